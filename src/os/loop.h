@@ -1,0 +1,66 @@
+#ifndef STOQ_OS_LOOP_H
+#define STOQ_OS_LOOP_H
+/*
+ * The event loop of one network thread: file descriptors, deadlines, signals, and calls posted from
+ * other threads. All functions run on the loop's thread unless they say otherwise; callbacks do too.
+ * Deadlines come from a timerfd, since QUIC's pacing needs better than a millisecond.
+ */
+#include "base/bytes.h"
+#include "os/sys.h"
+
+struct stoq_loop;
+struct stoq_watch;
+struct stoq_timer;
+
+enum stoq_loop_events {
+    STOQ_LOOP_READ = 1,
+    STOQ_LOOP_WRITE = 2,
+};
+
+/* STOQ_NOMEM, STOQ_IO. */
+STOQ_WARN_UNUSED enum stoq_status stoq_loop_new(struct stoq_loop **out, struct stoq_error *err);
+/* Every watch, timer and signal must be freed before; calls posted and not yet run are run. NULL is
+ * fine. */
+void stoq_loop_free(struct stoq_loop *loop);
+/* Serve events until stoq_loop_stop. */
+void stoq_loop_run(struct stoq_loop *loop);
+/* Any thread; the loop returns after the events at hand. */
+void stoq_loop_stop(struct stoq_loop *loop);
+/* Called each time before the loop blocks, after all events at hand were served: the place to flush
+ * what those events produced in one batch. One hook per loop. NULL removes it. */
+void stoq_loop_before_wait(struct stoq_loop *loop, void (*hook)(void *user), void *user);
+
+/* A call handed over from any thread. The caller owns the memory and leaves it alone until run; a
+ * post is queued at most once at a time. Posts run in the order of their arrival. */
+struct stoq_post {
+    void (*run)(struct stoq_post *post);
+    struct stoq_post *next; /* the loop's */
+};
+void stoq_loop_post(struct stoq_loop *loop, struct stoq_post *post); /* any thread */
+
+/* Watch fd (not owned) for the events last given to stoq_watch_set; none at first. Level triggered. */
+typedef void stoq_watch_fn(void *user, unsigned events);
+STOQ_WARN_UNUSED enum stoq_status stoq_watch_new(struct stoq_watch **out, struct stoq_loop *loop,
+                                                 int fd, stoq_watch_fn *fn, void *user,
+                                                 struct stoq_error *err);
+void stoq_watch_set(struct stoq_watch *watch, unsigned events);
+/* No callback after this. The fd may be closed at once. NULL is fine. */
+void stoq_watch_free(struct stoq_watch *watch);
+
+/* One absolute deadline on stoq_now()'s clock; STOQ_NEVER disarms. Fires once per set. */
+typedef void stoq_timer_fn(void *user);
+STOQ_WARN_UNUSED enum stoq_status stoq_timer_new(struct stoq_timer **out, struct stoq_loop *loop,
+                                                 stoq_timer_fn *fn, void *user,
+                                                 struct stoq_error *err);
+void stoq_timer_set(struct stoq_timer *timer, stoq_ns deadline);
+void stoq_timer_free(struct stoq_timer *timer);
+
+/* Signals delivered as events; freed with stoq_signal_free. */
+struct stoq_signal;
+typedef void stoq_signal_fn(void *user, int signum);
+STOQ_WARN_UNUSED enum stoq_status stoq_signal_new(struct stoq_signal **out, struct stoq_loop *loop,
+                                                  int signum, stoq_signal_fn *fn, void *user,
+                                                  struct stoq_error *err);
+void stoq_signal_free(struct stoq_signal *sig);
+
+#endif

@@ -1,0 +1,192 @@
+#include "os/loop.h"
+#include "os/workers.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct scene {
+    struct stoq_loop *loop;
+    stoq_ns armed_at;
+    stoq_ns fired_at;
+    int reads;
+    int hooks;
+    int fd[2];
+    struct stoq_watch *watch;
+};
+
+static void on_timer(void *user)
+{
+    struct scene *s = user;
+    s->fired_at = stoq_now();
+    stoq_loop_stop(s->loop);
+}
+
+static void deadline_fires_once_and_precisely(void **state)
+{
+    (void)state;
+    struct scene s = {0};
+    struct stoq_timer *t;
+    assert_int_equal(stoq_loop_new(&s.loop, NULL), STOQ_OK);
+    assert_int_equal(stoq_timer_new(&t, s.loop, on_timer, &s, NULL), STOQ_OK);
+    stoq_ns at = stoq_now() + 3 * STOQ_MS;
+    stoq_timer_set(t, at + 3600 * STOQ_SEC);
+    stoq_timer_set(t, at); /* the later call counts */
+    stoq_loop_run(s.loop);
+    assert_true(s.fired_at >= at);
+    stoq_timer_free(t);
+    stoq_loop_free(s.loop);
+}
+
+static void on_readable(void *user, unsigned events)
+{
+    struct scene *s = user;
+    char c;
+    assert_int_equal(events, STOQ_LOOP_READ);
+    assert_int_equal(read(s->fd[0], &c, 1), 1);
+    s->reads++;
+    if (c == 'q') {
+        stoq_loop_stop(s->loop);
+    }
+}
+
+static void count_hook(void *user)
+{
+    struct scene *s = user;
+    s->hooks++;
+}
+
+static void watch_reads_until_freed(void **state)
+{
+    (void)state;
+    struct scene s = {0};
+    assert_int_equal(pipe(s.fd), 0);
+    assert_int_equal(stoq_loop_new(&s.loop, NULL), STOQ_OK);
+    stoq_loop_before_wait(s.loop, count_hook, &s);
+    assert_int_equal(stoq_watch_new(&s.watch, s.loop, s.fd[0], on_readable, &s, NULL), STOQ_OK);
+    stoq_watch_set(s.watch, STOQ_LOOP_READ);
+    assert_int_equal(write(s.fd[1], "abq", 3), 3);
+    stoq_loop_run(s.loop);
+    assert_int_equal(s.reads, 3);
+    assert_true(s.hooks >= 1);
+    stoq_watch_free(s.watch);
+    stoq_loop_free(s.loop);
+    close(s.fd[0]);
+    close(s.fd[1]);
+}
+
+struct sum_job {
+    struct stoq_job job;
+    struct scene *scene;
+    pthread_t loop_thread;
+    int value;
+    int *total;
+    int *left;
+};
+
+static void double_value(struct stoq_job *job)
+{
+    struct sum_job *j = (struct sum_job *)job;
+    j->value *= 2;
+}
+
+static void add_value(struct stoq_job *job)
+{
+    struct sum_job *j = (struct sum_job *)job;
+    assert_true(pthread_equal(pthread_self(), j->loop_thread));
+    *j->total += j->value;
+    if (--*j->left == 0) {
+        stoq_loop_stop(j->scene->loop);
+    }
+}
+
+static void jobs_finish_on_the_loop(void **state)
+{
+    (void)state;
+    struct scene s = {0};
+    struct stoq_workers *w;
+    static struct sum_job jobs[100];
+    int total = 0;
+    int left = 100;
+    assert_int_equal(stoq_loop_new(&s.loop, NULL), STOQ_OK);
+    assert_int_equal(stoq_workers_new(&w, s.loop, 3, 100, NULL), STOQ_OK);
+    for (int i = 0; i < 100; i++) {
+        jobs[i] = (struct sum_job){.job = {.work = double_value, .done = add_value},
+                                   .scene = &s,
+                                   .loop_thread = pthread_self(),
+                                   .value = i,
+                                   .total = &total,
+                                   .left = &left};
+        assert_int_equal(stoq_workers_run(w, &jobs[i].job), STOQ_OK);
+    }
+    stoq_loop_run(s.loop);
+    assert_int_equal(total, 9900);
+    stoq_workers_free(w);
+    stoq_loop_free(s.loop);
+}
+
+static void wait_for_byte(struct stoq_job *job)
+{
+    struct sum_job *j = (struct sum_job *)job;
+    char c;
+    assert_int_equal(read(j->scene->fd[0], &c, 1), 1);
+}
+
+static void queue_refuses_past_its_cap(void **state)
+{
+    (void)state;
+    struct scene s = {0};
+    struct stoq_workers *w;
+    struct sum_job jobs[4];
+    assert_int_equal(pipe(s.fd), 0);
+    assert_int_equal(stoq_workers_new(&w, NULL, 1, 2, NULL), STOQ_OK);
+    int accepted = 0;
+    for (int i = 0; i < 4; i++) {
+        jobs[i] = (struct sum_job){.job = {.work = wait_for_byte}, .scene = &s};
+        accepted += stoq_workers_run(w, &jobs[i].job) == STOQ_OK;
+    }
+    assert_true(accepted == 2 || accepted == 3); /* the first may be running already */
+    assert_int_equal(write(s.fd[1], "xxxx", 4), 4);
+    stoq_workers_free(w);
+    close(s.fd[0]);
+    close(s.fd[1]);
+    assert_int_equal(stoq_workers_new(&w, NULL, 0, 2, NULL), STOQ_RANGE);
+}
+
+static void on_usr1(void *user, int signum)
+{
+    struct scene *s = user;
+    assert_int_equal(signum, SIGUSR1);
+    s->reads++;
+    stoq_loop_stop(s->loop);
+}
+
+static void signals_are_events(void **state)
+{
+    (void)state;
+    struct scene s = {0};
+    struct stoq_signal *sig;
+    assert_int_equal(stoq_loop_new(&s.loop, NULL), STOQ_OK);
+    assert_int_equal(stoq_signal_new(&sig, s.loop, SIGUSR1, on_usr1, &s, NULL), STOQ_OK);
+    assert_int_equal(raise(SIGUSR1), 0);
+    stoq_loop_run(s.loop);
+    assert_int_equal(s.reads, 1);
+    stoq_signal_free(sig);
+    stoq_loop_free(s.loop);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(deadline_fires_once_and_precisely),
+        cmocka_unit_test(watch_reads_until_freed),
+        cmocka_unit_test(jobs_finish_on_the_loop),
+        cmocka_unit_test(queue_refuses_past_its_cap),
+        cmocka_unit_test(signals_are_events),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,15 @@
+#ifndef STOQ_OS_SYS_H
+#define STOQ_OS_SYS_H
+/* Clocks and entropy: the two things a core must be handed. */
+#include "base/bytes.h"
+
+/* CLOCK_MONOTONIC. Any thread. */
+stoq_ns stoq_now(void);
+/* CLOCK_REALTIME in whole seconds since 1970. Any thread. */
+uint64_t stoq_wall_seconds(void);
+/* CPU time of this process, user and system, in nanoseconds. */
+stoq_ns stoq_cpu_ns(void);
+/* n bytes from the kernel's generator; cannot fail on a running Linux system (our bug otherwise). */
+void stoq_entropy(void *p, size_t n);
+
+#endif
