@@ -33,6 +33,9 @@ struct stoq_package_id {
 struct stoq_peer_id {
     struct stoq_hash h; /* BLAKE3 of the DER SubjectPublicKeyInfo */
 };
+struct stoq_key_id {
+    struct stoq_hash h; /* the same, of a signer's key */
+};
 
 bool stoq_hash_eq(const struct stoq_hash *a, const struct stoq_hash *b);
 
