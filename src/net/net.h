@@ -1,0 +1,295 @@
+#ifndef STOQ_NET_NET_H
+#define STOQ_NET_NET_H
+/*
+ * The STOQ transport: QUIC connections between peers known by their keys, and ordered streams in
+ * them. It carries bytes; messages are the caller's.
+ *
+ * One endpoint (struct stoq_net) lives on one loop and is used on that loop's thread only; it dials
+ * and accepts through the same UDP sockets. Connections and streams are named by numbers, never by
+ * pointers: a number that is no longer valid gives STOQ_NOTFOUND and is never given out again.
+ *
+ * Callbacks come from the loop, never from inside a call of this header except where a release is
+ * said to be immediate, and every function below except stoq_net_free may be called from them. What
+ * calls produce is sent in one batch before the loop waits again.
+ */
+#include "base/bytes.h"
+#include "net/addr.h"
+
+struct stoq_loop;
+struct stoq_key;
+struct stoq_net;
+
+typedef uint64_t stoq_net_conn;  /* 0: none */
+typedef int64_t stoq_net_stream; /* QUIC's stream id, unique in its connection */
+
+#define STOQ_NET_ALPN "stoq/1"
+#define STOQ_NET_CLOSE_TEXT_MAX 256
+
+/* Which key exchanges both ends accept, best first (DESIGN.md section 4). No downgrade: peers that
+ * share none refuse each other, naming both lists. */
+enum stoq_net_mode {
+    STOQ_NET_KYBER1024,        /* SecP384r1MLKEM1024, MLKEM1024 */
+    STOQ_NET_KYBER1024_PURE,   /* MLKEM1024 */
+    STOQ_NET_KYBER768_HYBRID,  /* X25519MLKEM768 */
+};
+
+enum stoq_net_cc {
+    STOQ_NET_CC_AUTO, /* CUBIC on loopback, link-local and paths known to be short, else BBR */
+    STOQ_NET_CC_CUBIC,
+    STOQ_NET_CC_BBR,
+};
+
+/* Who goes first when a connection has more to send than the path takes: a class waits until those
+ * above it have nothing to send; streams of one class take turns. */
+enum stoq_net_class {
+    STOQ_NET_CONTROL,
+    STOQ_NET_INTERACTIVE,
+    STOQ_NET_BULK, /* what a new stream has */
+    STOQ_NET_BACKGROUND,
+};
+
+/* Why a connection ended, or never began. */
+enum stoq_net_why {
+    STOQ_NET_LOCAL,         /* stoq_net_close here, or the endpoint was freed */
+    STOQ_NET_PEER,          /* the peer closed it; code and text are the peer's */
+    STOQ_NET_REFUSED,       /* the peer has no room for more connections */
+    STOQ_NET_UNREACHABLE,   /* the kernel knows no way there */
+    STOQ_NET_TIMED_OUT,     /* no handshake within the time given, or silence for idle_timeout_ns */
+    STOQ_NET_WRONG_KEY,     /* the peer's key is not the one pinned */
+    STOQ_NET_NO_KEY,        /* the peer showed no raw Ed25519 key */
+    STOQ_NET_NO_GROUP,      /* no key exchange in common; the text names both sides' where known */
+    STOQ_NET_NO_ALPN,       /* the peer does not speak stoq/1 */
+    STOQ_NET_RESET,         /* the peer lost its state (stateless reset) */
+    STOQ_NET_PROTOCOL,      /* the peer, or something between, broke QUIC or TLS */
+    STOQ_NET_FAILED,        /* out of memory, or another fault of ours */
+};
+
+/* A few lower-case words, static storage. */
+const char *stoq_net_why_str(enum stoq_net_why why);
+/* "kyber1024", "kyber1024-pure", "kyber768-hybrid". */
+const char *stoq_net_mode_str(enum stoq_net_mode mode);
+bool stoq_net_mode_parse(enum stoq_net_mode *out, struct stoq_span text);
+/* "auto", "cubic", "bbr". */
+const char *stoq_net_cc_str(enum stoq_net_cc cc);
+bool stoq_net_cc_parse(enum stoq_net_cc *out, struct stoq_span text);
+
+struct stoq_net_opened {
+    struct stoq_peer_id peer; /* compared with the pin, if there was one */
+    struct stoq_addr addr;
+    bool inbound;
+    const char *group; /* the key exchange agreed on: "SecP384r1MLKEM1024"; static storage */
+};
+
+struct stoq_net_closed {
+    enum stoq_net_why why;
+    uint64_t code;          /* STOQ_NET_LOCAL, STOQ_NET_PEER: the application's code */
+    const char *text;       /* one clear sentence, printable ASCII; borrowed */
+    struct stoq_addr addr;
+    bool opened;            /* false: the handshake never completed */
+};
+
+/*
+ * What the endpoint tells its owner. All but opened, closed and data may be NULL.
+ *
+ * opened          the handshake is complete in both directions' eyes and the peer's key is checked
+ * closed          the connection is over: exactly once for every number that stoq_net_dial or opened
+ *                 gave out. All its buffers are released and its streams gone by now, without calls
+ *                 of stream_closed.
+ * refused         a connection from outside failed before opened; it has no number. For the log;
+ *                 at most ten a second are told, the rest is only counted
+ * stream          the peer opened a stream (its first data follows)
+ * data            bytes in order; borrowed until return. Give them back with stoq_net_consumed when
+ *                 done. fin: nothing follows. A stream may end with fin and no bytes
+ * writable        a stream whose write was refused with STOQ_FULL may write again
+ * stream_ended    the peer reset its side (data ends here) or asked us to stop sending (what was not
+ *                 yet acknowledged is released); code is the peer's
+ * stream_closed   both sides are done and everything we sent is acknowledged, or it was reset; the
+ *                 number is dead. code 0 unless reset or stopped
+ */
+struct stoq_net_callbacks {
+    void (*opened)(void *user, stoq_net_conn conn, const struct stoq_net_opened *info);
+    void (*closed)(void *user, stoq_net_conn conn, const struct stoq_net_closed *info);
+    void (*refused)(void *user, const struct stoq_net_closed *info);
+    void (*stream)(void *user, stoq_net_conn conn, stoq_net_stream stream);
+    void (*data)(void *user, stoq_net_conn conn, stoq_net_stream stream, struct stoq_span bytes,
+                 bool fin);
+    void (*writable)(void *user, stoq_net_conn conn, stoq_net_stream stream);
+    void (*stream_ended)(void *user, stoq_net_conn conn, stoq_net_stream stream, bool stop,
+                         uint64_t code);
+    void (*stream_closed)(void *user, stoq_net_conn conn, stoq_net_stream stream, uint64_t code);
+};
+
+/* Zero means the default in brackets. */
+struct stoq_net_config {
+    struct stoq_loop *loop;     /* kept */
+    const struct stoq_key *key; /* kept until stoq_net_free */
+    struct stoq_net_callbacks cb;
+    void *user;
+
+    const struct stoq_addr *listen; /* port 0: any. None: [::]:0, dialling only */
+    size_t listen_count;            /* at most STOQ_NET_LISTEN_MAX */
+    enum stoq_net_mode mode;
+    enum stoq_net_cc cc;
+    uint8_t thread; /* the first byte of every connection id we issue */
+
+    size_t connections_max;         /* both directions [4096] */
+    size_t handshakes_max;          /* inbound, unfinished, in all [256] */
+    size_t handshakes_prefix_max;   /* of those, from one prefix [64] */
+    uint32_t handshakes_per_s;      /* from one prefix; twice as many at once [500] */
+    uint32_t streams_max;           /* open at once by the peer in one connection [128] */
+    uint64_t stream_window_bytes;   /* received, not consumed; grows up to [4 MiB] */
+    uint64_t conn_window_bytes;     /* likewise for the connection, up to [24 MiB] */
+    uint64_t send_buffer_bytes;     /* per connection, not acknowledged [32 MiB] */
+    uint16_t packet_bytes_max;      /* largest UDP payload path-MTU discovery tries [65000];
+                                     * 1200 turns discovery off */
+    uint32_t socket_buffer_bytes;   /* [8 MiB] */
+    stoq_ns handshake_timeout_ns;   /* for inbound and for dials that do not say [5 s] */
+    stoq_ns idle_timeout_ns;        /* [30 s] */
+    stoq_ns keep_alive_ns;          /* ping after this much silence; 0: let it go idle */
+
+    /* Source of randomness; NULL: the kernel's. Tests and fuzzers hand in theirs. */
+    void (*entropy)(void *entropy_user, void *p, size_t n);
+    void *entropy_user;
+};
+
+#define STOQ_NET_LISTEN_MAX 16
+
+/*
+ * Open the sockets and serve them from cfg->loop.
+ * STOQ_OK; STOQ_NOMEM; STOQ_IO: a socket could not be bound (err names the address); STOQ_RANGE.
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_net_new(struct stoq_net **out,
+                                               const struct stoq_net_config *cfg,
+                                               struct stoq_error *err);
+/* Tell every peer goodbye (best effort), release every buffer, close the sockets. closed is called
+ * for every connection, immediately. Not from a callback. NULL is fine. */
+void stoq_net_free(struct stoq_net *net);
+
+/* The i-th bound address (its real port), false past the last. */
+bool stoq_net_local_addr(const struct stoq_net *net, size_t i, struct stoq_addr *out);
+
+struct stoq_net_dial {
+    struct stoq_addr addr;
+    const struct stoq_peer_id *pin; /* the peer expected there; NULL: whoever answers */
+    stoq_ns timeout_ns;             /* for the handshake; 0: the endpoint's */
+    stoq_ns min_rtt_ns;             /* remembered from before, helps choose; 0: not known */
+};
+
+/*
+ * Begin a connection; opened or closed follows, within the time-out.
+ * STOQ_OK: *out is its number. STOQ_FULL: connections_max. STOQ_NOMEM. STOQ_RANGE: no port.
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_net_dial(struct stoq_net *net,
+                                                const struct stoq_net_dial *dial,
+                                                stoq_net_conn *out);
+/* Close with an application code and a text for the peer (cut at STOQ_NET_CLOSE_TEXT_MAX). What was
+ * written and not yet sent is lost. closed follows from the loop. Unknown numbers are fine. */
+void stoq_net_close(struct stoq_net *net, stoq_net_conn conn, uint64_t code, const char *text);
+/* Ping after this much silence, so that the connection outlives idle_timeout_ns; 0: no longer. */
+void stoq_net_keep_alive(struct stoq_net *net, stoq_net_conn conn, stoq_ns after_ns);
+
+/* Open a stream in both directions. STOQ_OK; STOQ_NOTFOUND: no such open connection; STOQ_FULL: the
+ * peer allows no more at present, wait for one to close; STOQ_NOMEM. */
+STOQ_WARN_UNUSED enum stoq_status stoq_net_stream_open(struct stoq_net *net, stoq_net_conn conn,
+                                                       stoq_net_stream *out);
+void stoq_net_stream_class(struct stoq_net *net, stoq_net_conn conn, stoq_net_stream stream,
+                           enum stoq_net_class class_);
+
+/* Bytes handed over without a copy: they must stay unchanged until release(user) is called, which is
+ * once, from the loop, when the peer acknowledged them or the stream or connection ended. */
+struct stoq_net_buf {
+    struct stoq_span bytes;
+    void (*release)(void *user); /* NULL: static or otherwise long-lived bytes */
+    void *user;
+};
+
+/*
+ * Queue bytes on a stream, in order; fin ends our side. bytes may be empty (then release, if any, is
+ * called before the return).
+ *
+ * STOQ_OK        taken
+ * STOQ_FULL      send_buffer_bytes would be exceeded (one buffer of any size is taken when nothing is
+ *                buffered); not taken; writable follows
+ * STOQ_NOTFOUND  no such stream, or our side has ended; not taken
+ * STOQ_NOMEM     not taken
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_net_write(struct stoq_net *net, stoq_net_conn conn,
+                                                 stoq_net_stream stream,
+                                                 const struct stoq_net_buf *buf, bool fin);
+/* The same with a copy made: for small messages. */
+STOQ_WARN_UNUSED enum stoq_status stoq_net_write_copy(struct stoq_net *net, stoq_net_conn conn,
+                                                      stoq_net_stream stream,
+                                                      struct stoq_span bytes, bool fin);
+/* Bytes taken by stoq_net_write and not yet released, of the connection and of one stream. */
+uint64_t stoq_net_buffered(const struct stoq_net *net, stoq_net_conn conn);
+uint64_t stoq_net_stream_buffered(const struct stoq_net *net, stoq_net_conn conn,
+                                  stoq_net_stream stream);
+
+/* n bytes given to data are done with: the peer may send as many more. Every byte is to be consumed
+ * once, also after stream_closed; what is not holds back the connection's window. Streams that we
+ * stopped are settled by stoq_net_stream_stop. */
+void stoq_net_consumed(struct stoq_net *net, stoq_net_conn conn, stoq_net_stream stream, uint64_t n);
+/* Give up our sending side: what is queued is released, the peer sees stream_ended(reset). */
+void stoq_net_stream_reset(struct stoq_net *net, stoq_net_conn conn, stoq_net_stream stream,
+                           uint64_t code);
+/* Read no more: data is not called again for this stream, what was not consumed counts as consumed,
+ * the peer sees stream_ended(stop). */
+void stoq_net_stream_stop(struct stoq_net *net, stoq_net_conn conn, stoq_net_stream stream,
+                          uint64_t code);
+
+/* What is known of one connection. */
+struct stoq_net_info {
+    stoq_net_conn conn;
+    struct stoq_peer_id peer; /* zero until opened */
+    struct stoq_addr addr;
+    bool inbound;
+    bool opened;
+    const char *group;      /* "" until opened */
+    const char *cc;         /* "cubic" or "bbr" */
+    stoq_ns srtt_ns;        /* 0: not measured yet */
+    stoq_ns min_rtt_ns;
+    uint64_t cwnd_bytes;
+    uint64_t in_flight_bytes;
+    uint64_t bytes_sent;    /* UDP payload */
+    uint64_t bytes_received;
+    uint64_t packets_sent;
+    uint64_t packets_received;
+    uint64_t packets_lost;
+    uint64_t bytes_lost;
+    uint64_t buffered_bytes; /* written, not acknowledged */
+    size_t packet_bytes;     /* the path's UDP payload as far as discovered */
+    size_t streams;          /* open */
+    stoq_ns opened_at_ns;
+};
+
+bool stoq_net_info(const struct stoq_net *net, stoq_net_conn conn, struct stoq_net_info *out);
+/* Every connection in no particular order; fn may close them. */
+void stoq_net_each(struct stoq_net *net, void (*fn)(void *user, const struct stoq_net_info *info),
+                   void *user);
+
+/* Counters since stoq_net_new, and what is open now. */
+struct stoq_net_stats {
+    size_t connections;        /* open, dialling or handshaking */
+    size_t handshakes;         /* inbound, unfinished */
+    uint64_t opened_inbound;
+    uint64_t opened_outbound;
+    uint64_t refused;          /* inbound handshakes that failed */
+    uint64_t bytes_sent;       /* UDP payload */
+    uint64_t bytes_received;
+    uint64_t datagrams_sent;
+    uint64_t datagrams_received;
+    uint64_t sends;            /* system calls */
+    uint64_t receives;
+    uint64_t dropped_malformed;   /* not QUIC, or too short for a first packet */
+    uint64_t dropped_unknown;     /* no such connection */
+    uint64_t dropped_prefix;      /* its prefix's budget is spent */
+    uint64_t dropped_full;        /* handshakes_max or connections_max */
+    uint64_t dropped_send;        /* the kernel would not take them */
+    uint64_t retries_sent;
+    uint64_t resets_sent;
+    uint64_t buffered_bytes;
+};
+
+void stoq_net_stats(const struct stoq_net *net, struct stoq_net_stats *out);
+
+#endif
