@@ -38,7 +38,8 @@ STOQ_WARN_UNUSED enum stoq_status stoq_file_read(const char *path, size_t max, s
  * PATH.tmp, fsync, rename, fsync of the directory. mode is the file's, whatever the umask; secrets
  * pass 0600.
  *
- * STOQ_OK; STOQ_FULL; STOQ_IO. On failure the old file stands and the temporary one is gone.
+ * STOQ_OK; STOQ_FULL; STOQ_IO. On failure the temporary file is gone and the old one stands, unless
+ * only the directory's fsync failed.
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_file_replace(const char *path, struct stoq_span content,
                                                     mode_t mode, struct stoq_error *err);

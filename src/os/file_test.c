@@ -1,0 +1,133 @@
+#include "os/file.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char scratch[64];
+
+static char *at(const char *name)
+{
+    static char path[4][256];
+    static int next;
+    char *out = path[next++ % 4];
+    assert_int_equal(stoq_file_join(out, sizeof path[0], scratch, name), STOQ_OK);
+    return out;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    (void)snprintf(scratch, sizeof scratch, "/tmp/stoq-file-XXXXXX");
+    return mkdtemp(scratch) == NULL;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    char cmd[96];
+    (void)snprintf(cmd, sizeof cmd, "rm -rf '%s'", scratch);
+    return system(cmd);
+}
+
+static void replace_is_whole_and_private(void **state)
+{
+    (void)state;
+    struct stoq_buf b;
+    stoq_buf_init(&b, 100);
+    assert_int_equal(stoq_file_read(at("a"), 10, &b, NULL), STOQ_NOTFOUND);
+    mode_t old = umask(0);
+    assert_int_equal(stoq_file_replace(at("a"), stoq_span_str("one"), 0600, NULL), STOQ_OK);
+    (void)umask(0777);
+    assert_int_equal(stoq_file_replace(at("a"), stoq_span_str("second"), 0600, NULL), STOQ_OK);
+    (void)umask(old);
+    struct stat sb;
+    assert_int_equal(stat(at("a"), &sb), 0);
+    assert_int_equal(sb.st_mode & 07777, 0600);
+    assert_int_equal(stoq_file_read(at("a"), 6, &b, NULL), STOQ_OK);
+    assert_true(stoq_span_eq(stoq_buf_span(&b), stoq_span_str("second")));
+    assert_int_equal(stoq_file_read(at("a"), 5, &b, NULL), STOQ_FULL);
+    assert_int_equal(access(at("a.tmp"), F_OK), -1);
+    stoq_buf_release(&b);
+}
+
+static void replace_keeps_the_old_on_failure(void **state)
+{
+    (void)state;
+    struct stoq_error err;
+    assert_int_equal(mkdir(at("dir"), 0700), 0);
+    assert_int_equal(stoq_file_replace(at("dir"), stoq_span_str("x"), 0600, &err), STOQ_IO);
+    assert_int_equal(access(at("dir.tmp"), F_OK), -1);
+    assert_int_equal(stoq_file_replace(at("no/such"), stoq_span_str("x"), 0600, &err), STOQ_IO);
+}
+
+static void directories_are_made_once(void **state)
+{
+    (void)state;
+    assert_int_equal(stoq_file_mkdir_p(at("x/y//z/"), 0700, NULL), STOQ_OK);
+    assert_int_equal(stoq_file_mkdir_p(at("x/y/z"), 0700, NULL), STOQ_OK);
+    assert_int_equal(stoq_file_replace(at("x/f"), stoq_span_str(""), 0644, NULL), STOQ_OK);
+    struct stoq_error err;
+    assert_int_equal(stoq_file_mkdir_p(at("x/f/g"), 0700, &err), STOQ_IO);
+    assert_non_null(strstr(err.text, "x/f"));
+}
+
+static void lock_names_its_holder(void **state)
+{
+    (void)state;
+    int fd;
+    pid_t holder;
+    assert_int_equal(stoq_file_lock(at("lock"), &fd, &holder, NULL), STOQ_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        int fd2;
+        enum stoq_status st = stoq_file_lock(at("lock"), &fd2, &holder, NULL);
+        _exit(st == STOQ_BUSY && holder == getppid() ? 0 : 1);
+    }
+    int how;
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_int_equal(how, 0);
+    (void)close(fd);
+    assert_int_equal(stoq_file_lock(at("lock"), &fd, &holder, NULL), STOQ_OK);
+    (void)close(fd);
+}
+
+static void reads_say_where_the_file_ends(void **state)
+{
+    (void)state;
+    FILE *f = tmpfile();
+    assert_non_null(f);
+    int fd = fileno(f);
+    assert_int_equal(stoq_file_pwrite_all(fd, stoq_span_str("0123456789"), 2), STOQ_OK);
+    char got[12];
+    size_t n;
+    assert_int_equal(stoq_file_pread_all(fd, got, 12, 0), STOQ_OK);
+    assert_memory_equal(got + 2, "0123456789", 10);
+    assert_int_equal(stoq_file_pread_all(fd, got, 12, 1), STOQ_TRUNC);
+    assert_int_equal(stoq_file_pread_some(fd, got, 12, 5, &n), STOQ_OK);
+    assert_int_equal(n, 7);
+    (void)fclose(f);
+    int full = open("/dev/full", O_WRONLY);
+    assert_int_equal(stoq_file_write_all(full, stoq_span_str("x")), STOQ_FULL);
+    (void)close(full);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(replace_is_whole_and_private),
+        cmocka_unit_test(replace_keeps_the_old_on_failure),
+        cmocka_unit_test(directories_are_made_once),
+        cmocka_unit_test(lock_names_its_holder),
+        cmocka_unit_test(reads_say_where_the_file_ends),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
