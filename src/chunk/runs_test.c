@@ -1,0 +1,99 @@
+#include "chunk/runs.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#define T STOQ_RUN_FILE_BYTES_MIN
+
+static void add(struct stoq_runs *r, enum stoq_run_part part, uint64_t bytes, uint64_t want_ended)
+{
+    uint64_t ended = UINT64_MAX;
+    assert_int_equal(stoq_runs_add(r, part, bytes, &ended), STOQ_OK);
+    assert_true(ended == want_ended);
+}
+
+static void an_empty_stream_has_no_run(void **state)
+{
+    (void)state;
+    struct stoq_runs r;
+    stoq_runs_init(&r);
+    assert_true(stoq_runs_finish(&r) == 0);
+    add(&r, STOQ_RUN_TABLE, 0, 0);
+    add(&r, STOQ_RUN_FILE, 0, 0);
+    assert_true(stoq_runs_finish(&r) == 0);
+}
+
+static void the_table_is_a_run_of_its_own(void **state)
+{
+    (void)state;
+    struct stoq_runs r;
+    stoq_runs_init(&r);
+    add(&r, STOQ_RUN_TABLE, 10, 0);
+    add(&r, STOQ_RUN_FILE, 5, 10);
+    assert_true(stoq_runs_finish(&r) == 5);
+    /* A table over T changes nothing about that. */
+    add(&r, STOQ_RUN_TABLE, 3 * T, 0);
+    add(&r, STOQ_RUN_FILE, 2 * T, 3 * T);
+    assert_true(stoq_runs_finish(&r) == 2 * T);
+}
+
+static void small_files_share_runs_between_large_ones(void **state)
+{
+    (void)state;
+    struct stoq_runs r;
+    stoq_runs_init(&r);
+    add(&r, STOQ_RUN_TABLE, 100, 0);
+    add(&r, STOQ_RUN_FILE, 1, 100);
+    add(&r, STOQ_RUN_FILE, T - 1, 0);
+    add(&r, STOQ_RUN_FILE, T, T);
+    add(&r, STOQ_RUN_FILE, T, T);
+    add(&r, STOQ_RUN_FILE, T - 1, T);
+    add(&r, STOQ_RUN_FILE, T - 1, 0);
+    add(&r, STOQ_RUN_FILE, 5 * T, 2 * T - 2);
+    assert_true(stoq_runs_finish(&r) == 5 * T);
+}
+
+static void empty_files_are_small_files(void **state)
+{
+    (void)state;
+    struct stoq_runs r;
+    stoq_runs_init(&r);
+    add(&r, STOQ_RUN_TABLE, 7, 0);
+    add(&r, STOQ_RUN_FILE, 0, 7);
+    add(&r, STOQ_RUN_FILE, T, 0); /* the run of one empty file is not reported */
+    add(&r, STOQ_RUN_FILE, 0, T);
+    add(&r, STOQ_RUN_FILE, 3, 0);
+    add(&r, STOQ_RUN_FILE, 0, 0);
+    add(&r, STOQ_RUN_FILE, 4, 0);
+    assert_true(stoq_runs_finish(&r) == 7);
+}
+
+static void a_stream_has_a_last_byte(void **state)
+{
+    (void)state;
+    struct stoq_runs r;
+    stoq_runs_init(&r);
+    uint64_t ended = 9;
+    add(&r, STOQ_RUN_TABLE, 1, 0);
+    assert_int_equal(stoq_runs_add(&r, STOQ_RUN_FILE, UINT64_MAX, &ended), STOQ_RANGE);
+    assert_int_equal(stoq_runs_add(&r, STOQ_RUN_FILE, STOQ_RUN_STREAM_BYTES_MAX, &ended),
+                     STOQ_RANGE);
+    assert_true(ended == 9);
+    add(&r, STOQ_RUN_FILE, STOQ_RUN_STREAM_BYTES_MAX - 1, 1);
+    assert_int_equal(stoq_runs_add(&r, STOQ_RUN_FILE, 1, &ended), STOQ_RANGE);
+    assert_true(stoq_runs_finish(&r) == STOQ_RUN_STREAM_BYTES_MAX - 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_empty_stream_has_no_run),
+        cmocka_unit_test(the_table_is_a_run_of_its_own),
+        cmocka_unit_test(small_files_share_runs_between_large_ones),
+        cmocka_unit_test(empty_files_are_small_files),
+        cmocka_unit_test(a_stream_has_a_last_byte),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
