@@ -1,0 +1,145 @@
+#ifndef STOQ_DAEMON_ENGINE_H
+#define STOQ_DAEMON_ENGINE_H
+/*
+ * The engine: one network thread that drives a node (the decisions) with a real transport, a real
+ * store and worker threads for hashing and disk. The daemon keeps one for its life; a command that
+ * runs without a daemon starts one, without listening, for as long as it needs it.
+ *
+ * Functions here may be called from any thread and block until the network thread has answered;
+ * never call them from its callbacks.
+ */
+#include "base/bytes.h"
+#include "net/addr.h"
+#include "net/net.h"
+
+struct stoq_engine;
+struct stoq_key;
+struct stoq_store;
+
+/* Sources one fetch may name; more are refused with STOQ_RANGE. */
+#define STOQ_FETCH_SOURCES_MAX 64
+
+/* Zero means the default in brackets. */
+struct stoq_engine_config {
+    struct stoq_store *store;   /* kept; writable */
+    const struct stoq_key *key; /* kept */
+    const struct stoq_addr *listen; /* none: dialling only */
+    size_t listen_count;
+    enum stoq_net_mode mode;
+    enum stoq_net_cc cc;
+    uint16_t packet_bytes_max;  /* largest UDP payload tried [65000] */
+    unsigned workers;           /* hashing, decompression, disk [2] */
+    size_t connections_max;     /* [4096] */
+    stoq_ns idle_timeout_ns;    /* [30 s] */
+    /* A line for the operator's log. Called on the network thread; must not block for long. */
+    void (*log)(void *user, const char *line);
+    void *log_user;
+};
+
+/* STOQ_OK; STOQ_IO: an address cannot be bound (err names it); STOQ_NOMEM; STOQ_RANGE. */
+STOQ_WARN_UNUSED enum stoq_status stoq_engine_start(struct stoq_engine **out,
+                                                    const struct stoq_engine_config *cfg,
+                                                    struct stoq_error *err);
+/* Refuse new work, let replies under way finish for up to drain_ns, cancel running fetches, say
+ * goodbye to peers, end the threads. NULL is fine. */
+void stoq_engine_stop(struct stoq_engine *engine, stoq_ns drain_ns);
+
+/* The i-th bound address with its real port; false past the last. */
+bool stoq_engine_local_addr(const struct stoq_engine *engine, size_t i, struct stoq_addr *out);
+
+struct stoq_fetch_source {
+    struct stoq_peer_id peer; /* pinned: another key at this address is refused */
+    struct stoq_addr addr;
+};
+
+/* How far a fetch is. */
+struct stoq_fetch_progress {
+    uint64_t bytes_total;      /* of the package stream; 0: not known yet */
+    uint64_t bytes_done;       /* verified and handed to the store, or held already */
+    uint64_t bytes_from_peers; /* of raw chunk bytes */
+    uint32_t sources;          /* connected now */
+};
+
+struct stoq_fetch_ask {
+    struct stoq_package_id id;
+    const struct stoq_fetch_source *sources;
+    size_t source_count;
+    stoq_ns timeout_ns; /* for the whole fetch; 0: none, steps have their own */
+    /* Called on the caller's thread, about ten times a second. NULL: none. */
+    void (*progress)(void *user, const struct stoq_fetch_progress *p);
+    /* Return true to stop: what is verified stays in the store. Asked about ten times a second. */
+    bool (*cancelled)(void *user);
+    void *user;
+};
+
+struct stoq_fetch_report_source {
+    struct stoq_peer_id peer;
+    struct stoq_addr addr;
+    bool connected;
+    char group[32];         /* key exchange agreed on; "" when never connected */
+    uint64_t bytes;         /* raw chunk bytes taken from it, verified */
+    uint64_t bytes_stored;  /* the same as they travelled */
+    uint64_t chunks;
+    enum stoq_status status; /* STOQ_OK, or why it was given up */
+    char why[200];           /* one sentence; "" when all went well */
+};
+
+struct stoq_fetch_report {
+    uint64_t bytes;            /* of the package stream */
+    uint64_t chunks;
+    uint64_t shards;
+    uint64_t bytes_had;        /* of chunks that were in the store before */
+    uint64_t bytes_from_peers; /* raw bytes of chunks taken from peers */
+    uint64_t bytes_wire;       /* the same as they travelled, metadata included */
+    uint64_t bytes_new;        /* raw bytes added to the store */
+    uint64_t shards_known;     /* shards whose chunk list was here */
+    stoq_ns elapsed_ns;        /* until everything was durable */
+    bool complete_before;      /* nothing had to be fetched */
+    size_t source_count;
+    struct stoq_fetch_report_source sources[STOQ_FETCH_SOURCES_MAX];
+};
+
+/*
+ * Bring a package into the store, whole, verified and durable.
+ *
+ * report  filled as far as known on failure too; the caller's, large
+ *
+ * STOQ_OK         durable: a crash after this loses nothing of it
+ * STOQ_NOTFOUND   no source has it (ContentNotFound)
+ * STOQ_PROOF      what the sources sent is not the package, and none is left (IntegrityCheckFailed)
+ * STOQ_NET, STOQ_TIMEOUT  no source could be reached, or all went silent
+ * STOQ_FULL       no room for it; what is verified stays
+ * STOQ_CANCELLED, STOQ_IO, STOQ_NOMEM, STOQ_RANGE (no or too many sources)
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_engine_fetch(struct stoq_engine *engine,
+                                                    const struct stoq_fetch_ask *ask,
+                                                    struct stoq_fetch_report *report,
+                                                    struct stoq_error *err);
+
+/* One call per connection, in no particular order, on the caller's thread, from a snapshot. */
+struct stoq_engine_peer {
+    struct stoq_net_info net;
+    char agent[64];          /* what the peer says it is; untrusted text, printable ASCII */
+    uint64_t bytes_served;   /* payload we sent it */
+    uint64_t bytes_fetched;  /* payload it sent us */
+    uint64_t requests_served;
+};
+STOQ_WARN_UNUSED enum stoq_status stoq_engine_peers(struct stoq_engine *engine,
+                                                    void (*fn)(void *user,
+                                                               const struct stoq_engine_peer *peer),
+                                                    void *user);
+
+/* Figures for `status`. */
+struct stoq_engine_stats {
+    struct stoq_net_stats net;
+    uint64_t bytes_served;
+    uint64_t bytes_fetched;
+    uint64_t requests_served;
+    uint64_t requests_refused;
+    size_t serving;  /* replies under way */
+    size_t fetching; /* fetches under way */
+};
+STOQ_WARN_UNUSED enum stoq_status stoq_engine_stats(struct stoq_engine *engine,
+                                                    struct stoq_engine_stats *out);
+
+#endif
