@@ -1,3 +1,52 @@
-.PHONY: deps
-deps:
+# The front door. No build logic here: tools/build drives Meson, tools/check runs the tests.
+# `make help` lists the targets.
+
+PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 60
+
+all: ## the program, as build/stoq
+	@tools/deps build
+	@tools/build release
+	@echo "   stoq      build/stoq"
+
+demo: all ## the main job on real input: publish, fetch on two nodes, update, refuse a forgery
+	@tools/demo
+
+check: ## every test; ends in `N passed, N failed`
+	@tools/check debug
+
+asan: ## the same tests under the address and undefined-behaviour sanitizers
+	@tools/check asan
+
+tsan: ## the same tests under the thread sanitizer
+	@tools/check tsan
+
+fuzz: ## fuzz every target for FUZZ_SECONDS (60), or only TARGET
+	@tools/deps fuzz
+	@tools/fuzz -s $(FUZZ_SECONDS) $(TARGET)
+
+bench: all ## measure against references in the same run
+	@tools/bench
+
+tidy: ## text rules, layers, clang-format, clang-tidy
+	@tools/deps tidy
+	@tools/build debug
+	@tools/tidy
+
+fmt: ## format the source in place
+	@tools/deps tidy
+	@tools/tidy --fmt
+
+deps: ## everything the project builds on: Debian packages, and libraries into build/deps
 	@tools/deps
+
+install: all ## into DESTDIR and PREFIX (/usr/local)
+	@tools/build release --install "$(DESTDIR)" "$(PREFIX)"
+
+clean: ## remove what was built, but not build/deps
+	@tools/build --clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/   make \1: \2/p' Makefile
+
+.PHONY: all demo check asan tsan fuzz bench tidy fmt deps install clean help
