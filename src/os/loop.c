@@ -17,8 +17,7 @@ struct stoq_loop {
     uv_loop_t uv;
     uv_async_t wake;
     uv_prepare_t prepare;
-    void (*hook)(void *user);
-    void *hook_user;
+    struct stoq_hook *hooks;
     pthread_mutex_t lock; /* guards the queue and stopping */
     struct stoq_post *first;
     struct stoq_post **last;
@@ -81,8 +80,8 @@ static void on_wake(uv_async_t *async)
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct stoq_loop *loop = prepare->data;
-    if (loop->hook != NULL) {
-        loop->hook(loop->hook_user);
+    for (struct stoq_hook *h = loop->hooks; h != NULL; h = h->next) {
+        h->run(h->user);
     }
 }
 
@@ -140,10 +139,24 @@ void stoq_loop_stop(struct stoq_loop *loop)
     (void)uv_async_send(&loop->wake);
 }
 
-void stoq_loop_before_wait(struct stoq_loop *loop, void (*hook)(void *user), void *user)
+void stoq_loop_before_wait(struct stoq_loop *loop, struct stoq_hook *hook)
 {
-    loop->hook = hook;
-    loop->hook_user = user;
+    struct stoq_hook **at = &loop->hooks;
+    while (*at != NULL) {
+        at = &(*at)->next;
+    }
+    hook->next = NULL;
+    *at = hook;
+}
+
+void stoq_loop_unhook(struct stoq_loop *loop, struct stoq_hook *hook)
+{
+    for (struct stoq_hook **at = &loop->hooks; *at != NULL; at = &(*at)->next) {
+        if (*at == hook) {
+            *at = hook->next;
+            return;
+        }
+    }
 }
 
 void stoq_loop_post(struct stoq_loop *loop, struct stoq_post *post)

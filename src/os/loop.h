@@ -27,8 +27,16 @@ void stoq_loop_run(struct stoq_loop *loop);
 /* Any thread; the loop returns after the events at hand. */
 void stoq_loop_stop(struct stoq_loop *loop);
 /* Called each time before the loop blocks, after all events at hand were served: the place to flush
- * what those events produced in one batch. One hook per loop. NULL removes it. */
-void stoq_loop_before_wait(struct stoq_loop *loop, void (*hook)(void *user), void *user);
+ * what those events produced in one batch. The caller embeds it; hooks run in the order of their
+ * adding. Not to be added or removed from inside a hook. */
+struct stoq_hook {
+    void (*run)(void *user);
+    void *user;
+    struct stoq_hook *next; /* the loop's */
+};
+void stoq_loop_before_wait(struct stoq_loop *loop, struct stoq_hook *hook);
+/* Fine if it was never added. */
+void stoq_loop_unhook(struct stoq_loop *loop, struct stoq_hook *hook);
 
 /* A call handed over from any thread. The caller owns the memory and leaves it alone until run; a
  * post is queued at most once at a time. Posts run in the order of their arrival. */

@@ -66,13 +66,20 @@ static void watch_reads_until_freed(void **state)
     struct scene s = {0};
     assert_int_equal(pipe(s.fd), 0);
     assert_int_equal(stoq_loop_new(&s.loop, NULL), STOQ_OK);
-    stoq_loop_before_wait(s.loop, count_hook, &s);
+    struct stoq_hook hooks[3];
+    for (int i = 0; i < 3; i++) {
+        hooks[i] = (struct stoq_hook){count_hook, &s, NULL};
+        stoq_loop_before_wait(s.loop, &hooks[i]);
+    }
+    stoq_loop_unhook(s.loop, &hooks[1]);
+    stoq_loop_unhook(s.loop, &hooks[1]);
     assert_int_equal(stoq_watch_new(&s.watch, s.loop, s.fd[0], on_readable, &s, NULL), STOQ_OK);
     stoq_watch_set(s.watch, STOQ_LOOP_READ);
     assert_int_equal(write(s.fd[1], "abq", 3), 3);
     stoq_loop_run(s.loop);
     assert_int_equal(s.reads, 3);
-    assert_true(s.hooks >= 1);
+    assert_true(s.hooks >= 2);
+    assert_int_equal(s.hooks % 2, 0); /* two are left */
     stoq_watch_free(s.watch);
     stoq_loop_free(s.loop);
     close(s.fd[0]);
