@@ -1,0 +1,84 @@
+#ifndef STOQ_DAEMON_HELD_H
+#define STOQ_DAEMON_HELD_H
+/*
+ * A package as the store holds it: its manifest and shard list, checked, and readers over its stream.
+ * Whatever comes out of here has been compared with the package id: the manifest by its hash, the
+ * shard list by the root, chunk lists by the shard roots, chunks by their hashes.
+ */
+#include "merkle/merkle.h"
+#include "package/manifest.h"
+#include "package/table.h"
+#include "store/store.h"
+
+struct stoq_held;
+
+/*
+ * Load and check a package's manifest and shard list.
+ *
+ * store  kept; must outlive the result
+ *
+ * STOQ_OK         *out is the package; stoq_held_close ends it
+ * STOQ_NOTFOUND   no manifest (ContentNotFound) or no shard list of it here
+ * STOQ_PROOF      what is here is not that package (IntegrityCheckFailed)
+ * STOQ_VERSION    a manifest or profile newer than this program
+ * STOQ_IO, STOQ_NOMEM
+ * Memory: the manifest and 48 bytes per shard.
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_held_open(struct stoq_held **out, struct stoq_store *store,
+                                                 const struct stoq_package_id *id,
+                                                 struct stoq_error *err);
+void stoq_held_close(struct stoq_held *held); /* NULL is fine; after the last of its cursors */
+
+/* Borrowed until close. */
+const struct stoq_manifest *stoq_held_manifest(const struct stoq_held *held);
+struct stoq_span stoq_held_manifest_bytes(const struct stoq_held *held);
+struct stoq_span stoq_held_shard_list(const struct stoq_held *held);
+size_t stoq_held_shard_count(const struct stoq_held *held);
+
+/*
+ * Read shard i's chunk list (36 bytes per chunk) into out, cleared first, and check it.
+ * STOQ_OK; STOQ_NOTFOUND: not here; STOQ_PROOF: not that shard's; STOQ_RANGE: no shard i.
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_held_chunk_list(const struct stoq_held *held, size_t i,
+                                                       struct stoq_buf *out,
+                                                       struct stoq_error *err);
+
+/* A reader of the stream from some byte on, in order, one chunk at a time. Flat memory: one chunk
+ * list and one chunk. */
+struct stoq_cursor;
+
+/* STOQ_NOMEM. It stands at byte 0. */
+STOQ_WARN_UNUSED enum stoq_status stoq_cursor_new(struct stoq_cursor **out, struct stoq_held *held);
+void stoq_cursor_free(struct stoq_cursor *c); /* NULL is fine */
+/* Stand at a byte of the stream, 0 .. bytes. STOQ_RANGE past the end. Nothing is read yet. */
+STOQ_WARN_UNUSED enum stoq_status stoq_cursor_seek(struct stoq_cursor *c, uint64_t offset);
+uint64_t stoq_cursor_offset(const struct stoq_cursor *c);
+
+/*
+ * The next bytes: the rest of the chunk the cursor stands in, but no more than n_max. The cursor
+ * moves past them.
+ *
+ * out  borrowed until the next call; empty at the end of the stream
+ *
+ * STOQ_OK
+ * STOQ_NOTFOUND  a chunk list or chunk is not here (ChunkNotFound); the sentence names which
+ * STOQ_PROOF     the stored bytes are not what the package says (IntegrityCheckFailed)
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_cursor_next(struct stoq_cursor *c, size_t n_max,
+                                                   struct stoq_span *out, struct stoq_error *err);
+
+/*
+ * Call each for every entry of the file table, in order; offset is where a file's bytes start in the
+ * stream (the end of the bytes before it for entries without any). Entries are borrowed for the call.
+ * each returns STOQ_OK to go on; anything else ends the walk and is returned.
+ *
+ * STOQ_MALFORMED  the table breaks the format: the publisher's fault, the chunks are as published
+ * and what stoq_cursor_next returns
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_held_each_entry(
+    struct stoq_held *held,
+    enum stoq_status (*each)(void *user, const struct stoq_entry *entry, uint64_t offset,
+                             struct stoq_error *err),
+    void *user, struct stoq_error *err);
+
+#endif

@@ -1,0 +1,79 @@
+#ifndef STOQ_DAEMON_PUBLISH_H
+#define STOQ_DAEMON_PUBLISH_H
+/*
+ * Publish: a file or a directory becomes a package of the local store.
+ */
+#include "package/manifest.h"
+#include "sign/sign.h"
+#include "store/store.h"
+
+#define STOQ_PUBLISH_READ_BYTES_MAX ((size_t)16 << 20)
+#define STOQ_PUBLISH_THREADS_MAX 64
+
+/* How far a publish is. bytes_total is 0 while the directory is still being walked. */
+struct stoq_publish_progress {
+    uint64_t entries;     /* found so far, all of them once bytes_total is known */
+    uint64_t bytes_total; /* of the package stream */
+    uint64_t bytes_done;  /* read, cut and handed to the store */
+};
+
+/* Zero means the default in brackets. All borrowed for the call. */
+struct stoq_publish_ask {
+    const char *path; /* a directory or a regular file; a symbolic link here is followed */
+    const char *name;
+    const char *version;
+    const char *description; /* NULL: none, as license */
+    const char *license;
+    const struct stoq_manifest_annotation *annotations;
+    size_t annotation_count;
+    const struct stoq_manifest_dependency *dependencies;
+    size_t dependency_count;
+    const struct stoq_key *key; /* signs the package; NULL: unsigned */
+    size_t read_bytes;          /* bytes asked of one read, 1 .. STOQ_PUBLISH_READ_BYTES_MAX [1 MiB] */
+    unsigned threads;           /* that hash, compress and store [one per processor, at most 8] */
+    /* Both are called on the caller's thread, about ten times a second. NULL: none. */
+    void (*progress)(void *user, const struct stoq_publish_progress *p);
+    bool (*cancelled)(void *user); /* true: stop */
+    void *user;
+};
+
+struct stoq_publish_report {
+    struct stoq_package_id id;
+    bool existed; /* this very package was here, complete, before */
+    uint64_t entries;
+    uint64_t files; /* regular ones */
+    uint64_t table_bytes;
+    uint64_t bytes; /* of the package stream: the table and all contents */
+    uint64_t chunks;
+    uint64_t shards;
+    uint64_t chunks_new;   /* the store did not have */
+    uint64_t bytes_new;    /* their bytes */
+    uint64_t bytes_stored; /* the same as they lie on disk, after compression */
+    bool is_signed;
+    struct stoq_key_id signer; /* when signed */
+    uint64_t elapsed_ns;       /* until everything was durable */
+};
+
+/*
+ * Walk the input, cut it, store it, and write its manifest. The id depends on the files, their names
+ * and executable bits and on what ask names, and on nothing else: not on threads, read sizes, times,
+ * owners, umask, locale or the order a directory is read in. Every input byte is read once. Memory
+ * is flat but for the list of paths (some 150 bytes per entry).
+ *
+ * STOQ_OK         durable: a crash after this loses nothing of it
+ * STOQ_RANGE      a name, version, ... that the format does not allow, or an input that is neither a
+ *                 directory nor a regular file; the sentence says which and why
+ * STOQ_NOTFOUND   no such input
+ * STOQ_IO         something in it cannot be read or is a device, socket or pipe (the path is named),
+ *                 or the store's disk failed
+ * STOQ_BUSY       a file changed while it was read; the path is named
+ * STOQ_FULL       no room in the store
+ * STOQ_CANCELLED, STOQ_NOMEM
+ * After a failure the store holds at most chunks that no package refers to.
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_publish(struct stoq_store *store,
+                                               const struct stoq_publish_ask *ask,
+                                               struct stoq_publish_report *report,
+                                               struct stoq_error *err);
+
+#endif
