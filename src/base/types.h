@@ -1,0 +1,19 @@
+#ifndef STOQ_BASE_TYPES_H
+#define STOQ_BASE_TYPES_H
+/*
+ * Small values that several cores exchange.
+ */
+#include "base/bytes.h"
+
+/* A remote peer, by the number its shell gave it: as an array index, never as an identity. The same
+ * number means the same peer for as long as anything refers to it. */
+typedef uint32_t stoq_peer;
+#define STOQ_PEER_NONE UINT32_MAX
+
+/* Consecutive chunks of a package: first .. first + count - 1. */
+struct stoq_range {
+    uint64_t first;
+    uint32_t count;
+};
+
+#endif

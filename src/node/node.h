@@ -1,0 +1,81 @@
+#ifndef STOQ_NODE_NODE_H
+#define STOQ_NODE_NODE_H
+/*
+ * One peer: fetches packages and decides what to answer to others. It composes the cores; payload
+ * bytes never pass through it, metadata do. The walk of a fetch is told in node.c.
+ *
+ * Serving: the shell answers SERVE_META and SERVE_CHUNKS from the store, with Error{ContentNotFound}
+ * when it has nothing of the package, Error{InvalidChunkIndex} for chunks or shards the package does not
+ * have, "missing" items for chunks that are not here yet.
+ */
+#include "node/node_io.h"
+
+#define STOQ_NODE_FETCHES_MAX 64       /* at a time */
+#define STOQ_NODE_LINKS_MAX 16384      /* peers that are connected or being dialled */
+#define STOQ_NODE_SERVES_LINK_MAX 64   /* requests of one peer under way; more are answered Busy */
+#define STOQ_NODE_SERVES_MAX 1024      /* of all peers */
+#define STOQ_NODE_FAULTS_MAX 3         /* bad requests of one connection until it is closed */
+#define STOQ_NODE_WINDOW_SHARDS 512    /* of one fetch, whose lists are held at a time */
+#define STOQ_NODE_REPLIES_MAX 256      /* answers not yet polled; more requests are answered by CLOSE */
+
+#define STOQ_NODE_DIAL_TIMEOUT (5 * STOQ_SEC)
+#define STOQ_NODE_META_TIMEOUT (10 * STOQ_SEC) /* one metadata query, Hello included */
+#define STOQ_NODE_STUCK_TIMEOUT (5 * STOQ_SEC) /* no source can supply what is wanted, none is dialled */
+
+/* Zero means the default in brackets. */
+struct stoq_node_config {
+    struct stoq_span agent;  /* kept; 1 .. 64 bytes ["stoq"] */
+    bool want_proofs;        /* ask for a proof with every chunk */
+    uint32_t serves_max;     /* [STOQ_NODE_SERVES_MAX] */
+    uint32_t serves_link_max;/* [STOQ_NODE_SERVES_LINK_MAX] */
+    struct stoq_alloc alloc;
+};
+
+struct stoq_node;
+
+/* STOQ_OK, STOQ_NOMEM. */
+STOQ_WARN_UNUSED enum stoq_status stoq_node_new(struct stoq_node **out,
+                                                const struct stoq_node_config *cfg, uint64_t seed);
+/* NULL is fine. What was lent with actions goes with it: the shell has ended its jobs before. */
+void stoq_node_free(struct stoq_node *node);
+
+/*
+ * STOQ_OK
+ * STOQ_NOMEM   the event was not taken in, except that of a running fetch, which then ends with it
+ * STOQ_FULL    FETCH past STOQ_NODE_FETCHES_MAX or STOQ_NODE_SOURCES_MAX, a link past
+ *              STOQ_NODE_LINKS_MAX: not taken in
+ * STOQ_EXISTS  FETCH with an id that is running
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_node_feed(struct stoq_node *node,
+                                                 const struct stoq_node_event *ev, stoq_ns now);
+/* The next thing to do; false: nothing. Call until false after every feed and deadline; feeding from
+ * within that loop is fine, since what an action lends for longer says so. */
+bool stoq_node_poll(struct stoq_node *node, stoq_ns now, struct stoq_node_action *out);
+/* When to poll though nothing happened; STOQ_NEVER: only events wake it. */
+stoq_ns stoq_node_deadline(const struct stoq_node *node);
+
+struct stoq_node_fetch_progress {
+    enum stoq_node_step step;
+    uint64_t bytes_total;      /* 0: not known yet */
+    uint64_t bytes_done;       /* had or brought, verified */
+    uint64_t bytes_from_peers;
+    uint32_t sources;          /* connected now */
+    uint64_t rate_bytes_per_s; /* sum of what the swarm expects of its sources */
+};
+/* False: no such fetch. */
+bool stoq_node_fetch_progress(const struct stoq_node *node, stoq_fetch_id fetch,
+                              struct stoq_node_fetch_progress *out);
+
+struct stoq_node_stats {
+    uint32_t fetches;
+    uint32_t links;
+    uint32_t serves;          /* under way */
+    uint64_t requests_served; /* since new */
+    uint64_t requests_refused;
+    uint64_t bytes_served;    /* payload */
+};
+void stoq_node_stats(const struct stoq_node *node, struct stoq_node_stats *out);
+/* What the peer said in its Hello; false: none yet. out->agent is borrowed until the next feed. */
+bool stoq_node_peer_hello(const struct stoq_node *node, stoq_peer peer, struct stoq_msg_hello *out);
+
+#endif

@@ -1,0 +1,169 @@
+#ifndef STOQ_WIRE_MESSAGE_H
+#define STOQ_WIRE_MESSAGE_H
+/*
+ * The messages of the protocol (docs/PROTOCOL.md section 5), typed, and their bytes. One request
+ * per bidirectional stream: the request is one frame; the reply is one frame, for a Response followed
+ * by its payload (metadata bytes, or the items of wire/items.h).
+ */
+#include "base/types.h"
+#include "wire/frame.h"
+
+#define STOQ_PROTOCOL_VERSION 1
+
+/* Limits of version 1. A Hello may state smaller ones for its sender's own serving. */
+#define STOQ_HELLO_VERSIONS_MAX 8
+#define STOQ_HELLO_AGENT_MAX 64       /* bytes of UTF-8 */
+#define STOQ_REQUEST_RANGES_MAX 4096  /* ranges in a ChunkRequest */
+#define STOQ_REQUEST_CHUNKS_MAX 4096  /* chunks in a ChunkRequest, all ranges together */
+#define STOQ_META_LISTS_MAX 256       /* chunk lists in a MetadataQuery */
+#define STOQ_META_HAVE_MAX 65536      /* shards in a query of kind STOQ_META_HAVE_SHARDS */
+#define STOQ_META_BYTES_MAX (16u << 20) /* any metadata payload: 349,525 shards */
+#define STOQ_META_SIGNATURES_MAX 16   /* envelopes in a payload of kind STOQ_META_SIGNATURES */
+#define STOQ_ERROR_TEXT_MAX 256       /* bytes of UTF-8 */
+#define STOQ_PROOF_BYTES_MAX 32768    /* docs/FORMATS.md section 6 */
+
+/* Frame types. Those without a struct below are reserved: their bytes come with the part that needs
+ * them, until then a request of such a type is answered with Error{Unsupported}. */
+enum stoq_message_type {
+    STOQ_MSG_HELLO = 1,
+    STOQ_MSG_PING = 2,
+    STOQ_MSG_ERROR = 3,
+    STOQ_MSG_RESPONSE = 4,
+    STOQ_MSG_PROOF = 5,
+    STOQ_MSG_METADATA_QUERY = 6,
+    STOQ_MSG_CHUNK_REQUEST = 7,
+    STOQ_MSG_HAVE = 8,             /* reserved */
+    STOQ_MSG_CANCEL = 9,           /* reserved; today a requester stops by resetting its stream */
+    STOQ_MSG_ANNOUNCE = 10,        /* reserved */
+    STOQ_MSG_REQUEST = 11,         /* reserved */
+    STOQ_MSG_PACKAGE_DOWNLOAD = 12,/* reserved */
+    STOQ_MSG_PEER_EXCHANGE = 13,   /* reserved */
+    STOQ_MSG_OFFER = 14,           /* reserved */
+    STOQ_MSG_RECEIPT = 15,         /* reserved */
+    STOQ_MSG_FIND_NODE = 16,       /* reserved */
+    STOQ_MSG_FIND_VALUE = 17,      /* reserved */
+    STOQ_MSG_STORE = 18,           /* reserved */
+};
+
+/* What a Response's payload is, and what a MetadataQuery asks for. */
+enum stoq_meta_kind {
+    STOQ_META_MANIFEST = 1,
+    STOQ_META_SHARD_LIST = 2,
+    STOQ_META_CHUNK_LISTS = 3, /* of shards first .. first + count - 1, one after the other */
+    STOQ_META_SIGNATURES = 4,  /* per envelope: u32le length, envelope; at most 16 */
+    STOQ_META_HAVE_SHARDS = 5, /* one bit per shard, lowest bit first: all its chunks are here */
+    STOQ_META_HAVE_CHUNKS = 6, /* one bit per chunk of these shards, without gaps between them */
+    STOQ_META_CHUNKS = 16,     /* in a Response only: the items that answer a ChunkRequest */
+};
+
+enum stoq_error_code {
+    STOQ_ERR_CONTENT_NOT_FOUND = 1,
+    STOQ_ERR_CHUNK_NOT_FOUND = 2,
+    STOQ_ERR_INVALID_CHUNK_INDEX = 3,
+    STOQ_ERR_INTEGRITY_CHECK_FAILED = 4,
+    STOQ_ERR_INSUFFICIENT_REPLICAS = 5,
+    STOQ_ERR_MALFORMED = 6,
+    STOQ_ERR_UNSUPPORTED = 7,
+    STOQ_ERR_BUSY = 8,
+    STOQ_ERR_REFUSED = 9,
+    STOQ_ERR_TOO_LARGE = 10,
+    STOQ_ERR_INTERNAL = 11,
+};
+
+/* "ContentNotFound", ...; "UnknownError" for any other value. Static. */
+const char *stoq_error_code_name(uint64_t code);
+/* The status a requester reports for such an answer; STOQ_NET for codes we do not know. */
+enum stoq_status stoq_error_code_status(uint64_t code);
+/* "Hello", ...; "Unknown" for any other value. Static. */
+const char *stoq_message_name(uint64_t type);
+
+enum stoq_hello_features {
+    STOQ_FEATURE_PROOFS = 1 << 0, /* serves proofs with chunks */
+    STOQ_FEATURE_ZSTD = 1 << 1,   /* takes items of encoding zstd */
+    STOQ_FEATURE_HAVE = 1 << 2,   /* answers the two HAVE kinds */
+};
+
+/* First request of a dialler; the reply is the other side's. */
+struct stoq_msg_hello {
+    uint32_t version_count;                    /* 1 .. STOQ_HELLO_VERSIONS_MAX */
+    uint32_t versions[STOQ_HELLO_VERSIONS_MAX]; /* strictly increasing */
+    uint64_t features;                         /* unknown bits are ignored */
+    struct stoq_span agent;                    /* 1 .. 64 bytes, "stoq/0.1.0" */
+    uint32_t ranges_max;                       /* 1 .. STOQ_REQUEST_RANGES_MAX */
+    uint32_t chunks_max;                       /* 1 .. STOQ_REQUEST_CHUNKS_MAX */
+    uint32_t frame_bytes_max;                  /* 4096 .. STOQ_FRAME_BYTES_MAX */
+};
+
+struct stoq_msg_error {
+    uint64_t code;         /* enum stoq_error_code, or one of a later version */
+    struct stoq_span text; /* 0 .. 256 bytes; for people, never parsed */
+};
+
+struct stoq_msg_response {
+    enum stoq_meta_kind kind;
+    uint64_t payload_bytes; /* metadata kinds: 0 .. STOQ_META_BYTES_MAX */
+    uint32_t items;         /* STOQ_META_CHUNKS: as many as chunks were asked for */
+};
+
+/* The body is docs/FORMATS.md section 6 itself, not looked into here (merkle/proof.h does). */
+struct stoq_msg_proof {
+    struct stoq_span proof;
+};
+
+struct stoq_msg_metadata_query {
+    struct stoq_package_id id;
+    enum stoq_meta_kind kind; /* 1 .. 6 */
+    struct stoq_range shards; /* kinds with shards: count 1 .. their limit; others: zero */
+};
+
+struct stoq_msg_chunk_request {
+    struct stoq_package_id id;
+    /* Strictly increasing and disjoint, each count >= 1, at most STOQ_REQUEST_CHUNKS_MAX chunks in
+     * all; items come in this order. */
+    const struct stoq_range *ranges;
+    uint32_t range_count; /* 1 .. STOQ_REQUEST_RANGES_MAX */
+    uint32_t chunk_count; /* sum of the counts; filled by decode */
+    bool want_proofs;
+};
+
+struct stoq_message {
+    uint64_t type;       /* enum stoq_message_type, or one of a later version */
+    uint64_t request_id; /* the requester's choice; the reply repeats it */
+    union {
+        struct stoq_msg_hello hello;
+        struct stoq_msg_error error;
+        struct stoq_msg_response response;
+        struct stoq_msg_proof proof;
+        struct stoq_msg_metadata_query metadata_query;
+        struct stoq_msg_chunk_request chunk_request;
+    } u; /* STOQ_MSG_PING has no body */
+};
+
+/*
+ * Append a whole frame, length included.
+ *
+ * STOQ_OK
+ * STOQ_RANGE  a field is outside the limits above, or the type has no body here
+ * STOQ_FULL, STOQ_NOMEM  out cannot grow, or the frame would pass STOQ_FRAME_BYTES_MAX
+ * On failure out is unchanged.
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_message_encode(const struct stoq_message *m,
+                                                      struct stoq_buf *out);
+
+/*
+ * Read a frame's CBOR.
+ *
+ * cbor    without the length; borrowed, also by the spans in *out
+ * ranges  where a ChunkRequest's ranges are put; out borrows it. STOQ_REQUEST_RANGES_MAX of them
+ *
+ * STOQ_OK
+ * STOQ_VERSION    well-formed, of a reserved or unknown type: type and request_id are filled in, the
+ *                 answer is Error{Unsupported}
+ * STOQ_MALFORMED  anything else; request_id is filled in where it could be read, else 0
+ * No allocation.
+ */
+STOQ_WARN_UNUSED enum stoq_status
+stoq_message_decode(struct stoq_span cbor, struct stoq_range ranges[STOQ_REQUEST_RANGES_MAX],
+                    struct stoq_message *out);
+
+#endif
