@@ -1,6 +1,6 @@
 #!/bin/bash
 # tools/check-layers sees what it is there to see: each planted violation, in a copy, makes it fail and
-# say where; the untouched copy passes.
+# say where. (That the source itself passes is a check of its own.)
 set -eu
 check=$STOQ_SRC/tools/check-layers
 fails=0
@@ -33,9 +33,6 @@ plant() { # plant MODULE CODE: compiled into the copy of that module's library
 }
 
 fresh
-"$check" --root copy || fails=$((fails + 1))
-[ "$STOQ_FLAVOUR" != debug ] || "$check" --root copy --symbols build || fails=$((fails + 1))
-
 echo '#include "wire/cbor.h"' >>copy/src/base/bytes.c
 expect 'src/base/bytes.c' "$check" --root copy
 

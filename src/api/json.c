@@ -33,12 +33,11 @@ static unsigned depth_of(struct stoq_span text)
     return deepest;
 }
 
-enum stoq_status stoq_json_parse(json_t **out, struct stoq_span text, size_t max,
-                                 struct stoq_error *err)
+enum stoq_status stoq_json_parse(json_t **out, struct stoq_span text, struct stoq_error *err)
 {
-    if (text.n > max) {
+    if (text.n > STOQ_JSON_BYTES_MAX) {
         return stoq_fail(err, STOQ_FULL, 0, "JSON of %zu bytes is over the limit of %zu", text.n,
-                         max);
+                         STOQ_JSON_BYTES_MAX);
     }
     unsigned depth = depth_of(text);
     if (depth > STOQ_JSON_DEPTH_MAX) {
