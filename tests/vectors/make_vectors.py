@@ -1,0 +1,315 @@
+#!/usr/bin/env python3
+"""Make the byte vectors of docs/FORMATS.md.
+
+Written from that document and from the documents it cites, sharing no code with stoq, so that a
+mistake has to be made twice to pass. Needs Python 3 alone, and on the path: b3sum, xxhsum, openssl.
+
+    make_vectors.py            write tests/vectors/*.txt
+    make_vectors.py --check    make them again and compare; exit 1 when one differs
+
+Each file is lines of fields separated by single spaces; bytes are hexadecimal, `-` for none.
+`random SEED N` inputs are outputs of SplitMix64 (Vigna's splitmix64.c), started at SEED, each
+as 8 little-endian bytes, cut to N bytes.
+"""
+import hashlib
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MASK64 = (1 << 64) - 1
+
+
+def random_bytes(seed, n):
+    out = bytearray()
+    state = seed
+    while len(out) < n:
+        state = (state + 0x9E3779B97F4A7C15) & MASK64
+        z = state
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK64
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK64
+        z ^= z >> 31
+        out += struct.pack("<Q", z)
+    return bytes(out[:n])
+
+
+def u64(x):
+    return struct.pack("<Q", x)
+
+
+def u32(x):
+    return struct.pack("<I", x)
+
+
+def hx(b):
+    return b.hex() if b else "-"
+
+
+# ---- Hashes, by programs that are not ours. --------------------------------------------------
+
+
+def run_on_files(command, inputs, parse):
+    """One process for many inputs: each is a small file in a scratch folder."""
+    if not inputs:
+        return []
+    out = []
+    with tempfile.TemporaryDirectory() as folder:
+        for start in range(0, len(inputs), 1000):
+            batch = inputs[start : start + 1000]
+            names = []
+            for i, data in enumerate(batch):
+                name = "%06d" % (start + i)
+                with open(os.path.join(folder, name), "wb") as f:
+                    f.write(data)
+                names.append(name)
+            text = subprocess.run(command + names, cwd=folder, check=True, capture_output=True).stdout
+            rows = [parse(line) for line in text.decode().splitlines() if line.strip()]
+            assert len(rows) == len(batch), (command, len(rows), len(batch))
+            out += rows
+    return out
+
+
+def blake3_many(inputs):
+    return run_on_files(["b3sum", "--no-names"], inputs, lambda line: bytes.fromhex(line.strip()))
+
+
+def blake3(data):
+    return blake3_many([data])[0]
+
+
+def xxh3_128_many(inputs):
+    return run_on_files(["xxhsum", "-q", "-H2"], inputs, lambda line: bytes.fromhex(line.split()[0]))
+
+
+def xxh3_64_many(inputs):
+    """xxhsum writes `XXH3 (NAME) = HEX`; the number's usual, big-endian writing."""
+    return run_on_files(
+        ["xxhsum", "-q", "-H3"], inputs, lambda line: int(line.split("=")[1].strip().removeprefix("XXH3_"), 16)
+    )
+
+
+# ---- Section 1: CBOR. ---------------------------------------------------------------------------
+
+
+def head(major, value):
+    if value < 24:
+        return bytes([major << 5 | value])
+    for info, size in ((24, 1), (25, 2), (26, 4), (27, 8)):
+        if value < 1 << 8 * size:
+            return bytes([major << 5 | info]) + value.to_bytes(size, "big")
+    raise ValueError(value)
+
+
+def cbor(x):
+    if x is False or x is True:
+        return b"\xf5" if x else b"\xf4"
+    if isinstance(x, int):
+        return head(0, x)
+    if isinstance(x, bytes):
+        return head(2, len(x)) + x
+    if isinstance(x, str):
+        raw = x.encode()
+        return head(3, len(raw)) + raw
+    if isinstance(x, list):
+        return head(4, len(x)) + b"".join(cbor(item) for item in x)
+    if isinstance(x, dict):
+        pairs = sorted((cbor(k), cbor(v)) for k, v in x.items())
+        return head(5, len(pairs)) + b"".join(k + v for k, v in pairs)
+    raise TypeError(type(x))
+
+
+# RFC 8949, Appendix A: the rows that our subset has, value beside encoding.
+APPENDIX_A = [
+    (0, "00"), (1, "01"), (10, "0a"), (23, "17"), (24, "1818"), (25, "1819"), (100, "1864"), (1000, "1903e8"),
+    (1000000, "1a000f4240"), (1000000000000, "1b000000e8d4a51000"), (18446744073709551615, "1bffffffffffffffff"),
+    (False, "f4"), (True, "f5"), (b"", "40"), (b"\x01\x02\x03\x04", "4401020304"), ("", "60"), ("a", "6161"),
+    ("IETF", "6449455446"), ('"\\', "62225c"), ("\u00fc", "62c3bc"), ("\u6c34", "63e6b0b4"),
+    ("\U00010151", "64f0908591"), ([], "80"), ([1, 2, 3], "83010203"), ([1, [2, 3], [4, 5]], "8301820203820405"),
+    (list(range(1, 26)), "98190102030405060708090a0b0c0d0e0f101112131415161718181819"), ({}, "a0"),
+    ({1: 2, 3: 4}, "a201020304"), ({"a": 1, "b": [2, 3]}, "a26161016162820203"),
+    (["a", {"b": "c"}], "826161a161626163"),
+    ({"a": "A", "b": "B", "c": "C", "d": "D", "e": "E"}, "a56161614161626142616361436164614461656145"),
+]
+
+# The same appendix: rows outside our subset, and then other ways to be wrong.
+APPENDIX_A_REFUSED = """
+c249010000000000000000 3bffffffffffffffff c349010000000000000000 20 29 3863 3903e7 f90000 f98000 f93c00
+fb3ff199999999999a f93e00 f97bff fa47c35000 fa7f7fffff fb7e37e43c8800759c f90001 f90400 f9c400 fbc010666666666666 f97c00
+f97e00 f9fc00 fa7f800000 fa7fc00000 faff800000 fb7ff0000000000000 fb7ff8000000000000 fbfff0000000000000 f6 f7 f0 f8ff
+c074323031332d30332d32315432303a30343a30305a c11a514b67b0 c1fb41d452d9e200000000 d74401020304 d818456449455446
+d82076687474703a2f2f7777772e6578616d706c652e636f6d 5f42010243030405ff 7f657374726561646d696e67ff 9fff
+9f018202039f0405ffff 9f01820203820405ff 83018202039f0405ff 83019f0203ff820405 bf61610161629f0203ffff
+826161bf61626163ff bf6346756ef563416d7421ff
+""".split()
+
+OTHER_REFUSED = [
+    ("1800", "0 in two bytes"), ("1817", "23 in two bytes"), ("1900ff", "255 in three bytes"),
+    ("1a0000ffff", "65535 in five bytes"), ("1b00000000ffffffff", "2^32-1 in nine bytes"),
+    ("580161", "length 1 in two bytes"), ("780161", "text length 1 in two bytes"), ("980100", "count 1 in two bytes"),
+    ("b8010000", "pair count 1 in two bytes"), ("1c", "reserved argument"), ("1f", "reserved argument"),
+    ("a201020102", "equal keys"), ("a203040102", "descending keys"), ("a2616201616102", "descending text keys"),
+    ("a262616101616202", "longer key first"), ("a18000", "array as key"), ("a1a000", "map as key"),
+    ("61ff", "not UTF-8"), ("62c080", "overlong UTF-8"), ("63eda080", "surrogate"), ("64f4908080", "past U+10FFFF"),
+    ("61c3", "cut UTF-8"), ("818181818181818181" + "80", "nesting of 10"), ("8181818181818181" + "80", "nesting of 9"),
+    ("a101a101a101a101a101a101a101a101a0", "maps nested 9 deep"), ("0000", "a byte after the item"),
+    ("f8", "simple value of two bytes"), ("f814", "false in two bytes"), ("ff", "break alone"),
+]
+
+
+def make_cbor():
+    lines = [
+        "# Section 1. uint VALUE ITEM, bytes VALUE ITEM, text VALUE ITEM, bool VALUE ITEM; item ITEM: a container;",
+        "# refused ITEM: malformed (after the appendix: RFC 8949 Appendix A); cut ITEM: every prefix of it is truncated.",
+    ]
+    extra = [255, 256, 65535, 65536, 4294967295, 4294967296, bytes(23), bytes(24), bytes(255), bytes(256), "x" * 300,
+             "\ud7ff\ue000\U0010ffff\u0800\u007f\u0080\u07ff\uffff\U00010000",
+             [[[[[[[[]]]]]]]], {0: {1: {2: {3: {4: {5: {6: {}}}}}}}},
+             {"b": 1, "aa": 2, "a": 3, "": 4}, {23: False, 24: True, 255: b"", 256: "", 65536: [], 10: {}}]
+    for value, want in APPENDIX_A:
+        assert cbor(value) == bytes.fromhex(want), (value, want)
+    for value in [v for v, _ in APPENDIX_A] + extra:
+        if isinstance(value, bool):
+            lines.append("bool %d %s" % (value, cbor(value).hex()))
+        elif isinstance(value, int):
+            lines.append("uint %d %s" % (value, cbor(value).hex()))
+        elif isinstance(value, bytes):
+            lines.append("bytes %s %s" % (hx(value), cbor(value).hex()))
+        elif isinstance(value, str):
+            lines.append("text %s %s" % (hx(value.encode()), cbor(value).hex()))
+        else:
+            lines.append("item %s" % cbor(value).hex())
+    lines += ["refused %s" % item for item in APPENDIX_A_REFUSED]
+    lines += ["refused %s" % item for item, _ in OTHER_REFUSED]
+    cut = {1: "text", 2: b"bytes", 3: [1, 24, 256, 65536, 1 << 32, "\u6c34"], 4: {"a": True, "b": {}}}
+    lines.append("cut %s" % cbor(cut).hex())
+    return lines
+
+
+# ---- Section 2: ids. ----------------------------------------------------------------------------
+
+CHARSET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+
+
+def polymod(values):
+    """As BIP 173 gives it."""
+    chk = 1
+    for value in values:
+        top = chk >> 25
+        chk = (chk & 0x1FFFFFF) << 5 ^ value
+        for i, g in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
+            chk ^= g if top >> i & 1 else 0
+    return chk
+
+
+def bech32m(hrp, symbols, constant=0x2BC830A3):
+    expanded = [ord(c) >> 5 for c in hrp] + [0] + [ord(c) & 31 for c in hrp]
+    check = polymod(expanded + symbols + [0] * 6) ^ constant
+    return hrp + "1" + "".join(CHARSET[s] for s in symbols + [check >> 5 * (5 - i) & 31 for i in range(6)])
+
+
+def id_symbols(payload, version=0, padding=0):
+    bits = "".join("{:08b}".format(byte) for byte in payload)
+    missing = -len(bits) % 5
+    bits += "{:0{}b}".format(padding, missing) if missing else ""
+    return [version] + [int(bits[i : i + 5], 2) for i in range(0, len(bits), 5)]
+
+
+def make_ids():
+    lines = ["# Section 2. id PREFIX PAYLOAD TEXT; refused WHY TEXT (as a package id; `algorithm`: as a content address)."]
+    payloads = [bytes(32), b"\xff" * 32, bytes(range(32)), b"\x80" + bytes(31), bytes(31) + b"\x01"]
+    payloads += [random_bytes(seed, 32) for seed in range(3)]
+    for hrp in ("stoq", "peer", "key"):
+        for payload in payloads:
+            lines.append("id %s %s %s" % (hrp, payload.hex(), bech32m(hrp, id_symbols(payload))))
+    for i, payload in enumerate(payloads):
+        payload = bytes([1 + i % 2]) + payload
+        lines.append("id data %s %s" % (payload.hex(), bech32m("data", id_symbols(payload))))
+    some = random_bytes(9, 32)
+    good = bech32m("stoq", id_symbols(some))
+    assert len(good) == 64 and good.startswith("stoq1q")
+    refused = [
+        ("version", bech32m("stoq", id_symbols(some, version=1))),
+        ("version", bech32m("stoq", id_symbols(some, version=31))),
+        ("padding", bech32m("stoq", id_symbols(some, padding=1))),
+        ("padding", bech32m("stoq", id_symbols(some, padding=8))),
+        ("length", bech32m("stoq", id_symbols(some[:31]))),
+        ("length", bech32m("stoq", id_symbols(some + b"\0"))),
+        ("length", bech32m("stoq", id_symbols(some) + [0])),
+        ("length", bech32m("stoq", [0])),
+        ("length", bech32m("stoq", [])),
+        ("prefix", bech32m("peer", id_symbols(some))),
+        ("prefix", bech32m("sto", id_symbols(some))),
+        ("prefix", bech32m("stoqq", id_symbols(some))),
+        ("prefix", good[5:]),
+        ("checksum", bech32m("stoq", id_symbols(some), constant=1)),
+        ("checksum", good[:-1] + ("q" if good[-1] != "q" else "p")),
+        ("case", good[:10] + good[10:].upper()),
+        ("case", "Stoq" + good[4:]),
+        ("character", good[:20] + "b" + good[21:]),
+        ("character", good[:20] + "i" + good[21:]),
+        ("algorithm", bech32m("data", id_symbols(b"\0" + some))),
+        ("algorithm", bech32m("data", id_symbols(b"\3" + some))),
+        ("algorithm", bech32m("data", id_symbols(b"\4" + some))),
+        ("algorithm", bech32m("data", id_symbols(b"\5" + some))),
+    ]
+    return lines + ["refused %s %s" % row for row in refused]
+
+
+# ---- The vector files. ------------------------------------------------------------------------
+
+
+def counting(n):
+    """The input of the official BLAKE3 vectors: 0, 1, ... 250, 0, ..."""
+    return bytes(i % 251 for i in range(n))
+
+
+def make_hash():
+    lines = ["# Section 2. ALGORITHM N DIGEST: the input is n bytes 0, 1, ... 250, 0, ...; xxh3-64 as a number."]
+    lengths = [0, 1, 3, 4, 8, 9, 16, 17, 63, 64, 65, 128, 129, 240, 241, 1023, 1024, 1025, 2048, 2049, 4096, 4097,
+               31744, 102400]
+    inputs = [counting(n) for n in lengths]
+    digests = {
+        "blake3": blake3_many(inputs),
+        "sha3-256": [hashlib.sha3_256(d).digest() for d in inputs],
+        "sha256": [hashlib.sha256(d).digest() for d in inputs],
+        "xxh3-128": xxh3_128_many(inputs),
+        "sha512": [hashlib.sha512(d).digest() for d in inputs],
+    }
+    for name, rows in digests.items():
+        for n, digest in zip(lengths, rows):
+            lines.append("%s %d %s" % (name, n, digest.hex()))
+    for n, value in zip(lengths, xxh3_64_many(inputs)):
+        lines.append("xxh3-64 %d %d" % (n, value))
+    return lines
+
+
+FILES = {
+    "cbor": make_cbor,
+    "ids": make_ids,
+    "hash": make_hash,
+}
+
+
+def main():
+    check = sys.argv[1:] == ["--check"]
+    if sys.argv[1:] and not check:
+        sys.exit(__doc__)
+    differ = 0
+    for name, make in FILES.items():
+        path = os.path.join(HERE, name + ".txt")
+        text = "\n".join(make()) + "\n"
+        if not check:
+            with open(path, "w", encoding="ascii") as f:
+                f.write(text)
+            continue
+        with open(path, encoding="ascii") as f:
+            same = f.read() == text
+        print("%s %s" % ("same  " if same else "DIFFER", name))
+        differ += not same
+    sys.exit(1 if differ else 0)
+
+
+if __name__ == "__main__":
+    main()
