@@ -147,8 +147,8 @@ static size_t edit(uint8_t *p, size_t n, uint64_t *state)
     default: /* this start, another input's end */
         if (other->n > 0) {
             size_t from = draw_below(state, other->n);
-            size_t take = other->n - from < INPUT_BYTES_MAX - at ? other->n - from
-                                                                 : INPUT_BYTES_MAX - at;
+            size_t take =
+                other->n - from < INPUT_BYTES_MAX - at ? other->n - from : INPUT_BYTES_MAX - at;
             memcpy(p + at, other->p + from, take);
             return at + take;
         }
@@ -165,7 +165,8 @@ static bool run(size_t input, size_t number, const char *out)
     memcpy(scratch, in->p, n);
     if (number > 0) {
         uint64_t state = (uint64_t)number << 32;
-        for (const char *c = strrchr(in->path, '/') ? strrchr(in->path, '/') : in->path; *c != 0; c++) {
+        for (const char *c = strrchr(in->path, '/') ? strrchr(in->path, '/') : in->path; *c != 0;
+             c++) {
             state = (state ^ (uint8_t)*c) * 0x100000001b3u;
         }
         size_t edits = 1 + draw_below(&state, 4);
@@ -197,7 +198,8 @@ static bool run_one(char *arg, const char *out)
     *at = 0;
     char *slash = strrchr(arg, '/');
     char folder[4096];
-    (void)snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - arg) : 1, slash ? arg : ".");
+    (void)snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - arg) : 1,
+                   slash ? arg : ".");
     if (!add_folder(folder)) {
         return false;
     }
