@@ -71,8 +71,14 @@ def run_on_files(command, inputs, parse):
     return out
 
 
+KNOWN = {}  # trees are made once and looked at twice
+
+
 def blake3_many(inputs):
-    return run_on_files(["b3sum", "--no-names"], inputs, lambda line: bytes.fromhex(line.strip()))
+    new = list(dict.fromkeys(data for data in inputs if data not in KNOWN))
+    command = ["b3sum", "--no-names", "--num-threads", "1"]
+    KNOWN.update(zip(new, run_on_files(command, new, lambda line: bytes.fromhex(line.strip()))))
+    return [KNOWN[data] for data in inputs]
 
 
 def blake3(data):
@@ -257,6 +263,290 @@ def make_ids():
     return lines + ["refused %s %s" % row for row in refused]
 
 
+# ---- Section 4: chunks. --------------------------------------------------------------------------
+
+GEAR = [int.from_bytes(hashlib.md5(bytes([i]) * 64).digest()[:8], "big") for i in range(256)]
+MASKS = dict(
+    zip(
+        range(5, 26),
+        [0x0000000001804110, 0x0000000001803110, 0x0000000018035100, 0x0000001800035300, 0x0000019000353000,
+         0x0000590003530000, 0x0000D90003530000, 0x0000D90103530000, 0x0000D90303530000, 0x0000D90313530000,
+         0x0000D90F03530000, 0x0000D90303537000, 0x0000D90703537000, 0x0000D90707537000, 0x0000D91707537000,
+         0x0000D91747537000, 0x0000D91767537000, 0x0000D93767537000, 0x0000D93777537000, 0x0000D93777577000,
+         0x0000DB3777577000],
+    )
+)
+PROFILE_1 = (16384, 65536, 262144, 2)
+RUN_BYTES_MIN = 16384
+
+
+def log2_rounded(x):
+    """round(log2(x)) in integers: no power of two is half way between two rows."""
+    row = x.bit_length() - 1
+    return row + (x * x >= 1 << 2 * row + 1)
+
+
+def chunk_length(data, start, end, low, average, high, level):
+    rest = end - start
+    if rest <= low:
+        return rest
+    size = min(rest, high)
+    centre = min(average, size)
+    row = log2_rounded(average)
+    value = 0
+    for i in range(low // 2, size // 2):
+        mask = MASKS[row + level] if i < centre // 2 else MASKS[row - level]
+        value = (value << 2) + (GEAR[data[start + 2 * i]] << 1) & MASK64
+        if value & mask << 1 & MASK64 == 0:
+            return 2 * i
+        value = value + GEAR[data[start + 2 * i + 1]] & MASK64
+        if value & mask == 0:
+            return 2 * i + 1
+    return size
+
+
+def chunk_run(data, start, end, parameters):
+    lengths = []
+    while start < end:
+        lengths.append(chunk_length(data, start, end, *parameters))
+        start += lengths[-1]
+    return lengths
+
+
+def chunk_package(data, table_bytes, sizes):
+    """Profile 1: the table, every file of T bytes or more, and what lies between are runs of their own."""
+    runs = [table_bytes]
+    small = 0
+    for size in sizes:
+        if size >= RUN_BYTES_MIN:
+            runs += [small, size]
+            small = 0
+        else:
+            small += size
+    runs.append(small)
+    lengths = []
+    start = 0
+    for run in runs:
+        lengths += chunk_run(data, start, start + run, PROFILE_1)
+        start += run
+    assert start == len(data)
+    return lengths
+
+
+def make_input(kind, seed, n):
+    if kind == "zeros":
+        return bytes(n)
+    if kind == "words":  # few byte values, as text has: random bytes & 0x0f | 0x60
+        return bytes(b & 15 | 96 for b in random_bytes(seed, n))
+    return random_bytes(seed, n)
+
+
+def joined(numbers):
+    return ",".join(str(x) for x in numbers) if numbers else "-"
+
+
+def make_chunks():
+    lines = [
+        "# Section 4. gear I VALUE (numbers in hexadecimal);",
+        "# lengths MIN AVERAGE MAX LEVEL KIND SEED N LENGTHS: one run; KIND random, zeros, or words (each random",
+        "# byte & 0x0f | 0x60); profile1 SEED TABLE_BYTES SIZES LENGTHS: a package stream of random bytes.",
+    ]
+    lines += ["gear %d %016x" % (i, GEAR[i]) for i in (0, 1, 2, 127, 128, 254, 255)]
+    cases = []
+    for level in range(4):
+        cases += [((64, 256, 1024, level), "random", 1, 20000), ((4096, 16384, 65535, level), "random", 2, 300000)]
+        cases += [((65, 257, 1025, level), "random", 3, 9999), ((4097, 16385, 65535, level), "words", 4, 200001)]
+    for n in (0, 1, 2, 63, 64, 65, 66, 255, 256, 257, 1023, 1024, 1025, 1026, 2049):
+        cases.append(((64, 256, 1024, 1), "random", 5, n))
+        cases.append(((64, 256, 1024, 1), "zeros", 0, n))
+    cases += [
+        (PROFILE_1, "random", 6, 1500000), (PROFILE_1, "zeros", 0, 600000), (PROFILE_1, "words", 7, 500001),
+        ((64, 64 * 4, 64 * 16, 2), "words", 8, 10001), ((64, 6000, 65536, 2), "random", 9, 60001),
+        ((1000, 5792, 10001, 1), "random", 10, 50000), ((1000, 5793, 10001, 1), "random", 10, 50000),
+        ((256, 256, 1024, 0), "random", 11, 5000), ((300, 1024, 1024, 3), "random", 12, 9000),
+        ((1001, 1001, 1025, 0), "random", 13, 9001), ((1048576, 4194304, 16777216, 3), "random", 14, 1100000),
+    ]
+    for parameters, kind, seed, n in cases:
+        lengths = chunk_run(make_input(kind, seed, n), 0, n, parameters)
+        assert sum(lengths) == n
+        lines.append("lengths %d %d %d %d %s %d %d %s" % (*parameters, kind, seed, n, joined(lengths)))
+    packages = [
+        (20, 0, []), (21, 3, []), (22, 100, [0]), (23, 100, [16383]), (24, 100, [16384]), (25, 16384, [1, 2, 3]),
+        (26, 300, [10000, 10000, 10000, 20000, 5, 0, 16384, 16383, 7]), (27, 20000, [70000, 70000, 100, 50000, 30000]),
+        (28, 500, [0, 0, 400000, 0, 12]), (29, 40000, [8000] * 30),
+    ]
+    for seed, table_bytes, sizes in packages:
+        lengths = chunk_package(random_bytes(seed, table_bytes + sum(sizes)), table_bytes, sizes)
+        lines.append("profile1 %d %d %s %s" % (seed, table_bytes, joined(sizes), joined(lengths)))
+    return lines
+
+
+# ---- Sections 5 and 6: tree and proofs. -----------------------------------------------------------
+
+
+def make_chunk_list(kind, seed, n):
+    """Invented chunks: the hashes are random bytes, lengths 1 + (first four bytes, u32le) % 262144; kind `full` sets
+    bit 0 of every first byte, so that only the count closes a shard."""
+    raw = bytearray(random_bytes(seed, 32 * n))
+    chunks = []
+    for i in range(n):
+        if kind == "full":
+            raw[32 * i] |= 1
+        digest = bytes(raw[32 * i : 32 * i + 32])
+        chunks.append((digest, 1 + struct.unpack("<I", digest[:4])[0] % 262144))
+    return chunks
+
+
+def cut_shards(chunks):
+    shards = []
+    open_shard = []
+    for chunk in chunks:
+        open_shard.append(chunk)
+        n = len(open_shard)
+        if n == 512 or n >= 32 and chunk[0][0] & 0x7F == 0:
+            shards.append(open_shard)
+            open_shard = []
+    return shards + [open_shard] if open_shard else shards
+
+
+def build_trees(trees, join):
+    """All levels of many trees, bottom up; join turns a list of pairs into a list of parents."""
+    levels = [[leaves] for leaves in trees]
+    while any(len(tree[-1]) > 1 for tree in levels):
+        pairs = []
+        for tree in levels:
+            row = tree[-1]
+            pairs += [(row[i], row[i + 1]) for i in range(0, len(row) - 1, 2)]
+        parents = iter(join(pairs))
+        for tree in levels:
+            row = tree[-1]
+            if len(row) > 1:
+                odd = row[-1:] if len(row) % 2 else []
+                tree.append([next(parents) for _ in range(len(row) // 2)] + odd)
+    return levels
+
+
+def siblings(levels, index):
+    """(is it the left one, node) bottom up; a node without a sibling moves up and adds nothing."""
+    out = []
+    for row in levels[:-1]:
+        other = index ^ 1
+        if other < len(row):
+            out.append((other < index, row[other]))
+        index //= 2
+    return out
+
+
+class Package:
+    """Everything sections 5 and 6 say about a list of chunks."""
+
+    def __init__(self, chunks):
+        self.shards = cut_shards(chunks)
+        self.chunks = len(chunks)
+        self.bytes = sum(length for _, length in chunks)
+        leaves = blake3_many([b"\0" + digest + u64(length) for digest, length in chunks])
+        at = 0
+        rows = []
+        for shard in self.shards:
+            rows.append(leaves[at : at + len(shard)])
+            at += len(shard)
+        self.inner = build_trees(rows, lambda pairs: blake3_many([b"\1" + a + b for a, b in pairs]))
+        self.shard_roots = [levels[-1][0] for levels in self.inner]
+        counts = [(len(shard), sum(length for _, length in shard)) for shard in self.shards]
+        tops = blake3_many([b"\2" + root + u64(c) + u64(b) for root, (c, b) in zip(self.shard_roots, counts)])
+        nodes = [(top, c, b) for top, (c, b) in zip(tops, counts)]
+        self.shard_counts = counts
+        self.outer = build_trees([nodes], self.join)[0] if nodes else []
+        top = self.outer[-1][0][0] if nodes else blake3(b"")
+        self.root = blake3(b"\3" + u64(len(self.shards)) + u64(self.chunks) + u64(self.bytes) + top)
+
+    @staticmethod
+    def join(pairs):
+        hashes = blake3_many(
+            [b"\4" + l[0] + r[0] + u64(l[1]) + u64(l[2]) + u64(r[1]) + u64(r[2]) for l, r in pairs]
+        )
+        return [(h, l[1] + r[1], l[2] + r[2]) for h, (l, r) in zip(hashes, pairs)]
+
+    def height(self):
+        if not self.shards:
+            return 0
+        return (max(len(s) for s in self.shards) - 1).bit_length() + (len(self.shards) - 1).bit_length()
+
+    def shard_list(self):
+        return b"".join(root + u64(c) + u64(b) for root, (c, b) in zip(self.shard_roots, self.shard_counts))
+
+    def place(self, index):
+        """Shard, position in it, byte offset."""
+        offset = 0
+        for k, shard in enumerate(self.shards):
+            if index < len(shard):
+                return k, index, offset + sum(length for _, length in shard[:index])
+            index -= len(shard)
+            offset += self.shard_counts[k][1]
+        raise IndexError(index)
+
+    def proof(self, index):
+        k, at, _ = self.place(index)
+        shard = self.shards[k]
+        return cbor({
+            1: 1, 2: 1, 3: len(self.shards), 4: self.chunks, 5: self.bytes, 6: index, 7: k,
+            8: self.shard_counts[k][0], 9: self.shard_counts[k][1],
+            10: chunk_list(shard[:at]),
+            11: shard[at][0], 12: shard[at][1],
+            13: b"".join(node for is_left, node in siblings(self.inner[k], at) if not is_left),
+            14: b"".join(h + u64(c) + u64(b) for _, (h, c, b) in siblings(self.outer, k)),
+        })
+
+
+def chunk_list(chunks):
+    return b"".join(digest + u32(length) for digest, length in chunks)
+
+
+TREES = [("random", 100 + n, n) for n in (0, 1, 2, 3, 31, 32, 33, 511, 512, 513, 4097)]
+TREES += [("full", 200 + n, n) for n in (513, 1024, 1025, 3000)]
+
+
+def make_merkle():
+    lines = [
+        "# Section 5. tree KIND SEED N SHARDS BYTES HEIGHT ROOT; shard KIND SEED N K CHUNKS BYTES SHARD_ROOT; list KIND SEED N",
+        "# SHARD_LIST. Chunk i of N has hash bytes 32i .. 32i+31 of `random SEED 32N` (KIND full: bit 0 of the hash's first",
+        "# byte set) and length 1 + (u32le of the hash's first four bytes) % 262144.",
+    ]
+    for kind, seed, n in TREES:
+        p = Package(make_chunk_list(kind, seed, n))
+        lines.append("tree %s %d %d %d %d %d %s" % (kind, seed, n, len(p.shards), p.bytes, p.height(), p.root.hex()))
+        for k, (root, (chunks, size)) in enumerate(zip(p.shard_roots, p.shard_counts)):
+            lines.append("shard %s %d %d %d %d %d %s" % (kind, seed, n, k, chunks, size, root.hex()))
+        lines.append("list %s %d %d %s" % (kind, seed, n, hx(p.shard_list())))
+    return lines
+
+
+def make_proofs():
+    lines = [
+        "# Section 6. proof KIND SEED N INDEX OFFSET HASH LENGTH ROOT PROOF: of chunk INDEX of the tree made as in merkle.txt.",
+    ]
+    wanted = [
+        ("random", 1, [0]), ("random", 2, [0, 1]), ("random", 3, [0, 1, 2]), ("random", 33, [0, 16, 31, 32]),
+        ("random", 513, [0, 100, 511, 512]), ("random", 4097, [0, 1, 2048, 3000, 4095, 4096]),
+        ("full", 1025, [511, 512, 1024]),
+    ]
+    for kind, n, indices in wanted:
+        seed = (200 if kind == "full" else 100) + n
+        chunks = make_chunk_list(kind, seed, n)
+        p = Package(chunks)
+        for index in indices:
+            digest, length = chunks[index]
+            offset = p.place(index)[2]
+            assert offset == sum(size for _, size in chunks[:index])
+            proof = p.proof(index)
+            assert len(proof) <= 32768
+            lines.append(
+                "proof %s %d %d %d %d %s %d %s %s"
+                % (kind, seed, n, index, offset, digest.hex(), length, p.root.hex(), proof.hex())
+            )
+    return lines
+
+
 # ---- The vector files. ------------------------------------------------------------------------
 
 
@@ -289,6 +579,9 @@ FILES = {
     "cbor": make_cbor,
     "ids": make_ids,
     "hash": make_hash,
+    "chunks": make_chunks,
+    "merkle": make_merkle,
+    "proofs": make_proofs,
 }
 
 
