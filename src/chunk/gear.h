@@ -1,9 +1,12 @@
 #ifndef STOQ_CHUNK_GEAR_H
 #define STOQ_CHUNK_GEAR_H
-/* The numbers that the rolling hash adds per byte value. Internal to the module. */
+/*
+ * The numbers that the rolling hash adds, one per byte value. The shifted ones are the same, shifted
+ * left by one: a pair's first byte takes them. Internal to the module.
+ */
 #include "base/bytes.h"
 
 extern const uint64_t stoq_gear[256];
-extern const uint64_t stoq_gear_shifted[256]; /* each shifted left by one, for a pair's first byte */
+extern const uint64_t stoq_gear_shifted[256];
 
 #endif

@@ -122,9 +122,8 @@ STOQ_WARN_UNUSED enum stoq_status stoq_merkle_check_shard_list(const struct stoq
  * STOQ_PROOF      the hashes disagree: the sender's fault
  * Cost: two hashes per chunk, no allocation.
  */
-STOQ_WARN_UNUSED enum stoq_status stoq_merkle_check_chunk_list(const struct stoq_merkle_shard *shard,
-                                                               uint32_t chunk_bytes_max,
-                                                               struct stoq_span list);
+STOQ_WARN_UNUSED enum stoq_status stoq_merkle_check_chunk_list(
+    const struct stoq_merkle_shard *shard, uint32_t chunk_bytes_max, struct stoq_span list);
 
 /* Where a chunk lies. */
 struct stoq_merkle_place {
@@ -142,7 +141,8 @@ struct stoq_merkle_place {
  * STOQ_OK     out says where
  * STOQ_RANGE  the package has no such chunk (InvalidChunkIndex); out untouched
  */
-STOQ_WARN_UNUSED enum stoq_status stoq_merkle_find_chunk(struct stoq_span shard_list, uint64_t index,
+STOQ_WARN_UNUSED enum stoq_status stoq_merkle_find_chunk(struct stoq_span shard_list,
+                                                         uint64_t index,
                                                          struct stoq_merkle_place *out);
 
 #endif

@@ -103,8 +103,8 @@ struct stoq_merkle_step {
  *
  * STOQ_OK, STOQ_MALFORMED (a count does not fit the tree's shape).
  */
-STOQ_WARN_UNUSED enum stoq_status
-stoq_merkle_proof_steps(const struct stoq_merkle_proof *proof, uint32_t chunk_bytes_max,
-                        struct stoq_merkle_step out[STOQ_MERKLE_STEPS_MAX], size_t *out_count);
+STOQ_WARN_UNUSED enum stoq_status stoq_merkle_proof_steps(
+    const struct stoq_merkle_proof *proof, uint32_t chunk_bytes_max,
+    struct stoq_merkle_step out[STOQ_MERKLE_STEPS_MAX], size_t *out_count);
 
 #endif
