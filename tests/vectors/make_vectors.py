@@ -2,7 +2,7 @@
 """Make the byte vectors of docs/FORMATS.md.
 
 Written from that document and from the documents it cites, sharing no code with stoq, so that a
-mistake has to be made twice to pass. Needs Python 3 alone, and on the path: b3sum, xxhsum, openssl.
+mistake has to be made twice to pass. Needs Python 3 alone, and on the path: b3sum, xxhsum.
 
     make_vectors.py            write tests/vectors/*.txt
     make_vectors.py --check    make them again and compare; exit 1 when one differs
@@ -11,6 +11,7 @@ Each file is lines of fields separated by single spaces; bytes are hexadecimal, 
 `random SEED N` inputs are outputs of SplitMix64 (Vigna's splitmix64.c), started at SEED, each
 as 8 little-endian bytes, cut to N bytes.
 """
+import base64
 import hashlib
 import os
 import struct
@@ -55,7 +56,8 @@ def run_on_files(command, inputs, parse):
     if not inputs:
         return []
     out = []
-    with tempfile.TemporaryDirectory() as folder:
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
         for start in range(0, len(inputs), 1000):
             batch = inputs[start : start + 1000]
             names = []
@@ -547,7 +549,6 @@ def make_proofs():
     return lines
 
 
-# ---- The vector files. ------------------------------------------------------------------------
 
 
 def counting(n):
@@ -575,6 +576,393 @@ def make_hash():
     return lines
 
 
+# ---- Section 3: file table. ------------------------------------------------------------------------
+
+
+def entry(path, kind, last):
+    return cbor([path, kind, last])
+
+
+def table_of(entries):
+    return b"".join(entry(*e) for e in sorted(entries, key=lambda e: e[0]))
+
+
+TABLES = {
+    "empty": [],
+    "one": [(b"hello.txt", 0, 12)],
+    "tree": [
+        (b"bin", 2, 0), (b"bin/run", 1, 70000), (b"bin/sh", 3, b"run"), (b"doc", 2, 0), (b"doc/a", 0, 0),
+        (b"doc/b", 0, 23), (b"doc/c", 0, 24), (b"doc/d", 0, 65536), (b"doc/e", 0, 1 << 32), (b"empty", 2, 0),
+    ],
+    # `-` and `.` sort before `/`, so what is below a directory need not follow it.
+    "order": [
+        (b"a", 2, 0), (b"a!", 2, 0), (b"a!/x", 0, 1), (b"a-b", 0, 2), (b"a.b", 2, 0), (b"a.b/x", 0, 3), (b"a/x", 0, 4),
+        (b"a/x.y", 0, 5), (b"a0", 0, 6), (b"b", 2, 0), (b"b/c", 2, 0), (b"b/c/d", 2, 0), (b"b/c/d/e", 3, b"/etc/passwd"),
+        (b"b/c/d/f", 3, b"../../../../outside"),
+    ],
+    "bytes": [
+        (b"\x01", 0, 1), (b" ", 0, 1), (b"...", 0, 1), (b".hidden", 2, 0), (b".hidden/..x", 0, 1), (b"\\", 0, 1),
+        (b"caf\xc3\xa9", 0, 1), (b"caf\xe9", 0, 1), (b"new\nline", 3, b"\xff"), (b"\xff" * 255, 0, 1),
+    ],
+    "long": [
+        (b"/".join([b"d" * 255] * n), 2, 0) for n in range(1, 16)
+    ] + [(b"/".join([b"d" * 255] * 15 + [b"e" * 255, b""])[:-1], 2, 0), (b"link", 3, b"t" * 4095)],
+}
+
+
+def make_tables():
+    lines = [
+        "# Section 3. table NAME ENTRIES CONTENT_BYTES TABLE; entry NAME PATH KIND SIZE TARGET: those of that table, in order;",
+        "# refused WHY TABLE: malformed; cut TABLE: ends inside an entry.",
+    ]
+    for name, entries in TABLES.items():
+        for path, kind, last in sorted(entries, key=lambda e: e[0]):
+            size, target = (0, last) if kind == 3 else (last, b"")
+            lines.append("entry %s %s %d %d %s" % (name, path.hex(), kind, size, hx(target)))
+        content = sum(last for _, kind, last in entries if kind < 2)
+        lines.append("table %s %d %d %s" % (name, len(entries), content, hx(table_of(entries))))
+    d = entry(b"d", 2, 0)
+    bad_paths = [b"", b"/", b"/a", b"d/", b"d//a", b".", b"..", b"d/.", b"d/..", b"d/../a", b"a\0", b"d/\0a", b"x" * 256]
+    bad_paths += [b"d/" + b"x" * 256, b"../a", b"./a"]
+    refused = [("path", (entry(path, 0, 1) if path < b"d" else d + entry(path, 0, 1))) for path in bad_paths]
+    long = b"/".join([b"d" * 255] * 16)
+    parents = b"".join(entry(b"/".join([b"d" * 255] * n), 2, 0) for n in range(1, 16))
+    refused += [
+        ("path", parents + entry(long, 2, 0) + entry(long + b"/x", 0, 1)),  # 4097 bytes
+        ("kind", entry(b"a", 4, 0)),
+        ("kind", entry(b"a", 1 << 40, 0)),
+        ("size", entry(b"a", 2, 1)),
+        ("size", entry(b"a", 0, b"1")),
+        ("target", entry(b"a", 3, 0)),
+        ("target", entry(b"a", 3, b"")),
+        ("target", entry(b"a", 3, b"x\0y")),
+        ("target", entry(b"a", 3, b"x" * 4096)),
+        ("order", entry(b"a", 0, 1) + entry(b"a", 0, 1)),
+        ("order", entry(b"b", 0, 1) + entry(b"a", 0, 1)),
+        ("order", d + entry(b"d/a", 0, 1) + entry(b"d", 2, 0)),
+        ("order", entry(b"ab", 0, 1) + entry(b"a", 0, 1)),
+        ("parent", entry(b"d/a", 0, 1)),
+        ("parent", entry(b"d", 0, 1) + entry(b"d/a", 0, 1)),
+        ("parent", entry(b"d", 1, 1) + entry(b"d/a", 0, 1)),
+        ("parent", entry(b"d", 3, b"/tmp") + entry(b"d/a", 0, 1)),
+        ("parent", d + entry(b"d/e/f", 0, 1)),
+        ("parent", entry(b"a", 2, 0) + entry(b"ab/c", 0, 1)),
+        ("parent", entry(b"a", 2, 0) + entry(b"a-", 2, 0) + entry(b"a-/x", 0, 1) + entry(b"a0/x", 0, 1)),
+        ("form", cbor([b"a", 0])),
+        ("form", cbor([b"a", 0, 1, 1])),
+        ("form", cbor(["a", 0, 1])),
+        ("form", cbor({0: b"a", 1: 0, 2: 1})),
+        ("form", cbor(b"a")),
+        ("form", bytes.fromhex("9f41610001ff")),
+        ("form", bytes.fromhex("834161001801")),
+        ("form", bytes.fromhex("83416100f6")),
+        ("form", bytes.fromhex("8341610020")),
+    ]
+    lines += ["refused %s %s" % (why, table.hex()) for why, table in refused]
+    whole = table_of(TABLES["tree"])
+    lines += ["cut %s" % whole[:n].hex() for n in (1, 2, 5, 6, 7, 16, len(whole) - 1)]
+    return lines
+
+
+# ---- Section 7: manifest. ------------------------------------------------------------------------
+
+
+def base_manifest(**change):
+    m = {1: 1, 2: "hello", 3: "1.0", 8: 1, 9: 13, 11: 1, 12: 1, 13: 2, 14: 25, 15: random_bytes(70, 32)}
+    m.update({int(k[1:]): v for k, v in change.items()})
+    return {k: v for k, v in m.items() if v is not None}
+
+
+EMPTY_ROOT = blake3(b"\3" + u64(0) * 3 + blake3(b""))
+MANIFESTS = {
+    "least": base_manifest(),
+    "empty": base_manifest(k9=0, k11=0, k12=0, k13=0, k14=0, k15=EMPTY_ROOT),
+    "full": base_manifest(
+        k2="lib+stuff_2.x-y", k3="2:1.0~rc1+dfsg-\u00fc", k4="A description.\nOf two lines: \u6c34.", k5="Apache-2.0",
+        k6={"b": "2", "aa": "", "a": "1", "\u00fc": "x" * 4096},
+        k7=[["a", ""], ["a", ">= 1"], ["b", "", random_bytes(71, 32)], ["b-c", "< 2~ & > 1"], ["b0", "= 1", bytes(32)]],
+        k10=[3, random_bytes(72, 32)], k9=4242, k11=77, k12=3, k13=600, k14=54321000,
+    ),
+    "sha3": base_manifest(k10=[2, random_bytes(73, 32)]),
+    "sha512": base_manifest(k10=[5, random_bytes(74, 64)]),
+    "limits": base_manifest(
+        k2="0" + "z" * 127, k3="v" * 128, k4="d" * 4096, k5="l" * 256, k6={"k%063d" % i: "v" for i in range(64)},
+        k7=[["p%03d" % i, "r" * 128] for i in range(256)], k11=1 << 24, k12=1 << 21, k13=1 << 30, k14=1 << 48,
+        k9=1 << 48,
+    ),
+    "edges": base_manifest(k9=25, k12=1, k13=512, k14=512 * 262144, k6={"k" * 128: ""}),
+    "tight": base_manifest(k9=1, k12=25, k13=25, k14=25),
+}
+
+
+def make_manifests():
+    lines = [
+        "# Section 7. manifest NAME BYTES PACKAGE_ID TEXT; refused WHY BYTES: malformed, or with WHY version: of a version",
+        "# or profile not spoken; cut BYTES: ends early. The values of each are in make_vectors.py, MANIFESTS.",
+    ]
+    for name, m in MANIFESTS.items():
+        raw = cbor(m)
+        assert len(raw) <= 65536, name
+        digest = blake3(raw)
+        lines.append("manifest %s %s %s %s" % (name, raw.hex(), digest.hex(), bech32m("stoq", id_symbols(digest))))
+    refused = [("version", dict(k1=2)), ("version", dict(k1=0)), ("version", dict(k8=2)), ("version", dict(k8=17)),
+               ("version", dict(k8=0))]
+    for name in ("", "A", "-a", ".a", "+a", "_a", "a b", "a/b", "a@b", "\u00fc", "a" * 129, "aB", b"a"):
+        refused.append(("name", dict(k2=name)))
+    for version in ("", "1/2", "1@2", "1 2", "1\t2", "1\n", "\x7f", "\0", "v" * 129, b"1", 1):
+        refused.append(("version-text", dict(k3=version)))
+    refused += [("description", dict(k4=x)) for x in ("", "d" * 4097, b"d")]
+    refused += [("license", dict(k5=x)) for x in ("", "l" * 257)]
+    for notes in ({}, {"k%d" % i: "" for i in range(65)}, {"": "x"}, {"k" * 129: "x"}, {"k": "v" * 4097}, {"k": 1},
+                  {1: "v"}, {"k": b"v"}, ["k", "v"]):
+        refused.append(("annotations", dict(k6=notes)))
+    for needs in ([], [["a", ""]] * 2, [["b", ""], ["a", ""]], [["a", "2"], ["a", "1"]], [["a"]], [["A", ""]], [["a", 1]],
+                  [["a", "r" * 129]], [["a", "", b"x" * 31]], [["a", "", bytes(32), 0]], [["", ""]],
+                  [["a", "", bytes(32)], ["a", "", b"\1" * 32]], [["p%03d" % i, ""] for i in range(257)], {}):
+        refused.append(("dependencies", dict(k7=needs)))
+    for second in ([], [3], [1, bytes(32)], [4, bytes(16)], [0, b""], [6, bytes(32)], [3, bytes(31)], [3, bytes(64)],
+                   [5, bytes(32)], [2, bytes(33)], [3, bytes(32), 0], bytes(32)):
+        refused.append(("secondary", dict(k10=second)))
+    refused += [
+        ("counts", dict(k9=26)),  # table_bytes > bytes
+        ("counts", dict(k13=26)),  # chunks > bytes
+        ("counts", dict(k12=3)),  # shards > chunks
+        ("counts", dict(k13=0, k12=0)),  # bytes without chunks
+        ("counts", dict(k14=0, k9=0)),  # chunks without bytes
+        ("counts", dict(k14=2 * 262144 + 1)),  # chunks cannot hold the bytes
+        ("counts", dict(k13=513, k14=513)),  # one shard cannot hold 513 chunks
+        ("counts", dict(k12=0)),
+        ("counts", dict(k14=(1 << 48) + 1, k13=1 << 31, k12=1 << 22)),
+        ("counts", dict(k11=(1 << 24) + 1)),
+        ("counts", dict(k14=-1 % (1 << 64), k13=-1 % (1 << 64), k12=-1 % (1 << 64))),
+        ("root", dict(k15=bytes(31))), ("root", dict(k15=bytes(33))), ("root", dict(k15="r" * 32)),
+    ]
+    refused += [("missing", {"k%d" % key: None}) for key in (1, 2, 3, 8, 9, 11, 12, 13, 14, 15)]
+    refused += [("unknown", {"k%d" % key: 0}) for key in (0, 16, 23, 24, 255)]
+    for why, change in refused:
+        lines.append("refused %s %s" % (why, cbor(base_manifest(**change)).hex()))
+    good = cbor(base_manifest())
+    for why, raw in [
+        ("after", good + b"\0"), ("form", b"\x80"), ("form", cbor([base_manifest()])),
+        ("form", b"\xb8" + bytes([good[0] & 31]) + good[1:]), ("form", b"\xbf" + good[1:] + b"\xff"),
+        ("order", b"\xaa" + good[3:] + good[1:3]),
+    ]:
+        lines.append("refused %s %s" % (why, hx(raw)))
+    lines += ["cut %s" % hx(good[:n]) for n in (0, 1, 2, len(good) - 1)]
+    return lines
+
+
+# ---- Section 8: signatures (RFC 8032, section 5.1 and its sample code). ------------------------------
+
+P = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+
+
+def point_add(a, b):
+    x1, y1, z1, t1 = a
+    x2, y2, z2, t2 = b
+    e1, e2 = (y1 - x1) * (y2 - x2) % P, (y1 + x1) * (y2 + x2) % P
+    c, d = 2 * t1 * t2 * D % P, 2 * z1 * z2 % P
+    e, f, g, h = e2 - e1, d - c, d + c, e2 + e1
+    return (e * f % P, g * h % P, f * g % P, e * h % P)
+
+
+def point_times(k, point):
+    out = (0, 1, 1, 0)
+    while k:
+        if k & 1:
+            out = point_add(out, point)
+        point = point_add(point, point)
+        k >>= 1
+    return out
+
+
+BASE_Y = 4 * pow(5, P - 2, P) % P
+BASE_X = 15112221349535400772501151409588531511454012693041857206046113283949847762202
+BASE = (BASE_X, BASE_Y, 1, BASE_X * BASE_Y % P)
+
+
+def point_bytes(point):
+    inverse = pow(point[2], P - 2, P)
+    x, y = point[0] * inverse % P, point[1] * inverse % P
+    return (y | (x & 1) << 255).to_bytes(32, "little")
+
+
+def ed25519_expand(seed):
+    h = hashlib.sha512(seed).digest()
+    return int.from_bytes(h[:32], "little") & (1 << 254) - 8 | 1 << 254, h[32:]
+
+
+def ed25519_public(seed):
+    return point_bytes(point_times(ed25519_expand(seed)[0], BASE))
+
+
+def ed25519_sign(seed, message):
+    a, prefix = ed25519_expand(seed)
+    public = point_bytes(point_times(a, BASE))
+    r = int.from_bytes(hashlib.sha512(prefix + message).digest(), "little") % L
+    big_r = point_bytes(point_times(r, BASE))
+    k = int.from_bytes(hashlib.sha512(big_r + public + message).digest(), "little") % L
+    return big_r + ((r + k * a) % L).to_bytes(32, "little")
+
+
+# RFC 8032, section 7.1, tests 1 to 3: secret key, public key, message, signature.
+RFC_8032 = [
+    ("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+     "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
+     "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"),
+    ("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+     "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "72",
+     "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"),
+    ("c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
+     "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025", "af82",
+     "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"),
+]
+
+SPKI_HEAD = bytes.fromhex("302a300506032b6570032100")  # RFC 8410, section 4
+PKCS8_HEAD = bytes.fromhex("302e020100300506032b657004220420")  # RFC 8410, section 7
+
+
+def pem(der):
+    text = base64.b64encode(der).decode()
+    lines = [text[i : i + 64] for i in range(0, len(text), 64)]
+    return "\n".join(["-----BEGIN PRIVATE KEY-----", *lines, "-----END PRIVATE KEY-----", ""]).encode()
+
+
+def envelope(seed, context, object_hash, **change):
+    public = ed25519_public(seed)
+    message = b"stoq-sig-1" + bytes([len(context)]) + context.encode() + object_hash
+    m = {1: 1, 2: SPKI_HEAD + public, 3: context, 4: object_hash, 5: ed25519_sign(seed, message)}
+    m.update({int(k[1:]): v for k, v in change.items()})
+    return {k: v for k, v in m.items() if v is not None}
+
+
+def make_sign():
+    for secret, public, message, signature in RFC_8032:
+        seed = bytes.fromhex(secret)
+        assert ed25519_public(seed).hex() == public
+        assert ed25519_sign(seed, bytes.fromhex(message)).hex() == signature
+    lines = [
+        "# Section 8. rfc8032 SEED PUBLIC MESSAGE SIGNATURE (its section 7.1); key SEED SPKI KEY_ID PEM;",
+        "# envelope SEED CONTEXT OBJECT_HASH ENVELOPE; refused WHY CONTEXT OBJECT_HASH ENVELOPE, where WHY is the outcome:",
+        "# proof, version or malformed.",
+    ]
+    lines += ["rfc8032 %s %s %s %s" % (a, b, c or "-", d) for a, b, c, d in RFC_8032]
+    seeds = [bytes(32), bytes(range(32)), random_bytes(80, 32), random_bytes(81, 32)]
+    for seed in seeds:
+        spki = SPKI_HEAD + ed25519_public(seed)
+        lines.append("key %s %s %s %s" % (seed.hex(), spki.hex(), blake3(spki).hex(), pem(PKCS8_HEAD + seed).hex()))
+    objects = [blake3(cbor(MANIFESTS["full"])), bytes(32), random_bytes(82, 32)]
+    for seed in seeds:
+        for context, digest in zip(("package", "announce", "x" * 64), objects):
+            raw = cbor(envelope(seed, context, digest))
+            lines.append("envelope %s %s %s %s" % (seed.hex(), context, digest.hex(), raw.hex()))
+    seed, digest = seeds[2], objects[0]
+    good = envelope(seed, "package", digest)
+    other = bytes([digest[0] ^ 1]) + digest[1:]
+    high_s = good[5][:32] + (int.from_bytes(good[5][32:], "little") + L).to_bytes(32, "little")
+    spki = good[2]
+    refused = [
+        ("proof", envelope(seed, "pointer", digest)),
+        ("proof", envelope(seed, "packag", digest)),
+        ("proof", envelope(seed, "package", other)),
+        ("proof", envelope(seed, "package", digest, k4=other)),
+        ("proof", envelope(seed, "pointer", digest, k3="package")),
+        ("proof", envelope(seed, "package", other, k4=digest)),
+        ("proof", envelope(seed, "package", digest, k2=SPKI_HEAD + ed25519_public(seeds[0]))),
+        ("proof", envelope(seed, "package", digest, k5=bytes(64))),
+        ("proof", envelope(seed, "package", digest, k5=high_s)),  # S >= L (RFC 8032, section 5.1.7)
+        ("proof", envelope(seed, "package", digest, k5=ed25519_sign(seed, digest))),  # without the prefix
+        ("version", envelope(seed, "package", digest, k1=2)),
+        ("version", envelope(seed, "package", digest, k1=0)),
+        ("version", envelope(seed, "package", digest, k1=1 << 40)),
+        ("version", envelope(seed, "package", digest, k1=2, k2=bytes(2000), k5=bytes(5000))),
+        ("malformed", envelope(seed, "package", digest, k2=spki[:-1])),
+        ("malformed", envelope(seed, "package", digest, k2=spki + b"\0")),
+        ("malformed", envelope(seed, "package", digest, k2=b"\x31" + spki[1:])),
+        ("malformed", envelope(seed, "package", digest, k2=spki[:8] + b"\x71" + spki[9:])),  # X448's identifier
+        ("malformed", envelope(seed, "package", digest, k2=spki.hex())),
+        ("malformed", envelope(seed, "package", digest, k3="")),
+        ("malformed", envelope(seed, "package", digest, k3="x" * 65)),
+        ("malformed", envelope(seed, "package", digest, k3=b"package")),
+        ("malformed", envelope(seed, "package", digest, k4=digest[:31])),
+        ("malformed", envelope(seed, "package", digest, k5=good[5][:63])),
+        ("malformed", envelope(seed, "package", digest, k5=good[5] + b"\0")),
+        ("malformed", envelope(seed, "package", digest, k1=2, k5=bytes(8192))),  # over 8 KiB
+        ("malformed", envelope(seed, "package", digest, k6=0)),
+        ("malformed", envelope(seed, "package", digest, k0=0)),
+    ]
+    refused += [("malformed", envelope(seed, "package", digest, **{"k%d" % k: None})) for k in range(1, 6)]
+    rows = [(why, cbor(m)) for why, m in refused]
+    raw = cbor(good)
+    rows += [("malformed", raw + b"\0"), ("malformed", raw[:-1]), ("malformed", b""), ("malformed", b"\x80")]
+    return lines + ["refused %s package %s %s" % (why, digest.hex(), hx(item)) for why, item in rows]
+
+
+# ---- Section 9: segments. ------------------------------------------------------------------------
+
+
+def segment_header(number, store_id):
+    head = b"stoqseg1" + u32(1) + u32(number) + store_id + bytes(24)
+    return head + u64(xxh3_64_many([head])[0])
+
+
+def record(kind, flags, sequence, key, raw_bytes, stored):
+    head = b"sqr1" + bytes([kind, flags]) + struct.pack("<H", len(key)) + u64(sequence) + u32(raw_bytes) + u32(len(stored))
+    body = head + u64(xxh3_64_many([head + key + stored])[0]) + key + stored
+    return body + bytes(-len(body) % 8)
+
+
+def zstd_frame(data):
+    """A frame of one repeated-byte block when data is that, else of one raw block (RFC 8878); data under 256 bytes."""
+    if len(set(data)) == 1:
+        block, kind = data[:1], 1
+    else:
+        block, kind = data, 0
+    return b"\x28\xb5\x2f\xfd" + bytes([0x20, len(data)]) + struct.pack("<I", len(data) << 3 | kind << 1 | 1)[:3] + block
+
+
+def make_segments():
+    lines = [
+        "# Section 9. header NUMBER STORE_ID HEADER; record TYPE FLAGS SEQUENCE KEY RAW STORED RECORD: RAW is the payload,",
+        "# STORED what is in the record (a zstd frame with flag 1), RECORD all of it with its padding;",
+        "# segment NUMBER STORE_ID BYTES: header 1 and all records.",
+    ]
+    store_id = random_bytes(90, 16)
+    for number in (1, 2, 0xFFFFFFFF):
+        lines.append("header %d %s %s" % (number, store_id.hex(), segment_header(number, store_id).hex()))
+    chunk = random_bytes(91, 100)
+    other = random_bytes(92, 1)
+    same = b"s" * 200
+    package = Package([(blake3(chunk), len(chunk))])
+    manifest = cbor(base_manifest(k9=100, k12=1, k13=1, k14=100, k15=package.root))
+    package_id = blake3(manifest)
+    seed = random_bytes(93, 32)
+    signature = cbor(envelope(seed, "package", package_id))
+    key_id = blake3(SPKI_HEAD + ed25519_public(seed))
+    rows = [
+        (1, 0, blake3(chunk), chunk, chunk),
+        (1, 1, blake3(same), same, zstd_frame(same)),
+        (1, 0, blake3(other), other, other),
+        (4, 0, package.shard_roots[0], *[chunk_list(package.shards[0])] * 2),
+        (3, 0, package.root, *[package.shard_list()] * 2),
+        (2, 0, package_id, manifest, manifest),
+        (5, 0, package_id + key_id, signature, signature),
+        (15, 0, package_id, *[cbor({1: 1767225600, 2: True})] * 2),
+        (10, 0, b"\1" + blake3(other), b"", b""),
+    ]
+    parts = [segment_header(1, store_id)]
+    for sequence, (kind, flags, key, raw, stored) in enumerate(rows, 1000):
+        item = record(kind, flags, sequence, key, len(raw), stored)
+        assert len(item) % 8 == 0
+        parts.append(item)
+        lines.append("record %d %d %d %s %s %s %s" % (kind, flags, sequence, key.hex(), hx(raw), hx(stored), item.hex()))
+    lines.append("segment 1 %s %s" % (store_id.hex(), b"".join(parts).hex()))
+    return lines
+
+
+# ---- The vector files. ------------------------------------------------------------------------
 FILES = {
     "cbor": make_cbor,
     "ids": make_ids,
@@ -582,6 +970,10 @@ FILES = {
     "chunks": make_chunks,
     "merkle": make_merkle,
     "proofs": make_proofs,
+    "tables": make_tables,
+    "manifests": make_manifests,
+    "sign": make_sign,
+    "segments": make_segments,
 }
 
 
