@@ -7,8 +7,8 @@
 #include "base/bytes.h"
 
 #define STOQ_ITEM_HEAD_BYTES 16
-#define STOQ_ITEM_RAW_MAX 262144u                     /* a chunk of a package */
-#define STOQ_ITEM_STORED_SLACK 1024u                  /* a frame of zstd may be this much longer */
+#define STOQ_ITEM_RAW_MAX 262144u    /* a chunk of a package */
+#define STOQ_ITEM_STORED_SLACK 1024u /* a frame of zstd may be this much longer */
 #define STOQ_ITEM_STORED_MAX (STOQ_ITEM_RAW_MAX + STOQ_ITEM_STORED_SLACK)
 #define STOQ_ITEM_PROOF_MAX 32768u
 
@@ -48,7 +48,7 @@ enum stoq_items_what {
     STOQ_ITEMS_HEAD,  /* item `index` begins: out->item */
     STOQ_ITEMS_PROOF, /* out->bytes: the next piece of its proof */
     STOQ_ITEMS_DATA,  /* out->bytes: the next piece of its stored bytes */
-    STOQ_ITEMS_END,   /* all items are read; *in holds what follows (nothing, from an honest peer) */
+    STOQ_ITEMS_END, /* all items are read; *in holds what follows (nothing, from an honest peer) */
 };
 
 struct stoq_items_out {

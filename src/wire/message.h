@@ -12,15 +12,15 @@
 
 /* Limits of version 1. A Hello may state smaller ones for its sender's own serving. */
 #define STOQ_HELLO_VERSIONS_MAX 8
-#define STOQ_HELLO_AGENT_MAX 64       /* bytes of UTF-8 */
-#define STOQ_REQUEST_RANGES_MAX 4096  /* ranges in a ChunkRequest */
-#define STOQ_REQUEST_CHUNKS_MAX 4096  /* chunks in a ChunkRequest, all ranges together */
-#define STOQ_META_LISTS_MAX 256       /* chunk lists in a MetadataQuery */
-#define STOQ_META_HAVE_MAX 65536      /* shards in a query of kind STOQ_META_HAVE_SHARDS */
+#define STOQ_HELLO_AGENT_MAX 64         /* bytes of UTF-8 */
+#define STOQ_REQUEST_RANGES_MAX 4096    /* ranges in a ChunkRequest */
+#define STOQ_REQUEST_CHUNKS_MAX 4096    /* chunks in a ChunkRequest, all ranges together */
+#define STOQ_META_LISTS_MAX 256         /* chunk lists in a MetadataQuery */
+#define STOQ_META_HAVE_MAX 65536        /* shards in a query of kind STOQ_META_HAVE_SHARDS */
 #define STOQ_META_BYTES_MAX (16u << 20) /* any metadata payload: 349,525 shards */
-#define STOQ_META_SIGNATURES_MAX 16   /* envelopes in a payload of kind STOQ_META_SIGNATURES */
-#define STOQ_ERROR_TEXT_MAX 256       /* bytes of UTF-8 */
-#define STOQ_PROOF_BYTES_MAX 32768    /* docs/FORMATS.md section 6 */
+#define STOQ_META_SIGNATURES_MAX 16     /* envelopes in a payload of kind STOQ_META_SIGNATURES */
+#define STOQ_ERROR_TEXT_MAX 256         /* bytes of UTF-8 */
+#define STOQ_PROOF_BYTES_MAX 32768      /* docs/FORMATS.md section 6 */
 
 /* Frame types. Those without a struct below are reserved: their bytes come with the part that needs
  * them, until then a request of such a type is answered with Error{Unsupported}. */
@@ -32,17 +32,17 @@ enum stoq_message_type {
     STOQ_MSG_PROOF = 5,
     STOQ_MSG_METADATA_QUERY = 6,
     STOQ_MSG_CHUNK_REQUEST = 7,
-    STOQ_MSG_HAVE = 8,             /* reserved */
-    STOQ_MSG_CANCEL = 9,           /* reserved; today a requester stops by resetting its stream */
-    STOQ_MSG_ANNOUNCE = 10,        /* reserved */
-    STOQ_MSG_REQUEST = 11,         /* reserved */
-    STOQ_MSG_PACKAGE_DOWNLOAD = 12,/* reserved */
-    STOQ_MSG_PEER_EXCHANGE = 13,   /* reserved */
-    STOQ_MSG_OFFER = 14,           /* reserved */
-    STOQ_MSG_RECEIPT = 15,         /* reserved */
-    STOQ_MSG_FIND_NODE = 16,       /* reserved */
-    STOQ_MSG_FIND_VALUE = 17,      /* reserved */
-    STOQ_MSG_STORE = 18,           /* reserved */
+    STOQ_MSG_HAVE = 8,              /* reserved */
+    STOQ_MSG_CANCEL = 9,            /* reserved; today a requester stops by resetting its stream */
+    STOQ_MSG_ANNOUNCE = 10,         /* reserved */
+    STOQ_MSG_REQUEST = 11,          /* reserved */
+    STOQ_MSG_PACKAGE_DOWNLOAD = 12, /* reserved */
+    STOQ_MSG_PEER_EXCHANGE = 13,    /* reserved */
+    STOQ_MSG_OFFER = 14,            /* reserved */
+    STOQ_MSG_RECEIPT = 15,          /* reserved */
+    STOQ_MSG_FIND_NODE = 16,        /* reserved */
+    STOQ_MSG_FIND_VALUE = 17,       /* reserved */
+    STOQ_MSG_STORE = 18,            /* reserved */
 };
 
 /* What a Response's payload is, and what a MetadataQuery asks for. */
@@ -70,6 +70,16 @@ enum stoq_error_code {
     STOQ_ERR_INTERNAL = 11,
 };
 
+/* Application error codes of connections and streams (docs/PROTOCOL.md section 1). */
+enum stoq_app_code {
+    STOQ_APP_NONE = 0,
+    STOQ_APP_CANCELLED = 1,
+    STOQ_APP_VIOLATION = 2,
+    STOQ_APP_OVERLOADED = 3,
+    STOQ_APP_GOING_AWAY = 4,
+    STOQ_APP_INTERNAL = 5,
+};
+
 /* "ContentNotFound", ...; "UnknownError" for any other value. Static. */
 const char *stoq_error_code_name(uint64_t code);
 /* The status a requester reports for such an answer; STOQ_NET for codes we do not know. */
@@ -85,13 +95,13 @@ enum stoq_hello_features {
 
 /* First request of a dialler; the reply is the other side's. */
 struct stoq_msg_hello {
-    uint32_t version_count;                    /* 1 .. STOQ_HELLO_VERSIONS_MAX */
+    uint32_t version_count;                     /* 1 .. STOQ_HELLO_VERSIONS_MAX */
     uint32_t versions[STOQ_HELLO_VERSIONS_MAX]; /* strictly increasing */
-    uint64_t features;                         /* unknown bits are ignored */
-    struct stoq_span agent;                    /* 1 .. 64 bytes, "stoq/0.1.0" */
-    uint32_t ranges_max;                       /* 1 .. STOQ_REQUEST_RANGES_MAX */
-    uint32_t chunks_max;                       /* 1 .. STOQ_REQUEST_CHUNKS_MAX */
-    uint32_t frame_bytes_max;                  /* 4096 .. STOQ_FRAME_BYTES_MAX */
+    uint64_t features;                          /* unknown bits are ignored */
+    struct stoq_span agent;                     /* 1 .. 64 bytes, "stoq/0.1.0" */
+    uint32_t ranges_max;                        /* 1 .. STOQ_REQUEST_RANGES_MAX */
+    uint32_t chunks_max;                        /* 1 .. STOQ_REQUEST_CHUNKS_MAX */
+    uint32_t frame_bytes_max;                   /* 4096 .. STOQ_FRAME_BYTES_MAX */
 };
 
 struct stoq_msg_error {
@@ -118,7 +128,7 @@ struct stoq_msg_metadata_query {
 
 struct stoq_msg_chunk_request {
     struct stoq_package_id id;
-    /* Strictly increasing and disjoint, each count >= 1, at most STOQ_REQUEST_CHUNKS_MAX chunks in
+    /* Increasing, neither overlapping nor touching, each count >= 1, at most STOQ_REQUEST_CHUNKS_MAX in
      * all; items come in this order. */
     const struct stoq_range *ranges;
     uint32_t range_count; /* 1 .. STOQ_REQUEST_RANGES_MAX */
@@ -162,8 +172,8 @@ STOQ_WARN_UNUSED enum stoq_status stoq_message_encode(const struct stoq_message 
  * STOQ_MALFORMED  anything else; request_id is filled in where it could be read, else 0
  * No allocation.
  */
-STOQ_WARN_UNUSED enum stoq_status
-stoq_message_decode(struct stoq_span cbor, struct stoq_range ranges[STOQ_REQUEST_RANGES_MAX],
-                    struct stoq_message *out);
+STOQ_WARN_UNUSED enum stoq_status stoq_message_decode(
+    struct stoq_span cbor, struct stoq_range ranges[STOQ_REQUEST_RANGES_MAX],
+    struct stoq_message *out);
 
 #endif
