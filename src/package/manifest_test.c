@@ -32,7 +32,8 @@ static struct stoq_manifest full(void)
     m.description = stoq_span_str("a greeting \xc3\xbc");
     m.license = stoq_span_str("Apache-2.0");
     m.annotation_count = 2;
-    m.annotations[0] = (struct stoq_manifest_annotation){stoq_span_str("longer"), stoq_span_str("")};
+    m.annotations[0] =
+        (struct stoq_manifest_annotation){stoq_span_str("longer"), stoq_span_str("")};
     m.annotations[1] = (struct stoq_manifest_annotation){stoq_span_str("z"), stoq_span_str("v")};
     m.dependency_count = 3;
     m.dependencies[0] = (struct stoq_manifest_dependency){

@@ -128,9 +128,8 @@ static size_t parent_bytes(struct stoq_span path)
 static bool order_take(struct stoq_table_order *o, const struct stoq_entry *e)
 {
     size_t same = common_prefix(o->path, o->path_bytes, e->path.p, e->path.n);
-    bool rises = same == o->path_bytes
-                     ? e->path.n > same
-                     : e->path.n > same && e->path.p[same] > o->path[same];
+    bool rises = same == o->path_bytes ? e->path.n > same
+                                       : e->path.n > same && e->path.p[same] > o->path[same];
     size_t kept = o->dir_count;
     while (kept > 0 && o->dirs[kept - 1] > same) {
         kept--;
@@ -283,8 +282,7 @@ static enum stoq_status next_carried(struct stoq_table_reader *r, struct stoq_sp
     size_t old = r->carry_bytes;
     size_t added = carry_fill(r, piece);
     size_t n;
-    enum stoq_status st =
-        stoq_cbor_item(stoq_span(r->carry, r->carry_bytes), sizeof r->carry, &n);
+    enum stoq_status st = stoq_cbor_item(stoq_span(r->carry, r->carry_bytes), sizeof r->carry, &n);
     if (st == STOQ_TRUNC) {
         r->table_bytes_left -= added;
         skip(in, added);

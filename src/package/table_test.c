@@ -160,8 +160,8 @@ static void lengths_have_caps(void **state)
         list[n++] = (struct stoq_entry){stoq_span(path, end), STOQ_ENTRY_DIRECTORY, 0, {0}};
         path[end] = '/';
     }
-    list[n++] = (struct stoq_entry){stoq_span(path, STOQ_TABLE_PATH_MAX - 2),
-                                    STOQ_ENTRY_DIRECTORY, 0, {0}};
+    list[n++] =
+        (struct stoq_entry){stoq_span(path, STOQ_TABLE_PATH_MAX - 2), STOQ_ENTRY_DIRECTORY, 0, {0}};
     path[STOQ_TABLE_PATH_MAX - 2] = '/';
     list[n++] = (struct stoq_entry){stoq_span(path, STOQ_TABLE_PATH_MAX), STOQ_ENTRY_FILE, 0, {0}};
     judge(list, n, true);
@@ -255,17 +255,21 @@ static void other_forms_are_refused(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "80",                 /* [] */
-        "82416100",           /* ["a", 0] */
-        "8441610000" "00",    /* four items */
-        "8361610000",         /* text path */
-        "8341610300",         /* link to a number */
-        "83416100" "4101",    /* size as bytes */
-        "9f41610000ff",       /* indefinite array */
-        "834161180000",       /* kind 0 in two bytes */
-        "8341610004" "ff",    /* rubbish behind */
-        "835affffffff",       /* a path of 4 GiB */
-        "83416103" "5affffffff",
+        "80",       /* [] */
+        "82416100", /* ["a", 0] */
+        "8441610000"
+        "00",         /* four items */
+        "8361610000", /* text path */
+        "8341610300", /* link to a number */
+        "83416100"
+        "4101",         /* size as bytes */
+        "9f41610000ff", /* indefinite array */
+        "834161180000", /* kind 0 in two bytes */
+        "8341610004"
+        "ff",           /* rubbish behind */
+        "835affffffff", /* a path of 4 GiB */
+        "83416103"
+        "5affffffff",
     };
     for (size_t i = 0; i < STOQ_COUNT(bad); i++) {
         uint8_t bytes[32];
