@@ -2,8 +2,9 @@
 #define STOQ_TESTS_VECTORS_H
 /*
  * Reads the vector files tests/vectors/NAME.txt, and makes the pseudo-random inputs they speak of.
- * A file is lines of fields separated by single spaces, the first a word that says what the line is;
- * `#` begins a comment line. Byte fields are hexadecimal, `-` for none. Tests run in the source folder.
+ * A file is lines of fields separated by single spaces, the first a word that says what the line
+ * is; `#` begins a comment line. Byte fields are hexadecimal, `-` for none. Tests run in the
+ * source folder.
  *
  *     struct vectors v;
  *     vectors_open(&v, "hash");

@@ -54,8 +54,8 @@ STOQ_WARN_UNUSED enum stoq_status stoq_content_hash(struct stoq_content_hash *ou
 STOQ_WARN_UNUSED enum stoq_status stoq_content_check(const struct stoq_content_hash *want,
                                                      struct stoq_span s);
 
-/* Compare: got must have the same algorithm and digest, and the same secondary where want carries one
- * (got may carry one that nobody asked for). STOQ_OK or STOQ_PROOF. */
+/* Compare: got must have the same algorithm and digest, and the same secondary where want carries
+ * one (got may carry one that nobody asked for). STOQ_OK or STOQ_PROOF. */
 STOQ_WARN_UNUSED enum stoq_status stoq_content_hash_match(const struct stoq_content_hash *want,
                                                           const struct stoq_content_hash *got);
 

@@ -69,7 +69,8 @@ static void published_vectors_hold(void **state)
         /* BLAKE3 test_vectors.json, input_len 0 (the inputs 0 .. 2048 of it are in hash.txt). */
         {STOQ_HASH_BLAKE3, "", "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"},
         /* FIPS 202 and FIPS 180 example values of NIST's cryptographic standards examples. */
-        {STOQ_HASH_SHA3_256, "", "a7ffc6f8bf1ed76651c14756a061d662f580ff4de43b49fa82d80a4b80f8434a"},
+        {STOQ_HASH_SHA3_256, "",
+         "a7ffc6f8bf1ed76651c14756a061d662f580ff4de43b49fa82d80a4b80f8434a"},
         {STOQ_HASH_SHA3_256, "abc",
          "3a985da74fe225b2045c172d6bd390bd855f086e3e9d525b46bfe24511431532"},
         {STOQ_HASH_SHA256, "abc",
@@ -95,8 +96,8 @@ static void pieces_equal_the_whole(void **state)
     (void)state;
     uint8_t *in = counting(5000);
     struct stoq_span whole = stoq_span(in, 5000);
-    const struct stoq_span parts[] = {
-        stoq_span(in, 1), stoq_span(NULL, 0), stoq_span(in + 1, 1023), stoq_span(in + 1024, 3976)};
+    const struct stoq_span parts[] = {stoq_span(in, 1), stoq_span(NULL, 0), stoq_span(in + 1, 1023),
+                                      stoq_span(in + 1024, 3976)};
     struct stoq_hash a = stoq_hash_blake3(whole);
     struct stoq_hash b = stoq_hash_blake3_parts(parts, 4);
     struct stoq_hash c = stoq_hash_blake3_2(stoq_span(in, 64), stoq_span(in + 64, 4936));

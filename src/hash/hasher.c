@@ -1,6 +1,6 @@
 /*
- * Three libraries behind one form. OpenSSL's digests may fail to allocate at any call, so the hasher
- * keeps the first failure and final reports it: callers check once.
+ * Three libraries behind one form. OpenSSL's digests may fail to allocate at any call, so the
+ * hasher keeps the first failure and final reports it: callers check once.
  */
 #include "hash/hash.h"
 

@@ -7,13 +7,13 @@
 #include "base/bytes.h"
 
 #define STOQ_KEY_SEED_BYTES 32
-#define STOQ_KEY_PEM_MAX 4096      /* bytes of a key file; ours have 119 */
-#define STOQ_SPKI_BYTES 44         /* DER SubjectPublicKeyInfo of an Ed25519 key (RFC 8410) */
-#define STOQ_ENVELOPE_MAX 8192     /* bytes of an encoded signature envelope */
+#define STOQ_KEY_PEM_MAX 4096  /* bytes of a key file; ours have 119 */
+#define STOQ_SPKI_BYTES 44     /* DER SubjectPublicKeyInfo of an Ed25519 key (RFC 8410) */
+#define STOQ_ENVELOPE_MAX 8192 /* bytes of an encoded signature envelope */
 #define STOQ_SIGN_CONTEXT_MAX 64
 
 /* What a signature is about; it is part of what is signed, so no kind can stand for another. */
-#define STOQ_SIGN_PACKAGE "package"   /* object: manifest bytes, so its hash is the package id */
+#define STOQ_SIGN_PACKAGE "package" /* object: manifest bytes, so its hash is the package id */
 #define STOQ_SIGN_POINTER "pointer"
 #define STOQ_SIGN_RECEIPT "receipt"
 #define STOQ_SIGN_LOCATION "location"

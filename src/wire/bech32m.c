@@ -1,8 +1,9 @@
 /*
- * The checksum is a BCH code over GF(32): the symbols are coefficients of a polynomial, six more are
- * appended so that the whole is the constant 0x2bc830a3 modulo the generator. It finds every error of
- * up to four symbols in 90 characters (BIP 173; BIP 350 changed the constant from 1, which missed
- * insertions before a final `p`). The prefix takes part as its high bits, a zero and its low bits.
+ * The checksum is a BCH code over GF(32): the symbols are coefficients of a polynomial, six more
+ * are appended so that the whole is the constant 0x2bc830a3 modulo the generator. It finds every
+ * error of up to four symbols in 90 characters (BIP 173; BIP 350 changed the constant from 1,
+ * which missed insertions before a final `p`). The prefix takes part as its high bits, a zero and
+ * its low bits.
  */
 #include "wire/bech32m.h"
 #include "wire/bech32m_internal.h"
@@ -16,7 +17,8 @@ static const char charset[] = "qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 /* Multiply by x, add the symbol, reduce. */
 static uint32_t push(uint32_t sum, uint8_t symbol)
 {
-    static const uint32_t generator[] = {0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3};
+    static const uint32_t generator[] = {0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd,
+                                         0x2a1462b3};
     uint32_t top = sum >> 25;
     sum = (sum & 0x1ffffff) << 5 ^ symbol;
     for (size_t i = 0; i < STOQ_COUNT(generator); i++) {

@@ -6,7 +6,7 @@
  */
 #include "base/bytes.h"
 
-#define STOQ_ID_TEXT_CAP 72   /* holds every typed id below with its NUL; the longest is 65 + 1 */
+#define STOQ_ID_TEXT_CAP 72    /* holds every typed id below with its NUL; the longest is 65 + 1 */
 #define STOQ_ID_PAYLOAD_MAX 40 /* bytes; the checksum's guarantee ends at 90 characters */
 
 /*

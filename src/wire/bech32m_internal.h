@@ -1,8 +1,8 @@
 #ifndef STOQ_WIRE_BECH32M_INTERNAL_H
 #define STOQ_WIRE_BECH32M_INTERNAL_H
 /*
- * BIP 350 itself, below our ids: any prefix, any symbols. For bech32m.c and for its tests, which run
- * the BIP's own vectors.
+ * BIP 350 itself, below our ids: any prefix, any symbols. For bech32m.c and for its tests, which
+ * run the BIP's own vectors.
  */
 #include "base/bytes.h"
 

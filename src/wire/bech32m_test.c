@@ -100,10 +100,10 @@ static void check_refused(struct vectors *v)
     struct stoq_span text = stoq_span_str(vectors_str(v, 2));
     struct stoq_package_id id;
     struct stoq_address address;
-    enum stoq_status want = strcmp(why, "version") == 0       ? STOQ_VERSION
-                            : strcmp(why, "prefix") == 0      ? STOQ_NOTFOUND
-                            : strcmp(why, "algorithm") == 0   ? STOQ_RANGE
-                                                              : STOQ_MALFORMED;
+    enum stoq_status want = strcmp(why, "version") == 0     ? STOQ_VERSION
+                            : strcmp(why, "prefix") == 0    ? STOQ_NOTFOUND
+                            : strcmp(why, "algorithm") == 0 ? STOQ_RANGE
+                                                            : STOQ_MALFORMED;
     if (want == STOQ_RANGE) {
         assert_int_equal(stoq_address_get(&address, text), want);
     } else {
@@ -186,8 +186,10 @@ static void odd_texts_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bip350_vectors_hold),    cmocka_unit_test(ids_agree_with_the_vectors),
-        cmocka_unit_test(typed_ids_go_both_ways), cmocka_unit_test(odd_texts_are_refused),
+        cmocka_unit_test(bip350_vectors_hold),
+        cmocka_unit_test(ids_agree_with_the_vectors),
+        cmocka_unit_test(typed_ids_go_both_ways),
+        cmocka_unit_test(odd_texts_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,8 +93,8 @@ struct stoq_cbor_frame {
  */
 struct stoq_cbor_rd {
     const uint8_t *p;
-    size_t n;    /* bytes left */
-    size_t more; /* bytes that may still arrive after these; see stoq_cbor_item */
+    size_t n;                /* bytes left */
+    size_t more;             /* bytes that may still arrive after these; see stoq_cbor_item */
     enum stoq_status status; /* STOQ_TRUNC: the input ends inside an item; MALFORMED; FULL */
     unsigned depth;
     struct stoq_cbor_frame frame[STOQ_CBOR_DEPTH_MAX + 1]; /* frame[0]: the top level, endless */

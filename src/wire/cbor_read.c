@@ -1,9 +1,9 @@
 /*
- * A pull reader with a small stack instead of recursion. Each item is announced to the open container
- * before it is read (so a container cannot give more items than it declared) and its encoded bytes are
- * shown to it afterwards (so that a map can compare each key with the one before). Everything else is
- * the head: a byte with major type and 5 bits, and 0 to 8 big-endian bytes of argument, where only the
- * shortest form passes.
+ * A pull reader with a small stack instead of recursion. Each item is announced to the open
+ * container before it is read (so a container cannot give more items than it declared) and its
+ * encoded bytes are shown to it afterwards (so that a map can compare each key with the one
+ * before). Everything else is the head: a byte with major type and 5 bits, and 0 to 8 big-endian
+ * bytes of argument, where only the shortest form passes.
  */
 #include "wire/cbor.h"
 #include "wire/text.h"

@@ -167,7 +167,7 @@ static void a_stream_is_read_item_by_item(void **state)
 static void lengths_that_cannot_be_cost_nothing(void **state)
 {
     (void)state;
-    const char *const claims[] = {"5affffffff", "7bffffffffffffffff", "9bffffffffffffffff",
+    const char *const claims[] = {"5affffffff",         "7bffffffffffffffff", "9bffffffffffffffff",
                                   "bbffffffffffffffff", "bb8000000000000000", "9affffffff00"};
     for (size_t i = 0; i < STOQ_COUNT(claims); i++) {
         uint8_t b[16];
@@ -263,11 +263,26 @@ static void the_writer_stays_bad(void **state)
 static void utf8_is_strict(void **state)
 {
     (void)state;
-    const char *const good[] = {"", "a", "\x7f", "\xc2\x80", "\xed\x9f\xbf", "\xee\x80\x80",
-                                "\xf4\x8f\xbf\xbf", "gr\xc3\xbc\xc3\x9f"};
-    const char *const bad[] = {"\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xf0\x8f\xbf\xbf", "\xed\xa0\x80",
-                               "\xed\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xc3", "\xe6\xb0",
-                               "\xc3(", "a\xff"};
+    const char *const good[] = {"",
+                                "a",
+                                "\x7f",
+                                "\xc2\x80",
+                                "\xed\x9f\xbf",
+                                "\xee\x80\x80",
+                                "\xf4\x8f\xbf\xbf",
+                                "gr\xc3\xbc\xc3\x9f"};
+    const char *const bad[] = {"\x80",
+                               "\xc1\xbf",
+                               "\xe0\x9f\xbf",
+                               "\xf0\x8f\xbf\xbf",
+                               "\xed\xa0\x80",
+                               "\xed\xbf\xbf",
+                               "\xf4\x90\x80\x80",
+                               "\xf5\x80\x80\x80",
+                               "\xc3",
+                               "\xe6\xb0",
+                               "\xc3(",
+                               "a\xff"};
     for (size_t i = 0; i < STOQ_COUNT(good); i++) {
         assert_true(stoq_utf8_valid(stoq_span_str(good[i])));
     }

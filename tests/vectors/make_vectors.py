@@ -6,6 +6,7 @@ mistake has to be made twice to pass. Needs Python 3 alone, and on the path: b3s
 
     make_vectors.py            write tests/vectors/*.txt
     make_vectors.py --check    make them again and compare; exit 1 when one differs
+    make_vectors.py --corpus   write seeds for the fuzz targets of src/wire and src/sign
 
 Each file is lines of fields separated by single spaces; bytes are hexadecimal, `-` for none.
 `random SEED N` inputs are outputs of SplitMix64 (Vigna's splitmix64.c), started at SEED, each
@@ -977,7 +978,38 @@ FILES = {
 }
 
 
+def make_corpus():
+    """A few inputs per decoder for fuzz/corpus/TARGET/NAME: good ones, and some of each refusal."""
+    rows = {"cbor_fuzz": {}, "bech32m_fuzz": {}, "sign_envelope_fuzz": {}, "key_pem_fuzz": {}}
+    for i, line in enumerate(make_cbor()):
+        word, *fields = line.split()
+        if word in ("item", "cut") or word == "refused" and i % 6 == 0:
+            rows["cbor_fuzz"]["%s-%d" % (word, i)] = bytes.fromhex(fields[-1])
+    for i, line in enumerate(make_ids()):
+        word, *fields = line.split()
+        if word == "refused" or word == "id" and i % 5 == 0:
+            rows["bech32m_fuzz"]["%s-%d" % (word, i)] = fields[-1].encode()
+    for i, line in enumerate(make_sign()):
+        word, *fields = line.split()
+        if fields[-1] != "-" and len(fields[-1]) < 1000:
+            if word == "envelope" or word == "refused" and i % 3 == 0:
+                rows["sign_envelope_fuzz"]["%s-%d" % (word, i)] = bytes.fromhex(fields[-1])
+            if word == "key":
+                rows["key_pem_fuzz"]["key-%d" % i] = bytes.fromhex(fields[-1])
+    rows["key_pem_fuzz"]["encrypted"] = pem(b"\x30\x00").replace(b"PRIVATE", b"ENCRYPTED PRIVATE")
+    rows["key_pem_fuzz"]["rsa"] = pem(b"\x30\x82\x04\xbc" + bytes(60))
+    for target, files in rows.items():
+        folder = os.path.join(HERE, "../../fuzz/corpus", target)
+        os.makedirs(folder, exist_ok=True)
+        for name, data in files.items():
+            with open(os.path.join(folder, name), "wb") as f:
+                f.write(data)
+
+
 def main():
+    if sys.argv[1:] == ["--corpus"]:
+        make_corpus()
+        return
     check = sys.argv[1:] == ["--check"]
     if sys.argv[1:] and not check:
         sys.exit(__doc__)
