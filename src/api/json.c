@@ -33,11 +33,12 @@ static unsigned depth_of(struct stoq_span text)
     return deepest;
 }
 
-enum stoq_status stoq_json_parse(json_t **out, struct stoq_span text, struct stoq_error *err)
+enum stoq_status stoq_json_parse(json_t **out, struct stoq_span text, size_t max,
+                                 struct stoq_error *err)
 {
-    if (text.n > STOQ_JSON_BYTES_MAX) {
+    if (text.n > max) {
         return stoq_fail(err, STOQ_FULL, 0, "JSON of %zu bytes is over the limit of %zu", text.n,
-                         STOQ_JSON_BYTES_MAX);
+                         max);
     }
     unsigned depth = depth_of(text);
     if (depth > STOQ_JSON_DEPTH_MAX) {
@@ -113,6 +114,75 @@ bool stoq_json_set_path(json_t *obj, const char *key, struct stoq_span path)
     bool ok = json_object_set_new(obj, name, json_string(text)) == 0;
     free(text);
     return ok;
+}
+
+static int base64_value(char c)
+{
+    if (c >= 'A' && c <= 'Z') {
+        return c - 'A';
+    }
+    if (c >= 'a' && c <= 'z') {
+        return c - 'a' + 26;
+    }
+    if (c >= '0' && c <= '9') {
+        return c - '0' + 52;
+    }
+    return c == '+' ? 62 : (c == '/' ? 63 : -1);
+}
+
+/* Standard alphabet with padding, nothing else. */
+static enum stoq_status base64_add(const char *text, struct stoq_buf *out)
+{
+    size_t n = strlen(text);
+    if (n % 4 != 0) {
+        return STOQ_RANGE;
+    }
+    for (size_t i = 0; i < n; i += 4) {
+        bool last = i + 4 == n;
+        size_t pad = last && text[i + 3] == '=' ? (text[i + 2] == '=' ? 2 : 1) : 0;
+        uint32_t v = 0;
+        for (size_t k = 0; k < 4; k++) {
+            int d = k + pad >= 4 ? 0 : base64_value(text[i + k]);
+            if (d < 0) {
+                return STOQ_RANGE;
+            }
+            v = v << 6 | (uint32_t)d;
+        }
+        uint8_t b[3] = {(uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v};
+        enum stoq_status st = stoq_buf_add(out, stoq_span(b, 3 - pad));
+        if (st != STOQ_OK) {
+            return st;
+        }
+    }
+    return STOQ_OK;
+}
+
+enum stoq_status stoq_json_path(const json_t *obj, const char *key, struct stoq_buf *out,
+                                struct stoq_error *err)
+{
+    char name[64];
+    int n = snprintf(name, sizeof name, "%s_b64", key);
+    STOQ_ASSERT(n > 0 && (size_t)n < sizeof name);
+    const char *text = stoq_json_text(obj, key);
+    const char *coded = stoq_json_text(obj, name);
+    if ((text == NULL) == (coded == NULL)) {
+        return stoq_fail(err, STOQ_RANGE, 0, "argument '%s' is missing%s", key,
+                         text != NULL ? ", or given twice" : "");
+    }
+    stoq_buf_clear(out);
+    enum stoq_status st = text != NULL ? stoq_buf_add(out, stoq_span_str(text))
+                                       : base64_add(coded, out);
+    if (st == STOQ_RANGE || (st == STOQ_OK && out->n > 0 && memchr(out->p, 0, out->n) != NULL)) {
+        return stoq_fail(err, STOQ_RANGE, 0, "argument '%s' is not base64 of a path", name);
+    }
+    if (st == STOQ_OK) {
+        st = stoq_buf_reserve(out, 1);
+    }
+    if (st != STOQ_OK) {
+        return stoq_fail(err, st == STOQ_FULL ? STOQ_RANGE : st, 0, "argument '%s' is too long", key);
+    }
+    out->p[out->n] = '\0';
+    return STOQ_OK;
 }
 
 static bool all_text(const json_t *value)

@@ -9,17 +9,18 @@
 
 #include <jansson.h>
 
-#define STOQ_JSON_BYTES_MAX ((size_t)STOQ_MIB) /* a request of a local client; nothing needs more */
+#define STOQ_JSON_REQUEST_MAX ((size_t)STOQ_MIB)      /* bytes a local client may send */
+#define STOQ_JSON_REPLY_MAX ((size_t)(64 * STOQ_MIB)) /* a listing of some 500,000 files */
 #define STOQ_JSON_DEPTH_MAX 8                  /* our deepest object has 4 levels */
 
 /*
  * One value from text, which must hold nothing else.
  *
- * STOQ_FULL       more than STOQ_JSON_BYTES_MAX bytes
+ * STOQ_FULL       more than max bytes
  * STOQ_MALFORMED  not JSON, a key twice, or nested deeper than STOQ_JSON_DEPTH_MAX
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_json_parse(json_t **out, struct stoq_span text,
-                                                  struct stoq_error *err);
+                                                  size_t max, struct stoq_error *err);
 
 /* One line without its newline, or indented over several; free() it. NULL: no memory. */
 char *stoq_json_line(const json_t *value);
@@ -31,6 +32,13 @@ bool stoq_json_set_u64(json_t *obj, const char *key, uint64_t value);
 bool stoq_json_set_text(json_t *obj, const char *key, struct stoq_span text);
 /* obj[key] = path, or obj[key_b64] = its base64 form when the bytes are not UTF-8. */
 bool stoq_json_set_path(json_t *obj, const char *key, struct stoq_span path);
+
+/*
+ * The path at key, or the bytes of key_b64, into out (cleared; its max holds) with a NUL after them that
+ * out.n does not count. STOQ_OK; STOQ_RANGE: neither, both, not base64, or a NUL inside; STOQ_NOMEM.
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_json_path(const json_t *obj, const char *key,
+                                                 struct stoq_buf *out, struct stoq_error *err);
 
 enum stoq_json_kind {
     STOQ_JSON_TEXT,

@@ -27,11 +27,10 @@ typedef enum stoq_status stoq_op_fn(struct stoq_host *host, const json_t *args,
                                     struct stoq_op_io *io, json_t **result, struct stoq_error *err);
 
 enum stoq_op_flag {
-    STOQ_OP_WRITES = 1,      /* changes the store: needs its writer lock */
-    STOQ_OP_NET = 2,         /* may talk to peers: needs the engine */
-    STOQ_OP_DATA = 4,        /* streams bytes when asked to; the result is then not sent */
-    STOQ_OP_DAEMON_ONLY = 8, /* makes sense only in a running daemon */
-    STOQ_OP_NO_STORE = 16,   /* works without opening the store */
+    STOQ_OP_WRITES = 1,      /* changes the store: needs its writer lock; makes a missing home */
+    STOQ_OP_DATA = 2,        /* hands out content */
+    STOQ_OP_DAEMON_ONLY = 4, /* makes sense only in a running daemon */
+    STOQ_OP_NO_STORE = 8,    /* works without a store */
 };
 
 struct stoq_op {
@@ -41,6 +40,9 @@ struct stoq_op {
     const struct stoq_json_key *keys;
     size_t key_count;
 };
+
+/* With these arguments the operation's output is content, not a result. */
+bool stoq_op_streams(const struct stoq_op *op, const json_t *args);
 
 /* NULL: no such operation. */
 const struct stoq_op *stoq_op_find(const char *name);

@@ -1,0 +1,47 @@
+#ifndef STOQ_DAEMON_CONFIG_H
+#define STOQ_DAEMON_CONFIG_H
+/*
+ * The configuration file: INI, every key known, every error with file, line and key (docs/CLI.md,
+ * "Configuration"). Keys stand in their section or are written dotted: `[store]` and `dir =`, or
+ * `store.dir =`.
+ */
+#include "daemon/engine.h"
+
+#define STOQ_CONFIG_BYTES_MAX ((size_t)STOQ_MIB)
+#define STOQ_CONFIG_PATH_MAX 4096
+
+enum stoq_log_level { STOQ_LOG_QUIET, STOQ_LOG_INFO, STOQ_LOG_DEBUG };
+
+struct stoq_config {
+    struct stoq_addr listen[STOQ_NET_LISTEN_MAX];
+    size_t listen_count;
+    struct stoq_fetch_source peers[STOQ_FETCH_SOURCES_MAX]; /* static peers: sources of every get */
+    size_t peer_count;
+    char store_dir[STOQ_CONFIG_PATH_MAX]; /* "": the home's */
+    enum stoq_net_mode encryption;
+    enum stoq_net_cc congestion;
+    uint16_t packet_bytes_max; /* 0: the transport's default, as the two below */
+    size_t connections_max;
+    unsigned workers;
+    unsigned api_connections_max;
+    enum stoq_log_level log_level;
+};
+
+/* Every value its default. */
+void stoq_config_init(struct stoq_config *c);
+
+/*
+ * Read text as a configuration file; name stands for it in messages. *out is filled on STOQ_OK only.
+ * STOQ_MALFORMED with code ConfigInvalid: "name:line: key: reason".
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_config_parse(struct stoq_config *out, const char *name,
+                                                    struct stoq_span text, struct stoq_error *err);
+
+/* Read a file. Also STOQ_NOTFOUND: no such file; STOQ_FULL: over STOQ_CONFIG_BYTES_MAX; STOQ_IO. */
+STOQ_WARN_UNUSED enum stoq_status stoq_config_load(struct stoq_config *out, const char *path,
+                                                   struct stoq_error *err);
+
+/* What `stoq init` writes: every key, commented out, with its default. */
+const char *stoq_config_template(void);
+
+#endif

@@ -1,0 +1,324 @@
+#include "daemon/host.h"
+
+#include "os/file.h"
+#include "os/sys.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LISTEN_PORT = 4477, WAIT_SLICE_MS = 100 };
+
+struct stoq_host {
+    struct stoq_host_config cfg;
+    struct stoq_home home;
+    struct stoq_addr listen[STOQ_NET_LISTEN_MAX]; /* copied from cfg */
+    struct stoq_config config;                    /* under lock: a reload replaces it */
+    struct stoq_key *key;
+    struct stoq_store *store;
+    bool store_writable;
+    struct stoq_engine *engine;
+    stoq_ns started_at;
+    pthread_mutex_t lock;
+    pthread_cond_t content_free;
+    unsigned adding; /* operations that add content */
+    bool removing;
+};
+
+void stoq_host_log(struct stoq_host *host, enum stoq_log_level level, const char *fmt, ...)
+{
+    char line[1024];
+    pthread_mutex_lock(&host->lock);
+    enum stoq_log_level limit = host->config.log_level;
+    pthread_mutex_unlock(&host->lock);
+    if (host->cfg.log == NULL || level > limit) {
+        return;
+    }
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    host->cfg.log(host->cfg.log_user, level, line);
+}
+
+static void log_line(void *user, const char *line)
+{
+    stoq_host_log(user, STOQ_LOG_INFO, "%s", line);
+}
+
+/* The configuration file, or the defaults where none was named and none is there. */
+static enum stoq_status load_config(const struct stoq_home *home, struct stoq_config *out,
+                                    struct stoq_error *err)
+{
+    enum stoq_status st = stoq_config_load(out, home->config_file, err);
+    if (st == STOQ_NOTFOUND && !home->config_named) {
+        stoq_config_init(out);
+        return STOQ_OK;
+    }
+    return st;
+}
+
+static void init_sync(struct stoq_host *host)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&host->content_free, &attr);
+    pthread_condattr_destroy(&attr);
+    pthread_mutex_init(&host->lock, NULL);
+}
+
+enum stoq_status stoq_host_new(struct stoq_host **out, const struct stoq_host_config *cfg,
+                               struct stoq_error *err)
+{
+    STOQ_ASSERT(cfg->listen_count <= STOQ_NET_LISTEN_MAX);
+    struct stoq_host *host = calloc(1, sizeof *host);
+    if (host == NULL) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "no memory for the node");
+    }
+    host->cfg = *cfg;
+    host->home = *cfg->home;
+    if (cfg->listen_count > 0) {
+        memcpy(host->listen, cfg->listen, cfg->listen_count * sizeof cfg->listen[0]);
+    }
+    host->started_at = stoq_now();
+    enum stoq_status st = load_config(&host->home, &host->config, err);
+    if (st != STOQ_OK) {
+        free(host);
+        return st;
+    }
+    if (host->config.store_dir[0] != '\0') {
+        memcpy(host->home.store_dir, host->config.store_dir, sizeof host->home.store_dir);
+    }
+    init_sync(host);
+    *out = host;
+    return STOQ_OK;
+}
+
+enum stoq_status stoq_host_free(struct stoq_host *host, stoq_ns drain, struct stoq_error *err)
+{
+    enum stoq_status st = STOQ_OK;
+    if (host == NULL) {
+        return STOQ_OK;
+    }
+    stoq_engine_stop(host->engine, drain);
+    if (host->store != NULL) {
+        st = stoq_store_close(host->store, err);
+    }
+    stoq_key_free(host->key);
+    pthread_cond_destroy(&host->content_free);
+    pthread_mutex_destroy(&host->lock);
+    free(host);
+    return st;
+}
+
+static enum stoq_status open_store(struct stoq_host *host, bool make, struct stoq_error *err)
+{
+    struct stoq_store_config cfg = {
+        .dir = host->home.store_dir,
+        .create = make,
+        .read_only = !make,
+        .notice = log_line,
+        .notice_user = host,
+    };
+    enum stoq_status st = stoq_store_open(&host->store, &cfg, err);
+    if (st == STOQ_NOTFOUND && !make) {
+        return stoq_fail_code(err, STOQ_NOTFOUND, "HomeMissing",
+                              "no store at %.300s yet; 'stoq init' or a publish makes one",
+                              host->home.store_dir);
+    }
+    if (st == STOQ_BUSY && err != NULL) {
+        err->code = "StoreBusy";
+    }
+    if (st == STOQ_MALFORMED && err != NULL) {
+        err->code = "StoreDamaged";
+    }
+    host->store_writable = make;
+    return st;
+}
+
+/* A first start leaves the commented configuration behind, so that there is something to edit. */
+static enum stoq_status write_template(struct stoq_host *host, struct stoq_error *err)
+{
+    if (host->home.config_named || access(host->home.config_file, F_OK) == 0) {
+        return STOQ_OK;
+    }
+    return stoq_file_replace(host->home.config_file, stoq_span_str(stoq_config_template()), 0600,
+                             err);
+}
+
+enum stoq_status stoq_host_open(struct stoq_host *host, bool make, struct stoq_error *err)
+{
+    enum stoq_status st = STOQ_OK;
+    STOQ_ASSERT(host->store == NULL || host->store_writable || !make);
+    if (make && host->store == NULL) {
+        st = stoq_home_make(&host->home, err);
+    }
+    if (st == STOQ_OK && host->store == NULL) {
+        st = open_store(host, make, err);
+    }
+    if (st == STOQ_OK && make && host->key == NULL) {
+        st = stoq_home_key_or_new(&host->home, &host->key, err);
+    }
+    return st == STOQ_OK && make ? write_template(host, err) : st;
+}
+
+static size_t pick_listen(struct stoq_host *host, struct stoq_addr *out)
+{
+    const struct stoq_config *c = &host->config;
+    if (!host->cfg.daemon) {
+        return 0;
+    }
+    if (host->cfg.listen_count > 0) {
+        memcpy(out, host->listen, host->cfg.listen_count * sizeof *out);
+        return host->cfg.listen_count;
+    }
+    if (c->listen_count > 0) {
+        memcpy(out, c->listen, c->listen_count * sizeof *out);
+        return c->listen_count;
+    }
+    out[0] = (struct stoq_addr){.port = LISTEN_PORT}; /* [::], IPv4 included */
+    return 1;
+}
+
+enum stoq_status stoq_host_start(struct stoq_host *host, struct stoq_error *err)
+{
+    struct stoq_addr listen[STOQ_NET_LISTEN_MAX];
+    enum stoq_status st = stoq_host_open(host, true, err);
+    if (st != STOQ_OK || host->engine != NULL) {
+        return st;
+    }
+    struct stoq_engine_config cfg = {
+        .store = host->store,
+        .key = host->key,
+        .listen = listen,
+        .listen_count = pick_listen(host, listen),
+        .mode = host->config.encryption,
+        .cc = host->config.congestion,
+        .packet_bytes_max = host->config.packet_bytes_max,
+        .workers = host->config.workers,
+        .connections_max = host->config.connections_max,
+        .log = log_line,
+        .log_user = host,
+    };
+    return stoq_engine_start(&host->engine, &cfg, err);
+}
+
+enum stoq_status stoq_host_reload(struct stoq_host *host, struct stoq_error *err)
+{
+    struct stoq_config *fresh = malloc(sizeof *fresh);
+    if (fresh == NULL) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "no memory for the configuration");
+    }
+    enum stoq_status st = load_config(&host->home, fresh, err);
+    if (st == STOQ_OK) {
+        pthread_mutex_lock(&host->lock);
+        memcpy(host->config.peers, fresh->peers, sizeof fresh->peers);
+        host->config.peer_count = fresh->peer_count;
+        host->config.log_level = fresh->log_level;
+        pthread_mutex_unlock(&host->lock);
+    }
+    free(fresh);
+    return st;
+}
+
+struct stoq_store *stoq_host_store(struct stoq_host *host)
+{
+    return host->store;
+}
+
+const struct stoq_key *stoq_host_key(struct stoq_host *host)
+{
+    return host->key;
+}
+
+struct stoq_engine *stoq_host_engine(struct stoq_host *host)
+{
+    return host->engine;
+}
+
+const struct stoq_home *stoq_host_home(const struct stoq_host *host)
+{
+    return &host->home;
+}
+
+void stoq_host_config(struct stoq_host *host, struct stoq_config *out)
+{
+    pthread_mutex_lock(&host->lock);
+    *out = host->config;
+    pthread_mutex_unlock(&host->lock);
+}
+
+bool stoq_host_is_daemon(const struct stoq_host *host)
+{
+    return host->cfg.daemon;
+}
+
+stoq_ns stoq_host_started_at(const struct stoq_host *host)
+{
+    return host->started_at;
+}
+
+void stoq_host_request_stop(struct stoq_host *host)
+{
+    if (host->cfg.stop != NULL) {
+        host->cfg.stop(host->cfg.stop_user);
+    }
+}
+
+static void wait_a_slice(struct stoq_host *host)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += WAIT_SLICE_MS * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_nsec -= 1000000000L;
+        until.tv_sec++;
+    }
+    pthread_cond_timedwait(&host->content_free, &host->lock, &until);
+}
+
+enum stoq_status stoq_host_content_begin(struct stoq_host *host, bool alone, stoq_ns timeout,
+                                         bool (*cancelled)(void *user), void *user,
+                                         struct stoq_error *err)
+{
+    stoq_ns limit = stoq_now() + timeout;
+    enum stoq_status st = STOQ_OK;
+    pthread_mutex_lock(&host->lock);
+    while (host->removing || (alone && host->adding > 0)) {
+        if (cancelled != NULL && cancelled(user)) {
+            st = stoq_fail(err, STOQ_CANCELLED, 0, "interrupted");
+            break;
+        }
+        if (stoq_now() >= limit) {
+            st = stoq_fail(err, STOQ_BUSY, 0, "a %s is running; try again later",
+                           host->removing ? "removal" : "publish or get");
+            break;
+        }
+        wait_a_slice(host);
+    }
+    if (st == STOQ_OK && alone) {
+        host->removing = true;
+    } else if (st == STOQ_OK) {
+        host->adding++;
+    }
+    pthread_mutex_unlock(&host->lock);
+    return st;
+}
+
+void stoq_host_content_end(struct stoq_host *host, bool alone)
+{
+    pthread_mutex_lock(&host->lock);
+    if (alone) {
+        host->removing = false;
+    } else {
+        host->adding--;
+    }
+    pthread_cond_broadcast(&host->content_free);
+    pthread_mutex_unlock(&host->lock);
+}

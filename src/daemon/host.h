@@ -1,0 +1,77 @@
+#ifndef STOQ_DAEMON_HOST_H
+#define STOQ_DAEMON_HOST_H
+/*
+ * A node's belongings in one process: home, configuration, key, store, engine. The daemon opens all of
+ * them at its start and runs many operations at once; a command without a daemon opens what its one
+ * operation needs.
+ */
+#include "daemon/config.h"
+#include "daemon/home.h"
+#include "sign/sign.h"
+#include "store/store.h"
+
+struct stoq_host;
+
+struct stoq_host_config {
+    const struct stoq_home *home; /* borrowed for the call */
+    /* A line for the operator, without newline; any thread. NULL: dropped. */
+    void (*log)(void *user, enum stoq_log_level level, const char *line);
+    void *log_user;
+    /* Only in a daemon: addresses that take the place of the configuration's `listen`, and what `stop`
+     * calls (any thread; must not block). */
+    bool daemon;
+    const struct stoq_addr *listen;
+    size_t listen_count;
+    void (*stop)(void *user);
+    void *stop_user;
+};
+
+/* Read the configuration; nothing else is opened. STOQ_OK, STOQ_NOMEM, STOQ_MALFORMED (ConfigInvalid),
+ * STOQ_IO, STOQ_NOTFOUND: the file --config names is missing. */
+STOQ_WARN_UNUSED enum stoq_status stoq_host_new(struct stoq_host **out,
+                                                const struct stoq_host_config *cfg,
+                                                struct stoq_error *err);
+/* End the engine (replies under way get drain), sync and close the store. NULL is fine. The status is
+ * the store's: anything but STOQ_OK says that what was last put may be lost. */
+enum stoq_status stoq_host_free(struct stoq_host *host, stoq_ns drain, struct stoq_error *err);
+
+/*
+ * Open what is not open yet. With make the home, store and key are made where missing and the store is
+ * opened for writing. STOQ_OK; STOQ_NOTFOUND (HomeMissing): nothing here and make is false; STOQ_BUSY
+ * (StoreBusy); what stoq_store_open and stoq_home_key give.
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_host_open(struct stoq_host *host, bool make,
+                                                 struct stoq_error *err);
+/* Also start the engine. */
+STOQ_WARN_UNUSED enum stoq_status stoq_host_start(struct stoq_host *host, struct stoq_error *err);
+
+/* Read the configuration again. Static peers and the log level change at once, other keys with the next
+ * start. On an error the old one stays. */
+STOQ_WARN_UNUSED enum stoq_status stoq_host_reload(struct stoq_host *host, struct stoq_error *err);
+
+/* NULL while not open. */
+struct stoq_store *stoq_host_store(struct stoq_host *host);
+const struct stoq_key *stoq_host_key(struct stoq_host *host);
+struct stoq_engine *stoq_host_engine(struct stoq_host *host);
+const struct stoq_home *stoq_host_home(const struct stoq_host *host);
+/* A copy, since a reload may change it meanwhile. */
+void stoq_host_config(struct stoq_host *host, struct stoq_config *out);
+bool stoq_host_is_daemon(const struct stoq_host *host);
+stoq_ns stoq_host_started_at(const struct stoq_host *host);
+void stoq_host_log(struct stoq_host *host, enum stoq_log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Ask the daemon's main thread to end. */
+void stoq_host_request_stop(struct stoq_host *host);
+
+/*
+ * Operations that add content run beside one another; a removal runs alone, since it may take chunks that
+ * an addition counts on. alone waits up to timeout, asking cancelled (may be NULL) now and then.
+ * STOQ_OK: stoq_host_content_end must follow; STOQ_BUSY; STOQ_CANCELLED.
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_host_content_begin(struct stoq_host *host, bool alone,
+                                                          stoq_ns timeout,
+                                                          bool (*cancelled)(void *user),
+                                                          void *user, struct stoq_error *err);
+void stoq_host_content_end(struct stoq_host *host, bool alone);
+
+#endif

@@ -1,0 +1,135 @@
+#include "daemon/ops.h"
+
+#include "daemon/ops_internal.h"
+#include "wire/bech32m.h"
+
+#include <string.h>
+
+static const struct stoq_json_key publish_keys[] = {
+    {"path", STOQ_JSON_TEXT, false},        {"path_b64", STOQ_JSON_TEXT, false},
+    {"name", STOQ_JSON_TEXT, true},         {"version", STOQ_JSON_TEXT, true},
+    {"description", STOQ_JSON_TEXT, false}, {"license", STOQ_JSON_TEXT, false},
+    {"annotations", STOQ_JSON_MAP, false},  {"depends", STOQ_JSON_TEXTS, false},
+    {"sign", STOQ_JSON_BOOL, false},        {"read_bytes", STOQ_JSON_UINT, false},
+    {"threads", STOQ_JSON_UINT, false},
+};
+static const struct stoq_json_key get_keys[] = {
+    {"id", STOQ_JSON_TEXT, true},          {"output", STOQ_JSON_TEXT, false},
+    {"output_b64", STOQ_JSON_TEXT, false}, {"stream", STOQ_JSON_BOOL, false},
+    {"from", STOQ_JSON_TEXTS, false},      {"timeout_s", STOQ_JSON_UINT, false},
+};
+static const struct stoq_json_key info_keys[] = {
+    {"id", STOQ_JSON_TEXT, true},
+    {"files", STOQ_JSON_BOOL, false},
+};
+static const struct stoq_json_key cat_keys[] = {
+    {"id", STOQ_JSON_TEXT, true},
+    {"path", STOQ_JSON_TEXT, false},
+    {"path_b64", STOQ_JSON_TEXT, false},
+};
+static const struct stoq_json_key verify_keys[] = {
+    {"id", STOQ_JSON_TEXT, true},
+    {"signed", STOQ_JSON_BOOL, false},
+};
+static const struct stoq_json_key id_keys[] = {
+    {"id", STOQ_JSON_TEXT, true},
+};
+
+#define KEYS(a) (a), STOQ_COUNT(a)
+
+static const struct stoq_op ops[] = {
+    {"publish", op_publish, STOQ_OP_WRITES, KEYS(publish_keys)},
+    {"get", op_get, STOQ_OP_WRITES | STOQ_OP_DATA, KEYS(get_keys)},
+    {"ls", op_ls, STOQ_OP_NO_STORE, NULL, 0},
+    {"info", op_info, 0, KEYS(info_keys)},
+    {"manifest", op_manifest, 0, KEYS(id_keys)},
+    {"cat", op_cat, STOQ_OP_DATA, KEYS(cat_keys)},
+    {"verify", op_verify, 0, KEYS(verify_keys)},
+    {"rm", op_rm, STOQ_OP_WRITES, KEYS(id_keys)},
+    {"peers", op_peers, STOQ_OP_DAEMON_ONLY, NULL, 0},
+    {"status", op_status, STOQ_OP_DAEMON_ONLY, NULL, 0},
+    {"stop", op_stop, STOQ_OP_DAEMON_ONLY, NULL, 0},
+};
+
+const struct stoq_op *stoq_op_at(size_t i)
+{
+    return i < STOQ_COUNT(ops) ? &ops[i] : NULL;
+}
+
+const struct stoq_op *stoq_op_find(const char *name)
+{
+    for (size_t i = 0; i < STOQ_COUNT(ops); i++) {
+        if (strcmp(ops[i].name, name) == 0) {
+            return &ops[i];
+        }
+    }
+    return NULL;
+}
+
+bool stoq_op_streams(const struct stoq_op *op, const json_t *args)
+{
+    return (op->flags & STOQ_OP_DATA) != 0 &&
+           (op->fn != op_get || stoq_json_bool(args, "stream", false));
+}
+
+enum stoq_status stoq_op_run(struct stoq_host *host, const struct stoq_op *op, const json_t *args,
+                             struct stoq_op_io *io, json_t **result, struct stoq_error *err)
+{
+    enum stoq_status st = stoq_json_check(args, op->keys, op->key_count, err);
+    if (st != STOQ_OK) {
+        return st;
+    }
+    if ((op->flags & STOQ_OP_DAEMON_ONLY) != 0 && !stoq_host_is_daemon(host)) {
+        return stoq_fail_code(err, STOQ_NET, "DaemonNotRunning",
+                              "no daemon is running for this home; start one with 'stoq daemon'");
+    }
+    if (!stoq_host_is_daemon(host)) {
+        st = stoq_host_open(host, (op->flags & STOQ_OP_WRITES) != 0, err);
+    }
+    if (st == STOQ_NOTFOUND && (op->flags & STOQ_OP_NO_STORE) != 0) {
+        st = STOQ_OK;
+    }
+    if (st != STOQ_OK) {
+        return st;
+    }
+    *result = NULL;
+    st = op->fn(host, args, io, result, err);
+    if (st == STOQ_OK && *result == NULL) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "no memory for the result of %s", op->name);
+    }
+    return st;
+}
+
+enum stoq_status op_id(const json_t *args, struct stoq_package_id *out, struct stoq_error *err)
+{
+    return stoq_package_id_parse(out, stoq_json_text(args, "id"), err);
+}
+
+json_t *op_seconds(uint64_t ns)
+{
+    return json_real((double)(ns / 1000) / 1e6);
+}
+
+json_t *op_key_id(bool present, const struct stoq_key_id *id)
+{
+    char text[STOQ_ID_TEXT_CAP];
+    if (!present) {
+        return json_null();
+    }
+    stoq_key_id_put(text, id);
+    return json_string(text);
+}
+
+void op_progress(struct stoq_op_io *io, json_t *event)
+{
+    if (event != NULL && io->progress != NULL) {
+        io->progress(io->user, event);
+    }
+    json_decref(event);
+}
+
+bool op_cancelled(void *io)
+{
+    struct stoq_op_io *o = io;
+    return o->cancelled != NULL && o->cancelled(o->user);
+}

@@ -1,0 +1,151 @@
+/* Removal, and what only a running daemon can tell or do: peers, status, stop. */
+#include "daemon/ops_internal.h"
+
+#include "os/sys.h"
+#include "wire/bech32m.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum stoq_status op_rm(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
+                       json_t **result, struct stoq_error *err)
+{
+    struct stoq_package_id id;
+    struct stoq_local_removed removed = {0};
+    enum stoq_status st = op_id(args, &id, err);
+    if (st == STOQ_OK) {
+        st = stoq_host_content_begin(host, true, OP_WAIT_NS, op_cancelled, io, err);
+    }
+    if (st != STOQ_OK) {
+        return st;
+    }
+    st = stoq_local_remove(stoq_host_store(host), &id, &removed, err);
+    stoq_host_content_end(host, true);
+    if (st == STOQ_OK) {
+        *result = json_pack("{s:s, s:I, s:I, s:I}", "id", stoq_json_text(args, "id"), "chunks",
+                            (json_int_t)removed.chunks, "bytes", (json_int_t)removed.bytes,
+                            "chunks_shared", (json_int_t)removed.chunks_shared);
+    }
+    return st;
+}
+
+static double milliseconds(stoq_ns ns)
+{
+    return (double)(ns / 1000) / 1e3;
+}
+
+static void add_peer(void *user, const struct stoq_engine_peer *p)
+{
+    char peer[STOQ_ID_TEXT_CAP];
+    char addr[STOQ_ADDR_TEXT_MAX];
+    const struct stoq_net_info *n = &p->net;
+    stoq_peer_id_put(peer, &n->peer);
+    json_t *o = json_pack(
+        "{s:s*, s:s, s:b, s:b, s:s, s:s, s:s, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+        "s:f}",
+        "peer", n->opened ? peer : NULL, "addr", stoq_addr_format(&n->addr, addr), "inbound",
+        (int)n->inbound, "connected", (int)n->opened, "group", n->group, "congestion", n->cc,
+        "agent", p->agent, "rtt_ms", milliseconds(n->srtt_ns), "min_rtt_ms",
+        milliseconds(n->min_rtt_ns), "bytes_fetched", (json_int_t)p->bytes_fetched, "bytes_served",
+        (json_int_t)p->bytes_served, "requests_served", (json_int_t)p->requests_served,
+        "wire_bytes_sent", (json_int_t)n->bytes_sent, "wire_bytes_received",
+        (json_int_t)n->bytes_received, "packets_lost", (json_int_t)n->packets_lost, "streams",
+        (json_int_t)n->streams, "packet_bytes", (json_int_t)n->packet_bytes, "seconds",
+        milliseconds(stoq_now() - n->opened_at_ns) / 1e3);
+    (void)json_array_append_new(user, o);
+}
+
+enum stoq_status op_peers(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
+                          json_t **result, struct stoq_error *err)
+{
+    json_t *list = json_array();
+    enum stoq_status st = stoq_engine_peers(stoq_host_engine(host), add_peer, list);
+    if (st != STOQ_OK) {
+        json_decref(list);
+        return stoq_fail(err, st, 0, "the network thread gave no answer");
+    }
+    *result = json_pack("{s:o}", "peers", list);
+    return STOQ_OK;
+}
+
+static json_t *listen_to_json(const struct stoq_engine *engine)
+{
+    struct stoq_addr addr;
+    char text[STOQ_ADDR_TEXT_MAX];
+    json_t *list = json_array();
+    for (size_t i = 0; stoq_engine_local_addr(engine, i, &addr); i++) {
+        (void)json_array_append_new(list, json_string(stoq_addr_format(&addr, text)));
+    }
+    return list;
+}
+
+static json_t *store_to_json(const struct stoq_store_stats *s)
+{
+    const struct stoq_store_type_stats *chunk = &s->type[STOQ_RECORD_CHUNK];
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "packages",
+                     (json_int_t)s->type[STOQ_RECORD_PACKAGE].records, "chunks",
+                     (json_int_t)chunk->records, "chunk_bytes", (json_int_t)chunk->raw_bytes,
+                     "chunk_bytes_stored", (json_int_t)chunk->stored_bytes, "segments",
+                     (json_int_t)s->segment_count, "segment_bytes", (json_int_t)s->segment_bytes,
+                     "index_bytes", (json_int_t)s->index_bytes, "dedup_bytes",
+                     (json_int_t)s->dedup_bytes, "zstd_saved_bytes",
+                     (json_int_t)s->zstd_saved_bytes, "quarantined", (json_int_t)s->quarantined);
+}
+
+static json_t *net_to_json(const struct stoq_engine_stats *s)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "connections",
+                     (json_int_t)s->net.connections, "handshakes", (json_int_t)s->net.handshakes,
+                     "opened_inbound", (json_int_t)s->net.opened_inbound, "opened_outbound",
+                     (json_int_t)s->net.opened_outbound, "refused", (json_int_t)s->net.refused,
+                     "wire_bytes_sent", (json_int_t)s->net.bytes_sent, "wire_bytes_received",
+                     (json_int_t)s->net.bytes_received, "bytes_served",
+                     (json_int_t)s->bytes_served, "bytes_fetched", (json_int_t)s->bytes_fetched,
+                     "requests_served", (json_int_t)s->requests_served, "serving",
+                     (json_int_t)s->serving, "fetching", (json_int_t)s->fetching);
+}
+
+static enum stoq_status gather(struct stoq_host *host, struct stoq_engine_stats *net,
+                               struct stoq_store_stats *store, struct stoq_error *err)
+{
+    enum stoq_status st = stoq_engine_stats(stoq_host_engine(host), net);
+    if (st != STOQ_OK) {
+        return stoq_fail(err, st, 0, "the network thread gave no answer");
+    }
+    return stoq_store_stats(stoq_host_store(host), store, err);
+}
+
+enum stoq_status op_status(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
+                           json_t **result, struct stoq_error *err)
+{
+    struct stoq_engine_stats net;
+    struct stoq_store_stats store;
+    struct stoq_config config;
+    char peer[STOQ_ID_TEXT_CAP];
+    enum stoq_status st = gather(host, &net, &store, err);
+    if (st != STOQ_OK) {
+        return st;
+    }
+    struct stoq_peer_id id = stoq_key_peer_id(stoq_host_key(host));
+    stoq_peer_id_put(peer, &id);
+    stoq_host_config(host, &config);
+    *result = json_pack(
+        "{s:s, s:s, s:s, s:I, s:o, s:s, s:s, s:s, s:o, s:o, s:o}", "peer", peer, "version",
+        STOQ_PROGRAM_VERSION, "protocol", STOQ_NET_ALPN, "pid", (json_int_t)getpid(), "listen",
+        listen_to_json(stoq_host_engine(host)), "home", stoq_host_home(host)->data_dir,
+        "encryption", stoq_net_mode_str(config.encryption), "congestion",
+        stoq_net_cc_str(config.congestion), "seconds",
+        op_seconds(stoq_now() - stoq_host_started_at(host)), "store", store_to_json(&store), "net",
+        net_to_json(&net));
+    return STOQ_OK;
+}
+
+enum stoq_status op_stop(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
+                         json_t **result, struct stoq_error *err)
+{
+    *result = json_pack("{s:b, s:I}", "stopping", 1, "pid", (json_int_t)getpid());
+    if (*result != NULL) {
+        stoq_host_request_stop(host);
+    }
+    return STOQ_OK;
+}

@@ -1,0 +1,311 @@
+/*
+ * get: the package into the store where it is not complete there, then, when asked for, its tree to an
+ * output directory or its only file to a stream. Each step can fail alone; what an earlier one made
+ * durable stays.
+ */
+#include "daemon/ops_internal.h"
+
+#include "daemon/extract.h"
+#include "daemon/held.h"
+#include "wire/bech32m.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct getting {
+    struct stoq_host *host;
+    struct stoq_op_io *io;
+    struct stoq_package_id id;
+    struct stoq_fetch_source sources[STOQ_FETCH_SOURCES_MAX];
+    size_t source_count;
+    stoq_ns timeout_ns;
+    bool stream;
+    struct stoq_buf output; /* n = 0: none */
+    struct stoq_fetch_report fetch;
+    struct stoq_extract_report extract;
+};
+
+static void on_fetch(void *user, const struct stoq_fetch_progress *p)
+{
+    struct getting *g = user;
+    op_progress(g->io, json_pack("{s:s, s:s, s:I, s:I, s:I, s:i}", "type", "progress", "phase",
+                                 "fetch", "bytes", (json_int_t)p->bytes_done, "bytes_total",
+                                 (json_int_t)p->bytes_total, "bytes_from_peers",
+                                 (json_int_t)p->bytes_from_peers, "sources", (int)p->sources));
+}
+
+static void on_extract(void *user, const struct stoq_extract_progress *p)
+{
+    struct getting *g = user;
+    op_progress(g->io, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "type", "progress", "phase",
+                                 "extract", "bytes", (json_int_t)p->bytes_done, "bytes_total",
+                                 (json_int_t)p->bytes_total, "entries", (json_int_t)p->entries_done,
+                                 "entries_total", (json_int_t)p->entries_total));
+}
+
+static bool on_cancelled(void *user)
+{
+    struct getting *g = user;
+    return op_cancelled(g->io);
+}
+
+/* Named sources, else the configuration's static peers. */
+static enum stoq_status take_sources(struct getting *g, const json_t *list, struct stoq_error *err)
+{
+    size_t n = json_array_size(list);
+    if (n > STOQ_FETCH_SOURCES_MAX) {
+        return stoq_fail(err, STOQ_RANGE, 0, "more than %d sources", STOQ_FETCH_SOURCES_MAX);
+    }
+    for (size_t i = 0; i < n; i++) {
+        enum stoq_status st =
+            stoq_source_parse(&g->sources[i], json_string_value(json_array_get(list, i)), err);
+        if (st != STOQ_OK) {
+            return st;
+        }
+    }
+    g->source_count = n;
+    if (n > 0) {
+        return STOQ_OK;
+    }
+    struct stoq_config *config = malloc(sizeof *config);
+    if (config == NULL) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "no memory for a get");
+    }
+    stoq_host_config(g->host, config);
+    memcpy(g->sources, config->peers, config->peer_count * sizeof g->sources[0]);
+    g->source_count = config->peer_count;
+    free(config);
+    return STOQ_OK;
+}
+
+static enum stoq_status take_args(struct getting *g, const json_t *args, struct stoq_error *err)
+{
+    uint64_t timeout_s = stoq_json_u64(args, "timeout_s", 0);
+    enum stoq_status st = op_id(args, &g->id, err);
+    if (st == STOQ_OK) {
+        st = take_sources(g, json_object_get(args, "from"), err);
+    }
+    if (st == STOQ_OK && timeout_s > OP_TIMEOUT_S_MAX) {
+        st = stoq_fail(err, STOQ_RANGE, 0, "timeout_s is at most %llu",
+                       (unsigned long long)OP_TIMEOUT_S_MAX);
+    }
+    g->timeout_ns = timeout_s * STOQ_SEC;
+    g->stream = stoq_json_bool(args, "stream", false);
+    bool has_output = json_object_get(args, "output") != NULL ||
+                      json_object_get(args, "output_b64") != NULL;
+    if (st == STOQ_OK && has_output && g->stream) {
+        st = stoq_fail(err, STOQ_RANGE, 0, "either an output or a stream, not both");
+    } else if (st == STOQ_OK && has_output) {
+        st = stoq_json_path(args, "output", &g->output, err);
+    }
+    return st;
+}
+
+/* Before any byte travels: an output that cannot be made need not be fetched for. */
+static enum stoq_status check_output(const struct getting *g, struct stoq_error *err)
+{
+    struct stat info;
+    const char *out = (const char *)g->output.p;
+    if (g->output.n == 0) {
+        return STOQ_OK;
+    }
+    if (lstat(out, &info) == 0) {
+        return stoq_fail_code(err, STOQ_EXISTS, "OutputExists",
+                              "%.300s is there already; nothing was written", out);
+    }
+    return errno == ENOENT ? STOQ_OK : stoq_fail(err, STOQ_IO, errno, "output %.300s", out);
+}
+
+static enum stoq_status fetch(struct getting *g, struct stoq_error *err)
+{
+    if (g->source_count == 0) {
+        return stoq_fail_code(err, STOQ_NET, "NoSource",
+                              "the package is not complete here and no source is named: use --from "
+                              "PEER@ADDRESS or a 'peer =' line in the configuration");
+    }
+    enum stoq_status st = stoq_host_start(g->host, err);
+    if (st != STOQ_OK) {
+        return st;
+    }
+    struct stoq_fetch_ask ask = {
+        .id = g->id,
+        .sources = g->sources,
+        .source_count = g->source_count,
+        .timeout_ns = g->timeout_ns,
+        .progress = on_fetch,
+        .cancelled = on_cancelled,
+        .user = g,
+    };
+    return stoq_engine_fetch(stoq_host_engine(g->host), &ask, &g->fetch, err);
+}
+
+static enum stoq_status extract(struct getting *g, struct stoq_error *err)
+{
+    struct stoq_extract_ask ask = {
+        .id = g->id,
+        .out = (const char *)g->output.p,
+        .progress = on_extract,
+        .cancelled = on_cancelled,
+        .user = g,
+    };
+    if (g->output.n == 0) {
+        return STOQ_OK;
+    }
+    return stoq_extract(stoq_host_store(g->host), &ask, &g->extract, err);
+}
+
+/* Keeps the path of the table's first entry. */
+static enum stoq_status keep_path(void *user, const struct stoq_entry *entry, uint64_t offset,
+                                  struct stoq_error *err)
+{
+    struct stoq_buf *path = user;
+    if (entry->kind == STOQ_ENTRY_DIRECTORY || entry->kind == STOQ_ENTRY_LINK) {
+        return stoq_fail(err, STOQ_RANGE, 0, "the package has no file; -o - needs exactly one");
+    }
+    stoq_buf_clear(path);
+    return stoq_buf_add(path, entry->path);
+}
+
+static enum stoq_status only_file(struct getting *g, struct stoq_buf *path, struct stoq_error *err)
+{
+    struct stoq_held *held = NULL;
+    enum stoq_status st = stoq_held_open(&held, stoq_host_store(g->host), &g->id, err);
+    if (st != STOQ_OK) {
+        return st;
+    }
+    if (stoq_held_manifest(held)->entries != 1) {
+        st = stoq_fail(err, STOQ_RANGE, 0,
+                       "the package has %llu entries; -o - needs exactly one file (see stoq cat)",
+                       (unsigned long long)stoq_held_manifest(held)->entries);
+    } else {
+        st = stoq_held_each_entry(held, keep_path, path, err);
+    }
+    stoq_held_close(held);
+    return st;
+}
+
+static enum stoq_status stream(struct getting *g, struct stoq_error *err)
+{
+    struct stoq_buf path;
+    if (!g->stream) {
+        return STOQ_OK;
+    }
+    stoq_buf_init(&path, OP_PATH_MAX);
+    enum stoq_status st = only_file(g, &path, err);
+    if (st == STOQ_OK) {
+        st = stoq_cat(stoq_host_store(g->host), &g->id, stoq_buf_span(&path), g->io->data,
+                      g->io->user, err);
+    }
+    stoq_buf_release(&path);
+    return st;
+}
+
+/* What the store knows of it afterwards. */
+static bool add_local(void *user, const struct stoq_local_package *p)
+{
+    json_t *result = user;
+    const struct stoq_manifest *m = p->manifest;
+    bool ok = stoq_json_set_text(result, "name", m->name);
+    ok &= stoq_json_set_text(result, "version", m->version);
+    ok &= stoq_json_set_u64(result, "bytes", m->bytes);
+    ok &= stoq_json_set_u64(result, "chunks", m->chunks);
+    ok &= stoq_json_set_u64(result, "shards", m->shards);
+    ok &= json_object_set_new(result, "signed_by", op_key_id(p->is_signed, &p->signer)) == 0;
+    return ok;
+}
+
+static json_t *source_to_json(const struct stoq_fetch_report_source *s)
+{
+    char peer[STOQ_ID_TEXT_CAP];
+    char addr[STOQ_ADDR_TEXT_MAX];
+    stoq_peer_id_put(peer, &s->peer);
+    json_t *o = json_pack("{s:s, s:s, s:b, s:s*, s:I, s:I, s:I}", "peer", peer, "addr",
+                          stoq_addr_format(&s->addr, addr), "connected", (int)s->connected, "group",
+                          s->group[0] != '\0' ? s->group : NULL, "bytes", (json_int_t)s->bytes,
+                          "bytes_stored", (json_int_t)s->bytes_stored, "chunks",
+                          (json_int_t)s->chunks);
+    if (o != NULL && s->why[0] != '\0') {
+        (void)stoq_json_set_text(o, "why", stoq_span_str(s->why));
+    }
+    return o;
+}
+
+static json_t *to_json(struct getting *g, uint64_t elapsed_ns, struct stoq_error *err)
+{
+    const struct stoq_fetch_report *f = &g->fetch;
+    const char *group = NULL;
+    char id[STOQ_ID_TEXT_CAP];
+    json_t *sources = json_array();
+    for (size_t i = 0; i < f->source_count; i++) {
+        (void)json_array_append_new(sources, source_to_json(&f->sources[i]));
+        group = group == NULL && f->sources[i].group[0] != '\0' ? f->sources[i].group : group;
+    }
+    stoq_package_id_put(id, &g->id);
+    json_t *result = json_pack(
+        "{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:s?}", "id", id, "complete_before",
+        (int)f->complete_before, "bytes_new", (json_int_t)f->bytes_new, "bytes_from_peers",
+        (json_int_t)f->bytes_from_peers, "bytes_had", (json_int_t)f->bytes_had, "bytes_wire",
+        (json_int_t)f->bytes_wire, "shards_known", (json_int_t)f->shards_known, "seconds",
+        op_seconds(elapsed_ns), "sources", sources, "group", group);
+    if (result == NULL) {
+        return NULL;
+    }
+    enum stoq_status st = stoq_local_info(stoq_host_store(g->host), &g->id, add_local, result, err);
+    if (st == STOQ_OK && f->complete_before) {
+        (void)stoq_json_set_u64(result, "bytes_had", stoq_json_u64(result, "bytes", 0));
+    }
+    if (st == STOQ_OK && g->output.n > 0) {
+        (void)stoq_json_set_path(result, "output", stoq_buf_span(&g->output));
+        (void)stoq_json_set_u64(result, "files", g->extract.files);
+        (void)json_object_set_new(result, "extract_seconds", op_seconds(g->extract.elapsed_ns));
+    }
+    return result;
+}
+
+static enum stoq_status run(struct getting *g, json_t **result, struct stoq_error *err)
+{
+    enum stoq_status st = check_output(g, err);
+    if (st != STOQ_OK) {
+        return st;
+    }
+    if (stoq_local_has(stoq_host_store(g->host), &g->id)) {
+        g->fetch.complete_before = true;
+    } else {
+        st = fetch(g, err);
+    }
+    if (st == STOQ_OK) {
+        st = extract(g, err);
+    }
+    if (st == STOQ_OK) {
+        st = stream(g, err);
+    }
+    if (st == STOQ_OK) {
+        *result = to_json(g, g->fetch.elapsed_ns, err);
+    }
+    return st;
+}
+
+enum stoq_status op_get(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
+                        json_t **result, struct stoq_error *err)
+{
+    struct getting *g = calloc(1, sizeof *g);
+    if (g == NULL) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "no memory for a get");
+    }
+    g->host = host;
+    g->io = io;
+    stoq_buf_init(&g->output, OP_PATH_MAX);
+    enum stoq_status st = take_args(g, args, err);
+    if (st == STOQ_OK) {
+        st = stoq_host_content_begin(host, false, OP_WAIT_NS, op_cancelled, io, err);
+    }
+    if (st == STOQ_OK) {
+        st = run(g, result, err);
+        stoq_host_content_end(host, false);
+    }
+    stoq_buf_release(&g->output);
+    free(g);
+    return st;
+}

@@ -1,0 +1,38 @@
+#ifndef STOQ_DAEMON_OPS_INTERNAL_H
+#define STOQ_DAEMON_OPS_INTERNAL_H
+/* The operations, one function each, and what they share. */
+#include "daemon/host.h"
+#include "daemon/local.h"
+#include "daemon/ops.h"
+#include "daemon/source.h"
+
+#define OP_PATH_MAX ((size_t)4096)
+#define OP_TIMEOUT_S_MAX ((uint64_t)(30 * 24 * 3600))
+#define OP_WAIT_NS (10 * STOQ_SEC) /* for a removal, or for it to end */
+
+stoq_op_fn op_publish;
+stoq_op_fn op_get;
+stoq_op_fn op_ls;
+stoq_op_fn op_info;
+stoq_op_fn op_manifest;
+stoq_op_fn op_cat;
+stoq_op_fn op_verify;
+stoq_op_fn op_rm;
+stoq_op_fn op_peers;
+stoq_op_fn op_status;
+stoq_op_fn op_stop;
+
+/* The "id" argument. */
+STOQ_WARN_UNUSED enum stoq_status op_id(const json_t *args, struct stoq_package_id *out,
+                                        struct stoq_error *err);
+
+/* Seconds with microseconds. */
+json_t *op_seconds(uint64_t ns);
+/* A key id, or null when it is absent. */
+json_t *op_key_id(bool present, const struct stoq_key_id *id);
+
+/* Nested calls to io that check for missing members. */
+void op_progress(struct stoq_op_io *io, json_t *event); /* takes event; NULL is fine */
+bool op_cancelled(void *io);                            /* a struct stoq_op_io */
+
+#endif

@@ -1,0 +1,158 @@
+#include "daemon/ops_internal.h"
+
+#include "daemon/publish.h"
+#include "wire/bech32m.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What an ask borrows, on the heap since it is large. */
+struct inputs {
+    struct stoq_manifest_annotation annotations[STOQ_MANIFEST_ANNOTATIONS_MAX];
+    struct stoq_manifest_dependency dependencies[STOQ_MANIFEST_DEPENDENCIES_MAX];
+    struct stoq_publish_ask ask;
+    struct stoq_publish_report report;
+    struct stoq_buf path;
+};
+
+static enum stoq_status take_annotations(struct inputs *in, const json_t *map,
+                                         struct stoq_error *err)
+{
+    const char *key;
+    json_t *value;
+    if (json_object_size(map) > STOQ_MANIFEST_ANNOTATIONS_MAX) {
+        return stoq_fail(err, STOQ_RANGE, 0, "more than %d annotations",
+                         STOQ_MANIFEST_ANNOTATIONS_MAX);
+    }
+    size_t n = 0;
+    json_object_foreach((json_t *)(uintptr_t)map, key, value) {
+        in->annotations[n++] = (struct stoq_manifest_annotation){
+            stoq_span_str(key), stoq_span_str(json_string_value(value))};
+    }
+    in->ask.annotations = in->annotations;
+    in->ask.annotation_count = n;
+    return STOQ_OK;
+}
+
+/* NAME, NAME@REQUIREMENT, or either with #ID behind it. */
+static enum stoq_status take_dependency(struct stoq_manifest_dependency *out, const char *text,
+                                        struct stoq_error *err)
+{
+    const char *hash = strrchr(text, '#');
+    const char *at = strchr(text, '@');
+    size_t end = hash != NULL ? (size_t)(hash - text) : strlen(text);
+    if (at != NULL && (size_t)(at - text) > end) {
+        at = NULL;
+    }
+    size_t name_end = at != NULL ? (size_t)(at - text) : end;
+    memset(out, 0, sizeof *out);
+    out->name = stoq_span(text, name_end);
+    if (at != NULL) {
+        out->requirement = stoq_span(at + 1, end - name_end - 1);
+    }
+    if (hash != NULL) {
+        out->has_id = true;
+        return stoq_package_id_parse(&out->id, hash + 1, err);
+    }
+    return STOQ_OK;
+}
+
+static enum stoq_status take_dependencies(struct inputs *in, const json_t *list,
+                                          struct stoq_error *err)
+{
+    size_t n = json_array_size(list);
+    if (n > STOQ_MANIFEST_DEPENDENCIES_MAX) {
+        return stoq_fail(err, STOQ_RANGE, 0, "more than %d dependencies",
+                         STOQ_MANIFEST_DEPENDENCIES_MAX);
+    }
+    for (size_t i = 0; i < n; i++) {
+        enum stoq_status st = take_dependency(
+            &in->dependencies[i], json_string_value(json_array_get(list, i)), err);
+        if (st != STOQ_OK) {
+            return st;
+        }
+    }
+    in->ask.dependencies = in->dependencies;
+    in->ask.dependency_count = n;
+    return STOQ_OK;
+}
+
+static void on_progress(void *user, const struct stoq_publish_progress *p)
+{
+    op_progress(user, json_pack("{s:s, s:s, s:I, s:I, s:I}", "type", "progress", "phase", "publish",
+                                "bytes", (json_int_t)p->bytes_done, "bytes_total",
+                                (json_int_t)p->bytes_total, "entries", (json_int_t)p->entries));
+}
+
+static enum stoq_status fill_ask(struct stoq_host *host, const json_t *args, struct inputs *in,
+                                 struct stoq_op_io *io, struct stoq_error *err)
+{
+    enum stoq_status st = stoq_json_path(args, "path", &in->path, err);
+    if (st == STOQ_OK) {
+        st = take_annotations(in, json_object_get(args, "annotations"), err);
+    }
+    if (st == STOQ_OK) {
+        st = take_dependencies(in, json_object_get(args, "depends"), err);
+    }
+    if (st != STOQ_OK) {
+        return st;
+    }
+    uint64_t read_bytes = stoq_json_u64(args, "read_bytes", 0);
+    uint64_t threads = stoq_json_u64(args, "threads", 0);
+    if (read_bytes > STOQ_PUBLISH_READ_BYTES_MAX || threads > STOQ_PUBLISH_THREADS_MAX) {
+        return stoq_fail(err, STOQ_RANGE, 0, "read_bytes is at most %zu, threads at most %d",
+                         STOQ_PUBLISH_READ_BYTES_MAX, STOQ_PUBLISH_THREADS_MAX);
+    }
+    in->ask.path = (const char *)in->path.p;
+    in->ask.name = stoq_json_text(args, "name");
+    in->ask.version = stoq_json_text(args, "version");
+    in->ask.description = stoq_json_text(args, "description");
+    in->ask.license = stoq_json_text(args, "license");
+    in->ask.key = stoq_json_bool(args, "sign", true) ? stoq_host_key(host) : NULL;
+    in->ask.read_bytes = (size_t)read_bytes;
+    in->ask.threads = (unsigned)threads;
+    in->ask.progress = on_progress;
+    in->ask.cancelled = op_cancelled;
+    in->ask.user = io;
+    return STOQ_OK;
+}
+
+static json_t *to_json(const struct inputs *in)
+{
+    const struct stoq_publish_report *r = &in->report;
+    char id[STOQ_ID_TEXT_CAP];
+    stoq_package_id_put(id, &r->id);
+    return json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
+                     "id", id, "name", in->ask.name, "version", in->ask.version, "existed",
+                     (int)r->existed, "bytes", (json_int_t)r->bytes, "table_bytes",
+                     (json_int_t)r->table_bytes, "chunks", (json_int_t)r->chunks, "shards",
+                     (json_int_t)r->shards, "entries", (json_int_t)r->entries, "files",
+                     (json_int_t)r->files, "chunks_new", (json_int_t)r->chunks_new, "bytes_new",
+                     (json_int_t)r->bytes_new, "bytes_stored", (json_int_t)r->bytes_stored,
+                     "signed_by", op_key_id(r->is_signed, &r->signer), "seconds",
+                     op_seconds(r->elapsed_ns));
+}
+
+enum stoq_status op_publish(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
+                            json_t **result, struct stoq_error *err)
+{
+    struct inputs *in = calloc(1, sizeof *in);
+    if (in == NULL) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "no memory for a publish");
+    }
+    stoq_buf_init(&in->path, OP_PATH_MAX);
+    enum stoq_status st = fill_ask(host, args, in, io, err);
+    if (st == STOQ_OK) {
+        st = stoq_host_content_begin(host, false, OP_WAIT_NS, op_cancelled, io, err);
+    }
+    if (st == STOQ_OK) {
+        st = stoq_publish(stoq_host_store(host), &in->ask, &in->report, err);
+        stoq_host_content_end(host, false);
+    }
+    if (st == STOQ_OK) {
+        *result = to_json(in);
+    }
+    stoq_buf_release(&in->path);
+    free(in);
+    return st;
+}
