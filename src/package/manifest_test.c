@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "hash/hash.h"
+#include "tests/vectors.h"
 #include "wire/cbor.h"
 
 static struct stoq_manifest base(void)
@@ -389,6 +390,42 @@ static void every_flipped_bit_is_refused_or_another_manifest(void **state)
     stoq_buf_release(&again);
 }
 
+static void the_vectors_hold(void **state)
+{
+    (void)state;
+    struct vectors v;
+    struct stoq_manifest m;
+    size_t good = 0;
+    size_t refused = 0;
+    struct stoq_buf again;
+    stoq_buf_init(&again, STOQ_MANIFEST_BYTES_MAX);
+    vectors_open(&v, "manifests");
+    while (vectors_next(&v)) {
+        if (vectors_is(&v, "manifest")) {
+            struct stoq_span bytes = vectors_bytes(&v, 2);
+            struct stoq_hash id = vectors_hash(&v, 3);
+            struct stoq_package_id got = stoq_manifest_id(bytes);
+            assert_int_equal(stoq_manifest_decode(bytes, &m), STOQ_OK);
+            assert_true(stoq_hash_eq(&got.h, &id));
+            stoq_buf_clear(&again);
+            assert_int_equal(stoq_manifest_encode(&m, &again), STOQ_OK);
+            assert_true(stoq_span_eq(stoq_buf_span(&again), bytes));
+            good++;
+        } else if (vectors_is(&v, "refused")) {
+            bool version = strcmp(vectors_str(&v, 1), "version") == 0;
+            assert_int_equal(stoq_manifest_decode(vectors_bytes(&v, 2), &m),
+                             version ? STOQ_VERSION : STOQ_MALFORMED);
+            refused++;
+        } else {
+            assert_true(vectors_is(&v, "cut"));
+            assert_int_equal(stoq_manifest_decode(vectors_bytes(&v, 1), &m), STOQ_TRUNC);
+        }
+    }
+    vectors_close(&v);
+    stoq_buf_release(&again);
+    assert_true(good >= 8 && refused >= 80);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -401,6 +438,7 @@ int main(void)
         cmocka_unit_test(every_prefix_is_cut_and_every_suffix_too_much),
         cmocka_unit_test(foreign_bytes_are_refused),
         cmocka_unit_test(every_flipped_bit_is_refused_or_another_manifest),
+        cmocka_unit_test(the_vectors_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "tests/vectors.h"
 #include "wire/cbor.h"
 
 static struct stoq_entry file(const char *path, uint64_t size)
@@ -306,6 +307,108 @@ static void a_full_buffer_changes_nothing(void **state)
     stoq_buf_release(&b);
 }
 
+struct vector_entries {
+    struct stoq_entry list[32];
+    size_t n;
+};
+
+static void vector_entry(struct vectors *v, struct vector_entries *e)
+{
+    assert_true(e->n < STOQ_COUNT(e->list));
+    struct stoq_entry *x = &e->list[e->n++];
+    struct stoq_span path = vectors_bytes(v, 2);
+    struct stoq_span target = vectors_bytes(v, 5);
+    uint8_t *kept = malloc(path.n + target.n);
+    assert_non_null(kept);
+    memcpy(kept, path.p, path.n);
+    memcpy(kept + path.n, target.p, target.n);
+    x->path = stoq_span(kept, path.n);
+    x->kind = (enum stoq_entry_kind)vectors_u64(v, 3);
+    x->size = vectors_u64(v, 4);
+    x->target = stoq_span(kept + path.n, target.n);
+}
+
+/* The table of these entries: written, it is these bytes; read, it gives these entries. */
+static void vector_table(struct vectors *v, struct vector_entries *e)
+{
+    static struct stoq_table_writer w;
+    static struct stoq_table_reader r;
+    uint64_t content = vectors_u64(v, 3);
+    struct stoq_span table = vectors_bytes(v, 4);
+    struct stoq_buf out;
+    stoq_buf_init(&out, 1 << 20);
+    stoq_table_writer_init(&w);
+    stoq_table_reader_init(&r, table.n, e->n, table.n + content);
+    struct stoq_span in = table;
+    for (size_t i = 0; i < e->n; i++) {
+        struct stoq_entry got;
+        assert_int_equal(stoq_table_writer_add(&w, &e->list[i], &out), STOQ_OK);
+        assert_int_equal(stoq_table_reader_next(&r, &in, &got), STOQ_OK);
+        assert_true(stoq_span_eq(got.path, e->list[i].path));
+        assert_int_equal(got.kind, e->list[i].kind);
+        assert_int_equal(got.size, e->list[i].size);
+        assert_true(stoq_span_eq(got.target, e->list[i].target));
+    }
+    struct stoq_entry none;
+    assert_int_equal(stoq_table_reader_next(&r, &in, &none), STOQ_NOTFOUND);
+    assert_true(stoq_span_eq(stoq_buf_span(&out), table));
+    assert_int_equal(vectors_u64(v, 2), e->n);
+    for (size_t i = 0; i < e->n; i++) {
+        union {
+            const uint8_t *read;
+            void *owned;
+        } kept = {.read = e->list[i].path.p};
+        free(kept.owned);
+    }
+    e->n = 0;
+    stoq_buf_release(&out);
+}
+
+/* A reader that is promised much more gets these bytes; what it says of them. */
+static enum stoq_status vector_start(struct stoq_span table, size_t step)
+{
+    static struct stoq_table_reader r;
+    stoq_table_reader_init(&r, table.n + 1000, 1 << 24, (uint64_t)1 << 48);
+    for (;;) {
+        struct stoq_span piece = stoq_span(table.p, table.n < step ? table.n : step);
+        size_t had = piece.n;
+        struct stoq_entry e;
+        enum stoq_status st = stoq_table_reader_next(&r, &piece, &e);
+        table = stoq_span(table.p + (had - piece.n), table.n - (had - piece.n));
+        if ((st != STOQ_OK && st != STOQ_TRUNC) || (st == STOQ_TRUNC && table.n == 0)) {
+            return st;
+        }
+    }
+}
+
+static void the_vectors_hold(void **state)
+{
+    (void)state;
+    struct vectors v;
+    struct vector_entries e = {.n = 0};
+    size_t tables = 0;
+    size_t refused = 0;
+    vectors_open(&v, "tables");
+    while (vectors_next(&v)) {
+        if (vectors_is(&v, "entry")) {
+            vector_entry(&v, &e);
+        } else if (vectors_is(&v, "table")) {
+            vector_table(&v, &e);
+            tables++;
+        } else if (vectors_is(&v, "refused")) {
+            struct stoq_span table = vectors_bytes(&v, 2);
+            assert_int_equal(vector_start(table, SIZE_MAX), STOQ_MALFORMED);
+            assert_int_equal(vector_start(table, 1), STOQ_MALFORMED);
+            refused++;
+        } else {
+            assert_true(vectors_is(&v, "cut"));
+            assert_int_equal(vector_start(vectors_bytes(&v, 1), 2), STOQ_TRUNC);
+        }
+    }
+    vectors_close(&v);
+    assert_true(tables >= 5 && refused >= 40);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +421,7 @@ int main(void)
         cmocka_unit_test(the_contents_are_left_alone),
         cmocka_unit_test(other_forms_are_refused),
         cmocka_unit_test(a_full_buffer_changes_nothing),
+        cmocka_unit_test(the_vectors_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
