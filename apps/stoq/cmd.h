@@ -26,7 +26,7 @@ struct cmd_row {
     const struct cmd_option *options;
     size_t option_count;
     int args_min;
-    int args_max; /* -1: any number */
+    int args_max;                /* -1: any number */
     int (*run)(struct cmd *cmd); /* returns the exit code */
     bool plumbing;               /* listed apart in --help */
     bool raw_output;             /* stdout carries file bytes: JSON errors go to stderr */

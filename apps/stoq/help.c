@@ -19,7 +19,8 @@ void cmd_help_all(void)
     print_group(false);
     (void)printf("Plumbing, to check our formats from outside:\n");
     print_group(true);
-    (void)printf("'stoq help COMMAND' tells more. Every command takes --json, --quiet, --home DIR.\n");
+    (void)printf(
+        "'stoq help COMMAND' tells more. Every command takes --json, --quiet, --home DIR.\n");
 }
 
 static void print_options(const struct cmd_option *options, size_t count)
@@ -73,15 +74,15 @@ int cmd_help(struct cmd *cmd)
 
 int cmd_version(struct cmd *cmd)
 {
-    static const char *const features[] = {"quic",   "kyber1024", "raw-public-key", "blake3",
+    static const char *const features[] = {"quic",     "kyber1024", "raw-public-key", "blake3",
                                            "sha3-256", "fastcdc",   "zstd",           "ed25519"};
     if (cmd->json) {
         json_t *list = json_array();
         for (size_t i = 0; i < STOQ_COUNT(features); i++) {
             (void)json_array_append_new(list, json_string(features[i]));
         }
-        return cmd_print_json(cmd, json_pack("{s:s, s:s, s:o}", "version", STOQ_PROGRAM_VERSION, "protocol",
-                                             "stoq/1", "features", list));
+        return cmd_print_json(cmd, json_pack("{s:s, s:s, s:o}", "version", STOQ_PROGRAM_VERSION,
+                                             "protocol", "stoq/1", "features", list));
     }
     (void)printf("stoq %s\nprotocol: stoq/1\nfeatures:", STOQ_PROGRAM_VERSION);
     for (size_t i = 0; i < STOQ_COUNT(features); i++) {

@@ -10,16 +10,19 @@ struct known {
 };
 
 static const struct known known[] = {
-    {"ContentNotFound", STOQ_EXIT_NOT_FOUND, "no such package, file or content here or at any source"},
+    {"ContentNotFound", STOQ_EXIT_NOT_FOUND,
+     "no such package, file or content here or at any source"},
     {"ChunkNotFound", STOQ_EXIT_NOT_FOUND, "a chunk is missing here and at every source"},
-    {"IntegrityCheckFailed", STOQ_EXIT_INTEGRITY, "bytes do not match their hash, proof or signature"},
+    {"IntegrityCheckFailed", STOQ_EXIT_INTEGRITY,
+     "bytes do not match their hash, proof or signature"},
     {"InvalidChunkIndex", STOQ_EXIT_USAGE, "a chunk index at or past the chunk count"},
     {"InsufficientReplicas", STOQ_EXIT_FAILED, "fewer verified copies than asked for"},
     {"InvalidProof", STOQ_EXIT_INTEGRITY, "a proof does not lead to the trusted root"},
     {"InvalidSignature", STOQ_EXIT_INTEGRITY, "a signature does not verify"},
     {"Usage", STOQ_EXIT_USAGE, "the command line or a request's arguments are wrong"},
     {"InvalidId", STOQ_EXIT_USAGE, "a text id is damaged; the message says how"},
-    {"ConfigInvalid", STOQ_EXIT_FAILED, "the configuration file has an error; the message names the line"},
+    {"ConfigInvalid", STOQ_EXIT_FAILED,
+     "the configuration file has an error; the message names the line"},
     {"DaemonNotRunning", STOQ_EXIT_NO_DAEMON, "the command needs a running daemon"},
     {"DaemonRunning", STOQ_EXIT_FAILED, "a daemon already serves this home"},
     {"PeerUnreachable", STOQ_EXIT_NETWORK, "no source could be reached"},

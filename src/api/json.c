@@ -46,8 +46,8 @@ enum stoq_status stoq_json_parse(json_t **out, struct stoq_span text, size_t max
                          STOQ_JSON_DEPTH_MAX);
     }
     json_error_t why;
-    json_t *value = json_loadb((const char *)text.p, text.n,
-                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+    json_t *value =
+        json_loadb((const char *)text.p, text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
     if (value == NULL) {
         return stoq_fail(err, STOQ_MALFORMED, 0, "not JSON at line %d, column %d: %s", why.line,
                          why.column, why.text);
@@ -170,8 +170,8 @@ enum stoq_status stoq_json_path(const json_t *obj, const char *key, struct stoq_
                          text != NULL ? ", or given twice" : "");
     }
     stoq_buf_clear(out);
-    enum stoq_status st = text != NULL ? stoq_buf_add(out, stoq_span_str(text))
-                                       : base64_add(coded, out);
+    enum stoq_status st =
+        text != NULL ? stoq_buf_add(out, stoq_span_str(text)) : base64_add(coded, out);
     if (st == STOQ_RANGE || (st == STOQ_OK && out->n > 0 && memchr(out->p, 0, out->n) != NULL)) {
         return stoq_fail(err, STOQ_RANGE, 0, "argument '%s' is not base64 of a path", name);
     }
@@ -179,7 +179,8 @@ enum stoq_status stoq_json_path(const json_t *obj, const char *key, struct stoq_
         st = stoq_buf_reserve(out, 1);
     }
     if (st != STOQ_OK) {
-        return stoq_fail(err, st == STOQ_FULL ? STOQ_RANGE : st, 0, "argument '%s' is too long", key);
+        return stoq_fail(err, st == STOQ_FULL ? STOQ_RANGE : st, 0, "argument '%s' is too long",
+                         key);
     }
     out->p[out->n] = '\0';
     return STOQ_OK;
@@ -191,14 +192,14 @@ static bool all_text(const json_t *value)
     const json_t *item;
     const char *key;
     if (json_is_array(value)) {
-        json_array_foreach(value, i, item) {
+        json_array_foreach (value, i, item) {
             if (!json_is_string(item)) {
                 return false;
             }
         }
         return true;
     }
-    json_object_foreach((json_t *)(uintptr_t)value, key, item) {
+    json_object_foreach ((json_t *)(uintptr_t)value, key, item) {
         if (!json_is_string(item)) {
             return false;
         }
@@ -210,8 +211,8 @@ static bool is_kind(const json_t *value, enum stoq_json_kind kind)
 {
     switch (kind) {
     case STOQ_JSON_TEXT:
-        return json_is_string(value) && strlen(json_string_value(value)) ==
-                                            json_string_length(value);
+        return json_is_string(value) &&
+               strlen(json_string_value(value)) == json_string_length(value);
     case STOQ_JSON_BOOL:
         return json_is_boolean(value);
     case STOQ_JSON_UINT:
@@ -250,7 +251,7 @@ enum stoq_status stoq_json_check(const json_t *args, const struct stoq_json_key 
     }
     const char *name;
     const json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)args, name, value) {
+    json_object_foreach ((json_t *)(uintptr_t)args, name, value) {
         const struct stoq_json_key *key = key_find(keys, count, name);
         if (key == NULL) {
             return stoq_fail(err, STOQ_RANGE, 0, "unknown argument '%.64s'", name);

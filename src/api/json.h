@@ -11,7 +11,7 @@
 
 #define STOQ_JSON_REQUEST_MAX ((size_t)STOQ_MIB)      /* bytes a local client may send */
 #define STOQ_JSON_REPLY_MAX ((size_t)(64 * STOQ_MIB)) /* a listing of some 500,000 files */
-#define STOQ_JSON_DEPTH_MAX 8                  /* our deepest object has 4 levels */
+#define STOQ_JSON_DEPTH_MAX 8                         /* our deepest object has 4 levels */
 
 /*
  * One value from text, which must hold nothing else.
@@ -19,8 +19,8 @@
  * STOQ_FULL       more than max bytes
  * STOQ_MALFORMED  not JSON, a key twice, or nested deeper than STOQ_JSON_DEPTH_MAX
  */
-STOQ_WARN_UNUSED enum stoq_status stoq_json_parse(json_t **out, struct stoq_span text,
-                                                  size_t max, struct stoq_error *err);
+STOQ_WARN_UNUSED enum stoq_status stoq_json_parse(json_t **out, struct stoq_span text, size_t max,
+                                                  struct stoq_error *err);
 
 /* One line without its newline, or indented over several; free() it. NULL: no memory. */
 char *stoq_json_line(const json_t *value);

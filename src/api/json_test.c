@@ -42,8 +42,8 @@ static void test_parse(void **state)
 }
 
 static const struct stoq_json_key keys[] = {
-    {"id", STOQ_JSON_TEXT, true},      {"deep", STOQ_JSON_BOOL, false},
-    {"limit", STOQ_JSON_UINT, false},  {"from", STOQ_JSON_TEXTS, false},
+    {"id", STOQ_JSON_TEXT, true},     {"deep", STOQ_JSON_BOOL, false},
+    {"limit", STOQ_JSON_UINT, false}, {"from", STOQ_JSON_TEXTS, false},
     {"notes", STOQ_JSON_MAP, false},
 };
 
@@ -64,7 +64,8 @@ static void check(const char *text, const char *complaint)
 static void test_check(void **state)
 {
     check("{\"id\":\"x\"}", NULL);
-    check("{\"id\":\"x\",\"deep\":true,\"limit\":7,\"from\":[\"a\"],\"notes\":{\"k\":\"v\"}}", NULL);
+    check("{\"id\":\"x\",\"deep\":true,\"limit\":7,\"from\":[\"a\"],\"notes\":{\"k\":\"v\"}}",
+          NULL);
     check("[]", "object");
     check("{}", "'id' is missing");
     check("{\"id\":1}", "'id' must be a string");
@@ -178,7 +179,9 @@ static void test_errors(void **state)
 static void test_error_names_bytes(void **state)
 {
     struct stoq_error err;
-    (void)stoq_fail(&err, STOQ_IO, 0, "cannot read a\xff" "b");
+    (void)stoq_fail(&err, STOQ_IO, 0,
+                    "cannot read a\xff"
+                    "b");
     json_t *v = stoq_error_to_json(&err);
     assert_string_equal(stoq_json_text(v, "message"), "cannot read a?b");
     json_decref(v);
@@ -208,9 +211,13 @@ static void test_codes_documented(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),   cmocka_unit_test(test_check),
-        cmocka_unit_test(test_getters), cmocka_unit_test(test_path),
-        cmocka_unit_test(test_path_argument), cmocka_unit_test(test_errors), cmocka_unit_test(test_error_names_bytes),
+        cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_check),
+        cmocka_unit_test(test_getters),
+        cmocka_unit_test(test_path),
+        cmocka_unit_test(test_path_argument),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_error_names_bytes),
         cmocka_unit_test(test_codes_documented),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

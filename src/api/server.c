@@ -26,7 +26,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEAD_TIMEOUT_S = 10, REPLY_BLOCK_BYTES = 64 * 1024, NAME_MAX_BYTES = 64, FAILURES_KEPT = 16 };
+enum {
+    HEAD_TIMEOUT_S = 10,
+    REPLY_BLOCK_BYTES = 64 * 1024,
+    NAME_MAX_BYTES = 64,
+    FAILURES_KEPT = 16
+};
 
 struct failure {
     uint64_t number; /* of the request; 0: none */
@@ -229,8 +234,8 @@ static ssize_t read_reply(void *user, uint64_t pos, char *out, size_t max)
 /* The first output is there: it decides how the response begins. */
 static enum MHD_Result send_reply(struct MHD_Connection *c, struct stoq_api_reply *reply)
 {
-    struct MHD_Response *r = MHD_create_response_from_callback(
-        MHD_SIZE_UNKNOWN, REPLY_BLOCK_BYTES, read_reply, reply, NULL);
+    struct MHD_Response *r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, REPLY_BLOCK_BYTES,
+                                                               read_reply, reply, NULL);
     if (r == NULL) {
         return MHD_NO;
     }
@@ -369,13 +374,13 @@ enum stoq_status stoq_api_server_new(struct stoq_api_server **out,
         destroy(server);
         return st;
     }
-    server->http = MHD_start_daemon(
-        MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
-            MHD_USE_ITC,
-        0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_CONNECTION_LIMIT, config->connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)HEAD_TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
-        MHD_OPTION_END);
+    server->http =
+        MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
+                             MHD_USE_POLL | MHD_USE_ITC,
+                         0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, fd,
+                         MHD_OPTION_CONNECTION_LIMIT, config->connections_max,
+                         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HEAD_TIMEOUT_S,
+                         MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_END);
     if (server->http == NULL) {
         st = stoq_fail(err, STOQ_IO, errno, "cannot start the API server");
         close(fd);

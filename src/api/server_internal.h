@@ -30,7 +30,7 @@ struct stoq_api_reply {
     bool gone;   /* the client went away */
     int refs;
     uint64_t number; /* of the request, to ask for its failure */
-    int fd; /* the connection's socket, to notice a client that went away */
+    int fd;          /* the connection's socket, to notice a client that went away */
     char *name;
     json_t *args;
 };

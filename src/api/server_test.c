@@ -3,6 +3,7 @@
 #include "http/client.h"
 #include "os/sys.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,7 +32,7 @@ static void serve_wait(struct fixture *f, struct stoq_api_reply *reply)
     atomic_fetch_add(&f->waiting, 1);
     stoq_ns limit = stoq_now() + 20 * STOQ_SEC;
     while (!stoq_api_reply_cancelled(reply) && stoq_now() < limit) {
-        usleep(1000);
+        (void)poll(NULL, 0, 1);
     }
     if (stoq_api_reply_cancelled(reply)) {
         atomic_fetch_add(&f->cancelled, 1);
@@ -89,7 +90,7 @@ static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     struct stoq_error err;
-    strcpy(f->dir, "/tmp/stoq-api-XXXXXX");
+    (void)snprintf(f->dir, sizeof f->dir, "/tmp/stoq-api-XXXXXX");
     assert_non_null(mkdtemp(f->dir));
     (void)snprintf(f->path, sizeof f->path, "%s/sock", f->dir);
     struct stoq_api_config config = {
@@ -267,7 +268,7 @@ static void wait_for(atomic_int *what, int value)
     stoq_ns limit = stoq_now() + 10 * STOQ_SEC;
     while (atomic_load(what) < value) {
         assert_true(stoq_now() < limit);
-        usleep(1000);
+        (void)poll(NULL, 0, 1);
     }
 }
 
@@ -305,7 +306,7 @@ static void test_slow_reader_is_bounded(void **state)
     unsigned long before;
     do { /* until it stands still */
         before = atomic_load(&f->content_sent);
-        usleep(100000);
+        (void)poll(NULL, 0, 100);
         assert_true(stoq_now() < limit);
     } while (before == 0 || atomic_load(&f->content_sent) != before);
     assert_true(before < 4 * STOQ_MIB);
@@ -330,7 +331,7 @@ static void test_free_cancels(void **state)
 static void *stop_soon(void *user)
 {
     struct got *g = user;
-    usleep(50000);
+    (void)poll(NULL, 0, 50);
     g->stop = true;
     return NULL;
 }

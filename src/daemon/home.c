@@ -132,10 +132,10 @@ enum stoq_status stoq_home_key(const struct stoq_home *home, struct stoq_key **o
     struct stat info;
     struct stoq_buf pem;
     if (stat(home->key_file, &info) != 0) {
-        return errno == ENOENT ? stoq_fail_code(err, STOQ_NOTFOUND, "HomeMissing",
-                                                "no key at %.300s yet; 'stoq init' makes one",
-                                                home->key_file)
-                               : stoq_fail(err, STOQ_IO, errno, "%.300s", home->key_file);
+        return errno == ENOENT
+                   ? stoq_fail_code(err, STOQ_NOTFOUND, "HomeMissing",
+                                    "no key at %.300s yet; 'stoq init' makes one", home->key_file)
+                   : stoq_fail(err, STOQ_IO, errno, "%.300s", home->key_file);
     }
     if ((info.st_mode & 077) != 0) {
         return bad_key(home, "others may read it; make its mode 0600", err);

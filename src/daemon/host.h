@@ -70,8 +70,8 @@ void stoq_host_request_stop(struct stoq_host *host);
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_host_content_begin(struct stoq_host *host, bool alone,
                                                           stoq_ns timeout,
-                                                          bool (*cancelled)(void *user),
-                                                          void *user, struct stoq_error *err);
+                                                          bool (*cancelled)(void *user), void *user,
+                                                          struct stoq_error *err);
 void stoq_host_content_end(struct stoq_host *host, bool alone);
 
 #endif

@@ -99,10 +99,10 @@ static json_t *net_to_json(const struct stoq_engine_stats *s)
                      "opened_inbound", (json_int_t)s->net.opened_inbound, "opened_outbound",
                      (json_int_t)s->net.opened_outbound, "refused", (json_int_t)s->net.refused,
                      "wire_bytes_sent", (json_int_t)s->net.bytes_sent, "wire_bytes_received",
-                     (json_int_t)s->net.bytes_received, "bytes_served",
-                     (json_int_t)s->bytes_served, "bytes_fetched", (json_int_t)s->bytes_fetched,
-                     "requests_served", (json_int_t)s->requests_served, "serving",
-                     (json_int_t)s->serving, "fetching", (json_int_t)s->fetching);
+                     (json_int_t)s->net.bytes_received, "bytes_served", (json_int_t)s->bytes_served,
+                     "bytes_fetched", (json_int_t)s->bytes_fetched, "requests_served",
+                     (json_int_t)s->requests_served, "serving", (json_int_t)s->serving, "fetching",
+                     (json_int_t)s->fetching);
 }
 
 static enum stoq_status gather(struct stoq_host *host, struct stoq_engine_stats *net,
@@ -129,14 +129,14 @@ enum stoq_status op_status(struct stoq_host *host, const json_t *args, struct st
     struct stoq_peer_id id = stoq_key_peer_id(stoq_host_key(host));
     stoq_peer_id_put(peer, &id);
     stoq_host_config(host, &config);
-    *result = json_pack(
-        "{s:s, s:s, s:s, s:I, s:o, s:s, s:s, s:s, s:o, s:o, s:o}", "peer", peer, "version",
-        STOQ_PROGRAM_VERSION, "protocol", STOQ_NET_ALPN, "pid", (json_int_t)getpid(), "listen",
-        listen_to_json(stoq_host_engine(host)), "home", stoq_host_home(host)->data_dir,
-        "encryption", stoq_net_mode_str(config.encryption), "congestion",
-        stoq_net_cc_str(config.congestion), "seconds",
-        op_seconds(stoq_now() - stoq_host_started_at(host)), "store", store_to_json(&store), "net",
-        net_to_json(&net));
+    *result = json_pack("{s:s, s:s, s:s, s:I, s:o, s:s, s:s, s:s, s:o, s:o, s:o}", "peer", peer,
+                        "version", STOQ_PROGRAM_VERSION, "protocol", STOQ_NET_ALPN, "pid",
+                        (json_int_t)getpid(), "listen", listen_to_json(stoq_host_engine(host)),
+                        "home", stoq_host_home(host)->data_dir, "encryption",
+                        stoq_net_mode_str(config.encryption), "congestion",
+                        stoq_net_cc_str(config.congestion), "seconds",
+                        op_seconds(stoq_now() - stoq_host_started_at(host)), "store",
+                        store_to_json(&store), "net", net_to_json(&net));
     return STOQ_OK;
 }
 

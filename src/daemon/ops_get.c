@@ -93,8 +93,8 @@ static enum stoq_status take_args(struct getting *g, const json_t *args, struct 
     }
     g->timeout_ns = timeout_s * STOQ_SEC;
     g->stream = stoq_json_bool(args, "stream", false);
-    bool has_output = json_object_get(args, "output") != NULL ||
-                      json_object_get(args, "output_b64") != NULL;
+    bool has_output =
+        json_object_get(args, "output") != NULL || json_object_get(args, "output_b64") != NULL;
     if (st == STOQ_OK && has_output && g->stream) {
         st = stoq_fail(err, STOQ_RANGE, 0, "either an output or a stream, not both");
     } else if (st == STOQ_OK && has_output) {
@@ -221,11 +221,11 @@ static json_t *source_to_json(const struct stoq_fetch_report_source *s)
     char peer[STOQ_ID_TEXT_CAP];
     char addr[STOQ_ADDR_TEXT_MAX];
     stoq_peer_id_put(peer, &s->peer);
-    json_t *o = json_pack("{s:s, s:s, s:b, s:s*, s:I, s:I, s:I}", "peer", peer, "addr",
-                          stoq_addr_format(&s->addr, addr), "connected", (int)s->connected, "group",
-                          s->group[0] != '\0' ? s->group : NULL, "bytes", (json_int_t)s->bytes,
-                          "bytes_stored", (json_int_t)s->bytes_stored, "chunks",
-                          (json_int_t)s->chunks);
+    json_t *o =
+        json_pack("{s:s, s:s, s:b, s:s*, s:I, s:I, s:I}", "peer", peer, "addr",
+                  stoq_addr_format(&s->addr, addr), "connected", (int)s->connected, "group",
+                  s->group[0] != '\0' ? s->group : NULL, "bytes", (json_int_t)s->bytes,
+                  "bytes_stored", (json_int_t)s->bytes_stored, "chunks", (json_int_t)s->chunks);
     if (o != NULL && s->why[0] != '\0') {
         (void)stoq_json_set_text(o, "why", stoq_span_str(s->why));
     }

@@ -25,7 +25,7 @@ static enum stoq_status take_annotations(struct inputs *in, const json_t *map,
                          STOQ_MANIFEST_ANNOTATIONS_MAX);
     }
     size_t n = 0;
-    json_object_foreach((json_t *)(uintptr_t)map, key, value) {
+    json_object_foreach ((json_t *)(uintptr_t)map, key, value) {
         in->annotations[n++] = (struct stoq_manifest_annotation){
             stoq_span_str(key), stoq_span_str(json_string_value(value))};
     }
@@ -66,8 +66,8 @@ static enum stoq_status take_dependencies(struct inputs *in, const json_t *list,
                          STOQ_MANIFEST_DEPENDENCIES_MAX);
     }
     for (size_t i = 0; i < n; i++) {
-        enum stoq_status st = take_dependency(
-            &in->dependencies[i], json_string_value(json_array_get(list, i)), err);
+        enum stoq_status st =
+            take_dependency(&in->dependencies[i], json_string_value(json_array_get(list, i)), err);
         if (st != STOQ_OK) {
             return st;
         }
@@ -122,15 +122,14 @@ static json_t *to_json(const struct inputs *in)
     const struct stoq_publish_report *r = &in->report;
     char id[STOQ_ID_TEXT_CAP];
     stoq_package_id_put(id, &r->id);
-    return json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
-                     "id", id, "name", in->ask.name, "version", in->ask.version, "existed",
-                     (int)r->existed, "bytes", (json_int_t)r->bytes, "table_bytes",
-                     (json_int_t)r->table_bytes, "chunks", (json_int_t)r->chunks, "shards",
-                     (json_int_t)r->shards, "entries", (json_int_t)r->entries, "files",
-                     (json_int_t)r->files, "chunks_new", (json_int_t)r->chunks_new, "bytes_new",
-                     (json_int_t)r->bytes_new, "bytes_stored", (json_int_t)r->bytes_stored,
-                     "signed_by", op_key_id(r->is_signed, &r->signer), "seconds",
-                     op_seconds(r->elapsed_ns));
+    return json_pack(
+        "{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "id", id,
+        "name", in->ask.name, "version", in->ask.version, "existed", (int)r->existed, "bytes",
+        (json_int_t)r->bytes, "table_bytes", (json_int_t)r->table_bytes, "chunks",
+        (json_int_t)r->chunks, "shards", (json_int_t)r->shards, "entries", (json_int_t)r->entries,
+        "files", (json_int_t)r->files, "chunks_new", (json_int_t)r->chunks_new, "bytes_new",
+        (json_int_t)r->bytes_new, "bytes_stored", (json_int_t)r->bytes_stored, "signed_by",
+        op_key_id(r->is_signed, &r->signer), "seconds", op_seconds(r->elapsed_ns));
 }
 
 enum stoq_status op_publish(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,

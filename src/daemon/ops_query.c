@@ -20,12 +20,11 @@ static bool list_one(void *user, const struct stoq_local_package *p)
     const struct stoq_manifest *m = p->manifest;
     char id[STOQ_ID_TEXT_CAP];
     stoq_package_id_put(id, &p->id);
-    json_t *o = json_pack("{s:s, s:s%, s:s%, s:I, s:I, s:I, s:b, s:I, s:o}", "id", id, "name",
-                          m->name.p, m->name.n, "version", m->version.p, m->version.n, "bytes",
-                          (json_int_t)m->bytes, "chunks", (json_int_t)m->chunks, "entries",
-                          (json_int_t)m->entries, "complete", (int)p->complete, "added_at",
-                          (json_int_t)p->added_at, "signed_by",
-                          op_key_id(p->is_signed, &p->signer));
+    json_t *o = json_pack(
+        "{s:s, s:s%, s:s%, s:I, s:I, s:I, s:b, s:I, s:o}", "id", id, "name", m->name.p, m->name.n,
+        "version", m->version.p, m->version.n, "bytes", (json_int_t)m->bytes, "chunks",
+        (json_int_t)m->chunks, "entries", (json_int_t)m->entries, "complete", (int)p->complete,
+        "added_at", (json_int_t)p->added_at, "signed_by", op_key_id(p->is_signed, &p->signer));
     l->failed = json_array_append_new(l->packages, o) != 0;
     return !l->failed;
 }
@@ -60,8 +59,7 @@ static enum stoq_status add_file(void *user, const struct stoq_entry *entry, uin
                                  struct stoq_error *err)
 {
     static const char *const kind[] = {"file", "executable", "directory", "link"};
-    json_t *o = json_pack("{s:s, s:I}", "kind", kind[entry->kind], "size",
-                          (json_int_t)entry->size);
+    json_t *o = json_pack("{s:s, s:I}", "kind", kind[entry->kind], "size", (json_int_t)entry->size);
     bool ok = o != NULL && stoq_json_set_path(o, "path", entry->path);
     if (ok && entry->kind == STOQ_ENTRY_LINK) {
         ok = stoq_json_set_path(o, "target", entry->target);
@@ -159,9 +157,9 @@ enum stoq_status op_cat(struct stoq_host *host, const json_t *args, struct stoq_
 
 static void on_verify(void *user, const struct stoq_verify_progress *p)
 {
-    op_progress(user, json_pack("{s:s, s:s, s:I, s:I}", "type", "progress", "phase", "verify",
-                                "bytes", (json_int_t)p->bytes_done, "bytes_total",
-                                (json_int_t)p->bytes_total));
+    op_progress(user,
+                json_pack("{s:s, s:s, s:I, s:I}", "type", "progress", "phase", "verify", "bytes",
+                          (json_int_t)p->bytes_done, "bytes_total", (json_int_t)p->bytes_total));
 }
 
 static json_t *verdict_to_json(const struct stoq_verdict *v)
@@ -171,18 +169,17 @@ static json_t *verdict_to_json(const struct stoq_verdict *v)
 
 static json_t *verify_to_json(const char *id, const struct stoq_verify_report *r)
 {
-    return json_pack("{s:s, s:b, s:b, s:b, s:b, s:{s:o, s:o, s:o, s:o}, s:o, s:I, s:I, s:I, s:I, "
-                     "s:I, s:o}",
-                     "id", id, "merkle_valid", (int)r->merkle.valid, "signature_valid",
-                     (int)r->signature.valid, "consensus_valid", (int)r->consensus.valid,
-                     "overall_valid", (int)r->overall.valid, "reasons", "merkle",
-                     verdict_to_json(&r->merkle), "signature", verdict_to_json(&r->signature),
-                     "consensus", verdict_to_json(&r->consensus), "overall",
-                     verdict_to_json(&r->overall), "signed_by",
-                     op_key_id(r->signature.valid, &r->signer), "bytes", (json_int_t)r->bytes,
-                     "chunks", (json_int_t)r->chunks, "chunks_good", (json_int_t)r->chunks_good,
-                     "chunks_bad", (json_int_t)r->chunks_bad, "chunks_missing",
-                     (json_int_t)r->chunks_missing, "seconds", op_seconds(r->elapsed_ns));
+    return json_pack(
+        "{s:s, s:b, s:b, s:b, s:b, s:{s:o, s:o, s:o, s:o}, s:o, s:I, s:I, s:I, s:I, "
+        "s:I, s:o}",
+        "id", id, "merkle_valid", (int)r->merkle.valid, "signature_valid", (int)r->signature.valid,
+        "consensus_valid", (int)r->consensus.valid, "overall_valid", (int)r->overall.valid,
+        "reasons", "merkle", verdict_to_json(&r->merkle), "signature",
+        verdict_to_json(&r->signature), "consensus", verdict_to_json(&r->consensus), "overall",
+        verdict_to_json(&r->overall), "signed_by", op_key_id(r->signature.valid, &r->signer),
+        "bytes", (json_int_t)r->bytes, "chunks", (json_int_t)r->chunks, "chunks_good",
+        (json_int_t)r->chunks_good, "chunks_bad", (json_int_t)r->chunks_bad, "chunks_missing",
+        (json_int_t)r->chunks_missing, "seconds", op_seconds(r->elapsed_ns));
 }
 
 enum stoq_status op_verify(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,

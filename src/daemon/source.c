@@ -24,9 +24,8 @@ static enum stoq_status bad_id(const char *text, const char *hrp, const char *wh
                               "'%.80s' is of a newer form than this program reads", text);
     }
     if (n != ID_CHARACTERS) {
-        return stoq_fail_code(err, STOQ_RANGE, "InvalidId",
-                              "'%.80s' has %zu characters; %s has %d", text, n, what,
-                              (int)ID_CHARACTERS);
+        return stoq_fail_code(err, STOQ_RANGE, "InvalidId", "'%.80s' has %zu characters; %s has %d",
+                              text, n, what, (int)ID_CHARACTERS);
     }
     return stoq_fail_code(err, STOQ_RANGE, "InvalidId",
                           "the checksum of '%.80s' is wrong: a character was mistyped or lost",
@@ -50,9 +49,8 @@ enum stoq_status stoq_source_parse(struct stoq_fetch_source *out, const char *te
         return stoq_fail(err, STOQ_RANGE, 0, "'%.120s' is not PEER@ADDRESS", text);
     }
     int n = snprintf(peer, sizeof peer, "%.*s", (int)(at - text < 999 ? at - text : 999), text);
-    enum stoq_status st = n < (int)sizeof peer
-                              ? stoq_peer_id_get(&source.peer, stoq_span_str(peer))
-                              : STOQ_MALFORMED;
+    enum stoq_status st =
+        n < (int)sizeof peer ? stoq_peer_id_get(&source.peer, stoq_span_str(peer)) : STOQ_MALFORMED;
     if (st != STOQ_OK) {
         return bad_id(peer, "peer", "a peer id", st, err);
     }
