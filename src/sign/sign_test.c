@@ -208,7 +208,7 @@ static void key_files_are_read_strictly(void **state)
     char *big = malloc(STOQ_KEY_PEM_MAX + 200);
     assert_non_null(big);
     memset(big, '\n', STOQ_KEY_PEM_MAX);
-    strcpy(big + STOQ_KEY_PEM_MAX, BEGIN BODY END);
+    memcpy(big + STOQ_KEY_PEM_MAX, BEGIN BODY END, sizeof BEGIN BODY END);
     assert_int_equal(from_text(big), STOQ_MALFORMED);
     assert_int_equal(from_text(big + 200), STOQ_OK);
     free(big);
