@@ -118,8 +118,8 @@ enum stoq_status stoq_id_put(char *out, size_t cap, const char *hrp, struct stoq
         uint8_t symbol = 0;
         for (size_t bit = 0; i > 0 && bit < 5; bit++) {
             size_t at = 5 * (i - 1) + bit;
-            unsigned value = at < 8 * payload.n ? payload.p[at / 8] >> (7 - at % 8) & 1u : 0;
-            symbol = (uint8_t)(symbol << 1 | value);
+            unsigned byte = at < 8 * payload.n ? payload.p[at / 8] : 0;
+            symbol = (uint8_t)((unsigned)symbol << 1 | (byte >> (7 - at % 8) & 1));
         }
         sum = push(sum, symbol);
         *p++ = charset[symbol];
@@ -154,7 +154,7 @@ static bool unpack(uint8_t *out, size_t n, const uint8_t *symbol)
     memset(out, 0, n);
     bool is_padding_zero = true;
     for (size_t at = 0; at < 5 * symbols_for(n); at++) {
-        unsigned value = symbol[at / 5] >> (4 - at % 5) & 1u;
+        unsigned value = (unsigned)symbol[at / 5] >> (4 - at % 5) & 1;
         if (at < 8 * n) {
             out[at / 8] = (uint8_t)(out[at / 8] | value << (7 - at % 8));
         } else if (value != 0) {
