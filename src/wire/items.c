@@ -16,6 +16,7 @@ static bool item_fits(const struct stoq_item *item)
     case STOQ_ITEM_ZSTD:
         return item->raw_len >= 1 && item->raw_len <= STOQ_ITEM_RAW_MAX && item->stored_len >= 1 &&
                item->stored_len <= item->raw_len + STOQ_ITEM_STORED_SLACK;
+    case STOQ_ITEM_DAMAGED:
     case STOQ_ITEM_MISSING:
         return item->stored_len == 0 && item->raw_len == 0 && item->proof_len == 0;
     }
@@ -92,7 +93,7 @@ static enum stoq_status begin_item(struct stoq_items *it, struct stoq_span *in,
         .what = STOQ_ITEMS_HEAD,
         .index = it->index,
         .item = it->item,
-        .last = it->item.encoding == STOQ_ITEM_MISSING,
+        .last = it->item.encoding == STOQ_ITEM_MISSING || it->item.encoding == STOQ_ITEM_DAMAGED,
     };
     if (out->last) {
         it->index++;

@@ -15,6 +15,7 @@
 enum stoq_item_encoding {
     STOQ_ITEM_RAW = 0,        /* stored_len = raw_len */
     STOQ_ITEM_ZSTD = 1,       /* one zstd frame that gives raw_len bytes */
+    STOQ_ITEM_DAMAGED = 0xfe, /* the sender has it, damaged; all lengths 0 */
     STOQ_ITEM_MISSING = 0xff, /* the sender lacks this chunk; all lengths 0 */
 };
 

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 static const struct stoq_item items[] = {
+    {STOQ_ITEM_RAW, 1000, 1000, 0},   {STOQ_ITEM_DAMAGED, 0, 0, 0}, {STOQ_ITEM_ZSTD, 5, 70000, 300},
     {STOQ_ITEM_RAW, 1000, 1000, 0},   {STOQ_ITEM_MISSING, 0, 0, 0}, {STOQ_ITEM_ZSTD, 5, 70000, 300},
     {STOQ_ITEM_ZSTD, 1 + 1024, 1, 0}, {STOQ_ITEM_MISSING, 0, 0, 0}, {STOQ_ITEM_RAW, 1, 1, 32768},
 };
@@ -98,6 +99,7 @@ static void heads_have_limits(void **state)
         {{1, 0, 0, 0}, 1035, 10, 0},       /* longer than zstd can make it */
         {{1, 0, 0, 0}, 5, 4000000000u, 0}, /* a bomb */
         {{1, 0, 0, 0}, 4000000000u, 10, 0},
+        {{0xfe, 0, 0, 0}, 1, 0, 0},
         {{0xff, 0, 0, 0}, 1, 0, 0},
         {{0xff, 0, 0, 0}, 0, 1, 0},
         {{0xff, 0, 0, 0}, 0, 0, 1},

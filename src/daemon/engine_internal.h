@@ -1,0 +1,352 @@
+#ifndef STOQ_DAEMON_ENGINE_INTERNAL_H
+#define STOQ_DAEMON_ENGINE_INTERNAL_H
+/*
+ * The engine's insides. Everything below belongs to the network thread, except what a job owns while
+ * a worker runs it and what struct fetch guards with its lock.
+ *
+ *   engine.c         life: thread, loop, calls from other threads, running fetches
+ *   engine_peer.c    peers, connections, dialling, logging
+ *   engine_ask.c     requests we make: send, read the reply, verify and store chunks in workers
+ *   engine_serve.c   requests others make: read, decode, answer
+ *   engine_produce.c what is answered from the store, made in workers
+ *   engine_store.c   the node's store actions as jobs
+ *   engine_node.c    the node's actions, dispatched
+ */
+#include "base/map.h"
+#include "base/types.h"
+#include "daemon/engine.h"
+#include "daemon/held.h"
+#include "node/node.h"
+#include "os/loop.h"
+#include "os/workers.h"
+#include "sign/sign.h"
+#include "store/store.h"
+#include "wire/frame.h"
+#include "wire/items.h"
+
+#include <pthread.h>
+
+/* Caps, each with its reason. */
+#define ENGINE_PEERS_MAX 8192u          /* slots: connected, dialled or named by a fetch */
+#define ENGINE_WORKERS 2u               /* default: one per core of a small machine */
+#define ENGINE_QUEUE_MAX 16384u         /* jobs waiting: all serves and all asks with some each */
+#define ENGINE_BATCH_BYTES (512u << 10) /* of arrived chunks verified in one job */
+#define ENGINE_BATCH_CHUNKS 64u         /* likewise, small ones */
+#define ENGINE_PIECES 16u               /* chunks read for a reply in one job, about 1 MiB */
+#define ENGINE_SERVE_AHEAD (1u << 20)   /* bytes of a reply waiting in its stream before we read more */
+#define ENGINE_SERVE_BYTES_MAX (48u << 20) /* of all replies together; beyond it they take turns */
+#define ENGINE_PIECES_KEPT 128u         /* idle buffers kept for reuse */
+#define ENGINE_HELD_MAX 8u              /* packages whose lists stay in memory for serving */
+#define ENGINE_INBOUND_TIMEOUT (10 * STOQ_SEC) /* for a request to be complete */
+#define ENGINE_SERVE_TIMEOUT (30 * STOQ_SEC)   /* for a reply to move on: a peer that reads nothing */
+#define ENGINE_SWEEP STOQ_SEC
+#define ENGINE_PROGRESS (50 * STOQ_MS)
+#define ENGINE_CONN_WINDOW (16u << 20)  /* a long fat path: 1 Gb/s at 100 ms needs 12.5 MB */
+
+/* Application codes of QUIC closes and resets (docs/PROTOCOL.md). */
+#define ENGINE_CODE_DONE 0u
+#define ENGINE_CODE_CANCELLED 1u
+#define ENGINE_CODE_MALFORMED 2u
+#define ENGINE_CODE_TIMEOUT 3u
+#define ENGINE_CODE_STOPPING 4u
+
+enum peer_state {
+    PEER_IDLE,    /* known, not connected */
+    PEER_DIALLED, /* dial under way */
+    PEER_UP,
+};
+
+struct ask;
+struct inbound;
+
+/* One remote peer; its number is its place in engine->peers. */
+struct peer {
+    struct stoq_peer_id id;
+    stoq_peer number;
+    uint32_t refs; /* connections, fetches that name it, asks, serves */
+    enum peer_state state;
+    stoq_net_conn conn;    /* used for our requests; 0: none */
+    uint32_t conn_count;   /* open connections with it */
+    struct stoq_addr addr; /* where it was last seen or said to be */
+    char group[32];
+    char agent[64];
+    char why[200];         /* the last thing that went wrong, one sentence */
+    bool damaged;          /* it said that a chunk of its own is damaged */
+    uint64_t bytes_served;
+    uint64_t bytes_fetched;
+    uint64_t requests_served;
+    uint32_t inbound_count; /* requests of it being read or answered */
+    struct ask *waiting;   /* asks without a stream yet, in order */
+    struct ask **waiting_last;
+    bool live;             /* the slot is in use */
+};
+
+enum ask_phase {
+    ASK_WAITING, /* the peer allows no more streams at present */
+    ASK_FRAME,   /* the reply's frame is being read */
+    ASK_PAYLOAD,
+    ASK_OVER,    /* no more is read; jobs may still run */
+};
+
+/* A run of arrived chunks on its way through a worker. */
+struct batch_chunk {
+    uint32_t item;   /* in the order asked */
+    uint32_t offset; /* in bytes */
+    struct stoq_stored info;
+    bool missing;
+    bool damaged;
+    bool is_new;
+    enum stoq_status status;
+};
+struct batch {
+    struct stoq_job job;
+    struct ask *ask;
+    struct stoq_buf bytes;
+    uint32_t count;
+    uint64_t stream_bytes; /* to be given back to flow control */
+    struct batch_chunk chunk[ENGINE_BATCH_CHUNKS];
+    struct stoq_error err;
+};
+
+/* One request of ours. */
+struct ask {
+    struct stoq_engine *engine;
+    struct peer *peer;
+    struct ask *next; /* among the waiting */
+    stoq_node_cookie cookie;
+    enum ask_phase phase;
+    stoq_net_conn conn;
+    stoq_net_stream stream;
+    struct stoq_buf request;
+    bool wants_chunks;
+    bool stopped; /* we gave the stream up: its bytes are settled */
+    uint32_t payload_max;
+    uint64_t payload_want;
+    struct stoq_frame frame;
+    struct stoq_buf frame_copy; /* the reply's frame, kept for its message */
+    struct stoq_buf payload;
+    struct stoq_message reply;
+    bool has_reply;
+    enum stoq_status status;
+    /* ASK_CHUNKS */
+    const struct stoq_merkle_chunk *chunks; /* the node's, until ASK_ENDED */
+    uint64_t *indexes; /* package index of each item */
+    uint32_t chunk_count;
+    struct stoq_items items;
+    struct batch *batch; /* being filled */
+    uint32_t jobs;       /* batches with workers */
+    bool want_proofs;
+    uint64_t unreported; /* payload bytes not yet told as PROGRESS */
+    stoq_ns told_at;
+};
+
+/* A buffer for one chunk of a reply. */
+struct piece_part {
+    struct piece *piece;
+    uint32_t bytes;
+};
+struct piece {
+    struct piece *next;
+    struct stoq_engine *engine;
+    struct inbound *owner;
+    uint32_t parts_out;  /* with the transport, not released yet */
+    uint32_t parts_sent; /* of head, proof, data: handed over so far */
+    struct piece_part part[3];
+    uint8_t head[STOQ_ITEM_HEAD_BYTES];
+    struct stoq_buf proof;
+    struct stoq_buf data;
+    struct stoq_item item;
+};
+
+/* A package being served, shared by replies; used by one job at a time through its lock. */
+struct held_ref {
+    struct stoq_package_id id;
+    struct stoq_held *held;
+    uint32_t refs;
+    uint64_t used_at;
+};
+
+enum inbound_phase {
+    INBOUND_READING,   /* the request is arriving */
+    INBOUND_DECIDING,  /* with the node */
+    INBOUND_ANSWERING, /* the reply is being made or sent */
+};
+
+/* One request of a peer. */
+struct inbound {
+    struct stoq_engine *engine;
+    struct peer *peer;
+    uint64_t number; /* stoq_stream */
+    enum inbound_phase phase;
+    stoq_net_conn conn;
+    stoq_net_stream stream;
+    stoq_ns moved_at; /* last time it got further */
+    struct stoq_frame frame;
+    bool over;    /* the stream is gone: drop what jobs bring */
+    bool serving; /* the node waits for SERVED */
+    bool head_sent;
+    bool ended;   /* everything of the reply is handed to the transport */
+    bool reading; /* a job is at work */
+    bool in_pump;
+    struct inbound *pump_next;
+    uint64_t bytes_out;    /* payload handed over */
+    uint64_t bytes_queued; /* of those, not released */
+    /* the ask, copied from the action */
+    uint64_t request_id;
+    struct stoq_package_id id;
+    bool is_meta;
+    enum stoq_meta_kind kind;
+    struct stoq_range shards;
+    struct stoq_range *ranges;
+    uint32_t range_count;
+    uint32_t chunk_count;
+    bool want_proofs;
+    /* the job's */
+    struct stoq_job job;
+    struct held_ref *held;    /* cached by the engine */
+    struct stoq_held *opened; /* opened by the job, to be cached */
+    bool checked;
+    uint32_t range_at;    /* where production stands */
+    uint32_t range_done;
+    uint64_t list_shard;  /* whose chunk list is loaded; UINT64_MAX: none */
+    struct stoq_merkle_place list_place;
+    struct stoq_buf list;
+    struct piece *pieces;  /* made by the job, in order */
+    struct piece **pieces_last;
+    struct piece *spare;   /* given to the job to fill */
+    struct stoq_buf meta;  /* payload of a metadata reply */
+    enum stoq_error_code error; /* 0: none */
+    struct stoq_error err;
+};
+
+/* A fetch somebody waits for. */
+struct fetch {
+    struct stoq_engine *engine;
+    struct fetch *next;
+    stoq_fetch_id number;
+    const struct stoq_fetch_ask *ask;
+    struct peer *peers[STOQ_FETCH_SOURCES_MAX];
+    size_t peer_count;
+    struct stoq_fetch_report *report;
+    char why[sizeof ((struct stoq_error *)0)->text];
+    const char *code;
+    enum stoq_status status;
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t changed;
+    bool done;
+    struct stoq_fetch_progress progress;
+};
+
+struct stoq_engine {
+    struct stoq_engine_config cfg;
+    struct stoq_loop *loop;
+    struct stoq_net *net;
+    struct stoq_node *node;
+    struct stoq_workers *workers;
+    struct stoq_timer *timer; /* the node's deadline, sweeps, progress */
+    struct stoq_hook hook;
+    pthread_t thread;
+    bool thread_runs;
+    bool draining;
+    stoq_ns drain_until;
+    stoq_ns sweep_at;
+    stoq_ns progress_at;
+    struct stoq_peer_id self;
+    char agent[64];
+
+    struct peer *peers[ENGINE_PEERS_MAX];
+    uint32_t peer_slots; /* used so far */
+    struct stoq_map conns;    /* conn -> peer */
+    struct stoq_map asks;     /* conn, stream -> ask */
+    struct stoq_map cookies;  /* cookie -> ask */
+    struct stoq_map streams;  /* conn, stream -> inbound */
+    struct stoq_map inbounds; /* number -> inbound */
+    uint64_t inbound_last;
+    struct inbound *pump_first;
+    struct inbound **pump_last;
+    struct piece *pieces_free;
+    uint32_t pieces_free_count;
+    uint64_t serve_bytes; /* of replies, in memory */
+    struct held_ref *held[ENGINE_HELD_MAX];
+    uint64_t held_clock;
+    struct fetch *fetches;
+    stoq_fetch_id fetch_last;
+    uint32_t jobs; /* with workers */
+    uint64_t bytes_served;
+    uint64_t bytes_fetched;
+    struct stoq_range ranges[STOQ_REQUEST_RANGES_MAX]; /* where requests are decoded */
+};
+
+/* engine.c */
+void engine_log(struct stoq_engine *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Feed the node; a status other than OK is logged and given back. */
+enum stoq_status engine_feed(struct stoq_engine *e, const struct stoq_node_event *ev);
+/* Hand a job to the workers and count it; done must call engine_job_done first. */
+enum stoq_status engine_run(struct stoq_engine *e, struct stoq_job *job);
+void engine_job_done(struct stoq_engine *e);
+struct fetch *engine_fetch_find(struct stoq_engine *e, stoq_fetch_id number);
+void engine_fetch_done(struct fetch *f, const struct stoq_node_report *report);
+void engine_progress(struct stoq_engine *e, stoq_ns now);
+
+/* engine_node.c */
+void engine_drain(struct stoq_engine *e);
+
+/* engine_peer.c */
+struct peer *engine_peer(struct stoq_engine *e, const struct stoq_peer_id *id); /* NULL: no room */
+struct peer *engine_peer_at(struct stoq_engine *e, stoq_peer number);
+void engine_peer_ref(struct peer *p);
+void engine_peer_unref(struct stoq_engine *e, struct peer *p);
+void engine_peer_dial(struct stoq_engine *e, struct peer *p, stoq_ns timeout_ns);
+const char *engine_peer_name(const struct peer *p, char out[16]); /* the id's first characters */
+void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened *info);
+void engine_closed(void *user, stoq_net_conn conn, const struct stoq_net_closed *info);
+void engine_refused(void *user, const struct stoq_net_closed *info);
+
+/* engine_ask.c */
+void engine_ask(struct stoq_engine *e, const struct stoq_node_ask *a);
+void engine_ask_chunks(struct stoq_engine *e, const struct stoq_node_ask_chunks *a);
+void engine_ask_cancel(struct stoq_engine *e, stoq_node_cookie cookie);
+void engine_ask_data(struct ask *a, struct stoq_span bytes, bool fin);
+/* The stream or its connection is over without a proper end. */
+void engine_ask_lost(struct ask *a, enum stoq_status status);
+void engine_ask_retry(struct stoq_engine *e, struct peer *p);
+struct ask *engine_ask_of(struct stoq_engine *e, stoq_net_conn conn, stoq_net_stream stream);
+void engine_asks_cut(struct stoq_engine *e); /* all of them */
+void engine_asks_conn_lost(struct stoq_engine *e, stoq_net_conn conn);
+
+/* engine_serve.c */
+void engine_stream(void *user, stoq_net_conn conn, stoq_net_stream stream);
+void engine_data(void *user, stoq_net_conn conn, stoq_net_stream stream, struct stoq_span bytes,
+                 bool fin);
+void engine_writable(void *user, stoq_net_conn conn, stoq_net_stream stream);
+void engine_stream_ended(void *user, stoq_net_conn conn, stoq_net_stream stream, bool stop,
+                         uint64_t code);
+void engine_stream_closed(void *user, stoq_net_conn conn, stoq_net_stream stream, uint64_t code);
+void engine_send(struct stoq_engine *e, const struct stoq_node_send *s);
+void engine_serve(struct stoq_engine *e, const struct stoq_node_serve *s, bool is_meta);
+void engine_serves_cut(struct stoq_engine *e); /* all of them */
+void engine_serves_conn_lost(struct stoq_engine *e, stoq_net_conn conn);
+void engine_pump(struct stoq_engine *e);
+void engine_pump_later(struct inbound *in);
+void engine_sweep(struct stoq_engine *e, stoq_ns now);
+void engine_pieces_release(struct stoq_engine *e);
+
+/* engine_produce.c: runs on workers */
+void engine_produce_meta(struct inbound *in);
+void engine_produce_chunks(struct inbound *in);
+struct held_ref *engine_held(struct stoq_engine *e, const struct stoq_package_id *id);
+struct held_ref *engine_held_keep(struct stoq_engine *e, const struct stoq_package_id *id,
+                                  struct stoq_held *held); /* takes held; NULL: no memory */
+void engine_held_release(struct stoq_engine *e, struct held_ref *ref);
+void engine_helds_close(struct stoq_engine *e);
+
+/* engine_store.c */
+void engine_load_meta(struct stoq_engine *e, const struct stoq_node_meta *m);
+void engine_save_meta(struct stoq_engine *e, const struct stoq_node_meta *m);
+void engine_check_have(struct stoq_engine *e, const struct stoq_node_check *c);
+void engine_sync(struct stoq_engine *e, stoq_node_cookie cookie);
+void engine_save_package(struct stoq_engine *e, const struct stoq_node_package *p);
+size_t engine_signatures(struct stoq_store *store, const struct stoq_hash *package,
+                         struct stoq_buf *out); /* how many; framed as in the message */
+
+#endif

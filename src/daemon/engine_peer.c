@@ -1,0 +1,223 @@
+/*
+ * Peers and their connections. A peer has one number for as long as anything refers to it; it may be
+ * connected more than once (both sides dialled at the same time): the node sees one link, which is up
+ * while any connection is, and our requests use one of them.
+ */
+#include "daemon/engine_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire/bech32m.h"
+
+const char *engine_peer_name(const struct peer *p, char out[16])
+{
+    char text[STOQ_ID_TEXT_CAP];
+    stoq_peer_id_put(text, &p->id);
+    memcpy(out, text, 15);
+    out[15] = '\0';
+    return out;
+}
+
+struct peer *engine_peer_at(struct stoq_engine *e, stoq_peer number)
+{
+    STOQ_ASSERT(number < e->peer_slots && e->peers[number]->live);
+    return e->peers[number];
+}
+
+void engine_peer_ref(struct peer *p)
+{
+    p->refs++;
+}
+
+void engine_peer_unref(struct stoq_engine *e, struct peer *p)
+{
+    (void)e;
+    STOQ_ASSERT(p->refs > 0);
+    if (--p->refs == 0 && p->state == PEER_IDLE) {
+        p->live = false;
+    }
+}
+
+static struct peer *find_peer(struct stoq_engine *e, const struct stoq_peer_id *id)
+{
+    for (uint32_t i = 0; i < e->peer_slots; i++) {
+        if (e->peers[i]->live && stoq_hash_eq(&e->peers[i]->id.h, &id->h)) {
+            return e->peers[i];
+        }
+    }
+    return NULL;
+}
+
+static struct peer *free_slot(struct stoq_engine *e)
+{
+    for (uint32_t i = 0; i < e->peer_slots; i++) {
+        if (!e->peers[i]->live) {
+            return e->peers[i];
+        }
+    }
+    if (e->peer_slots == ENGINE_PEERS_MAX) {
+        return NULL;
+    }
+    struct peer *p = malloc(sizeof *p);
+    if (p != NULL) {
+        e->peers[e->peer_slots] = p;
+        p->number = e->peer_slots++;
+    }
+    return p;
+}
+
+struct peer *engine_peer(struct stoq_engine *e, const struct stoq_peer_id *id)
+{
+    struct peer *p = find_peer(e, id);
+    if (p == NULL) {
+        p = free_slot(e);
+        if (p == NULL) {
+            return NULL;
+        }
+        stoq_peer number = p->number;
+        *p = (struct peer){.id = *id, .number = number, .live = true};
+        p->waiting_last = &p->waiting;
+    }
+    p->refs++;
+    return p;
+}
+
+static void link_event(struct stoq_engine *e, struct peer *p, bool up, stoq_ns rtt_ns,
+                       enum stoq_status status)
+{
+    struct stoq_node_event ev = {.kind = up ? STOQ_NODE_LINK_UP : STOQ_NODE_LINK_DOWN,
+                                 .u.link = {.peer = p->number, .rtt_ns = rtt_ns, .status = status}};
+    enum stoq_status st = engine_feed(e, &ev);
+    if (up && st != STOQ_OK) {
+        stoq_net_close(e->net, p->conn, ENGINE_CODE_STOPPING, "no room for another peer");
+    }
+}
+
+void engine_peer_dial(struct stoq_engine *e, struct peer *p, stoq_ns timeout_ns)
+{
+    if (p->state == PEER_UP) {
+        struct stoq_net_info info = {0};
+        (void)stoq_net_info(e->net, p->conn, &info);
+        link_event(e, p, true, info.srtt_ns, STOQ_OK);
+        return;
+    }
+    if (p->state == PEER_DIALLED) {
+        return;
+    }
+    struct stoq_net_dial dial = {.addr = p->addr, .pin = &p->id, .timeout_ns = timeout_ns};
+    stoq_net_conn conn;
+    enum stoq_status st = stoq_net_dial(e->net, &dial, &conn);
+    if (st == STOQ_OK && stoq_map_put(&e->conns, (struct stoq_map_key){conn, 0}, p) != STOQ_OK) {
+        stoq_net_close(e->net, conn, ENGINE_CODE_STOPPING, "out of memory");
+        st = STOQ_NOMEM;
+    }
+    if (st != STOQ_OK) {
+        (void)snprintf(p->why, sizeof p->why, "cannot dial: %s", stoq_status_str(st));
+        link_event(e, p, false, 0, st);
+        return;
+    }
+    p->state = PEER_DIALLED;
+    p->conn = conn;
+    p->conn_count++;
+    engine_peer_ref(p);
+}
+
+void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened *info)
+{
+    struct stoq_engine *e = user;
+    struct peer *p = stoq_map_get(&e->conns, (struct stoq_map_key){conn, 0});
+    char name[16];
+    char addr[STOQ_ADDR_TEXT_MAX];
+    if (p == NULL) {
+        p = e->draining ? NULL : engine_peer(e, &info->peer);
+        if (p != NULL &&
+            stoq_map_put(&e->conns, (struct stoq_map_key){conn, 0}, p) != STOQ_OK) {
+            engine_peer_unref(e, p);
+            p = NULL;
+        }
+        if (p == NULL) {
+            stoq_net_close(e->net, conn, ENGINE_CODE_STOPPING, "no room for another peer");
+            return;
+        }
+        p->conn_count++;
+    }
+    (void)snprintf(p->group, sizeof p->group, "%s", info->group);
+    engine_log(e, "%s %s.. at %s, key exchange %s", info->inbound ? "peer" : "connected to",
+               engine_peer_name(p, name), stoq_addr_format(&info->addr, addr), info->group);
+    bool first = p->state != PEER_UP;
+    if (first) {
+        p->state = PEER_UP;
+        p->conn = conn;
+        p->addr = info->addr;
+        struct stoq_net_info now = {0};
+        (void)stoq_net_info(e->net, conn, &now);
+        link_event(e, p, true, now.srtt_ns, STOQ_OK);
+    }
+}
+
+static enum stoq_status why_status(enum stoq_net_why why)
+{
+    switch (why) {
+    case STOQ_NET_TIMED_OUT:
+        return STOQ_TIMEOUT;
+    case STOQ_NET_WRONG_KEY:
+    case STOQ_NET_NO_KEY:
+        return STOQ_PROOF;
+    case STOQ_NET_FAILED:
+        return STOQ_NOMEM;
+    default:
+        return STOQ_NET;
+    }
+}
+
+/* Another open connection with the same peer; 0: none. */
+static stoq_net_conn other_conn(struct stoq_engine *e, const struct peer *p, stoq_net_conn gone)
+{
+    for (size_t i = 0; i < e->conns.capacity; i++) {
+        const struct stoq_map_slot *slot = &e->conns.slots[i];
+        struct stoq_net_info info;
+        if (slot->value == p && slot->key.a != gone &&
+            stoq_net_info(e->net, slot->key.a, &info) && info.opened) {
+            return slot->key.a;
+        }
+    }
+    return 0;
+}
+
+void engine_closed(void *user, stoq_net_conn conn, const struct stoq_net_closed *info)
+{
+    struct stoq_engine *e = user;
+    struct peer *p = stoq_map_remove(&e->conns, (struct stoq_map_key){conn, 0});
+    if (p == NULL) {
+        return; /* one we refused in engine_opened */
+    }
+    char name[16];
+    char addr[STOQ_ADDR_TEXT_MAX];
+    engine_log(e, "%s.. at %s: %s (%s)", engine_peer_name(p, name),
+               stoq_addr_format(&info->addr, addr), info->text, stoq_net_why_str(info->why));
+    if (info->why != STOQ_NET_LOCAL) {
+        (void)snprintf(p->why, sizeof p->why, "%s", info->text);
+    }
+    engine_asks_conn_lost(e, conn);
+    engine_serves_conn_lost(e, conn);
+    p->conn_count--;
+    if (p->conn == conn) {
+        p->conn = p->conn_count > 0 ? other_conn(e, p, conn) : 0;
+        if (p->conn == 0) {
+            p->state = PEER_IDLE;
+            link_event(e, p, false, 0, why_status(info->why));
+        } else {
+            engine_ask_retry(e, p);
+        }
+    }
+    engine_peer_unref(e, p);
+}
+
+void engine_refused(void *user, const struct stoq_net_closed *info)
+{
+    struct stoq_engine *e = user;
+    char addr[STOQ_ADDR_TEXT_MAX];
+    engine_log(e, "refused %s: %s", stoq_addr_format(&info->addr, addr), info->text);
+}

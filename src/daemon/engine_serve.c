@@ -1,0 +1,624 @@
+/*
+ * Requests of others. A stream brings one frame; the node decides what becomes of it; a reply from the
+ * store is made in workers, some sixteen chunks at a time, and handed to the transport without a copy:
+ * each chunk stays in its buffer (struct piece) until the peer has acknowledged it. We read ahead by
+ * about a megabyte a reply, and when all replies together hold ENGINE_SERVE_BYTES_MAX the next ones
+ * wait their turn. A reply that does not move for ENGINE_SERVE_TIMEOUT is cut.
+ */
+#include "daemon/engine_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct inbound *inbound_of(struct stoq_engine *e, stoq_net_conn conn, stoq_net_stream stream)
+{
+    return stoq_map_get(&e->streams, (struct stoq_map_key){conn, (uint64_t)stream});
+}
+
+static void piece_free(struct piece *p)
+{
+    stoq_buf_release(&p->data);
+    stoq_buf_release(&p->proof);
+    free(p);
+}
+
+static struct piece *piece_take(struct stoq_engine *e)
+{
+    struct piece *p = e->pieces_free;
+    if (p != NULL) {
+        e->pieces_free = p->next;
+        e->pieces_free_count--;
+    } else {
+        p = calloc(1, sizeof *p);
+        if (p == NULL) {
+            return NULL;
+        }
+        stoq_buf_init(&p->data, STOQ_ITEM_STORED_MAX);
+        stoq_buf_init(&p->proof, STOQ_ITEM_PROOF_MAX);
+        p->engine = e;
+    }
+    p->next = NULL;
+    return p;
+}
+
+static void piece_give(struct stoq_engine *e, struct piece *p)
+{
+    STOQ_ASSERT(p->parts_out == 0);
+    if (e->pieces_free_count >= ENGINE_PIECES_KEPT) {
+        piece_free(p);
+        return;
+    }
+    p->owner = NULL;
+    p->parts_sent = 0;
+    p->next = e->pieces_free;
+    e->pieces_free = p;
+    e->pieces_free_count++;
+}
+
+static void pieces_give(struct stoq_engine *e, struct piece *list)
+{
+    while (list != NULL) {
+        struct piece *next = list->next;
+        piece_give(e, list);
+        list = next;
+    }
+}
+
+void engine_pieces_release(struct stoq_engine *e)
+{
+    while (e->pieces_free != NULL) {
+        struct piece *next = e->pieces_free->next;
+        piece_free(e->pieces_free);
+        e->pieces_free = next;
+    }
+}
+
+static void inbound_free(struct inbound *in)
+{
+    struct stoq_engine *e = in->engine;
+    (void)stoq_map_remove(&e->inbounds, (struct stoq_map_key){in->number, 0});
+    pieces_give(e, in->pieces);
+    pieces_give(e, in->spare);
+    if (in->held != NULL) {
+        engine_held_release(e, in->held);
+    }
+    stoq_held_close(in->opened);
+    in->peer->inbound_count--;
+    engine_peer_unref(e, in->peer);
+    stoq_frame_release(&in->frame);
+    stoq_buf_release(&in->list);
+    stoq_buf_release(&in->meta);
+    free(in->ranges);
+    free(in);
+}
+
+/* The stream is gone, and the node is told; what jobs and the transport still hold comes back later. */
+static void inbound_over(struct inbound *in)
+{
+    struct stoq_engine *e = in->engine;
+    if (!in->over) {
+        in->over = true;
+        (void)stoq_map_remove(&e->streams, (struct stoq_map_key){in->conn, (uint64_t)in->stream});
+        if (in->serving) {
+            in->serving = false;
+            struct stoq_node_event ev = {.kind = STOQ_NODE_SERVED,
+                                         .u.served = {.peer = in->peer->number,
+                                                      .stream = in->number,
+                                                      .bytes = in->bytes_out}};
+            (void)engine_feed(e, &ev);
+        }
+    }
+    if (!in->reading && !in->in_pump && in->bytes_queued == 0) {
+        inbound_free(in);
+    }
+}
+
+static void inbound_cut(struct inbound *in, uint64_t code)
+{
+    stoq_net_stream_stop(in->engine->net, in->conn, in->stream, code);
+    stoq_net_stream_reset(in->engine->net, in->conn, in->stream, code);
+    inbound_over(in);
+}
+
+void engine_pump_later(struct inbound *in)
+{
+    struct stoq_engine *e = in->engine;
+    if (!in->in_pump) {
+        in->in_pump = true;
+        in->pump_next = NULL;
+        *e->pump_last = in;
+        e->pump_last = &in->pump_next;
+    }
+}
+
+/* The transport is done with one span of a piece. */
+static void part_released(void *user)
+{
+    struct piece_part *part = user;
+    struct piece *p = part->piece;
+    struct stoq_engine *e = p->engine;
+    struct inbound *in = p->owner;
+    e->serve_bytes -= part->bytes;
+    in->bytes_queued -= part->bytes;
+    in->moved_at = stoq_now();
+    if (--p->parts_out == 0 && p->parts_sent == STOQ_COUNT(p->part)) {
+        piece_give(e, p);
+    }
+    engine_pump_later(in);
+}
+
+static void count_sent(struct inbound *in, struct piece_part *part, size_t n)
+{
+    struct stoq_engine *e = in->engine;
+    part->bytes = (uint32_t)n;
+    part->piece->parts_out++;
+    in->bytes_out += n;
+    in->bytes_queued += n;
+    in->peer->bytes_served += n;
+    e->bytes_served += n;
+    e->serve_bytes += n;
+}
+
+/* Hand a piece over: head, proof, data. STOQ_FULL: it goes on where it stopped once there is room. */
+static enum stoq_status piece_send(struct inbound *in, struct piece *p, bool fin)
+{
+    struct stoq_span span[3] = {stoq_span(p->head, sizeof p->head), stoq_buf_span(&p->proof),
+                                stoq_buf_span(&p->data)};
+    size_t last = p->data.n > 0 ? 2 : p->proof.n > 0 ? 1 : 0;
+    p->owner = in;
+    while (p->parts_sent < STOQ_COUNT(span)) {
+        size_t i = p->parts_sent;
+        struct piece_part *part = &p->part[i];
+        part->piece = p;
+        if (span[i].n > 0) {
+            struct stoq_net_buf buf = {span[i], part_released, part};
+            enum stoq_status st =
+                stoq_net_write(in->engine->net, in->conn, in->stream, &buf, fin && i == last);
+            if (st != STOQ_OK) {
+                return st;
+            }
+            count_sent(in, part, span[i].n);
+        }
+        p->parts_sent++;
+    }
+    return STOQ_OK;
+}
+
+static enum stoq_status send_message(struct inbound *in, const struct stoq_message *msg, bool fin)
+{
+    struct stoq_buf out;
+    stoq_buf_init(&out, STOQ_FRAME_BYTES_MAX + STOQ_FRAME_HEAD_BYTES);
+    enum stoq_status st = stoq_message_encode(msg, &out);
+    if (st == STOQ_OK) {
+        st = stoq_net_write_copy(in->engine->net, in->conn, in->stream, stoq_buf_span(&out), fin);
+    }
+    stoq_buf_release(&out);
+    return st;
+}
+
+static void send_error(struct inbound *in)
+{
+    char text[STOQ_ERROR_TEXT_MAX + 1];
+    (void)snprintf(text, sizeof text, "%s", in->err.text);
+    struct stoq_message msg = {.type = STOQ_MSG_ERROR,
+                               .request_id = in->request_id,
+                               .u.error = {.code = in->error, .text = stoq_span_str(text)}};
+    in->ended = true;
+    if (send_message(in, &msg, true) != STOQ_OK) {
+        inbound_cut(in, ENGINE_CODE_CANCELLED);
+    }
+}
+
+static void meta_released(void *user)
+{
+    struct inbound *in = user;
+    in->engine->serve_bytes -= in->bytes_queued;
+    in->bytes_queued = 0;
+    engine_pump_later(in);
+}
+
+static void send_meta(struct inbound *in)
+{
+    struct stoq_engine *e = in->engine;
+    struct stoq_message msg = {.type = STOQ_MSG_RESPONSE,
+                               .request_id = in->request_id,
+                               .u.response = {.kind = in->kind, .payload_bytes = in->meta.n}};
+    in->ended = true;
+    enum stoq_status st = send_message(in, &msg, in->meta.n == 0);
+    if (st == STOQ_OK && in->meta.n > 0) {
+        struct stoq_net_buf buf = {stoq_buf_span(&in->meta), meta_released, in};
+        in->bytes_queued = in->meta.n;
+        e->serve_bytes += in->meta.n;
+        st = stoq_net_write(e->net, in->conn, in->stream, &buf, true);
+        if (st != STOQ_OK) {
+            e->serve_bytes -= in->meta.n;
+            in->bytes_queued = 0;
+        }
+    }
+    if (st != STOQ_OK) {
+        inbound_cut(in, ENGINE_CODE_CANCELLED);
+        return;
+    }
+    in->bytes_out = in->meta.n;
+    in->peer->bytes_served += in->meta.n;
+    e->bytes_served += in->meta.n;
+}
+
+/* Send what a job has made. False: the stream takes no more now, or is gone. */
+static bool send_pieces(struct inbound *in)
+{
+    if (!in->head_sent) {
+        struct stoq_message msg = {
+            .type = STOQ_MSG_RESPONSE,
+            .request_id = in->request_id,
+            .u.response = {.kind = STOQ_META_CHUNKS, .items = in->chunk_count}};
+        if (send_message(in, &msg, false) != STOQ_OK) {
+            inbound_cut(in, ENGINE_CODE_CANCELLED);
+            return false;
+        }
+        in->head_sent = true;
+    }
+    while (in->pieces != NULL) {
+        struct piece *p = in->pieces;
+        bool fin = p->next == NULL && in->range_at == in->range_count;
+        enum stoq_status st = piece_send(in, p, fin);
+        if (st == STOQ_FULL) {
+            return false;
+        }
+        if (st != STOQ_OK) {
+            inbound_cut(in, ENGINE_CODE_CANCELLED);
+            return false;
+        }
+        in->pieces = p->next; /* the transport has it now */
+        in->ended = fin;
+    }
+    return true;
+}
+
+static void produce_work(struct stoq_job *job)
+{
+    struct inbound *in = (struct inbound *)((char *)job - offsetof(struct inbound, job));
+    if (in->is_meta) {
+        engine_produce_meta(in);
+    } else {
+        engine_produce_chunks(in);
+    }
+}
+
+static void produce_done(struct stoq_job *job)
+{
+    struct inbound *in = (struct inbound *)((char *)job - offsetof(struct inbound, job));
+    struct stoq_engine *e = in->engine;
+    engine_job_done(e);
+    in->reading = false;
+    in->moved_at = stoq_now();
+    if (in->opened != NULL && in->held == NULL) {
+        in->held = engine_held(e, &in->id); /* somebody may have been quicker */
+        if (in->held == NULL) {
+            in->held = engine_held_keep(e, &in->id, in->opened);
+            in->opened = in->held != NULL ? NULL : in->opened;
+        }
+    }
+    if (in->over) {
+        inbound_over(in);
+        return;
+    }
+    if (in->error != 0 && !in->head_sent) {
+        send_error(in);
+    } else if (in->error != 0) {
+        inbound_cut(in, ENGINE_CODE_CANCELLED);
+    } else if (in->is_meta) {
+        send_meta(in);
+    } else {
+        engine_pump_later(in);
+    }
+}
+
+static bool give_spares(struct inbound *in)
+{
+    struct piece **at = &in->spare;
+    unsigned n = 0;
+    for (; *at != NULL; at = &(*at)->next) {
+        n++;
+    }
+    while (n < ENGINE_PIECES) {
+        *at = piece_take(in->engine);
+        if (*at == NULL) {
+            return n > 0;
+        }
+        at = &(*at)->next;
+        n++;
+    }
+    return true;
+}
+
+static void produce(struct inbound *in)
+{
+    if (!in->is_meta && !give_spares(in)) {
+        inbound_cut(in, ENGINE_CODE_CANCELLED);
+        return;
+    }
+    in->job = (struct stoq_job){.work = produce_work, .done = produce_done};
+    in->pieces_last = &in->pieces;
+    in->reading = true;
+    if (engine_run(in->engine, &in->job) != STOQ_OK) {
+        in->reading = false;
+        inbound_cut(in, ENGINE_CODE_CANCELLED);
+    }
+}
+
+/* Move one reply on: send what is made, make more when little is waiting. */
+static void pump_one(struct inbound *in)
+{
+    struct stoq_engine *e = in->engine;
+    if (in->over) {
+        inbound_over(in);
+        return;
+    }
+    if (in->reading || in->ended || in->is_meta || in->phase != INBOUND_ANSWERING) {
+        return;
+    }
+    if (in->pieces != NULL && !send_pieces(in)) {
+        return;
+    }
+    if (in->ended || in->range_at == in->range_count || in->bytes_queued >= ENGINE_SERVE_AHEAD) {
+        return;
+    }
+    if (e->serve_bytes >= ENGINE_SERVE_BYTES_MAX && in->bytes_queued > 0) {
+        return; /* its own acknowledgements will bring it here again */
+    }
+    produce(in);
+}
+
+void engine_pump(struct stoq_engine *e)
+{
+    struct inbound *in = e->pump_first;
+    e->pump_first = NULL;
+    e->pump_last = &e->pump_first;
+    while (in != NULL) {
+        struct inbound *next = in->pump_next;
+        in->in_pump = false;
+        pump_one(in);
+        in = next;
+    }
+}
+
+void engine_stream(void *user, stoq_net_conn conn, stoq_net_stream stream)
+{
+    struct stoq_engine *e = user;
+    struct peer *p = stoq_map_get(&e->conns, (struct stoq_map_key){conn, 0});
+    struct inbound *in = p == NULL || e->draining ? NULL : calloc(1, sizeof *in);
+    if (in == NULL) {
+        stoq_net_stream_stop(e->net, conn, stream, ENGINE_CODE_STOPPING);
+        stoq_net_stream_reset(e->net, conn, stream, ENGINE_CODE_STOPPING);
+        return;
+    }
+    in->engine = e;
+    in->peer = p;
+    in->number = ++e->inbound_last;
+    in->conn = conn;
+    in->stream = stream;
+    in->moved_at = stoq_now();
+    in->list_shard = UINT64_MAX;
+    in->pieces_last = &in->pieces;
+    stoq_frame_init(&in->frame);
+    stoq_buf_init(&in->list, STOQ_MERKLE_SHARD_CHUNKS_MAX * STOQ_MERKLE_CHUNK_ENTRY_BYTES);
+    stoq_buf_init(&in->meta, STOQ_META_BYTES_MAX);
+    struct stoq_map_key key = {conn, (uint64_t)stream};
+    engine_peer_ref(p);
+    p->inbound_count++;
+    if (stoq_map_put(&e->streams, key, in) != STOQ_OK ||
+        stoq_map_put(&e->inbounds, (struct stoq_map_key){in->number, 0}, in) != STOQ_OK) {
+        inbound_cut(in, ENGINE_CODE_STOPPING);
+    }
+}
+
+static void inbound_decide(struct inbound *in, enum stoq_status st, struct stoq_span cbor)
+{
+    struct stoq_engine *e = in->engine;
+    struct stoq_message msg = {0};
+    struct stoq_node_event ev;
+    in->phase = INBOUND_DECIDING;
+    if (st == STOQ_OK) {
+        st = stoq_message_decode(cbor, e->ranges, &msg);
+    }
+    if (st == STOQ_OK) {
+        if (msg.type == STOQ_MSG_HELLO) {
+            struct stoq_span agent = msg.u.hello.agent;
+            size_t n = agent.n < sizeof in->peer->agent ? agent.n : sizeof in->peer->agent - 1;
+            for (size_t i = 0; i < n; i++) {
+                in->peer->agent[i] =
+                    agent.p[i] >= ' ' && agent.p[i] <= '~' ? (char)agent.p[i] : '?';
+            }
+            in->peer->agent[n] = '\0';
+        }
+        in->peer->requests_served++;
+        ev = (struct stoq_node_event){.kind = STOQ_NODE_INBOUND,
+                                      .u.inbound = {.peer = in->peer->number,
+                                                    .stream = in->number,
+                                                    .msg = &msg}};
+    } else {
+        ev = (struct stoq_node_event){.kind = STOQ_NODE_INBOUND_BAD,
+                                      .u.bad = {.peer = in->peer->number,
+                                                .stream = in->number,
+                                                .request_id = msg.request_id,
+                                                .status = st}};
+    }
+    if (engine_feed(e, &ev) != STOQ_OK) {
+        inbound_cut(in, ENGINE_CODE_STOPPING);
+    }
+}
+
+static void inbound_data(struct inbound *in, struct stoq_span bytes, bool fin)
+{
+    struct stoq_engine *e = in->engine;
+    stoq_net_consumed(e->net, in->conn, in->stream, bytes.n);
+    if (in->phase != INBOUND_READING) {
+        if (bytes.n > 0) {
+            inbound_cut(in, ENGINE_CODE_MALFORMED); /* a request is one frame */
+        }
+        return;
+    }
+    struct stoq_span cbor = {0};
+    enum stoq_status st = stoq_frame_take(&in->frame, &bytes, &cbor);
+    if (st == STOQ_TRUNC && !fin) {
+        return;
+    }
+    if (st == STOQ_OK && bytes.n > 0) {
+        st = STOQ_MALFORMED;
+    }
+    if (st == STOQ_NOMEM) {
+        inbound_cut(in, ENGINE_CODE_STOPPING);
+        return;
+    }
+    inbound_decide(in, st == STOQ_TRUNC ? STOQ_MALFORMED : st, cbor);
+}
+
+void engine_data(void *user, stoq_net_conn conn, stoq_net_stream stream, struct stoq_span bytes,
+                 bool fin)
+{
+    struct stoq_engine *e = user;
+    struct ask *a = engine_ask_of(e, conn, stream);
+    if (a != NULL) {
+        engine_ask_data(a, bytes, fin);
+        return;
+    }
+    struct inbound *in = inbound_of(e, conn, stream);
+    if (in != NULL) {
+        inbound_data(in, bytes, fin);
+        return;
+    }
+    stoq_net_consumed(e->net, conn, stream, bytes.n);
+}
+
+void engine_writable(void *user, stoq_net_conn conn, stoq_net_stream stream)
+{
+    struct inbound *in = inbound_of(user, conn, stream);
+    if (in != NULL) {
+        engine_pump_later(in);
+    }
+}
+
+void engine_stream_ended(void *user, stoq_net_conn conn, stoq_net_stream stream, bool stop,
+                         uint64_t code)
+{
+    struct stoq_engine *e = user;
+    struct ask *a = engine_ask_of(e, conn, stream);
+    if (a != NULL) {
+        if (!stop) {
+            (void)snprintf(a->peer->why, sizeof a->peer->why, "it broke off its reply (code %llu)",
+                           (unsigned long long)code);
+            engine_ask_lost(a, STOQ_NET);
+        }
+        return;
+    }
+    struct inbound *in = inbound_of(e, conn, stream);
+    if (in != NULL) {
+        inbound_cut(in, ENGINE_CODE_CANCELLED);
+    }
+}
+
+void engine_stream_closed(void *user, stoq_net_conn conn, stoq_net_stream stream, uint64_t code)
+{
+    struct stoq_engine *e = user;
+    struct ask *a = engine_ask_of(e, conn, stream);
+    if (a != NULL) {
+        engine_ask_lost(a, STOQ_NET);
+    }
+    struct inbound *in = inbound_of(e, conn, stream);
+    if (in != NULL) {
+        inbound_over(in);
+    }
+    (void)code;
+    struct peer *p = stoq_map_get(&e->conns, (struct stoq_map_key){conn, 0});
+    if (p != NULL && p->waiting != NULL) {
+        engine_ask_retry(e, p);
+    }
+}
+
+void engine_send(struct stoq_engine *e, const struct stoq_node_send *s)
+{
+    struct inbound *in = stoq_map_get(&e->inbounds, (struct stoq_map_key){s->stream, 0});
+    if (in == NULL || in->over) {
+        return;
+    }
+    in->phase = INBOUND_ANSWERING;
+    in->is_meta = true;
+    in->ended = true;
+    in->moved_at = stoq_now();
+    if (send_message(in, s->msg, true) != STOQ_OK) {
+        inbound_cut(in, ENGINE_CODE_CANCELLED);
+    }
+}
+
+void engine_serve(struct stoq_engine *e, const struct stoq_node_serve *s, bool is_meta)
+{
+    struct inbound *in = stoq_map_get(&e->inbounds, (struct stoq_map_key){s->stream, 0});
+    if (in == NULL || in->over) {
+        struct stoq_node_event ev = {.kind = STOQ_NODE_SERVED,
+                                     .u.served = {.peer = s->peer, .stream = s->stream}};
+        (void)engine_feed(e, &ev);
+        return;
+    }
+    in->phase = INBOUND_ANSWERING;
+    in->serving = true;
+    in->moved_at = stoq_now();
+    in->request_id = s->request_id;
+    in->id = s->id;
+    in->is_meta = is_meta;
+    in->kind = s->kind;
+    in->shards = s->shards;
+    in->want_proofs = s->want_proofs;
+    if (!is_meta) {
+        in->ranges = calloc(s->range_count, sizeof *in->ranges);
+        if (in->ranges == NULL) {
+            inbound_cut(in, ENGINE_CODE_STOPPING);
+            return;
+        }
+        memcpy(in->ranges, s->ranges, s->range_count * sizeof *in->ranges);
+        in->range_count = s->range_count;
+        in->chunk_count = s->chunk_count;
+    }
+    in->held = engine_held(e, &in->id);
+    produce(in);
+}
+
+void engine_serves_cut(struct stoq_engine *e)
+{
+    size_t at = 0;
+    struct inbound *in;
+    while ((in = stoq_map_next(&e->streams, &at)) != NULL) {
+        inbound_cut(in, ENGINE_CODE_STOPPING);
+        at = 0; /* removing has moved things */
+    }
+}
+
+void engine_serves_conn_lost(struct stoq_engine *e, stoq_net_conn conn)
+{
+    size_t at = 0;
+    struct inbound *in;
+    while ((in = stoq_map_next(&e->streams, &at)) != NULL) {
+        if (in->conn == conn) {
+            inbound_over(in);
+            at = 0; /* removing has moved things */
+        }
+    }
+}
+
+void engine_sweep(struct stoq_engine *e, stoq_ns now)
+{
+    size_t at = 0;
+    struct inbound *in;
+    while ((in = stoq_map_next(&e->streams, &at)) != NULL) {
+        stoq_ns limit =
+            in->phase == INBOUND_READING ? ENGINE_INBOUND_TIMEOUT : ENGINE_SERVE_TIMEOUT;
+        if (!in->reading && now - in->moved_at > limit) {
+            char name[16];
+            engine_log(e, "%s..: request cut, it did not move for %u s",
+                       engine_peer_name(in->peer, name), (unsigned)(limit / STOQ_SEC));
+            inbound_cut(in, ENGINE_CODE_TIMEOUT);
+            at = 0; /* removing has moved things */
+        }
+    }
+}
