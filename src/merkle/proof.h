@@ -87,6 +87,16 @@ STOQ_WARN_UNUSED enum stoq_status stoq_merkle_verify_chunk(const struct stoq_has
                                                            const struct stoq_merkle_proof *proof,
                                                            uint64_t *out_offset);
 
+/*
+ * Where the proof says its chunk starts, for those who must find the bytes before they can verify
+ * them: a claim, nothing more.
+ *
+ * STOQ_OK, STOQ_MALFORMED (a count does not fit the tree's shape).
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_merkle_proof_claim(const struct stoq_merkle_proof *proof,
+                                                          uint32_t chunk_bytes_max,
+                                                          uint64_t *out_offset);
+
 /* One sibling on the way up: on which side of the path it joins. */
 struct stoq_merkle_step {
     struct stoq_hash hash;

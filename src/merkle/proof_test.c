@@ -47,6 +47,8 @@ static void check_index(const struct model *m, size_t index, uint64_t want_offse
     uint64_t offset = UINT64_MAX;
     assert_int_equal(verify(m, index, &read, &offset), STOQ_OK);
     assert_true(offset == want_offset);
+    assert_int_equal(stoq_merkle_proof_claim(&read, MAX, &offset), STOQ_OK);
+    assert_true(offset == want_offset);
     stoq_buf_release(&bytes);
 }
 

@@ -107,22 +107,25 @@ static bool line_up(const struct stoq_merkle_proof *p, uint32_t chunk_bytes_max,
            line_up_inside(p, out, count) && line_up_above(p, chunk_bytes_max, out, count);
 }
 
-/* What the counts above the shard say: its first chunk and byte. False when they, with the shard's
- * own, are not the package's, or put the chunk elsewhere. */
-static bool place_shard(const struct stoq_merkle_proof *p, const struct joint *joints, size_t count,
-                        uint64_t *first_byte)
+/* What the counts above the shard say, with the lengths before the chunk: its offset. False when they,
+ * with the shard's own, are not the package's, or put the chunk at another index. */
+static bool place_chunk(const struct stoq_merkle_proof *p, const struct joint *joints, size_t count,
+                        uint64_t *offset)
 {
     uint64_t chunks = p->shard_chunks;
     uint64_t bytes = p->shard_bytes;
     uint64_t first_chunk = 0;
-    *first_byte = 0;
+    *offset = 0;
     for (size_t i = 0; i < count; i++) {
         /* Inside the shard the counts are zero; above, each is at most 2^48: no overflow. */
         const struct joint *j = &joints[i];
         chunks += j->node.chunks;
         bytes += j->node.bytes;
         first_chunk += j->left ? j->node.chunks : 0;
-        *first_byte += j->left ? j->node.bytes : 0;
+        *offset += j->left ? j->node.bytes : 0;
+    }
+    for (size_t i = 0; i < entries_before(p); i++) {
+        *offset += stoq_merkle_chunk_at(p->before, i).bytes;
     }
     return chunks == p->chunks && bytes == p->bytes && first_chunk + entries_before(p) == p->index;
 }
@@ -155,7 +158,7 @@ enum stoq_status stoq_merkle_verify_chunk(const struct stoq_hash *root, uint32_t
     size_t count;
     uint64_t offset;
     if (!line_up(proof, chunk_bytes_max, joints, &count) ||
-        !place_shard(proof, joints, count, &offset)) {
+        !place_chunk(proof, joints, count, &offset)) {
         return STOQ_MALFORMED;
     }
     if (proof->index != index || proof->chunk.bytes != chunk->bytes ||
@@ -166,12 +169,23 @@ enum stoq_status stoq_merkle_verify_chunk(const struct stoq_hash *root, uint32_t
     if (!stoq_hash_eq(&hash, root)) {
         return STOQ_PROOF;
     }
-    for (size_t i = 0; i < entries_before(proof); i++) {
-        offset += stoq_merkle_chunk_at(proof->before, i).bytes;
-    }
     if (out_offset != NULL) {
         *out_offset = offset;
     }
+    return STOQ_OK;
+}
+
+enum stoq_status stoq_merkle_proof_claim(const struct stoq_merkle_proof *proof,
+                                         uint32_t chunk_bytes_max, uint64_t *out_offset)
+{
+    struct joint joints[STOQ_MERKLE_STEPS_MAX];
+    size_t count;
+    uint64_t offset;
+    if (!line_up(proof, chunk_bytes_max, joints, &count) ||
+        !place_chunk(proof, joints, count, &offset)) {
+        return STOQ_MALFORMED;
+    }
+    *out_offset = offset;
     return STOQ_OK;
 }
 
