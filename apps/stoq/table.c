@@ -16,15 +16,16 @@ static const struct cmd_row rows[] = {
 
 const struct cmd_row *cmd_row_at(size_t i)
 {
-    return i < STOQ_COUNT(rows) ? &rows[i] : NULL;
+    return i < STOQ_COUNT(rows) ? &rows[i] : cmd_plumbing_row_at(i - STOQ_COUNT(rows));
 }
 
 const struct cmd_row *cmd_row_find(const char *name)
 {
-    for (size_t i = 0; i < STOQ_COUNT(rows); i++) {
-        if (strcmp(rows[i].name, name) == 0) {
-            return &rows[i];
+    const struct cmd_row *row = NULL;
+    for (size_t i = 0; (row = cmd_row_at(i)) != NULL; i++) {
+        if (strcmp(row->name, name) == 0) {
+            break;
         }
     }
-    return NULL;
+    return row;
 }

@@ -1,0 +1,75 @@
+#!/bin/bash
+# `stoq chunk` cuts like the independent encoder of tests/vectors, however the bytes arrive, shows a
+# package's forced cuts with --profile, and refuses parameters out of range with the range.
+. "$(dirname "$0")/lib.sh"
+
+model() { # model PYTHON-EXPRESSION: with m and t the encoder, d the bytes of ./data
+    PYTHONPATH=$STOQ_SRC/tests/vectors PYTHONDONTWRITEBYTECODE=1 python3 -c "
+import encoder.chunks as m, encoder.tables as t
+d = open('data', 'rb').read()
+print(*($1), sep='\n')"
+}
+
+head -c 700000 /dev/urandom >data
+for level in 0 1 2 3; do
+    how=(--min 4096 --avg 16384 --max 65535 --norm "$level")
+    model "m.chunk_run(d, 0, len(d), (4096, 16384, 65535, $level))" >want
+    "$STOQ" chunk "${how[@]}" data >out
+    cmp want out || fail "level $level: not the model's cuts"
+    "$STOQ" chunk "${how[@]}" --json data | jq -r '.lengths[]' >out
+    cmp want out || fail "level $level: --json differs"
+    for size in 1 7777 65535 1000003; do
+        [ $size != 1 ] || head -c 50000 data >small
+        input=data && [ $size != 1 ] || input=small
+        "$STOQ" chunk "${how[@]}" $input >whole
+        dd if=$input bs=$size status=none | "$STOQ" chunk "${how[@]}" - >out
+        cmp whole out || fail "level $level: reads of $size bytes change the cuts"
+    done
+done
+
+model "m.chunk_run(d, 0, len(d), m.PROFILE_1)" >want
+"$STOQ" chunk data >out
+cmp want out || fail "the sizes of profile 1 are not the default"
+
+# Far more than any buffer: same cuts from a file and from a pipe in odd pieces.
+head -c 40000000 /dev/urandom >large
+"$STOQ" chunk --max 1048576 large >want
+dd if=large bs=123457 status=none | "$STOQ" chunk --max 1048576 - >out
+cmp want out || fail "40 MB: the pipe's cuts differ"
+[ "$(awk '{n += $1} END {print n}' out)" = 40000000 ] || fail "40 MB: the lengths do not add up"
+
+# A package of one file: the table is a run of its own, whatever the file's size.
+for size in 0 1 16383 16384 700000; do
+    head -c "$size" data >"file $size"
+    model "m.chunk_package((x := t.table_of([(b'file $size', 0, $size)])) + d[:$size], len(x), [$size])" >want
+    "$STOQ" chunk --profile 1 "./file $size" >out
+    cmp want out || fail "--profile 1 of $size bytes: not the model's cuts"
+done
+chmod u+x "file 1"
+model "m.chunk_package((x := t.table_of([(b'file 1', 1, 1)])) + d[:1], len(x), [1])" >want
+"$STOQ" chunk --profile 1 "file 1" >out
+cmp want out || fail "--profile 1 of a program"
+
+: >empty
+[ -z "$("$STOQ" chunk empty)" ] || fail "an empty input has a chunk"
+[ "$("$STOQ" chunk --json empty)" = '{"lengths":[]}' ] || fail "an empty input in JSON"
+
+refused() { # refused RANGE OPTION...
+    local range=$1
+    shift
+    exits 2 "$STOQ" chunk "$@" data
+    says "$range"
+}
+refused 64..1048576 --min 63
+refused 64..1048576 --min 1048577
+refused 256..4194304 --min 64 --avg 255
+refused 16384..4194304 --avg 16383
+refused 1024..16777216 --min 64 --avg 256 --max 1023
+refused 65536..16777216 --max 65535
+refused 65536..16777216 --max 99999999999999999999
+refused 0..3 --norm 4
+refused profile --profile 2
+refused profile --profile 1 --min 64
+exits 2 "$STOQ" chunk --min x data
+exits 2 "$STOQ" chunk --profile 1 -
+exits 3 "$STOQ" chunk nosuchfile
