@@ -240,13 +240,16 @@ static enum MHD_Result send_reply(struct MHD_Connection *c, struct stoq_api_repl
         return MHD_NO;
     }
     char type[64] = "application/x-ndjson";
+    pthread_mutex_lock(&reply->lock); /* the operation goes on meanwhile */
+    unsigned http_status = (unsigned)reply->http_status;
     if (reply->kind == REPLY_CONTENT) {
         (void)snprintf(type, sizeof type, "application/octet-stream; request=%llu",
                        (unsigned long long)reply->number);
     }
+    pthread_mutex_unlock(&reply->lock);
     (void)MHD_add_response_header(r, "Content-Type", type);
     (void)MHD_add_response_header(r, "Cache-Control", "no-store");
-    enum MHD_Result rc = MHD_queue_response(c, (unsigned)reply->http_status, r);
+    enum MHD_Result rc = MHD_queue_response(c, http_status, r);
     MHD_destroy_response(r);
     return rc;
 }

@@ -378,6 +378,19 @@ static const char *fetch_code(enum stoq_status status)
     }
 }
 
+/* Why nobody could be connected; NULL when somebody could, or nobody was named. */
+static const char *connect_code(const struct fetch *f)
+{
+    const char *code = NULL;
+    for (size_t i = 0; i < f->peer_count; i++) {
+        code = f->peers[i]->code;
+        if (code == NULL) {
+            return NULL;
+        }
+    }
+    return code;
+}
+
 /* One sentence for the whole fetch, made of what each source said. */
 static void explain(struct fetch *f, enum stoq_status status)
 {
@@ -421,6 +434,11 @@ void engine_fetch_done(struct fetch *f, const struct stoq_node_report *report)
         status = STOQ_PROOF;
     }
     f->code = fetch_code(status);
+    const char *code = connect_code(f);
+    if (status != STOQ_OK && status != STOQ_CANCELLED && code != NULL) {
+        f->code = code;
+        status = status == STOQ_TIMEOUT ? STOQ_TIMEOUT : STOQ_NET;
+    }
     if (status != STOQ_OK) {
         explain(f, status);
     }
@@ -447,6 +465,7 @@ static enum stoq_status fetch_sources(struct stoq_engine *e, struct fetch *f)
             continue;
         }
         p->why[0] = '\0';
+        p->code = NULL;
         p->damaged = false;
         f->peers[f->peer_count++] = p;
     }

@@ -71,6 +71,7 @@ struct peer {
     char group[32];
     char agent[64];
     char why[200];         /* the last thing that went wrong, one sentence */
+    const char *code;      /* error name when it could not be connected; NULL: it could */
     bool damaged;          /* it said that a chunk of its own is damaged */
     uint64_t bytes_served;
     uint64_t bytes_fetched;

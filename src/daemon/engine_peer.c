@@ -172,6 +172,26 @@ static enum stoq_status why_status(enum stoq_net_why why)
     }
 }
 
+static const char *why_code(const struct stoq_net_closed *info)
+{
+    if (info->opened) {
+        return NULL;
+    }
+    switch (info->why) {
+    case STOQ_NET_WRONG_KEY:
+    case STOQ_NET_NO_KEY:
+        return "KeyMismatch";
+    case STOQ_NET_NO_GROUP:
+        return "NoCommonGroup";
+    case STOQ_NET_TIMED_OUT:
+    case STOQ_NET_UNREACHABLE:
+    case STOQ_NET_REFUSED:
+        return "PeerUnreachable";
+    default:
+        return "Network";
+    }
+}
+
 /* Another open connection with the same peer; 0: none. */
 static stoq_net_conn other_conn(struct stoq_engine *e, const struct peer *p, stoq_net_conn gone)
 {
@@ -199,6 +219,7 @@ void engine_closed(void *user, stoq_net_conn conn, const struct stoq_net_closed 
                stoq_addr_format(&info->addr, addr), info->text, stoq_net_why_str(info->why));
     if (info->why != STOQ_NET_LOCAL) {
         (void)snprintf(p->why, sizeof p->why, "%s", info->text);
+        p->code = why_code(info);
     }
     engine_asks_conn_lost(e, conn);
     engine_serves_conn_lost(e, conn);

@@ -66,8 +66,14 @@ enum stoq_status stoq_file_pwrite_all(int fd, struct stoq_span s, uint64_t offse
 
 enum stoq_status stoq_file_pread_some(int fd, void *p, size_t n, uint64_t offset, size_t *got)
 {
+    return stoq_file_pread_min(fd, p, n, n, offset, got);
+}
+
+enum stoq_status stoq_file_pread_min(int fd, void *p, size_t need, size_t n, uint64_t offset,
+                                     size_t *got)
+{
     *got = 0;
-    while (*got < n) {
+    while (*got < need) {
         ssize_t r = pread(fd, (uint8_t *)p + *got, n - *got, (off_t)(offset + *got));
         if (r < 0 && errno == EINTR) {
             continue;

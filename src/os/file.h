@@ -21,6 +21,11 @@ STOQ_WARN_UNUSED enum stoq_status stoq_file_pread_all(int fd, void *p, size_t n,
 STOQ_WARN_UNUSED enum stoq_status stoq_file_pread_some(int fd, void *p, size_t n, uint64_t offset,
                                                        size_t *got);
 
+/* At least need bytes of the n at offset, if the file has them: does not ask again once need is
+ * there, so that O_DIRECT reads stay aligned at the file's end. STOQ_OK or STOQ_IO. */
+STOQ_WARN_UNUSED enum stoq_status stoq_file_pread_min(int fd, void *p, size_t need, size_t n,
+                                                      uint64_t offset, size_t *got);
+
 /* STOQ_FULL for ENOSPC, EDQUOT and EFBIG, STOQ_NOTFOUND for ENOENT, STOQ_EXISTS for EEXIST,
  * STOQ_NOMEM for ENOMEM, else STOQ_IO. */
 enum stoq_status stoq_file_status(int sys_errno);

@@ -74,7 +74,10 @@ def xxh3_128_many(inputs):
 
 
 def xxh3_64_many(inputs):
-    """xxhsum writes `XXH3 (NAME) = HEX`; the number's usual, big-endian writing."""
-    return run_on_files(
-        ["xxhsum", "-q", "-H3"], inputs, lambda line: int(line.split("=")[1].strip().removeprefix("XXH3_"), 16)
-    )
+    """xxhsum writes `XXH3 (NAME) = HEX`, newer ones `XXH3_HEX  NAME`; the number's usual, big-endian writing."""
+
+    def parse(line):
+        text = line.split("=")[1].strip() if "=" in line else line.split()[0].removeprefix("XXH3_")
+        return int(text, 16)
+
+    return run_on_files(["xxhsum", "-q", "-H3"], inputs, parse)

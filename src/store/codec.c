@@ -1,0 +1,284 @@
+/*
+ * When compression pays. Most bulk data is either compressed already or compresses well, and its
+ * first 4 KiB tell which: they are compressed alone at a fast level, and only when they shrink by
+ * an eighth is the whole payload compressed, at the store's level. A payload that then fails to
+ * shrink stays raw.
+ *
+ * A frame from disk or from a peer is unpacked into exactly raw_len bytes in one call: zstd never
+ * writes past that buffer, a frame that declares or holds another size is refused, and so is
+ * anything after the first frame. No window is allocated for one-call decompression, so a hostile
+ * frame header costs no memory either.
+ */
+#include "store/codec.h"
+
+#include "hash/hash.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zstd.h>
+
+#define PROBE_BYTES 4096
+#define PROBE_LEVEL 1
+/* Below this a frame's own header eats what compression gains. */
+#define COMPRESS_BYTES_MIN 64
+/* Slots kept for reuse (some 1.5 MiB each when used on chunks), and the most scratch one keeps. */
+#define SLOTS_KEPT 4
+#define SCRATCH_KEPT (512 * STOQ_KIB)
+
+struct stoq_codec_slot {
+    ZSTD_CCtx *cctx;
+    ZSTD_DCtx *dctx;
+    struct stoq_buf scratch;
+    struct stoq_codec_slot *next;
+};
+
+struct stoq_codec {
+    int level;
+    pthread_mutex_t lock;
+    struct stoq_codec_slot *free_slots;
+    size_t free_count;
+};
+
+enum stoq_status stoq_codec_new(struct stoq_codec **out, int level)
+{
+    struct stoq_codec *codec = calloc(1, sizeof *codec);
+    if (codec == NULL) {
+        return STOQ_NOMEM;
+    }
+    codec->level = level;
+    (void)pthread_mutex_init(&codec->lock, NULL);
+    *out = codec;
+    return STOQ_OK;
+}
+
+static void slot_free(struct stoq_codec_slot *slot)
+{
+    (void)ZSTD_freeCCtx(slot->cctx);
+    (void)ZSTD_freeDCtx(slot->dctx);
+    stoq_buf_release(&slot->scratch);
+    free(slot);
+}
+
+void stoq_codec_free(struct stoq_codec *codec)
+{
+    if (codec == NULL) {
+        return;
+    }
+    while (codec->free_slots != NULL) {
+        struct stoq_codec_slot *slot = codec->free_slots;
+        codec->free_slots = slot->next;
+        slot_free(slot);
+    }
+    (void)pthread_mutex_destroy(&codec->lock);
+    free(codec);
+}
+
+static struct stoq_codec_slot *slot_take(struct stoq_codec *codec)
+{
+    struct stoq_codec_slot *slot = NULL;
+    if (codec != NULL) {
+        (void)pthread_mutex_lock(&codec->lock);
+        slot = codec->free_slots;
+        if (slot != NULL) {
+            codec->free_slots = slot->next;
+            codec->free_count--;
+        }
+        (void)pthread_mutex_unlock(&codec->lock);
+    }
+    if (slot == NULL) {
+        slot = calloc(1, sizeof *slot);
+        if (slot != NULL) {
+            stoq_buf_init(&slot->scratch, STOQ_RECORD_BYTES_MAX);
+        }
+    }
+    return slot;
+}
+
+void stoq_codec_put_back(struct stoq_codec *codec, struct stoq_codec_slot *slot)
+{
+    if (slot == NULL) {
+        return;
+    }
+    if (codec == NULL) {
+        slot_free(slot);
+        return;
+    }
+    if (slot->scratch.cap > SCRATCH_KEPT) {
+        slot_free(slot);
+        return;
+    }
+    (void)pthread_mutex_lock(&codec->lock);
+    bool keep = codec->free_count < SLOTS_KEPT;
+    if (keep) {
+        slot->next = codec->free_slots;
+        codec->free_slots = slot;
+        codec->free_count++;
+    }
+    (void)pthread_mutex_unlock(&codec->lock);
+    if (!keep) {
+        slot_free(slot);
+    }
+}
+
+/* Compress payload into slot's scratch when that takes at most room bytes; *n is 0 when not. */
+static enum stoq_status squeeze(struct stoq_codec_slot *slot, int level, struct stoq_span payload,
+                                size_t room, size_t *n)
+{
+    *n = 0;
+    if (slot->cctx == NULL) {
+        slot->cctx = ZSTD_createCCtx();
+        if (slot->cctx == NULL) {
+            return STOQ_NOMEM;
+        }
+    }
+    stoq_buf_clear(&slot->scratch);
+    enum stoq_status st = stoq_buf_reserve(&slot->scratch, room);
+    if (st != STOQ_OK) {
+        return st;
+    }
+    size_t r = ZSTD_compressCCtx(slot->cctx, slot->scratch.p, room, payload.p, payload.n, level);
+    if (!ZSTD_isError(r)) {
+        *n = r;
+    }
+    return STOQ_OK;
+}
+
+enum stoq_status stoq_codec_encode(struct stoq_codec *codec, struct stoq_span payload,
+                                   struct stoq_coded *out)
+{
+    *out = (struct stoq_coded){
+        .info = {.raw_len = (uint32_t)payload.n, .stored_len = (uint32_t)payload.n},
+        .stored = payload,
+    };
+    if (codec->level < 0 || payload.n < COMPRESS_BYTES_MIN) {
+        return STOQ_OK;
+    }
+    struct stoq_codec_slot *slot = slot_take(codec);
+    if (slot == NULL) {
+        return STOQ_NOMEM;
+    }
+    size_t probe = payload.n < PROBE_BYTES ? payload.n : PROBE_BYTES;
+    size_t n;
+    enum stoq_status st =
+        squeeze(slot, PROBE_LEVEL, stoq_span(payload.p, probe), probe - probe / 8, &n);
+    if (st == STOQ_OK && n > 0) {
+        st = squeeze(slot, codec->level, payload, payload.n - 1, &n);
+    }
+    if (st != STOQ_OK || n == 0) {
+        stoq_codec_put_back(codec, slot);
+        return st;
+    }
+    out->info.stored_len = (uint32_t)n;
+    out->info.flags = STOQ_STORED_ZSTD;
+    out->stored = stoq_span(slot->scratch.p, n);
+    out->slot = slot;
+    return STOQ_OK;
+}
+
+/* Unpack one frame into exactly raw_len bytes at p. */
+static enum stoq_status unpack(struct stoq_codec_slot *slot, struct stoq_span frame, uint8_t *p,
+                               uint32_t raw_len)
+{
+    if (slot->dctx == NULL) {
+        slot->dctx = ZSTD_createDCtx();
+        if (slot->dctx == NULL) {
+            return STOQ_NOMEM;
+        }
+    }
+    unsigned long long said = ZSTD_getFrameContentSize(frame.p, frame.n);
+    if (said == ZSTD_CONTENTSIZE_ERROR ||
+        (said != ZSTD_CONTENTSIZE_UNKNOWN && said != raw_len) ||
+        ZSTD_findFrameCompressedSize(frame.p, frame.n) != frame.n) {
+        return STOQ_MALFORMED;
+    }
+    size_t n = ZSTD_decompressDCtx(slot->dctx, p, raw_len, frame.p, frame.n);
+    return ZSTD_isError(n) || n != raw_len ? STOQ_MALFORMED : STOQ_OK;
+}
+
+enum stoq_status stoq_codec_decode(struct stoq_codec *codec, struct stoq_stored info,
+                                   struct stoq_span stored, uint32_t raw_max, struct stoq_buf *out)
+{
+    stoq_buf_clear(out);
+    bool packed = (info.flags & STOQ_STORED_ZSTD) != 0;
+    if (info.raw_len > raw_max || info.stored_len != stored.n ||
+        (info.flags & ~STOQ_STORED_ZSTD) != 0 || (!packed && info.stored_len != info.raw_len) ||
+        (packed && info.stored_len >= info.raw_len)) {
+        return STOQ_MALFORMED;
+    }
+    if (!packed) {
+        return stoq_buf_add(out, stored);
+    }
+    enum stoq_status st = stoq_buf_reserve(out, info.raw_len);
+    if (st != STOQ_OK) {
+        return st;
+    }
+    struct stoq_codec_slot *slot = slot_take(codec);
+    if (slot == NULL) {
+        return STOQ_NOMEM;
+    }
+    st = unpack(slot, stored, out->p, info.raw_len);
+    if (st == STOQ_OK) {
+        out->n = info.raw_len;
+    }
+    stoq_codec_put_back(codec, slot);
+    return st;
+}
+
+enum stoq_status stoq_codec_unpack(struct stoq_codec *codec, struct stoq_stored info,
+                                   struct stoq_buf *buf)
+{
+    struct stoq_codec_slot *slot = slot_take(codec);
+    if (slot == NULL) {
+        return STOQ_NOMEM;
+    }
+    stoq_buf_clear(&slot->scratch);
+    enum stoq_status st = stoq_buf_add(&slot->scratch, stoq_buf_span(buf));
+    if (st == STOQ_OK) {
+        stoq_buf_clear(buf);
+        st = stoq_buf_reserve(buf, info.raw_len);
+    }
+    if (st == STOQ_OK) {
+        st = unpack(slot, stoq_buf_span(&slot->scratch), buf->p, info.raw_len);
+        buf->n = st == STOQ_OK ? info.raw_len : 0;
+    }
+    stoq_codec_put_back(codec, slot);
+    return st;
+}
+
+enum stoq_status stoq_codec_check(struct stoq_codec *codec, struct stoq_span key,
+                                  struct stoq_stored info, struct stoq_span stored)
+{
+    struct stoq_hash got;
+    if (key.n != sizeof got.b) {
+        return STOQ_PROOF;
+    }
+    if ((info.flags & STOQ_STORED_ZSTD) == 0) {
+        got = stoq_hash_blake3(stored);
+        return memcmp(got.b, key.p, sizeof got.b) == 0 ? STOQ_OK : STOQ_PROOF;
+    }
+    struct stoq_codec_slot *slot = slot_take(codec);
+    if (slot == NULL) {
+        return STOQ_NOMEM;
+    }
+    enum stoq_status st = stoq_codec_decode(codec, info, stored, STOQ_RECORD_BYTES_MAX,
+                                            &slot->scratch);
+    if (st == STOQ_OK) {
+        got = stoq_hash_blake3(stoq_buf_span(&slot->scratch));
+        st = memcmp(got.b, key.p, sizeof got.b) == 0 ? STOQ_OK : STOQ_PROOF;
+    }
+    stoq_codec_put_back(codec, slot);
+    return st;
+}
+
+enum stoq_status stoq_store_decode(struct stoq_stored info, struct stoq_span stored,
+                                   uint32_t raw_max, struct stoq_buf *out, struct stoq_error *err)
+{
+    enum stoq_status st = stoq_codec_decode(NULL, info, stored, raw_max, out);
+    if (st == STOQ_MALFORMED) {
+        return stoq_fail(err, st, 0,
+                         "%u stored bytes (flags %u) do not unpack to exactly %u bytes",
+                         info.stored_len, info.flags, info.raw_len);
+    }
+    return st == STOQ_OK ? st : stoq_fail(err, st, 0, "unpack %u bytes", info.raw_len);
+}

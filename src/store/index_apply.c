@@ -1,0 +1,219 @@
+/*
+ * Folding records into the index. The rule is the same while running and while rebuilding, and it
+ * does not depend on the order of the records: of one (type, key) the highest sequence counts; a
+ * tombstone is kept as an entry of its own under (tombstone, type, key), removes what is older and
+ * keeps older records that turn up later from coming back; a newer record removes it. Two records
+ * of the same sequence are copies (a sealed segment's tail and its rewrite): the later place wins.
+ *
+ * Entries are applied in key order, so that each page of the tree is touched once a transaction.
+ */
+#include "store/index_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int by_key(const void *pa, const void *pb)
+{
+    const struct stoq_entry *a = *(const struct stoq_entry *const *)pa;
+    const struct stoq_entry *b = *(const struct stoq_entry *const *)pb;
+    if (a->type != b->type) {
+        return a->type < b->type ? -1 : 1;
+    }
+    int c = stoq_span_cmp(stoq_entry_key(a), stoq_entry_key(b));
+    if (c != 0) {
+        return c;
+    }
+    return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
+}
+
+struct apply {
+    struct stoq_index *ix;
+    MDB_txn *txn;
+    MDB_cursor *cur;
+    struct stoq_index_meta meta;
+};
+
+static void count(struct apply *a, const struct stoq_entry *e, bool add)
+{
+    struct stoq_store_type_stats *t = &a->meta.type[e->type];
+    uint64_t sign = add ? 1 : UINT64_MAX; /* adding it subtracts one, modulo 2^64 */
+    t->records += sign;
+    t->raw_bytes += sign * e->info.raw_len;
+    t->stored_bytes += sign * e->info.stored_len;
+}
+
+/* The entry under (type, key), the cursor left on it. An LMDB code. */
+static int look(struct apply *a, uint8_t type, struct stoq_span key, struct stoq_entry *out)
+{
+    uint8_t buf[STOQ_INDEX_KEY_MAX];
+    MDB_val k = stoq_index_key(buf, type, key);
+    MDB_val v;
+    int rc = mdb_cursor_get(a->cur, &k, &v, MDB_SET);
+    if (rc == 0) {
+        out->type = type;
+        rc = stoq_index_value_get(out, v) == STOQ_OK ? 0 : MDB_CORRUPTED;
+    }
+    return rc;
+}
+
+/* Remove the entry under (type, key) if it is older than sequence; *newer when it is not. */
+static int drop_older(struct apply *a, uint8_t type, struct stoq_span key, uint64_t sequence,
+                      bool *newer)
+{
+    struct stoq_entry old;
+    int rc = look(a, type, key, &old);
+    if (rc == MDB_NOTFOUND) {
+        return 0;
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    if (old.sequence > sequence) {
+        *newer = true;
+        return 0;
+    }
+    count(a, &old, false);
+    return mdb_cursor_del(a->cur, 0);
+}
+
+static int put(struct apply *a, const struct stoq_entry *e)
+{
+    uint8_t key[STOQ_INDEX_KEY_MAX];
+    uint8_t value[STOQ_INDEX_VALUE_BYTES];
+    MDB_val k = stoq_index_key(key, e->type, stoq_entry_key(e));
+    MDB_val v = stoq_index_value(value, e);
+    int rc = mdb_cursor_put(a->cur, &k, &v, MDB_NOOVERWRITE);
+    if (rc == MDB_KEYEXIST) {
+        struct stoq_entry old = {.type = e->type};
+        if (stoq_index_value_get(&old, v) != STOQ_OK) {
+            return MDB_CORRUPTED;
+        }
+        if (old.sequence > e->sequence) {
+            return 0;
+        }
+        count(a, &old, false);
+        v = stoq_index_value(value, e);
+        rc = mdb_cursor_put(a->cur, &k, &v, 0);
+    }
+    if (rc == 0) {
+        count(a, e, true);
+    }
+    return rc;
+}
+
+static int apply_one(struct apply *a, const struct stoq_entry *e)
+{
+    bool newer = false;
+    int rc = 0;
+    if (e->type == STOQ_RECORD_TOMBSTONE) {
+        struct stoq_span target = stoq_entry_key(e);
+        rc = drop_older(a, target.p[0], stoq_span(target.p + 1, target.n - 1), e->sequence,
+                        &newer);
+    } else if (a->meta.type[STOQ_RECORD_TOMBSTONE].records > 0) {
+        uint8_t id[STOQ_INDEX_KEY_MAX];
+        MDB_val k = stoq_index_key(id, e->type, stoq_entry_key(e));
+        rc = drop_older(a, STOQ_RECORD_TOMBSTONE, stoq_span(id, k.mv_size), e->sequence, &newer);
+    }
+    if (rc != 0 || newer) {
+        return rc;
+    }
+    return put(a, e);
+}
+
+static enum stoq_status apply_all(struct apply *a, const struct stoq_entry **entries,
+                                  size_t entry_count, struct stoq_error *err)
+{
+    int rc = mdb_cursor_open(a->txn, a->ix->entries, &a->cur);
+    for (size_t i = 0; rc == 0 && i < entry_count; i++) {
+        rc = apply_one(a, entries[i]);
+    }
+    if (a->cur != NULL) {
+        mdb_cursor_close(a->cur);
+    }
+    return rc == 0 ? STOQ_OK : stoq_index_fail(err, rc, "write");
+}
+
+enum stoq_status stoq_index_apply(struct stoq_index *ix, const struct stoq_entry **entries,
+                                  size_t entry_count, struct stoq_index_mark mark,
+                                  struct stoq_error *err)
+{
+    struct apply a = {.ix = ix};
+    qsort(entries, entry_count, sizeof *entries, by_key);
+    int rc = mdb_txn_begin(ix->env, NULL, 0, &a.txn);
+    if (rc != 0) {
+        return stoq_index_fail(err, rc, "begin to write");
+    }
+    enum stoq_status st = stoq_index_meta_get(ix, a.txn, &a.meta, err);
+    if (st == STOQ_OK) {
+        st = apply_all(&a, entries, entry_count, err);
+    }
+    if (st == STOQ_OK) {
+        a.meta.mark = mark;
+        st = stoq_index_meta_put(ix, a.txn, &a.meta, err);
+    }
+    if (st != STOQ_OK) {
+        mdb_txn_abort(a.txn);
+        return st;
+    }
+    rc = mdb_txn_commit(a.txn);
+    return rc == 0 ? STOQ_OK : stoq_index_fail(err, rc, "commit");
+}
+
+enum stoq_status stoq_index_start(struct stoq_index *ix,
+                                  const uint8_t store_id[STOQ_STORE_ID_BYTES],
+                                  struct stoq_error *err)
+{
+    struct stoq_index_meta meta = {.mark = {0, 0, 1}};
+    memcpy(meta.store_id, store_id, sizeof meta.store_id);
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(ix->env, NULL, 0, &txn);
+    if (rc != 0) {
+        return stoq_index_fail(err, rc, "begin to write");
+    }
+    enum stoq_status st = stoq_index_meta_put(ix, txn, &meta, err);
+    if (st != STOQ_OK) {
+        mdb_txn_abort(txn);
+        return st;
+    }
+    rc = mdb_txn_commit(txn);
+    return rc == 0 ? STOQ_OK : stoq_index_fail(err, rc, "commit");
+}
+
+static enum stoq_status quarantine_in(struct apply *a, const struct stoq_entry *e,
+                                      struct stoq_error *err)
+{
+    struct stoq_entry old;
+    int rc = mdb_cursor_open(a->txn, a->ix->entries, &a->cur);
+    if (rc == 0) {
+        rc = look(a, e->type, stoq_entry_key(e), &old);
+    }
+    if (rc == 0 && old.sequence == e->sequence) {
+        uint8_t key[STOQ_INDEX_KEY_MAX];
+        uint8_t value[STOQ_INDEX_VALUE_BYTES];
+        old.quarantined = true;
+        MDB_val k = stoq_index_key(key, e->type, stoq_entry_key(e));
+        MDB_val v = stoq_index_value(value, &old);
+        rc = mdb_cursor_put(a->cur, &k, &v, 0);
+    }
+    if (a->cur != NULL) {
+        mdb_cursor_close(a->cur);
+    }
+    return rc == 0 || rc == MDB_NOTFOUND ? STOQ_OK : stoq_index_fail(err, rc, "quarantine");
+}
+
+enum stoq_status stoq_index_quarantine(struct stoq_index *ix, const struct stoq_entry *e,
+                                       struct stoq_error *err)
+{
+    struct apply a = {.ix = ix};
+    int rc = mdb_txn_begin(ix->env, NULL, 0, &a.txn);
+    if (rc != 0) {
+        return stoq_index_fail(err, rc, "begin to write");
+    }
+    enum stoq_status st = quarantine_in(&a, e, err);
+    if (st != STOQ_OK) {
+        mdb_txn_abort(a.txn);
+        return st;
+    }
+    rc = mdb_txn_commit(a.txn);
+    return rc == 0 ? STOQ_OK : stoq_index_fail(err, rc, "commit");
+}

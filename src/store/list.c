@@ -1,0 +1,80 @@
+#include "store/store_internal.h"
+
+#include "os/file.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define PAGE_ENTRIES 64
+
+enum stoq_status stoq_store_each(struct stoq_store *s, enum stoq_record_type type,
+                                 bool (*each)(void *user, struct stoq_span key,
+                                              struct stoq_stored info),
+                                 void *user, struct stoq_error *err)
+{
+    /* A full disk keeps new records from the index; the old ones are listed all the same. */
+    struct stoq_error ignored;
+    bool synced = stoq_store_sync(s, &ignored) == STOQ_OK;
+    (void)synced;
+    struct stoq_entry *page = calloc(PAGE_ENTRIES, sizeof *page);
+    if (page == NULL) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "list %ss", stoq_record_type_str((uint8_t)type));
+    }
+    struct stoq_entry last = {0};
+    enum stoq_status st = STOQ_OK;
+    bool go_on = true;
+    while (go_on && st == STOQ_OK) {
+        size_t n;
+        st = stoq_index_page(s->index, (uint8_t)type, stoq_entry_key(&last), page, PAGE_ENTRIES,
+                             &n, err);
+        for (size_t i = 0; st == STOQ_OK && go_on && i < n; i++) {
+            if (!page[i].quarantined) {
+                go_on = each(user, stoq_entry_key(&page[i]), page[i].info);
+            }
+            last = page[i];
+        }
+        go_on = go_on && st == STOQ_OK && n == PAGE_ENTRIES;
+    }
+    free(page);
+    return st;
+}
+
+static enum stoq_status count_segments(const struct stoq_store *s, struct stoq_store_stats *out,
+                                       struct stoq_error *err)
+{
+    uint32_t *number;
+    size_t count;
+    enum stoq_status st = stoq_segment_list(s->segments_fd, &number, &count, err);
+    for (size_t i = 0; st == STOQ_OK && i < count; i++) {
+        char name[STOQ_SEGMENT_NAME_BYTES];
+        stoq_segment_name(name, number[i]);
+        struct stat sb;
+        if (fstatat(s->segments_fd, name, &sb, AT_SYMLINK_NOFOLLOW) == 0) {
+            out->segment_bytes += (uint64_t)sb.st_size;
+            out->segment_count++;
+        }
+    }
+    free(number);
+    return st;
+}
+
+enum stoq_status stoq_store_stats(struct stoq_store *s, struct stoq_store_stats *out,
+                                  struct stoq_error *err)
+{
+    (void)pthread_mutex_lock(&s->log.lock);
+    *out = s->stats;
+    (void)pthread_mutex_unlock(&s->log.lock);
+    struct stoq_index_meta meta;
+    enum stoq_status st = stoq_index_meta(s->index, &meta, err);
+    if (st == STOQ_OK) {
+        memcpy(out->type, meta.type, sizeof out->type);
+        st = count_segments(s, out, err);
+    }
+    struct stat sb;
+    if (st == STOQ_OK && fstatat(s->dir_fd, "index/data.mdb", &sb, 0) == 0) {
+        out->index_bytes = (uint64_t)sb.st_blocks * 512;
+    }
+    return st;
+}
