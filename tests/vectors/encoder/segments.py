@@ -58,6 +58,7 @@ def make_segments():
         (5, 0, package_id + key_id, signature, signature),
         (15, 0, package_id, *[cbor({1: 1767225600, 2: True})] * 2),
         (10, 0, b"\1" + blake3(other), b"", b""),
+        (10, 0, b"\5" + package_id + key_id, b"", b""),
     ]
     parts = [segment_header(1, store_id)]
     for sequence, (kind, flags, key, raw, stored) in enumerate(rows, 1000):
