@@ -34,8 +34,8 @@ static bool parse_port(uint16_t *out, const char *s)
 
 static bool parse_host(struct stoq_addr *out, const char *host)
 {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM,
-                             .ai_flags = AI_NUMERICHOST};
+    struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICHOST};
     struct addrinfo *found;
     struct in_addr v4;
     /* getaddrinfo alone would take "1" or "0x7f.1" as IPv4. */
@@ -168,9 +168,8 @@ uint64_t stoq_addr_prefix(const struct stoq_addr *addr)
 
 struct sockaddr_in6 stoq_addr_to_in6(const struct stoq_addr *addr)
 {
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6,
-                               .sin6_port = htons(addr->port),
-                               .sin6_scope_id = addr->scope};
+    struct sockaddr_in6 in6 = {
+        .sin6_family = AF_INET6, .sin6_port = htons(addr->port), .sin6_scope_id = addr->scope};
     memcpy(&in6.sin6_addr, addr->ip, sizeof addr->ip);
     return in6;
 }

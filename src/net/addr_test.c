@@ -16,8 +16,8 @@ static struct stoq_addr parsed(const char *text)
 static void text_comes_back(void **state)
 {
     (void)state;
-    static const char *const same[] = {"[::1]:4433",          "127.0.0.1:1",   "[fe80::1%1]:65535",
-                                       "[2001:db8::5]:4433", "0.0.0.0:0",     "[::]:0"};
+    static const char *const same[] = {"[::1]:4433",         "127.0.0.1:1", "[fe80::1%1]:65535",
+                                       "[2001:db8::5]:4433", "0.0.0.0:0",   "[::]:0"};
     for (size_t i = 0; i < STOQ_COUNT(same); i++) {
         struct stoq_addr a = parsed(same[i]);
         char text[STOQ_ADDR_TEXT_MAX];
@@ -41,10 +41,27 @@ static void anything_else_is_refused(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "",           "::1",        "[::1]",        "10.0.0.1",       "localhost:1",  "example.org:4433",
-        "[::1]:65536", "[::1]:01",  "[::1]:",       "[::1]:+1",       "[::1]x:1",     "[::1:1",
-        "[10.0.0.1]:1", "10.0.1:1", "0x7f.0.0.1:1", "1:1",            "[::1]:1 ",     ":1",
-        "[]:1",       "[::1]:123456", "10.0.0.256:1",
+        "",
+        "::1",
+        "[::1]",
+        "10.0.0.1",
+        "localhost:1",
+        "example.org:4433",
+        "[::1]:65536",
+        "[::1]:01",
+        "[::1]:",
+        "[::1]:+1",
+        "[::1]x:1",
+        "[::1:1",
+        "[10.0.0.1]:1",
+        "10.0.1:1",
+        "0x7f.0.0.1:1",
+        "1:1",
+        "[::1]:1 ",
+        ":1",
+        "[]:1",
+        "[::1]:123456",
+        "10.0.0.256:1",
     };
     struct stoq_addr a;
     for (size_t i = 0; i < STOQ_COUNT(bad); i++) {
@@ -104,9 +121,9 @@ static void prefixes_group_neighbours(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_comes_back),      cmocka_unit_test(default_port_fills_in),
+        cmocka_unit_test(text_comes_back),          cmocka_unit_test(default_port_fills_in),
         cmocka_unit_test(anything_else_is_refused), cmocka_unit_test(kernel_forms_agree),
-        cmocka_unit_test(kinds_are_told_apart), cmocka_unit_test(prefixes_group_neighbours),
+        cmocka_unit_test(kinds_are_told_apart),     cmocka_unit_test(prefixes_group_neighbours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

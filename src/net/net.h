@@ -28,9 +28,9 @@ typedef int64_t stoq_net_stream; /* QUIC's stream id, unique in its connection *
 /* Which key exchanges both ends accept, best first (DESIGN.md section 4). No downgrade: peers that
  * share none refuse each other, naming both lists. */
 enum stoq_net_mode {
-    STOQ_NET_KYBER1024,        /* SecP384r1MLKEM1024, MLKEM1024 */
-    STOQ_NET_KYBER1024_PURE,   /* MLKEM1024 */
-    STOQ_NET_KYBER768_HYBRID,  /* X25519MLKEM768 */
+    STOQ_NET_KYBER1024,       /* SecP384r1MLKEM1024, MLKEM1024 */
+    STOQ_NET_KYBER1024_PURE,  /* MLKEM1024 */
+    STOQ_NET_KYBER768_HYBRID, /* X25519MLKEM768 */
 };
 
 enum stoq_net_cc {
@@ -50,18 +50,18 @@ enum stoq_net_class {
 
 /* Why a connection ended, or never began. */
 enum stoq_net_why {
-    STOQ_NET_LOCAL,         /* stoq_net_close here, or the endpoint was freed */
-    STOQ_NET_PEER,          /* the peer closed it; code and text are the peer's */
-    STOQ_NET_REFUSED,       /* the peer has no room for more connections */
-    STOQ_NET_UNREACHABLE,   /* the kernel knows no way there */
-    STOQ_NET_TIMED_OUT,     /* no handshake within the time given, or silence for idle_timeout_ns */
-    STOQ_NET_WRONG_KEY,     /* the peer's key is not the one pinned */
-    STOQ_NET_NO_KEY,        /* the peer showed no raw Ed25519 key */
-    STOQ_NET_NO_GROUP,      /* no key exchange in common; the text names both sides' where known */
-    STOQ_NET_NO_ALPN,       /* the peer does not speak stoq/1 */
-    STOQ_NET_RESET,         /* the peer lost its state (stateless reset) */
-    STOQ_NET_PROTOCOL,      /* the peer, or something between, broke QUIC or TLS */
-    STOQ_NET_FAILED,        /* out of memory, or another fault of ours */
+    STOQ_NET_LOCAL,       /* stoq_net_close here, or the endpoint was freed */
+    STOQ_NET_PEER,        /* the peer closed it; code and text are the peer's */
+    STOQ_NET_REFUSED,     /* the peer has no room for more connections */
+    STOQ_NET_UNREACHABLE, /* the kernel knows no way there */
+    STOQ_NET_TIMED_OUT,   /* no handshake within the time given, or silence for idle_timeout_ns */
+    STOQ_NET_WRONG_KEY,   /* the peer's key is not the one pinned */
+    STOQ_NET_NO_KEY,      /* the peer showed no raw Ed25519 key */
+    STOQ_NET_NO_GROUP,    /* no key exchange in common; the text names both sides' where known */
+    STOQ_NET_NO_ALPN,     /* the peer does not speak stoq/1 */
+    STOQ_NET_RESET,       /* the peer lost its state (stateless reset) */
+    STOQ_NET_PROTOCOL,    /* the peer, or something between, broke QUIC or TLS */
+    STOQ_NET_FAILED,      /* out of memory, or another fault of ours */
 };
 
 /* A few lower-case words, static storage. */
@@ -82,16 +82,17 @@ struct stoq_net_opened {
 
 struct stoq_net_closed {
     enum stoq_net_why why;
-    uint64_t code;          /* STOQ_NET_LOCAL, STOQ_NET_PEER: the application's code */
-    const char *text;       /* one clear sentence, printable ASCII; borrowed */
+    uint64_t code;    /* STOQ_NET_LOCAL, STOQ_NET_PEER: the application's code */
+    const char *text; /* one clear sentence, printable ASCII; borrowed */
     struct stoq_addr addr;
-    bool opened;            /* false: the handshake never completed */
+    bool opened; /* false: the handshake never completed */
 };
 
 /*
  * What the endpoint tells its owner. All but opened, closed and data may be NULL.
  *
- * opened          the handshake is complete in both directions' eyes and the peer's key is checked
+ * opened          the handshake is complete and the peer's key is checked. A listener that does not
+ *                 like our key says so right after: closed then follows
  * closed          the connection is over: exactly once for every number that stoq_net_dial or opened
  *                 gave out. All its buffers are released and its streams gone by now, without calls
  *                 of stream_closed.
@@ -102,7 +103,7 @@ struct stoq_net_closed {
  *                 done. fin: nothing follows. A stream may end with fin and no bytes
  * writable        a stream whose write was refused with STOQ_FULL may write again
  * stream_ended    the peer reset its side (data ends here) or asked us to stop sending (what was not
- *                 yet acknowledged is released); code is the peer's
+ *                 yet sent is released); code is the peer's
  * stream_closed   both sides are done and everything we sent is acknowledged, or it was reset; the
  *                 number is dead. code 0 unless reset or stopped
  */
@@ -132,20 +133,20 @@ struct stoq_net_config {
     enum stoq_net_cc cc;
     uint8_t thread; /* the first byte of every connection id we issue */
 
-    size_t connections_max;         /* both directions [4096] */
-    size_t handshakes_max;          /* inbound, unfinished, in all [256] */
-    size_t handshakes_prefix_max;   /* of those, from one prefix [64] */
-    uint32_t handshakes_per_s;      /* from one prefix; twice as many at once [500] */
-    uint32_t streams_max;           /* open at once by the peer in one connection [128] */
-    uint64_t stream_window_bytes;   /* received, not consumed; grows up to [4 MiB] */
-    uint64_t conn_window_bytes;     /* likewise for the connection, up to [24 MiB] */
-    uint64_t send_buffer_bytes;     /* per connection, not acknowledged [32 MiB] */
-    uint16_t packet_bytes_max;      /* largest UDP payload path-MTU discovery tries [65000];
+    size_t connections_max;       /* both directions [4096] */
+    size_t handshakes_max;        /* inbound, unfinished, in all [256] */
+    size_t handshakes_prefix_max; /* of those, from one prefix [64] */
+    uint32_t handshakes_per_s;    /* from one prefix; twice as many at once [500] */
+    uint32_t streams_max;         /* open at once by the peer in one connection [128] */
+    uint64_t stream_window_bytes; /* received, not consumed; grows up to [4 MiB] */
+    uint64_t conn_window_bytes;   /* likewise for the connection, up to [24 MiB] */
+    uint64_t send_buffer_bytes;   /* per connection, not acknowledged [32 MiB] */
+    uint16_t packet_bytes_max;    /* largest UDP payload path-MTU discovery tries [65000];
                                      * 1200 turns discovery off */
-    uint32_t socket_buffer_bytes;   /* [8 MiB] */
-    stoq_ns handshake_timeout_ns;   /* for inbound and for dials that do not say [5 s] */
-    stoq_ns idle_timeout_ns;        /* [30 s] */
-    stoq_ns keep_alive_ns;          /* ping after this much silence; 0: let it go idle */
+    uint32_t socket_buffer_bytes; /* [8 MiB] */
+    stoq_ns handshake_timeout_ns; /* for inbound and for dials that do not say [5 s] */
+    stoq_ns idle_timeout_ns;      /* [30 s] */
+    stoq_ns keep_alive_ns;        /* ping after this much silence; 0: let it go idle */
 
     /* Source of randomness; NULL: the kernel's. Tests and fuzzers hand in theirs. */
     void (*entropy)(void *entropy_user, void *p, size_t n);
@@ -228,7 +229,8 @@ uint64_t stoq_net_stream_buffered(const struct stoq_net *net, stoq_net_conn conn
 /* n bytes given to data are done with: the peer may send as many more. Every byte is to be consumed
  * once, also after stream_closed; what is not holds back the connection's window. Streams that we
  * stopped are settled by stoq_net_stream_stop. */
-void stoq_net_consumed(struct stoq_net *net, stoq_net_conn conn, stoq_net_stream stream, uint64_t n);
+void stoq_net_consumed(struct stoq_net *net, stoq_net_conn conn, stoq_net_stream stream,
+                       uint64_t n);
 /* Give up our sending side: what is queued is released, the peer sees stream_ended(reset). */
 void stoq_net_stream_reset(struct stoq_net *net, stoq_net_conn conn, stoq_net_stream stream,
                            uint64_t code);
@@ -244,13 +246,13 @@ struct stoq_net_info {
     struct stoq_addr addr;
     bool inbound;
     bool opened;
-    const char *group;      /* "" until opened */
-    const char *cc;         /* "cubic" or "bbr" */
-    stoq_ns srtt_ns;        /* 0: not measured yet */
+    const char *group; /* "" until opened */
+    const char *cc;    /* "cubic" or "bbr" */
+    stoq_ns srtt_ns;   /* 0: not measured yet */
     stoq_ns min_rtt_ns;
     uint64_t cwnd_bytes;
     uint64_t in_flight_bytes;
-    uint64_t bytes_sent;    /* UDP payload */
+    uint64_t bytes_sent; /* UDP payload */
     uint64_t bytes_received;
     uint64_t packets_sent;
     uint64_t packets_received;
@@ -269,22 +271,22 @@ void stoq_net_each(struct stoq_net *net, void (*fn)(void *user, const struct sto
 
 /* Counters since stoq_net_new, and what is open now. */
 struct stoq_net_stats {
-    size_t connections;        /* open, dialling or handshaking */
-    size_t handshakes;         /* inbound, unfinished */
+    size_t connections; /* open, dialling or handshaking */
+    size_t handshakes;  /* inbound, unfinished */
     uint64_t opened_inbound;
     uint64_t opened_outbound;
-    uint64_t refused;          /* inbound handshakes that failed */
-    uint64_t bytes_sent;       /* UDP payload */
+    uint64_t refused;    /* inbound handshakes that failed */
+    uint64_t bytes_sent; /* UDP payload */
     uint64_t bytes_received;
     uint64_t datagrams_sent;
     uint64_t datagrams_received;
-    uint64_t sends;            /* system calls */
+    uint64_t sends; /* system calls */
     uint64_t receives;
-    uint64_t dropped_malformed;   /* not QUIC, or too short for a first packet */
-    uint64_t dropped_unknown;     /* no such connection */
-    uint64_t dropped_prefix;      /* its prefix's budget is spent */
-    uint64_t dropped_full;        /* handshakes_max or connections_max */
-    uint64_t dropped_send;        /* the kernel would not take them */
+    uint64_t dropped_malformed; /* not QUIC, or too short for a first packet */
+    uint64_t dropped_unknown;   /* no such connection */
+    uint64_t dropped_prefix;    /* its prefix's budget is spent */
+    uint64_t dropped_full;      /* handshakes_max or connections_max */
+    uint64_t dropped_send;      /* the kernel would not take them */
     uint64_t retries_sent;
     uint64_t resets_sent;
     uint64_t buffered_bytes;

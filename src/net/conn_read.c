@@ -1,0 +1,228 @@
+/*
+ * Packets in. A packet belongs to the connection its destination id names. A stranger's first packet
+ * is weighed from the cheapest test to the dearest: form, its prefix's budget, a retry token, room,
+ * and only then cryptography. Whatever is answered without state is capped in rate and never longer
+ * than what it answers (a retry, a version list) or shorter (a reset).
+ */
+#include "net/net_internal.h"
+
+#include <string.h>
+
+#define RESET_BYTES_MAX 43 /* what a reset looks like in size: a short packet */
+
+static void commit_reply(struct stoq_net *net, struct net_out *out, const struct net_datagram *d,
+                         ngtcp2_ssize n)
+{
+    if (n <= 0) {
+        return;
+    }
+    out->n = (size_t)n;
+    out->segment = out->n;
+    out->to = d->from;
+    out->from = d->to;
+    net_tx_commit(&net->tx);
+}
+
+/* A slot for a reply without state, or NULL when the budget for these is spent. */
+static struct net_out *reply_slot(struct stoq_net *net, struct net_socket *socket)
+{
+    return net_guard_reply(net->guard, net->now) ? net_tx_next(&net->tx, socket) : NULL;
+}
+
+static void reply_versions(struct stoq_net *net, struct net_socket *socket,
+                           const struct net_datagram *d, const ngtcp2_version_cid *vc, size_t n)
+{
+    static const uint32_t versions[] = {NGTCP2_PROTO_VER_V1};
+    struct net_out *out;
+    if (!net->accepting || n < NGTCP2_MAX_UDP_PAYLOAD_SIZE ||
+        (out = reply_slot(net, socket)) == NULL) {
+        net->stats.dropped_malformed++;
+        return;
+    }
+    uint8_t random;
+    net_random(net, &random, 1);
+    commit_reply(net, out, d,
+                 ngtcp2_pkt_write_version_negotiation(
+                     net_tx_memory(&net->tx, out), NGTCP2_MAX_UDP_PAYLOAD_SIZE, random, vc->scid,
+                     vc->scidlen, vc->dcid, vc->dcidlen, versions, STOQ_COUNT(versions)));
+}
+
+/* A short packet for a connection we know nothing of: tell the peer to give it up. */
+static void reply_reset(struct stoq_net *net, struct net_socket *socket,
+                        const struct net_datagram *d, const ngtcp2_version_cid *vc, size_t n)
+{
+    uint8_t random[RESET_BYTES_MAX];
+    uint8_t token[NGTCP2_STATELESS_RESET_TOKENLEN];
+    struct net_out *out;
+    net->stats.dropped_unknown++;
+    size_t want = n - 1 < RESET_BYTES_MAX ? n - 1 : RESET_BYTES_MAX;
+    if (want < NGTCP2_MIN_STATELESS_RESET_RANDLEN + NGTCP2_STATELESS_RESET_TOKENLEN ||
+        (out = reply_slot(net, socket)) == NULL) {
+        return;
+    }
+    size_t random_n = want - NGTCP2_STATELESS_RESET_TOKENLEN;
+    ngtcp2_cid cid;
+    ngtcp2_cid_init(&cid, vc->dcid, vc->dcidlen);
+    net_reset_token(net, &cid, token);
+    net_random(net, random, random_n);
+    commit_reply(net, out, d,
+                 ngtcp2_pkt_write_stateless_reset(net_tx_memory(&net->tx, out), want, token, random,
+                                                  random_n));
+    net->stats.resets_sent++;
+}
+
+static void reply_retry(struct stoq_net *net, struct net_socket *socket,
+                        const struct net_datagram *d, const ngtcp2_pkt_hd *hd)
+{
+    uint8_t token[NGTCP2_CRYPTO_MAX_RETRY_TOKENLEN2];
+    ngtcp2_cid scid;
+    struct sockaddr_in6 remote = stoq_addr_to_in6(&d->from);
+    struct net_out *out = reply_slot(net, socket);
+    if (out == NULL) {
+        net->stats.dropped_full++;
+        return;
+    }
+    net_new_cid(net, &scid);
+    ngtcp2_ssize n = ngtcp2_crypto_generate_retry_token2(token, net->retry_secret, NET_SECRET_BYTES,
+                                                         hd->version, (ngtcp2_sockaddr *)&remote,
+                                                         sizeof remote, &scid, &hd->dcid, net->now);
+    if (n < 0) {
+        return;
+    }
+    commit_reply(net, out, d,
+                 ngtcp2_crypto_write_retry(net_tx_memory(&net->tx, out),
+                                           NGTCP2_MAX_UDP_PAYLOAD_SIZE, hd->version, &hd->scid,
+                                           &scid, &hd->dcid, token, (size_t)n));
+    net->stats.retries_sent++;
+}
+
+static void reply_close(struct stoq_net *net, struct net_socket *socket,
+                        const struct net_datagram *d, const ngtcp2_pkt_hd *hd, uint64_t code)
+{
+    struct net_out *out = reply_slot(net, socket);
+    if (out != NULL) {
+        commit_reply(net, out, d,
+                     ngtcp2_crypto_write_connection_close(net_tx_memory(&net->tx, out),
+                                                          NGTCP2_MAX_UDP_PAYLOAD_SIZE, hd->version,
+                                                          &hd->scid, &hd->dcid, code, NULL, 0));
+    }
+}
+
+/* Is there a retry token, and is it ours and fresh? Sets odcid when it is. */
+static bool token_good(struct stoq_net *net, const struct net_datagram *d, const ngtcp2_pkt_hd *hd,
+                       ngtcp2_cid *odcid)
+{
+    struct sockaddr_in6 remote = stoq_addr_to_in6(&d->from);
+    return hd->tokenlen > 0 && hd->token[0] == NGTCP2_CRYPTO_TOKEN_MAGIC_RETRY2 &&
+           ngtcp2_crypto_verify_retry_token2(
+               odcid, hd->token, hd->tokenlen, net->retry_secret, NET_SECRET_BYTES, hd->version,
+               (ngtcp2_sockaddr *)&remote, sizeof remote, &hd->dcid, NET_RETRY_LIFE, net->now) == 0;
+}
+
+/* A first packet of a client: a connection for it, or NULL after answering or dropping it. */
+static struct net_conn *admit(struct stoq_net *net, struct net_socket *socket,
+                              const struct net_datagram *d, const uint8_t *p, size_t n)
+{
+    ngtcp2_pkt_hd hd;
+    ngtcp2_cid odcid;
+    uint64_t prefix = stoq_addr_prefix(&d->from);
+    if (n < NGTCP2_MAX_UDP_PAYLOAD_SIZE || ngtcp2_accept(&hd, p, n) != 0) {
+        net->stats.dropped_malformed++;
+        return NULL;
+    }
+    if (!net_guard_admit(net->guard, prefix, net->now)) {
+        net->stats.dropped_prefix++;
+        return NULL;
+    }
+    bool proven = token_good(net, d, &hd, &odcid);
+    if (!proven && net_guard_wary(net->guard)) {
+        reply_retry(net, socket, d, &hd);
+        return NULL;
+    }
+    if (net->live >= net->cfg.connections_max) {
+        net->stats.dropped_full++;
+        reply_close(net, socket, d, &hd, NGTCP2_CONNECTION_REFUSED);
+        return NULL;
+    }
+    if (!net_guard_enter(net->guard, prefix)) {
+        net->stats.dropped_full++;
+        return NULL;
+    }
+    struct net_conn *conn = net_conn_accept(net, socket, d, &hd, proven ? &odcid : NULL);
+    if (conn == NULL) {
+        net_guard_leave(net->guard, prefix);
+        return NULL;
+    }
+    conn->counted = true;
+    return conn;
+}
+
+static void conn_read(struct net_conn *conn, struct net_socket *socket,
+                      const struct net_datagram *d, const uint8_t *p, size_t n)
+{
+    if (conn->q == NULL) {
+        net_conn_again(conn);
+        return;
+    }
+    /* A dialler's own address is the kernel's choice, packet by packet: not a path of its own. */
+    struct sockaddr_in6 local = stoq_addr_to_in6(conn->inbound ? &d->to : &conn->local);
+    struct sockaddr_in6 remote = stoq_addr_to_in6(&d->from);
+    ngtcp2_path path = {.local = {(ngtcp2_sockaddr *)&local, sizeof local},
+                        .remote = {(ngtcp2_sockaddr *)&remote, sizeof remote},
+                        .user_data = socket};
+    ngtcp2_pkt_info pi = {.ecn = (uint8_t)d->ecn};
+    int rv = ngtcp2_conn_read_pkt(conn->q, &path, &pi, p, n, net_conn_now(conn));
+    if (rv != 0) {
+        net_conn_error(conn, rv);
+        return;
+    }
+    net_mark_dirty(conn);
+}
+
+static void receive_packet(struct stoq_net *net, struct net_socket *socket,
+                           const struct net_datagram *d, const uint8_t *p, size_t n)
+{
+    ngtcp2_version_cid vc;
+    int rv = ngtcp2_pkt_decode_version_cid(&vc, p, n, NET_CID_BYTES);
+    if (rv == NGTCP2_ERR_VERSION_NEGOTIATION) {
+        reply_versions(net, socket, d, &vc, n);
+        return;
+    }
+    if (rv != 0) {
+        net->stats.dropped_malformed++;
+        return;
+    }
+    struct net_conn *conn = net_cids_find(&net->cids, stoq_span(vc.dcid, vc.dcidlen));
+    if (conn == NULL && (p[0] & 0x80) == 0) {
+        /* Short: a stateless reset for one of ours, or a peer we have forgotten. */
+        size_t token_at = n - NGTCP2_STATELESS_RESET_TOKENLEN;
+        if (n > NGTCP2_STATELESS_RESET_TOKENLEN) {
+            conn = net_cids_find(&net->tokens,
+                                 stoq_span(p + token_at, NGTCP2_STATELESS_RESET_TOKENLEN));
+        }
+        if (conn == NULL) {
+            reply_reset(net, socket, d, &vc, n);
+            return;
+        }
+    }
+    if (conn == NULL && !net->accepting) {
+        net->stats.dropped_unknown++;
+        return;
+    }
+    if (conn == NULL) {
+        conn = admit(net, socket, d, p, n);
+    }
+    if (conn != NULL) {
+        conn_read(conn, socket, d, p, n);
+    }
+}
+
+void net_receive(struct stoq_net *net, struct net_socket *socket, const struct net_datagram *d)
+{
+    net->stats.bytes_received += d->n;
+    for (size_t at = 0; at < d->n; at += d->segment) {
+        size_t n = d->n - at < d->segment ? d->n - at : d->segment;
+        net->stats.datagrams_received++;
+        receive_packet(net, socket, d, d->p + at, n);
+    }
+}

@@ -1,0 +1,199 @@
+/*
+ * Packets out. Connections that have something to say are flushed in turn before the loop waits. Each
+ * writes runs of equal packets straight into the batch that goes to the kernel (GSO), as many as its
+ * congestion window and pacing allow, up to a burst: what the path takes in BURST_NS, at least one
+ * send quantum of ngtcp2's and at most BURST_BYTES_MAX. A longer burst saves system calls on fast
+ * paths and would only fill a slow one's queue. Which stream goes into the next packet is decided by
+ * class, and within a class in turns of one run each.
+ */
+#include "net/net_internal.h"
+
+#define BURST_NS (500 * 1000)
+#define BURST_BYTES_MAX (4 * (size_t)NET_SEND_BYTES_MAX)
+#define VECTOR_MAX 16
+
+/* The stream whose bytes go next, or NULL: nothing to send, or the connection's window is spent. */
+static struct net_stream *next_stream(struct net_conn *conn)
+{
+    bool credit = ngtcp2_conn_get_max_data_left(conn->q) > 0;
+    for (size_t i = 0; i < STOQ_COUNT(conn->ready); i++) {
+        struct net_stream *s;
+        TAILQ_FOREACH(s, &conn->ready[i], turn)
+        {
+            if (credit || s->unsent == NULL) { /* a bare end needs no credit */
+                return s;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* What is to be sent of a stream, as far as one packet could take it. */
+struct run {
+    ngtcp2_vec v[VECTOR_MAX];
+    size_t count;
+    size_t bytes;
+    bool whole; /* nothing is queued behind it */
+};
+
+static void gather(const struct net_stream *s, size_t enough, struct run *run)
+{
+    const struct net_segment *seg = s->unsent;
+    size_t at = s->unsent_at;
+    run->count = 0;
+    run->bytes = 0;
+    for (; seg != NULL && run->count < VECTOR_MAX && run->bytes < enough; seg = seg->next) {
+        ngtcp2_vec *v = &run->v[run->count++];
+        v->base = (uint8_t *)(uintptr_t)(seg->buf.bytes.p + at); /* ngtcp2 only reads through it */
+        v->len = seg->buf.bytes.n - at;
+        run->bytes += v->len;
+        at = 0;
+    }
+    run->whole = seg == NULL;
+}
+
+/* One packet, filled from as many streams as fit (ngtcp2_write_pkt). */
+static ngtcp2_ssize write_packet(ngtcp2_conn *q, ngtcp2_path *path, ngtcp2_pkt_info *pi,
+                                 uint8_t *dest, size_t dest_n, ngtcp2_tstamp ts, void *user)
+{
+    struct net_conn *conn = user;
+    for (;;) {
+        struct net_stream *s = next_stream(conn);
+        if (s == NULL) {
+            return ngtcp2_conn_writev_stream(q, path, pi, dest, dest_n, NULL,
+                                             NGTCP2_WRITE_STREAM_FLAG_NONE, -1, NULL, 0, ts);
+        }
+        struct run run;
+        ngtcp2_ssize taken = -1;
+        gather(s, dest_n, &run);
+        bool fin = run.whole && s->fin_wanted;
+        uint32_t flags = NGTCP2_WRITE_STREAM_FLAG_MORE | (fin ? NGTCP2_WRITE_STREAM_FLAG_FIN : 0);
+        ngtcp2_ssize n = ngtcp2_conn_writev_stream(q, path, pi, dest, dest_n, &taken, flags, s->id,
+                                                   run.v, run.count, ts);
+        if (taken >= 0) {
+            net_stream_advance(s, (size_t)taken, fin && (size_t)taken == run.bytes);
+        }
+        if (n == NGTCP2_ERR_STREAM_DATA_BLOCKED) {
+            net_stream_unready(s); /* until the peer gives credit */
+        } else if (n == NGTCP2_ERR_STREAM_SHUT_WR || n == NGTCP2_ERR_STREAM_NOT_FOUND) {
+            net_stream_shut(s);
+        } else if (n != NGTCP2_ERR_WRITE_MORE) {
+            return n;
+        }
+    }
+}
+
+static size_t burst_of(struct net_conn *conn)
+{
+    ngtcp2_conn_info info;
+    size_t quantum = ngtcp2_conn_get_send_quantum(conn->q);
+    ngtcp2_conn_get_conn_info(conn->q, &info);
+    if (info.smoothed_rtt == 0) {
+        return quantum;
+    }
+    uint64_t rtt_us = info.smoothed_rtt / 1000 + 1;
+    uint64_t burst = info.cwnd * (BURST_NS / 1000) / rtt_us;
+    burst = burst > quantum ? burst : quantum;
+    return burst < BURST_BYTES_MAX ? (size_t)burst : BURST_BYTES_MAX;
+}
+
+/* Let the next stream of each class have its turn. */
+static void rotate(struct net_conn *conn)
+{
+    for (size_t i = 0; i < STOQ_COUNT(conn->ready); i++) {
+        struct net_stream *s = TAILQ_FIRST(&conn->ready[i]);
+        if (s != NULL && TAILQ_NEXT(s, turn) != NULL) {
+            TAILQ_REMOVE(&conn->ready[i], s, turn);
+            TAILQ_INSERT_TAIL(&conn->ready[i], s, turn);
+        }
+    }
+}
+
+/* One run of packets into the batch. Its bytes; 0: nothing to send now; negative: ngtcp2's error. */
+static ngtcp2_ssize write_run(struct net_conn *conn, struct net_out *out, size_t budget,
+                              ngtcp2_tstamp ts)
+{
+    struct net_tx *tx = &conn->net->tx;
+    ngtcp2_path_storage ps;
+    ngtcp2_pkt_info pi = {0};
+    size_t segment = 0;
+    size_t path_max = ngtcp2_conn_get_path_max_tx_udp_payload_size(conn->q);
+    size_t packets = (budget + path_max - 1) / path_max;
+    ngtcp2_path_storage_zero(&ps);
+    ngtcp2_ssize n = ngtcp2_conn_write_aggregate_pkt2(
+        conn->q, &ps.path, &pi, net_tx_memory(tx, out), NET_SEND_BYTES_MAX, &segment, write_packet,
+        packets < NET_SEGMENTS_MAX ? packets : NET_SEGMENTS_MAX, ts);
+    if (n <= 0) {
+        return n;
+    }
+    out->n = (size_t)n;
+    out->segment = segment;
+    out->ecn = pi.ecn;
+    out->tag = conn->id;
+    if (stoq_addr_from_sockaddr(&out->to, (struct sockaddr *)ps.path.remote.addr,
+                                ps.path.remote.addrlen) != STOQ_OK ||
+        stoq_addr_from_sockaddr(&out->from, (struct sockaddr *)ps.path.local.addr,
+                                ps.path.local.addrlen) != STOQ_OK) {
+        return NGTCP2_ERR_INTERNAL; /* we gave it these addresses */
+    }
+    net_tx_commit(tx);
+    return n;
+}
+
+/* Write until the burst is spent, nothing is left, or the socket is blocked. Returns an ngtcp2 error
+ * or 0. */
+static int write_all(struct net_conn *conn, ngtcp2_tstamp ts)
+{
+    size_t budget = burst_of(conn);
+    while (budget > 0) {
+        struct net_out *out = net_tx_next(&conn->net->tx, conn->socket);
+        if (out == NULL) {
+            net_mark_dirty(conn); /* goes on when the socket is writable */
+            return 0;
+        }
+        ngtcp2_ssize n = write_run(conn, out, budget, ts);
+        if (n < 0) {
+            return (int)n;
+        }
+        if (n == 0) {
+            return 0;
+        }
+        budget -= (size_t)n < budget ? (size_t)n : budget;
+        rotate(conn);
+    }
+    return 0;
+}
+
+static void blame_unreachable(struct net_conn *conn)
+{
+    struct stoq_error err;
+    (void)stoq_fail(&err, STOQ_NET, conn->unreachable, "cannot send");
+    net_conn_blame(conn, STOQ_NET_UNREACHABLE, err.text);
+    net_conn_end(conn, NET_SILENT);
+}
+
+void net_conn_flush(struct net_conn *conn)
+{
+    if (conn->q == NULL) {
+        return;
+    }
+    if (conn->close_asked) {
+        net_conn_end(conn, NET_SAY);
+        return;
+    }
+    if (conn->unreachable != 0) {
+        blame_unreachable(conn);
+        return;
+    }
+    if (conn->starving) {
+        net_streams_feed_starved(conn);
+    }
+    ngtcp2_tstamp ts = net_conn_now(conn);
+    int error = write_all(conn, ts);
+    if (error != 0) {
+        net_conn_error(conn, error);
+        return;
+    }
+    ngtcp2_conn_update_pkt_tx_time(conn->q, ts);
+    net_conn_set_timer(conn);
+}

@@ -1,0 +1,231 @@
+#ifndef STOQ_NET_NET_INTERNAL_H
+#define STOQ_NET_NET_INTERNAL_H
+/*
+ * Inside the transport. One struct net_conn is one QUIC connection, from its first packet until its
+ * closing or draining period is over; ngtcp2 does the protocol and is only ever entered from three
+ * places: a packet (conn_read.c), a deadline (net.c) and the flush before the loop waits
+ * (conn_write.c). Calls of the public header change queues and flags and mark the connection dirty,
+ * so that they may come from inside ngtcp2's callbacks.
+ */
+#include "base/heap.h"
+#include "net/cid.h"
+#include "net/guard.h"
+#include "net/net.h"
+#include "net/tls.h"
+#include "net/udp.h"
+#include "os/loop.h"
+
+#include <sys/queue.h>
+
+#include <ngtcp2/ngtcp2.h>
+#include <ngtcp2/ngtcp2_crypto.h>
+#include <ngtcp2/ngtcp2_crypto_ossl.h>
+
+#define NET_SECRET_BYTES 32
+#define NET_CLOSING_MAX 1024 /* connections kept only to repeat their goodbye */
+#define NET_RETRY_LIFE (10 * STOQ_SEC)
+#define NET_REFUSED_TOLD_PER_S 10 /* calls of the refused callback */
+
+/* A piece of a stream's queue: somebody's buffer, or a copy behind the struct. */
+struct net_segment {
+    struct net_segment *next;
+    struct stoq_net_buf buf;
+    uint8_t copy[];
+};
+
+struct net_stream {
+    TAILQ_ENTRY(net_stream) all;  /* in conn->streams */
+    TAILQ_ENTRY(net_stream) turn; /* in conn->ready[class_], while ready */
+    struct net_conn *conn;
+    int64_t id;
+    struct net_segment *first; /* the oldest not wholly acknowledged */
+    struct net_segment *last;
+    struct net_segment *unsent; /* where sending goes on, unsent_at bytes into it */
+    size_t unsent_at;
+    uint64_t first_at; /* stream offset of first */
+    uint64_t buffered;
+    uint64_t received; /* given to the data callback */
+    uint64_t consumed;
+    uint8_t class_;
+    bool ready;
+    bool fin_wanted;
+    bool fin_sent;
+    bool shut;    /* our side is over before its end: reset or stopped */
+    bool deaf;    /* we stopped reading */
+    bool starved; /* a write was refused; writable is owed */
+};
+
+TAILQ_HEAD(net_streams, net_stream);
+
+enum net_state {
+    NET_HANDSHAKE,
+    NET_OPEN,
+    NET_CLOSING,  /* we said goodbye: repeat it when asked */
+    NET_DRAINING, /* the peer did: say nothing */
+};
+
+struct net_conn {
+    struct stoq_heap_node timer; /* first: the heap's nodes are connections */
+    TAILQ_ENTRY(net_conn) dirty_link;
+    struct stoq_net *net;
+    stoq_net_conn id; /* 0 once closed was called */
+    enum net_state state;
+    bool inbound;
+    bool dirty;
+    bool opened;
+    bool counted; /* in the guard's unfinished handshakes */
+    bool close_asked;
+    bool starving; /* some stream is owed writable */
+    bool pinned;
+    bool was_reset;
+    bool failed; /* why, code and text below are set */
+    ngtcp2_conn *q;
+    ngtcp2_crypto_ossl_ctx *ossl;
+    SSL *ssl;
+    ngtcp2_crypto_conn_ref ref;
+    struct net_socket *socket;
+    struct stoq_addr local;
+    struct stoq_addr remote;
+    struct net_cid *cids;
+    struct net_cid *tokens; /* by which the peer may say that it forgot us */
+    struct net_streams streams;
+    struct net_streams ready[STOQ_NET_BACKGROUND + 1];
+    size_t stream_count;
+    uint64_t buffered;
+    uint64_t orphaned; /* received on streams now gone, not consumed */
+    stoq_ns last_ts;   /* ngtcp2 aborts when time goes backwards */
+    stoq_ns opened_at;
+    struct stoq_peer_id pin;
+    struct stoq_peer_id peer;
+    const char *group;
+    const char *cc;
+    int unreachable; /* errno of a send during the handshake */
+    enum stoq_net_why why;
+    uint64_t code;
+    char *text;       /* malloc'ed, or NULL */
+    uint8_t *goodbye; /* NET_CLOSING */
+    size_t goodbye_n;
+    uint32_t goodbye_asked;
+    uint64_t turn; /* the flush it last took part in */
+};
+
+TAILQ_HEAD(net_conns, net_conn);
+
+struct net_slot {
+    struct net_conn *conn;
+    uint32_t generation;
+    uint32_t next_free; /* 1-based; 0: none */
+};
+
+struct net_listener {
+    struct net_socket socket;
+    struct stoq_watch *watch;
+    struct stoq_net *net;
+};
+
+struct stoq_net {
+    struct stoq_net_config cfg; /* with its defaults filled in */
+    struct net_tls tls;
+    struct net_guard *guard;
+    struct net_cids cids;
+    struct net_cids tokens; /* of stateless resets, the same way */
+    struct net_rx rx;
+    struct net_tx tx;
+    struct net_listener listeners[STOQ_NET_LISTEN_MAX + 1]; /* one may be added for dialling */
+    size_t listener_count;
+    bool accepting;
+    struct stoq_hook hook;
+    struct stoq_timer *timer;
+    struct stoq_heap deadlines;
+    struct net_conns dirty;
+    struct net_slot *slots;
+    size_t slot_count;
+    uint32_t free_slot; /* 1-based */
+    size_t live;        /* connections that are not closing */
+    size_t closing;
+    stoq_ns now; /* of the batch at hand */
+    stoq_ns refused_told_at;
+    unsigned refused_told;
+    uint8_t reset_secret[NET_SECRET_BYTES]; /* from the key: outlives a restart */
+    uint8_t retry_secret[NET_SECRET_BYTES]; /* this endpoint's own */
+    struct stoq_net_stats stats;
+    uint64_t buffered;
+    uint64_t turn;
+};
+
+/* net.c */
+void net_random(struct stoq_net *net, void *p, size_t n);
+void net_mark_dirty(struct net_conn *conn);
+/* The socket to reach addr through, opened if need be; NULL with err: none can be had. */
+struct net_socket *net_socket_for(struct stoq_net *net, const struct stoq_addr *addr,
+                                  struct stoq_error *err);
+/* One round of what the loop's hook does; tests and fuzzers call it themselves. */
+void net_flush_all(struct stoq_net *net);
+void net_run_deadlines(struct stoq_net *net);
+
+/* conn.c: birth, ids, death */
+struct net_conn *net_conn_find(const struct stoq_net *net, stoq_net_conn id);
+/* A connection that can carry streams now, or NULL. */
+struct net_conn *net_conn_open(const struct stoq_net *net, stoq_net_conn id);
+enum stoq_status net_conn_dial(struct stoq_net *net, const struct stoq_net_dial *dial,
+                               struct net_conn **out);
+/* From a client's first packet; odcid and retry are set when it brought our retry token. NULL: out
+ * of memory. */
+struct net_conn *net_conn_accept(struct stoq_net *net, struct net_socket *socket,
+                                 const struct net_datagram *d, const ngtcp2_pkt_hd *hd,
+                                 const ngtcp2_cid *odcid);
+/* Its current time, never less than what it has seen. */
+ngtcp2_tstamp net_conn_now(struct net_conn *conn);
+void net_conn_set_timer(struct net_conn *conn);
+/* Forget ngtcp2's state, streams and buffers. */
+void net_conn_strip(struct net_conn *conn);
+/* Free it at once; nobody is told. */
+void net_conn_discard(struct net_conn *conn);
+void net_reset_token(struct stoq_net *net, const ngtcp2_cid *cid, uint8_t *token);
+void net_new_cid(struct stoq_net *net, ngtcp2_cid *cid);
+
+/* conn_callbacks.c */
+void net_callbacks(ngtcp2_callbacks *cb, bool server);
+extern const struct net_tls_owner net_tls_owner;
+
+/* conn_close.c */
+/* Note why the connection is about to fail; the first call counts. */
+void net_conn_blame(struct net_conn *conn, enum stoq_net_why why, const char *text);
+/* ngtcp2 returned a negative code from reading, writing or a deadline: end the connection. */
+void net_conn_error(struct net_conn *conn, int error);
+/* End it for why it was blamed (or for close_asked), with a goodbye to the peer or without. */
+enum net_goodbye { NET_SILENT, NET_SAY };
+void net_conn_end(struct net_conn *conn, enum net_goodbye goodbye);
+/* A packet for a connection that is closing. */
+void net_conn_again(struct net_conn *conn);
+void net_copy_printable(char *out, size_t cap, const void *p, size_t n);
+
+/* conn_read.c */
+void net_receive(struct stoq_net *net, struct net_socket *socket, const struct net_datagram *d);
+
+/* conn_write.c */
+void net_conn_flush(struct net_conn *conn);
+
+/* stream.c */
+void net_stream_set_ready(struct net_stream *s);
+void net_stream_unready(struct net_stream *s);
+/* n more bytes of its queue were put in packets; fin: and its end. */
+void net_stream_advance(struct net_stream *s, size_t n, bool fin);
+/* The peer wants no more of it, or we gave it up: release what was not sent. */
+void net_stream_shut(struct net_stream *s);
+void net_streams_release(struct net_conn *conn);
+void net_streams_feed_starved(struct net_conn *conn);
+int net_on_stream_open(ngtcp2_conn *q, int64_t id, void *user);
+int net_on_stream_data(ngtcp2_conn *q, uint32_t flags, int64_t id, uint64_t offset,
+                       const uint8_t *p, size_t n, void *user, void *stream_user);
+int net_on_stream_acked(ngtcp2_conn *q, int64_t id, uint64_t offset, uint64_t n, void *user,
+                        void *stream_user);
+int net_on_stream_close(ngtcp2_conn *q, uint32_t flags, int64_t id, uint64_t code, void *user,
+                        void *stream_user);
+int net_on_stream_reset(ngtcp2_conn *q, int64_t id, uint64_t final_size, uint64_t code, void *user,
+                        void *stream_user);
+int net_on_stream_stop(ngtcp2_conn *q, int64_t id, uint64_t code, void *user, void *stream_user);
+int net_on_stream_credit(ngtcp2_conn *q, int64_t id, uint64_t max_data, void *user,
+                         void *stream_user);
+
+#endif
