@@ -131,6 +131,93 @@ static void wrong_index_chunk_or_root_fails(void **state)
     model_release(&m);
 }
 
+static struct stoq_merkle_verifier *verifier_new(const struct model *m)
+{
+    struct stoq_merkle_verifier *v = NULL;
+    assert_int_equal(stoq_merkle_verifier_new(&v, &m->root, MAX, NULL), STOQ_OK);
+    return v;
+}
+
+/* In order, backwards, in jumps and twice: a verifier answers as the single check does. */
+static void a_verifier_agrees_in_any_order(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {1, 33, 400};
+    for (size_t i = 0; i < STOQ_COUNT(counts); i++) {
+        struct model m;
+        size_t n = counts[i];
+        model_init(&m, n, MODEL_RANDOM, 20 + i);
+        struct stoq_merkle_verifier *v = verifier_new(&m);
+        struct stoq_prng r = stoq_prng(i);
+        for (size_t step = 0; step < 4 * n; step++) {
+            size_t index = step < n       ? step
+                           : step < 2 * n ? 2 * n - 1 - step
+                                          : (size_t)stoq_prng_below(&r, n);
+            struct stoq_merkle_proof proof = prove(&m, index);
+            uint64_t want = 0;
+            uint64_t got = 1;
+            assert_int_equal(verify(&m, index, &proof, &want), STOQ_OK);
+            assert_int_equal(stoq_merkle_verifier_check(v, index, &m.chunk[index], &proof, &got),
+                             STOQ_OK);
+            assert_true(want == got);
+        }
+        stoq_merkle_verifier_free(v);
+        model_release(&m);
+    }
+}
+
+/* What it remembers never helps a forged proof, and a forged proof never spoils what it remembers. */
+static void a_verifier_believes_nothing_it_has_seen(void **state)
+{
+    (void)state;
+    struct model m;
+    model_init(&m, 200, MODEL_ALWAYS, 30);
+    struct stoq_merkle_verifier *v = verifier_new(&m);
+    for (size_t index = 1; index < 31; index++) {
+        struct stoq_merkle_proof good = prove(&m, index);
+        assert_int_equal(stoq_merkle_verifier_check(v, index, &m.chunk[index], &good, NULL),
+                         STOQ_OK);
+        uint8_t entries[32 * 36];
+        struct stoq_merkle_proof bad = good;
+        bad.before.p = entries;
+        for (size_t bit = 0; bit < good.before.n * 8; bit += 7) {
+            memcpy(entries, good.before.p, good.before.n);
+            entries[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            assert_int_not_equal(stoq_merkle_verifier_check(v, index, &m.chunk[index], &bad, NULL),
+                                 STOQ_OK);
+        }
+        struct stoq_merkle_chunk other = m.chunk[index];
+        other.hash.b[5] ^= 1;
+        bad = good;
+        bad.chunk = other;
+        assert_int_equal(stoq_merkle_verifier_check(v, index, &other, &bad, NULL), STOQ_PROOF);
+        assert_int_equal(stoq_merkle_verifier_check(v, index, &m.chunk[index], &good, NULL),
+                         STOQ_OK);
+        assert_int_equal(stoq_merkle_verifier_check(v, index - 1, &m.chunk[index], &good, NULL),
+                         STOQ_PROOF);
+    }
+    stoq_merkle_verifier_free(v);
+    stoq_merkle_verifier_free(NULL);
+    model_release(&m);
+}
+
+static void *no_memory(void *user, size_t n)
+{
+    (void)user;
+    (void)n;
+    return NULL;
+}
+
+static void a_verifier_without_memory_is_none(void **state)
+{
+    (void)state;
+    struct stoq_merkle_verifier *v = NULL;
+    struct stoq_hash root = {{0}};
+    struct stoq_alloc alloc = {.alloc = no_memory};
+    assert_int_equal(stoq_merkle_verifier_new(&v, &root, MAX, &alloc), STOQ_NOMEM);
+    assert_null(v);
+}
+
 /* The proof that says another index itself, with everything else true. */
 static void a_proof_cannot_claim_another_place(void **state)
 {
@@ -347,6 +434,9 @@ int main(void)
         cmocka_unit_test(every_index_verifies_with_its_offset),
         cmocka_unit_test(no_chunk_past_the_last),
         cmocka_unit_test(wrong_index_chunk_or_root_fails),
+        cmocka_unit_test(a_verifier_agrees_in_any_order),
+        cmocka_unit_test(a_verifier_believes_nothing_it_has_seen),
+        cmocka_unit_test(a_verifier_without_memory_is_none),
         cmocka_unit_test(a_proof_cannot_claim_another_place),
         cmocka_unit_test(any_flipped_bit_fails),
         cmocka_unit_test(lengths_are_exact),
