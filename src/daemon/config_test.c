@@ -1,0 +1,192 @@
+#include "daemon/config.h"
+
+#include "wire/bech32m.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct stoq_config config;
+
+static void parse_ok(const char *text)
+{
+    struct stoq_error err;
+    if (stoq_config_parse(&config, "f", stoq_span_str(text), &err) != STOQ_OK) {
+        fail_msg("%s", err.text);
+    }
+}
+
+static void refuse(const char *text, const char *why)
+{
+    struct stoq_error err;
+    struct stoq_config before;
+    memset(&config, 7, sizeof config);
+    before = config;
+    assert_int_equal(stoq_config_parse(&config, "f", stoq_span_str(text), &err), STOQ_MALFORMED);
+    assert_string_equal(err.code, "ConfigInvalid");
+    if (strncmp(err.text, why, strlen(why)) != 0) {
+        fail_msg("'%s' instead of '%s'", err.text, why);
+    }
+    assert_memory_equal(&before, &config, sizeof config);
+}
+
+static const char *a_peer(char out[160], uint8_t first, const char *addr)
+{
+    char id[STOQ_ID_TEXT_CAP];
+    struct stoq_peer_id peer = {.h = {.b = {first}}};
+    stoq_peer_id_put(id, &peer);
+    (void)snprintf(out, 160, "%s@%s", id, addr);
+    return out;
+}
+
+static void test_defaults(void **state)
+{
+    parse_ok("");
+    assert_int_equal(config.listen_count, 0);
+    assert_int_equal(config.peer_count, 0);
+    assert_int_equal(config.encryption, STOQ_NET_KYBER1024);
+    assert_int_equal(config.congestion, STOQ_NET_CC_AUTO);
+    assert_int_equal(config.api_connections_max, 64);
+    assert_int_equal(config.log_level, STOQ_LOG_INFO);
+    assert_string_equal(config.store_dir, "");
+    parse_ok(stoq_config_template());
+}
+
+static void test_all_keys(void **state)
+{
+    char text[2048];
+    char a[160];
+    char b[160];
+    (void)snprintf(text, sizeof text,
+                   "\xef\xbb\xbf# comment\r\n"
+                   "listen = [::1]:4477\n"
+                   "listen = 127.0.0.1\n"
+                   "peer = %s\n"
+                   "peer = %s\n"
+                   "store.dir = /srv/stoq\n"
+                   "[transport]\n"
+                   "encryption = kyber768-hybrid ; inline\n"
+                   "congestion = bbr\n"
+                   "packet_bytes_max = 1452\n"
+                   "[limits]\n"
+                   "connections = 10\n"
+                   "api_connections = 3\n"
+                   "workers = 4\n"
+                   "[log]\n"
+                   "level = debug",
+                   a_peer(a, 1, "[::1]:1"), a_peer(b, 2, "192.0.2.1:4477"));
+    parse_ok(text);
+    assert_int_equal(config.listen_count, 2);
+    assert_int_equal(config.listen[0].port, 4477);
+    assert_int_equal(config.listen[1].port, 4477);
+    assert_int_equal(config.peer_count, 2);
+    assert_int_equal(config.peers[1].peer.h.b[0], 2);
+    assert_int_equal(config.peers[1].addr.port, 4477);
+    assert_string_equal(config.store_dir, "/srv/stoq");
+    assert_int_equal(config.encryption, STOQ_NET_KYBER768_HYBRID);
+    assert_int_equal(config.congestion, STOQ_NET_CC_BBR);
+    assert_int_equal(config.packet_bytes_max, 1452);
+    assert_int_equal(config.connections_max, 10);
+    assert_int_equal(config.api_connections_max, 3);
+    assert_int_equal(config.workers, 4);
+    assert_int_equal(config.log_level, STOQ_LOG_DEBUG);
+}
+
+static void test_refusals(void **state)
+{
+    char text[512];
+    char peer[160];
+    refuse("\n\nnonsense = 1\n", "f:3: nonsense: no such key");
+    refuse("[store]\nwhere = /x\n", "f:2: store.where: no such key");
+    refuse("[nowhere]\ndir = /x\n", "f:2: nowhere.dir: no such key");
+    refuse("listen\n", "f:1: neither a [section] nor key = value");
+    refuse("[store\n", "f:1: neither a [section] nor key = value");
+    refuse("listen =\n", "f:1: listen: has no value");
+    refuse("listen = localhost:1\n", "f:1: listen: 'localhost:1' is not an address");
+    refuse("listen = [::1]:99999\n", "f:1: listen: '[::1]:99999' is not an address");
+    refuse("peer = x\n", "f:1: peer: 'x' is not PEER@ADDRESS");
+    refuse("peer = x@[::1]:1\n", "f:1: peer: 'x' is not a peer id: those begin with peer1");
+    refuse("peer = peer1x@[::1]:1\n", "f:1: peer: 'peer1x' has 6 characters; a peer id has 64");
+    (void)snprintf(text, sizeof text, "peer = %s\n", a_peer(peer, 1, "[::1]"));
+    refuse(text, "f:1: peer: '[::1]' is not an address with a port");
+    (void)snprintf(text, sizeof text, "peer = %s\n", a_peer(peer, 1, "[::1]:1"));
+    char *last = strchr(text, '@') - 1;
+    *last = *last == 'q' ? 'p' : 'q';
+    refuse(text, "f:1: peer: the checksum of 'peer1");
+    refuse("store.dir = here\n", "f:1: store.dir: 'here' is not an absolute path");
+    refuse("[store]\ndir = /a\ndir = /b\n", "f:3: store.dir: is set twice");
+    refuse("[transport]\nencryption = none\n",
+           "f:2: transport.encryption: 'none' is not kyber1024");
+    refuse("[transport]\ncongestion = fast\n", "f:2: transport.congestion: 'fast' is not auto");
+    refuse("[transport]\npacket_bytes_max = 1199\n",
+           "f:2: transport.packet_bytes_max: 1199 is outside 1200..65000");
+    refuse("[transport]\npacket_bytes_max = 1e4\n",
+           "f:2: transport.packet_bytes_max: '1e4' is not a whole number");
+    refuse("[limits]\nconnections = -1\n", "f:2: limits.connections: '-1' is not a whole number");
+    refuse("[limits]\nconnections = 0\n", "f:2: limits.connections: 0 is outside 1..1000000");
+    refuse("[limits]\nconnections = 99999999999999999999\n",
+           "f:2: limits.connections: 99999999999999999999 is outside");
+    refuse("[limits]\nworkers = 65\n", "f:2: limits.workers: 65 is outside 1..64");
+    refuse("[limits]\napi_connections = 0\n", "f:2: limits.api_connections: 0 is outside 1..4096");
+    refuse("[log]\nlevel = loud\n", "f:2: log.level: 'loud' is not quiet, info or debug");
+    refuse("[log]\nlevel = loud\nnonsense\n", "f:2: log.level:");
+    refuse("nonsense\n[log]\nlevel = loud\n", "f:1: neither");
+}
+
+static void test_counts(void **state)
+{
+    char text[8192] = "";
+    size_t n = 0;
+    for (int i = 0; i < STOQ_NET_LISTEN_MAX + 1; i++) {
+        n += (size_t)snprintf(text + n, sizeof text - n, "listen = [::1]:%d\n", i + 1);
+    }
+    refuse(text, "f:17: listen: more than 16 addresses");
+    n = 0;
+    for (int i = 0; i < STOQ_FETCH_SOURCES_MAX + 1; i++) {
+        char peer[160];
+        n += (size_t)snprintf(text + n, sizeof text - n, "peer = %s\n", a_peer(peer, 1, "[::]:1"));
+    }
+    refuse(text, "f:65: peer: more than 64 peers");
+}
+
+static void test_lines(void **state)
+{
+    char text[4096];
+    struct stoq_error err;
+    memset(text, 'x', sizeof text);
+    text[sizeof text - 1] = '\0';
+    refuse(text, "f:1: the line is longer than");
+    assert_int_equal(stoq_config_parse(&config, "f", stoq_span("\nlisten\0 = [::1]:1\n", 19), &err),
+                     STOQ_MALFORMED);
+    assert_string_equal(err.text, "f:2: the line holds a NUL byte");
+}
+
+static void test_files(void **state)
+{
+    struct stoq_error err;
+    assert_int_equal(stoq_config_load(&config, "/nonexistent/stoq.conf", &err), STOQ_NOTFOUND);
+    char path[] = "/tmp/stoq-config-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    FILE *f = fdopen(fd, "w");
+    (void)fputs("\nlog.level = none\n", f);
+    fclose(f);
+    assert_int_equal(stoq_config_load(&config, path, &err), STOQ_MALFORMED);
+    assert_non_null(strstr(err.text, path));
+    assert_non_null(strstr(err.text, ":2: log.level: 'none'"));
+    assert_int_equal(remove(path), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_all_keys),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_lines),    cmocka_unit_test(test_files),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
