@@ -27,7 +27,7 @@ struct stoq_extract_report {
     uint64_t files;
     uint64_t directories;
     uint64_t links;
-    uint64_t bytes; /* of the files' contents */
+    uint64_t bytes;      /* of the files' contents */
     uint64_t elapsed_ns; /* until everything was durable */
 };
 

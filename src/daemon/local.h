@@ -9,10 +9,10 @@
 /* What the store knows of a package without reading its content. */
 struct stoq_local_package {
     struct stoq_package_id id;
-    uint64_t added_at; /* seconds since 1970; not part of the id */
-    bool complete;     /* every chunk was durable here when the record was written */
-    bool is_signed;    /* some signature beside it verifies */
-    struct stoq_key_id signer;            /* whose; of several the lowest key id */
+    uint64_t added_at;         /* seconds since 1970; not part of the id */
+    bool complete;             /* every chunk was durable here when the record was written */
+    bool is_signed;            /* some signature beside it verifies */
+    struct stoq_key_id signer; /* whose; of several the lowest key id */
     const struct stoq_manifest *manifest; /* borrowed for the call */
 };
 
@@ -20,19 +20,28 @@ struct stoq_local_package {
  * Call each for every package, in order of ids, until it returns false. Records that cannot be read
  * are skipped and counted in *damaged (NULL is fine). each may call the store.
  */
-STOQ_WARN_UNUSED enum stoq_status
-stoq_local_each(struct stoq_store *store,
-                bool (*each)(void *user, const struct stoq_local_package *p), void *user,
-                uint64_t *damaged, struct stoq_error *err);
+STOQ_WARN_UNUSED enum stoq_status stoq_local_each(
+    struct stoq_store *store, bool (*each)(void *user, const struct stoq_local_package *p),
+    void *user, uint64_t *damaged, struct stoq_error *err);
 
 /* One package: each is called once, its result is not looked at. STOQ_NOTFOUND (ContentNotFound). */
-STOQ_WARN_UNUSED enum stoq_status
-stoq_local_info(struct stoq_store *store, const struct stoq_package_id *id,
-                bool (*each)(void *user, const struct stoq_local_package *p), void *user,
-                struct stoq_error *err);
+STOQ_WARN_UNUSED enum stoq_status stoq_local_info(struct stoq_store *store,
+                                                  const struct stoq_package_id *id,
+                                                  bool (*each)(void *user,
+                                                               const struct stoq_local_package *p),
+                                                  void *user, struct stoq_error *err);
 
 /* Is it here and complete? */
 bool stoq_local_has(struct stoq_store *store, const struct stoq_package_id *id);
+
+/*
+ * Whose signature lies beside the package and verifies; of several the lowest key id.
+ * STOQ_OK; STOQ_NOTFOUND: unsigned; STOQ_PROOF: there are signatures, and none is good.
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_local_signer(struct stoq_store *store,
+                                                    const struct stoq_package_id *id,
+                                                    struct stoq_key_id *out,
+                                                    struct stoq_error *err);
 
 /* Write the package record (FORMATS.md section 9, type 15): after everything it names is durable.
  * The caller syncs. complete false: some chunks are still missing. */
@@ -42,8 +51,8 @@ STOQ_WARN_UNUSED enum stoq_status stoq_local_record(struct stoq_store *store,
                                                     struct stoq_error *err);
 
 struct stoq_local_removed {
-    uint64_t chunks; /* deleted, no other package uses them */
-    uint64_t bytes;  /* of them, as stored */
+    uint64_t chunks;        /* deleted, no other package uses them */
+    uint64_t bytes;         /* of them, as stored */
     uint64_t chunks_shared; /* kept for other packages */
 };
 

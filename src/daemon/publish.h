@@ -29,8 +29,8 @@ struct stoq_publish_ask {
     const struct stoq_manifest_dependency *dependencies;
     size_t dependency_count;
     const struct stoq_key *key; /* signs the package; NULL: unsigned */
-    size_t read_bytes;          /* bytes asked of one read, 1 .. STOQ_PUBLISH_READ_BYTES_MAX [1 MiB] */
-    unsigned threads;           /* that hash, compress and store [one per processor, at most 8] */
+    size_t read_bytes; /* bytes asked of one read, 1 .. STOQ_PUBLISH_READ_BYTES_MAX [1 MiB] */
+    unsigned threads;  /* that hash, compress and store [one per processor, at most 8] */
     /* Both are called on the caller's thread, about ten times a second. NULL: none. */
     void (*progress)(void *user, const struct stoq_publish_progress *p);
     bool (*cancelled)(void *user); /* true: stop */

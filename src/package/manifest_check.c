@@ -3,16 +3,6 @@
 #include "hash/hash.h"
 #include "wire/text.h"
 
-static bool is_control_or_space(struct stoq_span s, size_t i)
-{
-    uint8_t c = s.p[i];
-    if (c <= 0x20 || c == 0x7f) {
-        return true;
-    }
-    /* U+0080 to U+009F, the controls of two bytes. */
-    return c == 0xc2 && i + 1 < s.n && s.p[i + 1] < 0xa0;
-}
-
 static bool is_name_byte(uint8_t c, bool first)
 {
     if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) {
@@ -52,7 +42,8 @@ const char *stoq_manifest_version_fault(struct stoq_span version)
         return "is not UTF-8";
     }
     for (size_t i = 0; i < version.n; i++) {
-        if (version.p[i] == '/' || version.p[i] == '@' || is_control_or_space(version, i)) {
+        uint8_t c = version.p[i];
+        if (c == '/' || c == '@' || c <= 0x20 || c == 0x7f) {
             return "may not have / or @, spaces or control characters";
         }
     }

@@ -209,7 +209,7 @@ static void names_and_versions_are_judged(void **state)
     }
     static const char *const good_versions[] = {"1", "1:2.3-4+deb12u1~x", "\xc3\xbc", "\xc2\xa1"};
     static const char *const bad_versions[] = {"",    "a b",  "a\tb",      "1/2",
-                                               "1@2", "\x7f", "\xc2\x85x", "\xff"};
+                                               "1@2", "\x7f", "x\n", "\xff"};
     for (size_t i = 0; i < STOQ_COUNT(good_versions); i++) {
         assert_null(stoq_manifest_version_fault(stoq_span_str(good_versions[i])));
     }

@@ -1,0 +1,380 @@
+/*
+ * A ring of blocks. The caller fills the newest; when it is full, or holds as many chunks as it can
+ * describe, it goes to the workers and the bytes after the last cut move to the next block. A worker
+ * hashes and stores all chunks of a block, so there is one hand-over per megabyte and not one per
+ * chunk. The caller retires finished blocks from the oldest on: their hashes go into the tree in
+ * stream order, and the chunk list of every shard that closes goes to the store.
+ *
+ *     oldest                                        newest
+ *     [done] [done] [at a worker] [at a worker] [being filled] [free] ...
+ *
+ * With one thread there are no workers: the block is hashed and stored on the spot. The cuts depend
+ * on the bytes of the run alone (the chunker is asked only when it has a full window or the run's
+ * end), never on how the bytes were read or which block they lie in.
+ */
+#include "daemon/ingest.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chunk/fastcdc.h"
+#include "hash/hash.h"
+#include "os/workers.h"
+
+/* A block takes a full room behind the longest possible rest of a chunk. */
+#define BLOCK_BYTES (STOQ_INGEST_ROOM_MAX + STOQ_MERKLE_CHUNK_BYTES_MAX)
+/* At least 16 KiB lie between every second cut, so this seals few blocks early. */
+#define BLOCK_CHUNKS 256
+/* Two blocks per worker keep it busy while one is filled and one retired. */
+#define BLOCKS_PER_WORKER 2
+#define BLOCKS_MORE 2
+
+struct block {
+    struct stoq_job job;
+    struct stoq_ingest *in;
+    uint8_t *bytes;
+    size_t filled;
+    size_t cut; /* bytes that are chunks already; the rest moves on */
+    size_t chunk_count;
+    struct stoq_merkle_chunk chunks[BLOCK_CHUNKS]; /* lengths by the caller, hashes by the worker */
+    bool is_done;
+};
+
+struct stoq_ingest {
+    struct stoq_store *store;
+    struct stoq_chunker chunker;
+    struct stoq_merkle *merkle;
+    struct stoq_buf shard_list;
+    struct stoq_workers *workers; /* NULL: one thread */
+    struct block *blocks;
+    size_t block_count;
+    uint64_t first; /* oldest block not retired; block n is blocks[n % block_count] */
+    uint64_t next;  /* the one being filled */
+    pthread_mutex_t lock;
+    pthread_cond_t done; /* some block is done */
+    /* Under the lock: */
+    struct stoq_ingest_counts counts;
+    struct stoq_error failed; /* status STOQ_OK: nothing has */
+};
+
+static struct block *block_at(struct stoq_ingest *in, uint64_t n)
+{
+    return &in->blocks[n % in->block_count];
+}
+
+static void keep_failure(struct stoq_ingest *in, const struct stoq_error *err)
+{
+    (void)pthread_mutex_lock(&in->lock);
+    if (in->failed.status == STOQ_OK) {
+        in->failed = *err;
+    }
+    (void)pthread_mutex_unlock(&in->lock);
+}
+
+static enum stoq_status failure(struct stoq_ingest *in, struct stoq_error *err)
+{
+    (void)pthread_mutex_lock(&in->lock);
+    struct stoq_error failed = in->failed;
+    (void)pthread_mutex_unlock(&in->lock);
+    if (failed.status != STOQ_OK && err != NULL) {
+        *err = failed;
+    }
+    return failed.status;
+}
+
+static enum stoq_status store_chunk(struct stoq_ingest *in, struct stoq_merkle_chunk *chunk,
+                                    const uint8_t *bytes, struct stoq_ingest_counts *counts,
+                                    struct stoq_error *err)
+{
+    struct stoq_span payload = stoq_span(bytes, chunk->bytes);
+    chunk->hash = stoq_hash_blake3(payload);
+    struct stoq_span key = stoq_span(chunk->hash.b, sizeof chunk->hash.b);
+    bool is_new = false;
+    enum stoq_status st =
+        stoq_store_put(in->store, STOQ_RECORD_CHUNK, key, 0, payload, &is_new, err);
+    struct stoq_stored stored;
+    if (st == STOQ_OK && is_new) {
+        st = stoq_store_stat(in->store, STOQ_RECORD_CHUNK, key, &stored, err);
+    }
+    if (st == STOQ_OK && is_new) {
+        counts->chunks_new++;
+        counts->bytes_new += chunk->bytes;
+        counts->bytes_stored += stored.stored_len;
+    }
+    return st;
+}
+
+/* Hash and store a block's chunks, on whatever thread. */
+static void work_on(struct block *b)
+{
+    struct stoq_ingest *in = b->in;
+    struct stoq_error err = {0};
+    struct stoq_ingest_counts counts = {0};
+    enum stoq_status st = failure(in, NULL);
+    size_t at = 0;
+    for (size_t i = 0; st == STOQ_OK && i < b->chunk_count; i++) {
+        st = store_chunk(in, &b->chunks[i], b->bytes + at, &counts, &err);
+        at += b->chunks[i].bytes;
+    }
+    if (st != STOQ_OK && err.status == STOQ_OK) {
+        err.status = st;
+    }
+    (void)pthread_mutex_lock(&in->lock);
+    if (err.status != STOQ_OK && in->failed.status == STOQ_OK) {
+        in->failed = err;
+    }
+    in->counts.chunks_new += counts.chunks_new;
+    in->counts.bytes_new += counts.bytes_new;
+    in->counts.bytes_stored += counts.bytes_stored;
+    b->is_done = true;
+    (void)pthread_cond_signal(&in->done);
+    (void)pthread_mutex_unlock(&in->lock);
+}
+
+static void work(struct stoq_job *job)
+{
+    struct block *b = (struct block *)((char *)job - offsetof(struct block, job));
+    work_on(b);
+}
+
+/* A shard has closed: its chunk list to the store, its entry to the shard list. */
+static enum stoq_status close_shard(struct stoq_ingest *in, const struct stoq_merkle_closed *closed,
+                                    struct stoq_error *err)
+{
+    uint8_t entry[STOQ_MERKLE_SHARD_ENTRY_BYTES];
+    stoq_merkle_shard_put(entry, &closed->shard);
+    enum stoq_status st = stoq_buf_add(&in->shard_list, stoq_span(entry, sizeof entry));
+    if (st != STOQ_OK) {
+        return stoq_fail(err, st, 0, "the package has too many shards");
+    }
+    struct stoq_span key = stoq_span(closed->shard.root.b, sizeof closed->shard.root.b);
+    return stoq_store_put(in->store, STOQ_RECORD_CHUNK_LIST, key, 0, closed->list, NULL, err);
+}
+
+static enum stoq_status add_to_tree(struct stoq_ingest *in, const struct block *b,
+                                    struct stoq_error *err)
+{
+    enum stoq_status st = STOQ_OK;
+    for (size_t i = 0; st == STOQ_OK && i < b->chunk_count; i++) {
+        struct stoq_merkle_closed closed;
+        bool has_closed = false;
+        st = stoq_merkle_add(in->merkle, &b->chunks[i], &closed, &has_closed);
+        if (st != STOQ_OK) {
+            return stoq_fail(err, st, 0, "the package is longer than 2^48 bytes");
+        }
+        if (has_closed) {
+            st = close_shard(in, &closed, err);
+        }
+    }
+    return st;
+}
+
+/* Retire the oldest block, waiting for it if need be. */
+static enum stoq_status retire(struct stoq_ingest *in, struct stoq_error *err)
+{
+    struct block *b = block_at(in, in->first);
+    (void)pthread_mutex_lock(&in->lock);
+    while (!b->is_done) {
+        (void)pthread_cond_wait(&in->done, &in->lock);
+    }
+    (void)pthread_mutex_unlock(&in->lock);
+    in->first++;
+    enum stoq_status st = failure(in, err);
+    return st == STOQ_OK ? add_to_tree(in, b, err) : st;
+}
+
+static void clear(struct block *b)
+{
+    b->filled = 0;
+    b->cut = 0;
+    b->chunk_count = 0;
+    b->is_done = false;
+}
+
+/* Hand the block being filled to the workers; what is not cut yet moves to the next one. */
+static enum stoq_status submit(struct stoq_ingest *in, struct stoq_error *err)
+{
+    enum stoq_status st = STOQ_OK;
+    if (in->next + 1 - in->first == in->block_count) {
+        st = retire(in, err);
+    }
+    if (st != STOQ_OK) {
+        return st;
+    }
+    struct block *b = block_at(in, in->next);
+    struct block *after = block_at(in, in->next + 1);
+    clear(after);
+    after->filled = b->filled - b->cut;
+    memcpy(after->bytes, b->bytes + b->cut, after->filled);
+    in->next++;
+    if (in->workers == NULL) {
+        work_on(b);
+        return failure(in, err);
+    }
+    st = stoq_workers_run(in->workers, &b->job);
+    STOQ_ASSERT(st == STOQ_OK); /* the queue holds every block there is */
+    return st;
+}
+
+/* Cut what can be cut. False: the block's list of chunks is full. */
+static bool cut(struct stoq_ingest *in, struct block *b, bool last)
+{
+    while (b->filled > b->cut) {
+        if (b->chunk_count == BLOCK_CHUNKS) {
+            return false;
+        }
+        struct stoq_span rest = stoq_span(b->bytes + b->cut, b->filled - b->cut);
+        size_t n = stoq_chunker_cut(&in->chunker, rest, last);
+        if (n == 0) {
+            break;
+        }
+        b->chunks[b->chunk_count++].bytes = (uint32_t)n;
+        b->cut += n;
+    }
+    return true;
+}
+
+static enum stoq_status ingest_init(struct stoq_ingest *in, unsigned threads,
+                                    struct stoq_error *err)
+{
+    const struct stoq_merkle_config cfg = {.chunk_bytes_max = STOQ_MERKLE_CHUNK_BYTES_MAX};
+    enum stoq_status st = stoq_chunker_init(&in->chunker, &STOQ_CHUNK_PROFILE_1);
+    STOQ_ASSERT(st == STOQ_OK);
+    st = stoq_merkle_new(&in->merkle, &cfg);
+    in->block_count = threads > 1 ? threads * BLOCKS_PER_WORKER + BLOCKS_MORE : BLOCKS_MORE;
+    in->blocks = calloc(in->block_count, sizeof *in->blocks);
+    if (st != STOQ_OK || in->blocks == NULL) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "no memory to publish");
+    }
+    for (size_t i = 0; i < in->block_count; i++) {
+        struct block *b = &in->blocks[i];
+        b->in = in;
+        b->job.work = work;
+        b->bytes = malloc(BLOCK_BYTES);
+        if (b->bytes == NULL) {
+            return stoq_fail(err, STOQ_NOMEM, 0, "no memory to publish");
+        }
+    }
+    if (threads > 1) {
+        st = stoq_workers_new(&in->workers, NULL, threads, in->block_count, err);
+    }
+    return st;
+}
+
+enum stoq_status stoq_ingest_new(struct stoq_ingest **out, struct stoq_store *store,
+                                 unsigned threads, struct stoq_error *err)
+{
+    struct stoq_ingest *in = calloc(1, sizeof *in);
+    if (in == NULL) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "no memory to publish");
+    }
+    in->store = store;
+    stoq_buf_init(&in->shard_list, STOQ_RECORD_BYTES_MAX);
+    (void)pthread_mutex_init(&in->lock, NULL);
+    (void)pthread_cond_init(&in->done, NULL);
+    enum stoq_status st = ingest_init(in, threads, err);
+    if (st != STOQ_OK) {
+        stoq_ingest_free(in);
+        return st;
+    }
+    *out = in;
+    return STOQ_OK;
+}
+
+void stoq_ingest_free(struct stoq_ingest *in)
+{
+    if (in == NULL) {
+        return;
+    }
+    const struct stoq_error stop = {.status = STOQ_CANCELLED};
+    keep_failure(in, &stop); /* what is queued ends at once */
+    stoq_workers_free(in->workers);
+    for (size_t i = 0; in->blocks != NULL && i < in->block_count; i++) {
+        free(in->blocks[i].bytes);
+    }
+    free(in->blocks);
+    stoq_merkle_free(in->merkle);
+    stoq_buf_release(&in->shard_list);
+    (void)pthread_cond_destroy(&in->done);
+    (void)pthread_mutex_destroy(&in->lock);
+    free(in);
+}
+
+enum stoq_status stoq_ingest_room(struct stoq_ingest *in, uint8_t **out, size_t *n,
+                                  struct stoq_error *err)
+{
+    struct block *b = block_at(in, in->next);
+    /* Less than a chunk's worth of room is not worth a read. Once all is cut that can be, the rest is
+     * shorter than the longest chunk, so the next block has more room than that. */
+    while (!cut(in, b, false) || BLOCK_BYTES - b->filled < STOQ_MERKLE_CHUNK_BYTES_MAX) {
+        enum stoq_status st = submit(in, err);
+        if (st != STOQ_OK) {
+            return st;
+        }
+        b = block_at(in, in->next);
+    }
+    size_t room = BLOCK_BYTES - b->filled;
+    *out = b->bytes + b->filled;
+    *n = room < STOQ_INGEST_ROOM_MAX ? room : STOQ_INGEST_ROOM_MAX;
+    return STOQ_OK;
+}
+
+void stoq_ingest_filled(struct stoq_ingest *in, size_t n)
+{
+    struct block *b = block_at(in, in->next);
+    STOQ_ASSERT(n <= BLOCK_BYTES - b->filled);
+    b->filled += n;
+}
+
+enum stoq_status stoq_ingest_add(struct stoq_ingest *in, struct stoq_span bytes,
+                                 struct stoq_error *err)
+{
+    while (bytes.n > 0) {
+        uint8_t *room;
+        size_t n;
+        enum stoq_status st = stoq_ingest_room(in, &room, &n, err);
+        if (st != STOQ_OK) {
+            return st;
+        }
+        n = n < bytes.n ? n : bytes.n;
+        memcpy(room, bytes.p, n);
+        stoq_ingest_filled(in, n);
+        bytes = stoq_span(bytes.p + n, bytes.n - n);
+    }
+    return STOQ_OK;
+}
+
+enum stoq_status stoq_ingest_end_run(struct stoq_ingest *in, struct stoq_error *err)
+{
+    enum stoq_status st = STOQ_OK;
+    while (st == STOQ_OK && !cut(in, block_at(in, in->next), true)) {
+        st = submit(in, err);
+    }
+    return st;
+}
+
+enum stoq_status stoq_ingest_finish(struct stoq_ingest *in, struct stoq_merkle_root *root,
+                                    struct stoq_span *shard_list, struct stoq_ingest_counts *counts,
+                                    struct stoq_error *err)
+{
+    enum stoq_status st = stoq_ingest_end_run(in, err);
+    if (st == STOQ_OK && block_at(in, in->next)->chunk_count > 0) {
+        st = submit(in, err);
+    }
+    while (st == STOQ_OK && in->first < in->next) {
+        st = retire(in, err);
+    }
+    if (st != STOQ_OK) {
+        return st;
+    }
+    struct stoq_merkle_closed closed;
+    bool has_closed = false;
+    stoq_merkle_finish(in->merkle, &closed, &has_closed, root);
+    if (has_closed) {
+        st = close_shard(in, &closed, err);
+    }
+    *shard_list = stoq_buf_span(&in->shard_list);
+    *counts = in->counts;
+    return st;
+}

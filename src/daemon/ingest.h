@@ -1,0 +1,59 @@
+#ifndef STOQ_DAEMON_INGEST_H
+#define STOQ_DAEMON_INGEST_H
+/*
+ * The inside of a publish: stream bytes in, stored chunks and the Merkle root out. Cutting is done by
+ * the caller's thread, hashing and storing by workers, and the tree is fed in stream order whatever
+ * the workers' order was. Memory is a fixed number of blocks.
+ */
+#include "merkle/merkle.h"
+#include "store/store.h"
+
+/* Bytes that one call of stoq_ingest_room can give at most. */
+#define STOQ_INGEST_ROOM_MAX ((size_t)1 << 20)
+
+struct stoq_ingest;
+
+struct stoq_ingest_counts {
+    uint64_t chunks_new;   /* the store did not have */
+    uint64_t bytes_new;    /* their bytes */
+    uint64_t bytes_stored; /* the same after compression */
+};
+
+/* threads: 1 .. 64; with 1 everything happens inside the calls. STOQ_NOMEM, STOQ_IO. */
+STOQ_WARN_UNUSED enum stoq_status stoq_ingest_new(struct stoq_ingest **out,
+                                                  struct stoq_store *store, unsigned threads,
+                                                  struct stoq_error *err);
+/* Waits for what is under way. NULL is fine. */
+void stoq_ingest_free(struct stoq_ingest *in);
+
+/*
+ * Where the next bytes of the open run go: 1 .. STOQ_INGEST_ROOM_MAX bytes at *out, *n of them. Fill any
+ * number and report them with stoq_ingest_filled before another call of either.
+ *
+ * STOQ_OK, or what storing an earlier chunk met (from then on always).
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_ingest_room(struct stoq_ingest *in, uint8_t **out, size_t *n,
+                                                   struct stoq_error *err);
+void stoq_ingest_filled(struct stoq_ingest *in, size_t n);
+
+/* Copy bytes into the open run: room and filled as often as needed. */
+STOQ_WARN_UNUSED enum stoq_status stoq_ingest_add(struct stoq_ingest *in, struct stoq_span bytes,
+                                                  struct stoq_error *err);
+
+/* The run ends here: what is left of it is its last chunk. Results as room. */
+STOQ_WARN_UNUSED enum stoq_status stoq_ingest_end_run(struct stoq_ingest *in,
+                                                      struct stoq_error *err);
+
+/*
+ * Wait for all chunks; every chunk and chunk list is then in the store (not yet synced).
+ *
+ * root        the package root
+ * shard_list  borrowed until free
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_ingest_finish(struct stoq_ingest *in,
+                                                     struct stoq_merkle_root *root,
+                                                     struct stoq_span *shard_list,
+                                                     struct stoq_ingest_counts *counts,
+                                                     struct stoq_error *err);
+
+#endif

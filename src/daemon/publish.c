@@ -1,0 +1,355 @@
+/*
+ * A publish, start to end:
+ *
+ *     list the tree -> size of the table -> [table][file][file]... through the ingest ring
+ *                  -> shard list, manifest, signature -> sync -> package record -> sync
+ *
+ * The table comes first in the stream and names every size, so the sizes are those of the listing; a
+ * file that differs from it when its last byte has been read ends the publish. Records that refer to
+ * others are written after them, and the record that makes the package one of this store comes after a
+ * sync of all the rest: a crash or failure before leaves chunks that nobody refers to, no more.
+ */
+#include "daemon/publish.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chunk/runs.h"
+#include "daemon/ingest.h"
+#include "daemon/local.h"
+#include "os/sys.h"
+#include "os/tree_read.h"
+#include "package/table.h"
+
+#define THREADS_DEFAULT_MAX 8
+#define REPORT_EVERY (100 * STOQ_MS)
+
+struct publish {
+    struct stoq_store *store;
+    const struct stoq_publish_ask *ask;
+    struct stoq_publish_report *report;
+    struct stoq_tree *tree;
+    struct stoq_ingest *ingest;
+    struct stoq_runs runs;
+    struct stoq_table_writer table;
+    struct stoq_manifest manifest;
+    struct stoq_buf scratch; /* an entry, then the manifest, then the signature */
+    size_t read_bytes;
+    struct stoq_publish_progress progress;
+    stoq_ns reported_at;
+};
+
+/* Tell how far it is and ask whether to go on, ten times a second. */
+static enum stoq_status look_up(struct publish *p, struct stoq_error *err)
+{
+    stoq_ns now = stoq_now();
+    if (now - p->reported_at < REPORT_EVERY) {
+        return STOQ_OK;
+    }
+    p->reported_at = now;
+    if (p->ask->progress != NULL) {
+        p->ask->progress(p->ask->user, &p->progress);
+    }
+    if (p->ask->cancelled != NULL && p->ask->cancelled(p->ask->user)) {
+        return stoq_fail(err, STOQ_CANCELLED, 0, "interrupted");
+    }
+    return STOQ_OK;
+}
+
+static struct stoq_span optional_text(const char *text)
+{
+    return text == NULL ? stoq_span(NULL, 0) : stoq_span_str(text);
+}
+
+/* What the ask says goes into the manifest; refused before anything is read. */
+static enum stoq_status fill_manifest(struct publish *p, struct stoq_error *err)
+{
+    const struct stoq_publish_ask *ask = p->ask;
+    struct stoq_manifest *m = &p->manifest;
+    memset(m, 0, sizeof *m);
+    m->name = optional_text(ask->name);
+    m->version = optional_text(ask->version);
+    m->description = optional_text(ask->description);
+    m->license = optional_text(ask->license);
+    m->profile = STOQ_PROFILE_1;
+    const char *why = stoq_manifest_name_fault(m->name);
+    if (why != NULL) {
+        return stoq_fail(err, STOQ_RANGE, 0, "the name %s", why);
+    }
+    why = stoq_manifest_version_fault(m->version);
+    if (why != NULL) {
+        return stoq_fail(err, STOQ_RANGE, 0, "the version %s", why);
+    }
+    if (ask->annotation_count > STOQ_MANIFEST_ANNOTATIONS_MAX ||
+        ask->dependency_count > STOQ_MANIFEST_DEPENDENCIES_MAX) {
+        return stoq_fail(err, STOQ_RANGE, 0, "more than %d annotations or %d dependencies",
+                         STOQ_MANIFEST_ANNOTATIONS_MAX, STOQ_MANIFEST_DEPENDENCIES_MAX);
+    }
+    m->annotation_count = ask->annotation_count;
+    m->dependency_count = ask->dependency_count;
+    for (size_t i = 0; i < ask->annotation_count; i++) {
+        m->annotations[i] = ask->annotations[i];
+    }
+    for (size_t i = 0; i < ask->dependency_count; i++) {
+        m->dependencies[i] = ask->dependencies[i];
+    }
+    /* All counts zero is the empty package: the faults that remain are of the texts. */
+    why = stoq_manifest_fault(m);
+    if (why != NULL) {
+        return stoq_fail(err, STOQ_RANGE, 0, "%s", why);
+    }
+    enum stoq_status st = stoq_manifest_encode(m, &p->scratch);
+    if (st != STOQ_OK) {
+        return stoq_fail(err, st == STOQ_NOMEM ? st : STOQ_RANGE, 0, "%s",
+                         st == STOQ_FULL ? "the texts are too long for a manifest of 64 KiB"
+                                         : "an annotation or a dependency is named twice");
+    }
+    return STOQ_OK;
+}
+
+static struct stoq_entry entry_of(const struct stoq_tree_entry *e)
+{
+    static const enum stoq_entry_kind kinds[] = {
+        [STOQ_TREE_FILE] = STOQ_ENTRY_FILE,
+        [STOQ_TREE_EXECUTABLE] = STOQ_ENTRY_EXECUTABLE,
+        [STOQ_TREE_DIRECTORY] = STOQ_ENTRY_DIRECTORY,
+        [STOQ_TREE_LINK] = STOQ_ENTRY_LINK,
+    };
+    return (struct stoq_entry){e->path, kinds[e->kind], e->size, e->target};
+}
+
+static bool is_file(const struct stoq_tree_entry *e)
+{
+    return e->kind == STOQ_TREE_FILE || e->kind == STOQ_TREE_EXECUTABLE;
+}
+
+/* The table is the stream's first run. */
+static enum stoq_status put_table(struct publish *p, struct stoq_error *err)
+{
+    enum stoq_status st = STOQ_OK;
+    size_t count = stoq_tree_count(p->tree);
+    for (size_t i = 0; st == STOQ_OK && i < count; i++) {
+        struct stoq_tree_entry listed = stoq_tree_at(p->tree, i);
+        const struct stoq_entry e = entry_of(&listed);
+        stoq_buf_clear(&p->scratch);
+        st = stoq_table_writer_add(&p->table, &e, &p->scratch);
+        if (st != STOQ_OK) {
+            const char *why = stoq_entry_path_fault(e.path);
+            return stoq_fail(err, st, 0, "%s",
+                             why != NULL ? why : "the tree does not fit a file table");
+        }
+        p->report->files += is_file(&listed);
+        st = stoq_ingest_add(p->ingest, stoq_buf_span(&p->scratch), err);
+    }
+    if (st != STOQ_OK) {
+        return st;
+    }
+    p->report->entries = count;
+    p->report->table_bytes = p->table.table_bytes;
+    p->progress.bytes_total = p->table.table_bytes + p->table.order.bytes;
+    p->progress.bytes_done = p->table.table_bytes;
+    uint64_t ended;
+    st = stoq_runs_add(&p->runs, STOQ_RUN_TABLE, p->table.table_bytes, &ended);
+    if (st != STOQ_OK || p->progress.bytes_total > STOQ_MANIFEST_STREAM_BYTES_MAX) {
+        return stoq_fail(err, STOQ_RANGE, 0, "the tree is longer than 2^48 bytes");
+    }
+    return STOQ_OK;
+}
+
+static enum stoq_status read_file(struct publish *p, size_t i, uint64_t size, int fd,
+                                  struct stoq_error *err)
+{
+    uint64_t at = 0;
+    while (at < size) {
+        uint8_t *room;
+        size_t n;
+        enum stoq_status st = stoq_ingest_room(p->ingest, &room, &n, err);
+        if (st != STOQ_OK) {
+            return st;
+        }
+        n = n < p->read_bytes ? n : p->read_bytes;
+        n = n < size - at ? n : (size_t)(size - at);
+        st = stoq_tree_read(p->tree, i, fd, room, n, at, err);
+        if (st != STOQ_OK) {
+            return st;
+        }
+        stoq_ingest_filled(p->ingest, n);
+        at += n;
+        p->progress.bytes_done += n;
+        st = look_up(p, err);
+        if (st != STOQ_OK) {
+            return st;
+        }
+    }
+    return STOQ_OK;
+}
+
+static enum stoq_status put_file(struct publish *p, size_t i, uint64_t size, struct stoq_error *err)
+{
+    uint64_t ended;
+    enum stoq_status st = stoq_runs_add(&p->runs, STOQ_RUN_FILE, size, &ended);
+    STOQ_ASSERT(st == STOQ_OK); /* the sum was checked with the table */
+    if (ended > 0) {
+        st = stoq_ingest_end_run(p->ingest, err);
+    }
+    int fd;
+    if (st == STOQ_OK) {
+        st = stoq_tree_open(p->tree, i, &fd, err);
+    }
+    if (st != STOQ_OK) {
+        return st;
+    }
+    st = read_file(p, i, size, fd, err);
+    enum stoq_status closed = stoq_tree_close(p->tree, i, fd, st == STOQ_OK ? err : NULL);
+    return st == STOQ_OK ? closed : st;
+}
+
+static enum stoq_status put_contents(struct publish *p, struct stoq_error *err)
+{
+    enum stoq_status st = STOQ_OK;
+    size_t count = stoq_tree_count(p->tree);
+    for (size_t i = 0; st == STOQ_OK && i < count; i++) {
+        struct stoq_tree_entry e = stoq_tree_at(p->tree, i);
+        if (is_file(&e)) {
+            st = put_file(p, i, e.size, err);
+        }
+        if (st == STOQ_OK) {
+            st = look_up(p, err);
+        }
+    }
+    return st;
+}
+
+static struct stoq_span hash_key(const struct stoq_hash *h)
+{
+    return stoq_span(h->b, sizeof h->b);
+}
+
+/* Sign and keep the signature beside the manifest. */
+static enum stoq_status put_signature(struct publish *p, struct stoq_error *err)
+{
+    const struct stoq_hash *id = &p->report->id.h;
+    stoq_buf_clear(&p->scratch);
+    enum stoq_status st = stoq_sign(p->ask->key, STOQ_SIGN_PACKAGE, id, &p->scratch);
+    if (st != STOQ_OK) {
+        return stoq_fail(err, st, 0, "the package cannot be signed");
+    }
+    p->report->is_signed = true;
+    p->report->signer = stoq_key_id(p->ask->key);
+    uint8_t key[64];
+    memcpy(key, id->b, 32);
+    memcpy(key + 32, p->report->signer.h.b, 32);
+    return stoq_store_put(p->store, STOQ_RECORD_SIGNATURE, stoq_span(key, sizeof key), 0,
+                          stoq_buf_span(&p->scratch), NULL, err);
+}
+
+/* Everything but the package record: manifest, shard list, signature. */
+static enum stoq_status put_description(struct publish *p, const struct stoq_merkle_root *root,
+                                        struct stoq_span shard_list, struct stoq_error *err)
+{
+    struct stoq_manifest *m = &p->manifest;
+    m->table_bytes = p->table.table_bytes;
+    m->entries = p->table.order.entries;
+    m->shards = root->shards;
+    m->chunks = root->chunks;
+    m->bytes = root->bytes;
+    m->root = root->hash;
+    STOQ_ASSERT(m->bytes == p->progress.bytes_total);
+    stoq_buf_clear(&p->scratch);
+    enum stoq_status st = stoq_manifest_encode(m, &p->scratch);
+    if (st != STOQ_OK) {
+        return stoq_fail(err, st == STOQ_NOMEM ? st : STOQ_RANGE, 0,
+                         "the texts are too long for a manifest of 64 KiB");
+    }
+    p->report->id = stoq_manifest_id(stoq_buf_span(&p->scratch));
+    st = stoq_store_put(p->store, STOQ_RECORD_SHARD_LIST, hash_key(&m->root), 0, shard_list, NULL,
+                        err);
+    if (st == STOQ_OK) {
+        st = stoq_store_put(p->store, STOQ_RECORD_MANIFEST, hash_key(&p->report->id.h), 0,
+                            stoq_buf_span(&p->scratch), NULL, err);
+    }
+    if (st == STOQ_OK && p->ask->key != NULL) {
+        st = put_signature(p, err);
+    }
+    return st;
+}
+
+static enum stoq_status publish_tree(struct publish *p, struct stoq_error *err)
+{
+    p->progress.entries = stoq_tree_count(p->tree);
+    enum stoq_status st = put_table(p, err);
+    if (st == STOQ_OK) {
+        st = put_contents(p, err);
+    }
+    struct stoq_merkle_root root;
+    struct stoq_span shard_list;
+    struct stoq_ingest_counts counts;
+    if (st == STOQ_OK) {
+        st = stoq_ingest_finish(p->ingest, &root, &shard_list, &counts, err);
+    }
+    if (st == STOQ_OK) {
+        st = put_description(p, &root, shard_list, err);
+    }
+    if (st == STOQ_OK) {
+        st = stoq_store_sync(p->store, err);
+    }
+    if (st != STOQ_OK) {
+        return st;
+    }
+    p->report->bytes = root.bytes;
+    p->report->chunks = root.chunks;
+    p->report->shards = root.shards;
+    p->report->chunks_new = counts.chunks_new;
+    p->report->bytes_new = counts.bytes_new;
+    p->report->bytes_stored = counts.bytes_stored;
+    p->report->existed = stoq_local_has(p->store, &p->report->id);
+    if (p->report->existed) {
+        return STOQ_OK;
+    }
+    st = stoq_local_record(p->store, &p->report->id, stoq_wall_seconds(), true, err);
+    return st == STOQ_OK ? stoq_store_sync(p->store, err) : st;
+}
+
+static unsigned thread_count(unsigned asked)
+{
+    if (asked > 0) {
+        return asked < STOQ_PUBLISH_THREADS_MAX ? asked : STOQ_PUBLISH_THREADS_MAX;
+    }
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > THREADS_DEFAULT_MAX ? THREADS_DEFAULT_MAX : (unsigned)n;
+}
+
+enum stoq_status stoq_publish(struct stoq_store *store, const struct stoq_publish_ask *ask,
+                              struct stoq_publish_report *report, struct stoq_error *err)
+{
+    stoq_ns began = stoq_now();
+    memset(report, 0, sizeof *report);
+    struct publish *p = calloc(1, sizeof *p);
+    if (p == NULL) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "no memory to publish");
+    }
+    p->store = store;
+    p->ask = ask;
+    p->report = report;
+    p->read_bytes = ask->read_bytes == 0 ? STOQ_INGEST_ROOM_MAX : ask->read_bytes;
+    stoq_buf_init(&p->scratch, (size_t)2 * STOQ_MANIFEST_BYTES_MAX);
+    stoq_runs_init(&p->runs);
+    stoq_table_writer_init(&p->table);
+    enum stoq_status st = fill_manifest(p, err);
+    if (st == STOQ_OK) {
+        st = stoq_tree_list(&p->tree, ask->path, ask->cancelled, ask->user, err);
+    }
+    if (st == STOQ_OK) {
+        st = stoq_ingest_new(&p->ingest, store, thread_count(ask->threads), err);
+    }
+    if (st == STOQ_OK) {
+        st = publish_tree(p, err);
+    }
+    stoq_ingest_free(p->ingest);
+    stoq_tree_free(p->tree);
+    stoq_buf_release(&p->scratch);
+    free(p);
+    report->elapsed_ns = stoq_now() - began;
+    return st;
+}
