@@ -38,7 +38,7 @@ static const struct cmd_row rows[] = {
      .summary = "show where FastCDC cuts a file, or - for standard input",
      .details =
          "Prints the chunks' lengths, one a line: of plain FastCDC over the whole input, or\n"
-         "with --profile those of a package that holds this one file.",
+         "with --profile those of a package of this file or directory, in runs.",
      .options = chunk_options,
      .option_count = STOQ_COUNT(chunk_options),
      .args_min = 1,

@@ -50,6 +50,34 @@ model "m.chunk_package((x := t.table_of([(b'file 1', 1, 1)])) + d[:1], len(x), [
 "$STOQ" chunk --profile 1 "file 1" >out
 cmp want out || fail "--profile 1 of a program"
 
+# A directory: small files share a run, whatever stands between them in the table; links have no bytes.
+mkdir -p tree/a/b tree/z
+for spec in a/1:9000 a/b/2:8000 a/3:0 a/4:16384 a/5:16383 a/6:300000 b:40000 z/1:12000 z/2:12000; do
+    head -c "${spec#*:}" data >"tree/${spec%:*}"
+done
+ln -s nowhere tree/a/2link
+chmod u+x tree/a/5
+cat tree/a/1 tree/a/3 tree/a/4 tree/a/5 tree/a/6 tree/a/b/2 tree/b tree/z/1 tree/z/2 >contents
+mv data data.all && cp contents data
+model "m.chunk_package((x := t.table_of([
+    (b'a', 2, 0), (b'a/1', 0, 9000), (b'a/2link', 3, b'nowhere'), (b'a/3', 0, 0), (b'a/4', 0, 16384), (b'a/5', 1, 16383),
+    (b'a/6', 0, 300000), (b'a/b', 2, 0), (b'a/b/2', 0, 8000), (b'b', 0, 40000), (b'z', 2, 0), (b'z/1', 0, 12000),
+    (b'z/2', 0, 12000)])) + d, len(x), [9000, 0, 16384, 16383, 300000, 8000, 40000, 12000, 12000])" >want
+mv data.all data
+"$STOQ" chunk --profile 1 tree >out
+cmp want out || fail "--profile 1 of a directory: not the model's cuts"
+mkdir none
+[ "$("$STOQ" chunk --profile 1 --json none)" = '{"lengths":[]}' ] || fail "an empty directory has chunks"
+
+# A table of more than a longest chunk.
+mkdir many && (cd many && seq -f '%05.0f-a-name-of-some-length-to-fill-the-table' 9000 | xargs touch)
+mv data data.all && : >data
+model "m.chunk_package((x := t.table_of([(b'%05d-a-name-of-some-length-to-fill-the-table' % i, 0, 0)
+    for i in range(1, 9001)])), len(x), [0] * 9000)" >want
+mv data.all data
+"$STOQ" chunk --profile 1 many >out
+cmp want out || fail "--profile 1 of many names: not the model's cuts"
+
 : >empty
 [ -z "$("$STOQ" chunk empty)" ] || fail "an empty input has a chunk"
 [ "$("$STOQ" chunk --json empty)" = '{"lengths":[]}' ] || fail "an empty input in JSON"

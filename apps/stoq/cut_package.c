@@ -1,0 +1,234 @@
+#include "cut_package.h"
+
+#include "chunk/fastcdc.h"
+#include "chunk/runs.h"
+#include "input.h"
+#include "os/tree_read.h"
+#include "package/table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * The parts of the stream are numbered: first every entry's piece of the file table, then every file.
+ * A window slides over the open run: where it holds a longest chunk, or the run's end, it is cut;
+ * otherwise the next piece of the stream is read behind what it holds. A part that begins a new run
+ * waits until the window is empty. The table is encoded twice, once to know its length, so that memory
+ * does not grow with it.
+ */
+
+struct package_cut {
+    struct stoq_tree *tree;
+    struct stoq_chunker chunker;
+    struct stoq_runs runs;
+    struct stoq_table_writer writer;
+    struct stoq_buf piece; /* of the table: the entry being read */
+    size_t piece_at;
+    size_t entry; /* of the part being read */
+    bool in_table;
+    bool part_open; /* the part being read has bytes left, or is a file not closed yet */
+    int fd;
+    uint64_t part_at; /* of the file being read */
+    uint64_t part_bytes;
+    bool run_ends; /* what the window holds is the rest of its run */
+    size_t begin;  /* of the window */
+    size_t end;
+    uint8_t window[2 * 262144 + INPUT_READ_BYTES];
+};
+
+static struct stoq_entry entry_of(const struct stoq_tree_entry *e)
+{
+    static const enum stoq_entry_kind kinds[] = {
+        [STOQ_TREE_FILE] = STOQ_ENTRY_FILE,
+        [STOQ_TREE_EXECUTABLE] = STOQ_ENTRY_EXECUTABLE,
+        [STOQ_TREE_DIRECTORY] = STOQ_ENTRY_DIRECTORY,
+        [STOQ_TREE_LINK] = STOQ_ENTRY_LINK,
+    };
+    return (struct stoq_entry){e->path, kinds[e->kind], e->size, e->target};
+}
+
+/* Encode entry i into p->piece. */
+static enum stoq_status encode_entry(struct package_cut *p, size_t i, struct stoq_error *err)
+{
+    struct stoq_tree_entry listed = stoq_tree_at(p->tree, i);
+    struct stoq_entry entry = entry_of(&listed);
+    stoq_buf_clear(&p->piece);
+    p->piece_at = 0;
+    enum stoq_status st = stoq_table_writer_add(&p->writer, &entry, &p->piece);
+    return st == STOQ_OK ? st
+                         : stoq_fail(err, st, 0, "%.*s: no package can hold this",
+                                     (int)listed.path.n, (const char *)listed.path.p);
+}
+
+/* Write the table to nowhere; its run is then the open one. */
+static enum stoq_status measure_table(struct package_cut *p, struct stoq_error *err)
+{
+    enum stoq_status st = STOQ_OK;
+    uint64_t ended;
+    stoq_table_writer_init(&p->writer);
+    for (size_t i = 0; i < stoq_tree_count(p->tree) && st == STOQ_OK; i++) {
+        st = encode_entry(p, i, err);
+    }
+    if (st == STOQ_OK) {
+        st = stoq_runs_add(&p->runs, STOQ_RUN_TABLE, p->writer.table_bytes, &ended);
+    }
+    stoq_table_writer_init(&p->writer);
+    return st;
+}
+
+enum stoq_status package_cut_open(struct package_cut **out, const char *path,
+                                  struct stoq_error *err)
+{
+    const struct stoq_chunk_params params = STOQ_CHUNK_PROFILE_1;
+    struct package_cut *p = calloc(1, sizeof *p);
+    if (p == NULL) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "no memory to read %s", path);
+    }
+    STOQ_ASSERT(stoq_chunker_init(&p->chunker, &params) == STOQ_OK);
+    stoq_runs_init(&p->runs);
+    stoq_buf_init(&p->piece, STOQ_TABLE_ENTRY_BYTES_MAX);
+    p->in_table = true;
+    p->fd = -1;
+    enum stoq_status st = stoq_tree_list(&p->tree, path, NULL, NULL, err);
+    if (st == STOQ_OK) {
+        st = measure_table(p, err);
+    }
+    if (st != STOQ_OK) {
+        package_cut_close(p);
+        return st;
+    }
+    *out = p;
+    return STOQ_OK;
+}
+
+void package_cut_close(struct package_cut *p)
+{
+    if (p == NULL) {
+        return;
+    }
+    if (p->fd >= 0) {
+        struct stoq_error ignored;
+        enum stoq_status st = stoq_tree_close(p->tree, p->entry, p->fd, &ignored);
+        (void)st; /* the failure that brought us here is told already */
+    }
+    stoq_tree_free(p->tree);
+    stoq_buf_release(&p->piece);
+    free(p);
+}
+
+/* Begin the part of the current entry, if it has one in this half of the stream. */
+static enum stoq_status begin_part(struct package_cut *p, struct stoq_error *err)
+{
+    if (p->in_table) {
+        p->part_open = true;
+        return encode_entry(p, p->entry, err);
+    }
+    struct stoq_tree_entry e = stoq_tree_at(p->tree, p->entry);
+    if (e.kind != STOQ_TREE_FILE && e.kind != STOQ_TREE_EXECUTABLE) {
+        return STOQ_OK;
+    }
+    uint64_t ended;
+    enum stoq_status st = stoq_runs_add(&p->runs, STOQ_RUN_FILE, e.size, &ended);
+    if (st != STOQ_OK) {
+        return stoq_fail(err, st, 0, "the package would be larger than a package can be");
+    }
+    st = stoq_tree_open(p->tree, p->entry, &p->fd, err);
+    if (st != STOQ_OK) {
+        return st;
+    }
+    p->run_ends = ended > 0;
+    p->part_open = true;
+    p->part_at = 0;
+    p->part_bytes = e.size;
+    return STOQ_OK;
+}
+
+/* Go to the next entry; after the last one's piece of the table, to the first one's contents. */
+static void next_part(struct package_cut *p)
+{
+    p->part_open = false;
+    p->entry++;
+    if (p->in_table && p->entry == stoq_tree_count(p->tree)) {
+        p->in_table = false;
+        p->entry = 0;
+    }
+}
+
+/* Move some of the open part behind what the window holds. */
+static enum stoq_status read_part(struct package_cut *p, struct stoq_error *err)
+{
+    size_t room = sizeof p->window - p->end;
+    if (p->in_table) {
+        size_t left = p->piece.n - p->piece_at;
+        size_t n = left < room ? left : room;
+        memcpy(p->window + p->end, p->piece.p + p->piece_at, n);
+        p->end += n;
+        p->piece_at += n;
+        if (n == left) {
+            next_part(p);
+        }
+        return STOQ_OK;
+    }
+    uint64_t left = p->part_bytes - p->part_at;
+    size_t n = left < room ? (size_t)left : room;
+    enum stoq_status st =
+        stoq_tree_read(p->tree, p->entry, p->fd, p->window + p->end, n, p->part_at, err);
+    p->end += n;
+    p->part_at += n;
+    if (st == STOQ_OK && n == left) {
+        int fd = p->fd;
+        p->fd = -1;
+        st = stoq_tree_close(p->tree, p->entry, fd, err);
+        next_part(p);
+    }
+    return st;
+}
+
+static bool is_at_end(const struct package_cut *p)
+{
+    return !p->part_open && p->entry == stoq_tree_count(p->tree);
+}
+
+/* Make the window hold a longest chunk, or the rest of the run. */
+static enum stoq_status fill_window(struct package_cut *p, struct stoq_error *err)
+{
+    memmove(p->window, p->window + p->begin, p->end - p->begin);
+    p->end -= p->begin;
+    p->begin = 0;
+    while (!p->run_ends && p->end < sizeof p->window && !is_at_end(p)) {
+        enum stoq_status st = p->part_open ? STOQ_OK : begin_part(p, err);
+        if (st == STOQ_OK && p->part_open && !p->run_ends) {
+            st = read_part(p, err);
+        } else if (st == STOQ_OK && !p->part_open) {
+            next_part(p);
+        }
+        if (st != STOQ_OK) {
+            return st;
+        }
+    }
+    return STOQ_OK;
+}
+
+enum stoq_status package_cut_next(struct package_cut *p, size_t *out, struct stoq_error *err)
+{
+    for (;;) {
+        if (!p->run_ends && p->end - p->begin < p->chunker.params.max) {
+            enum stoq_status st = fill_window(p, err);
+            if (st != STOQ_OK) {
+                return st;
+            }
+        }
+        bool last = p->run_ends || is_at_end(p);
+        size_t n =
+            stoq_chunker_cut(&p->chunker, stoq_span(p->window + p->begin, p->end - p->begin), last);
+        if (n > 0) {
+            p->begin += n;
+            *out = n;
+            return STOQ_OK;
+        }
+        if (!p->run_ends) {
+            return STOQ_NOTFOUND;
+        }
+        p->run_ends = false; /* the next part's run begins in an empty window */
+    }
+}
