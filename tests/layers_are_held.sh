@@ -16,21 +16,26 @@ expect() { # expect TEXT COMMAND...: it fails and says TEXT
 }
 
 fresh() {
-    rm -rf copy build
-    mkdir -p copy build/src
+    rm -rf copy
+    mkdir copy
     cp -r "$STOQ_SRC/src" copy/src
     [ ! -e "$STOQ_SRC/ARCHITECTURE.md" ] || cp "$STOQ_SRC/ARCHITECTURE.md" copy/
-    # Meson's archives are thin, they only point at the objects: take those along.
-    for lib in "$STOQ_BUILD"/src/libstoq_*.a; do
-        ar tP "$lib" | xargs ar rcs "build/src/${lib##*/}"
-    done
 }
 
-plant() { # plant MODULE CODE: compiled into the copy of that module's library
+plant() { # plant MODULE CODE: compiled into a copy of that module's library
     printf '%s\n' "$2" >planted.c
     gcc -O2 -fPIC -c planted.c -o planted.o
+    rm "build/src/libstoq_$1.a"
+    cp "whole/libstoq_$1.a" build/src/
     ar rs "build/src/libstoq_$1.a" planted.o
 }
+
+# Meson's archives are thin, they only point at the objects: take those along.
+mkdir -p whole build/src
+for lib in "$STOQ_BUILD"/src/libstoq_*.a; do
+    ar tP "$lib" | xargs ar rcs "whole/${lib##*/}"
+    ln "whole/${lib##*/}" build/src/
+done
 
 fresh
 echo '#include "wire/cbor.h"' >>copy/src/base/bytes.c
