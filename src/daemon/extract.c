@@ -133,7 +133,7 @@ static enum stoq_status write_tree(struct extract *x, struct stoq_error *err)
     const struct stoq_manifest *m = stoq_held_manifest(x->held);
     x->progress.bytes_total = m->bytes - m->table_bytes;
     x->progress.entries_total = m->entries;
-    enum stoq_status st = stoq_cursor_new(&x->contents, x->held);
+    enum stoq_status st = stoq_cursor_new(&x->contents, stoq_held_stream(x->held));
     if (st != STOQ_OK) {
         return stoq_fail(err, st, 0, "no memory to extract");
     }
@@ -207,7 +207,7 @@ static enum stoq_status find_entry(void *user, const struct stoq_entry *e, uint6
 static enum stoq_status send_file(const struct cat *cat, struct stoq_error *err)
 {
     struct stoq_cursor *c;
-    enum stoq_status st = stoq_cursor_new(&c, cat->held);
+    enum stoq_status st = stoq_cursor_new(&c, stoq_held_stream(cat->held));
     if (st != STOQ_OK) {
         return stoq_fail(err, st, 0, "no memory to read");
     }

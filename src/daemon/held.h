@@ -1,14 +1,13 @@
 #ifndef STOQ_DAEMON_HELD_H
 #define STOQ_DAEMON_HELD_H
 /*
- * A package as the store holds it: its manifest and shard list, checked, and readers over its stream.
- * Whatever comes out of here has been compared with the package id: the manifest by its hash, the
- * shard list by the root, chunk lists by the shard roots, chunks by their hashes.
+ * A package as the store holds it: its manifest, checked, and its stream (daemon/stream.h). Whatever
+ * comes out of here has been compared with the package id: the manifest by its hash, the stream by
+ * the manifest's root.
  */
-#include "merkle/merkle.h"
+#include "daemon/stream.h"
 #include "package/manifest.h"
 #include "package/table.h"
-#include "store/store.h"
 
 struct stoq_held;
 
@@ -30,6 +29,7 @@ STOQ_WARN_UNUSED enum stoq_status stoq_held_open(struct stoq_held **out, struct 
 void stoq_held_close(struct stoq_held *held); /* NULL is fine; after the last of its cursors */
 
 /* Borrowed until close. */
+struct stoq_stream *stoq_held_stream(const struct stoq_held *held);
 const struct stoq_manifest *stoq_held_manifest(const struct stoq_held *held);
 struct stoq_span stoq_held_manifest_bytes(const struct stoq_held *held);
 struct stoq_span stoq_held_shard_list(const struct stoq_held *held);
@@ -42,30 +42,6 @@ size_t stoq_held_shard_count(const struct stoq_held *held);
 STOQ_WARN_UNUSED enum stoq_status stoq_held_chunk_list(const struct stoq_held *held, size_t i,
                                                        struct stoq_buf *out,
                                                        struct stoq_error *err);
-
-/* A reader of the stream from some byte on, in order, one chunk at a time. Flat memory: one chunk
- * list and one chunk. */
-struct stoq_cursor;
-
-/* STOQ_NOMEM. It stands at byte 0. */
-STOQ_WARN_UNUSED enum stoq_status stoq_cursor_new(struct stoq_cursor **out, struct stoq_held *held);
-void stoq_cursor_free(struct stoq_cursor *c); /* NULL is fine */
-/* Stand at a byte of the stream, 0 .. bytes. STOQ_RANGE past the end. Nothing is read yet. */
-STOQ_WARN_UNUSED enum stoq_status stoq_cursor_seek(struct stoq_cursor *c, uint64_t offset);
-uint64_t stoq_cursor_offset(const struct stoq_cursor *c);
-
-/*
- * The next bytes: the rest of the chunk the cursor stands in, but no more than n_max. The cursor
- * moves past them.
- *
- * out  borrowed until the next call; empty at the end of the stream
- *
- * STOQ_OK
- * STOQ_NOTFOUND  a chunk list or chunk is not here (ChunkNotFound); the sentence names which
- * STOQ_PROOF     the stored bytes are not what the package says (IntegrityCheckFailed)
- */
-STOQ_WARN_UNUSED enum stoq_status stoq_cursor_next(struct stoq_cursor *c, size_t n_max,
-                                                   struct stoq_span *out, struct stoq_error *err);
 
 /*
  * Call each for every entry of the file table, in order; offset is where a file's bytes start in the

@@ -770,7 +770,7 @@ static void a_cursor_reads_from_anywhere(void **state)
     struct stoq_held *held;
     struct stoq_cursor *c;
     assert_int_equal(stoq_held_open(&held, store, &r.id, NULL), STOQ_OK);
-    assert_int_equal(stoq_cursor_new(&c, held), STOQ_OK);
+    assert_int_equal(stoq_cursor_new(&c, stoq_held_stream(held)), STOQ_OK);
     uint8_t *whole = malloc(r.bytes);
     struct stoq_span piece;
     for (uint64_t n = 0; n < r.bytes; n += piece.n) {

@@ -1,0 +1,229 @@
+#include "daemon/stream.h"
+
+#include <stdlib.h>
+
+struct stoq_stream {
+    struct stoq_store *store;
+    struct stoq_merkle_root root;
+    struct stoq_buf shard_list;
+};
+
+struct stoq_cursor {
+    struct stoq_stream *stream;
+    uint64_t offset; /* of the next byte */
+    /* The shard whose list is loaded, and where it begins; SIZE_MAX: none. */
+    size_t shard;
+    uint64_t shard_offset;
+    struct stoq_buf list;
+    /* The chunk that is loaded, inside that shard, and where it begins; SIZE_MAX: none. */
+    size_t chunk;
+    uint64_t chunk_offset;
+    struct stoq_buf bytes;
+};
+
+static struct stoq_span key_of(const struct stoq_hash *h)
+{
+    return stoq_span(h->b, sizeof h->b);
+}
+
+static enum stoq_status load_shard_list(struct stoq_stream *s, struct stoq_error *err)
+{
+    enum stoq_status st = stoq_store_read(s->store, STOQ_RECORD_SHARD_LIST, key_of(&s->root.hash),
+                                          0, &s->shard_list, err);
+    if (st != STOQ_OK) {
+        stoq_error_prefix(err, "shard list");
+        return st;
+    }
+    st = stoq_merkle_check_shard_list(&s->root, STOQ_MERKLE_CHUNK_BYTES_MAX,
+                                      stoq_buf_span(&s->shard_list));
+    if (st != STOQ_OK) {
+        return stoq_fail_code(err, STOQ_PROOF, "IntegrityCheckFailed",
+                              "the shard list does not belong to its root");
+    }
+    return STOQ_OK;
+}
+
+enum stoq_status stoq_stream_open(struct stoq_stream **out, struct stoq_store *store,
+                                  const struct stoq_merkle_root *root, struct stoq_error *err)
+{
+    struct stoq_stream *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "no memory to open a stream");
+    }
+    s->store = store;
+    s->root = *root;
+    stoq_buf_init(&s->shard_list, STOQ_RECORD_BYTES_MAX);
+    enum stoq_status st = load_shard_list(s, err);
+    if (st != STOQ_OK) {
+        stoq_stream_close(s);
+        return st;
+    }
+    *out = s;
+    return STOQ_OK;
+}
+
+void stoq_stream_close(struct stoq_stream *s)
+{
+    if (s != NULL) {
+        stoq_buf_release(&s->shard_list);
+        free(s);
+    }
+}
+
+uint64_t stoq_stream_bytes(const struct stoq_stream *s)
+{
+    return s->root.bytes;
+}
+
+struct stoq_span stoq_stream_shard_list(const struct stoq_stream *s)
+{
+    return stoq_buf_span(&s->shard_list);
+}
+
+size_t stoq_stream_shard_count(const struct stoq_stream *s)
+{
+    return s->shard_list.n / STOQ_MERKLE_SHARD_ENTRY_BYTES;
+}
+
+enum stoq_status stoq_stream_chunk_list(const struct stoq_stream *s, size_t i, struct stoq_buf *out,
+                                        struct stoq_error *err)
+{
+    if (i >= stoq_stream_shard_count(s)) {
+        return stoq_fail(err, STOQ_RANGE, 0, "the stream has no shard %zu", i);
+    }
+    struct stoq_merkle_shard shard = stoq_merkle_shard_at(stoq_stream_shard_list(s), i);
+    enum stoq_status st =
+        stoq_store_read(s->store, STOQ_RECORD_CHUNK_LIST, key_of(&shard.root), 0, out, err);
+    if (st != STOQ_OK) {
+        stoq_error_prefix(err, "chunk list of shard %zu", i);
+        return st;
+    }
+    st = stoq_merkle_check_chunk_list(&shard, STOQ_MERKLE_CHUNK_BYTES_MAX, stoq_buf_span(out));
+    if (st != STOQ_OK) {
+        return stoq_fail_code(err, STOQ_PROOF, "IntegrityCheckFailed",
+                              "the chunk list of shard %zu does not belong to it", i);
+    }
+    return STOQ_OK;
+}
+
+enum stoq_status stoq_cursor_new(struct stoq_cursor **out, struct stoq_stream *stream)
+{
+    struct stoq_cursor *c = calloc(1, sizeof *c);
+    if (c == NULL) {
+        return STOQ_NOMEM;
+    }
+    c->stream = stream;
+    c->shard = SIZE_MAX;
+    c->chunk = SIZE_MAX;
+    stoq_buf_init(&c->list, (size_t)STOQ_MERKLE_SHARD_CHUNKS_MAX * STOQ_MERKLE_CHUNK_ENTRY_BYTES);
+    stoq_buf_init(&c->bytes, STOQ_MERKLE_CHUNK_BYTES_MAX);
+    *out = c;
+    return STOQ_OK;
+}
+
+void stoq_cursor_free(struct stoq_cursor *c)
+{
+    if (c == NULL) {
+        return;
+    }
+    stoq_buf_release(&c->list);
+    stoq_buf_release(&c->bytes);
+    free(c);
+}
+
+enum stoq_status stoq_cursor_seek(struct stoq_cursor *c, uint64_t offset)
+{
+    if (offset > c->stream->root.bytes) {
+        return STOQ_RANGE;
+    }
+    c->offset = offset;
+    return STOQ_OK;
+}
+
+uint64_t stoq_cursor_offset(const struct stoq_cursor *c)
+{
+    return c->offset;
+}
+
+/* Load the chunk list of the shard that holds offset, unless it is loaded. */
+static enum stoq_status load_shard(struct stoq_cursor *c, struct stoq_error *err)
+{
+    struct stoq_span list = stoq_buf_span(&c->stream->shard_list);
+    size_t i = 0;
+    uint64_t at = 0;
+    if (c->shard != SIZE_MAX && c->offset >= c->shard_offset) {
+        i = c->shard;
+        at = c->shard_offset;
+    }
+    uint64_t bytes = stoq_merkle_shard_at(list, i).bytes;
+    while (c->offset - at >= bytes) {
+        at += bytes;
+        bytes = stoq_merkle_shard_at(list, ++i).bytes;
+    }
+    if (i == c->shard) {
+        return STOQ_OK;
+    }
+    c->shard = SIZE_MAX;
+    c->chunk = SIZE_MAX;
+    enum stoq_status st = stoq_stream_chunk_list(c->stream, i, &c->list, err);
+    if (st == STOQ_OK) {
+        c->shard = i;
+        c->shard_offset = at;
+    }
+    return st;
+}
+
+/* Load and check the chunk that holds offset, unless it is loaded. */
+static enum stoq_status load_chunk(struct stoq_cursor *c, struct stoq_error *err)
+{
+    struct stoq_span list = stoq_buf_span(&c->list);
+    size_t i = 0;
+    uint64_t at = c->shard_offset;
+    if (c->chunk != SIZE_MAX && c->offset >= c->chunk_offset) {
+        i = c->chunk;
+        at = c->chunk_offset;
+    }
+    struct stoq_merkle_chunk chunk = stoq_merkle_chunk_at(list, i);
+    while (c->offset - at >= chunk.bytes) {
+        at += chunk.bytes;
+        chunk = stoq_merkle_chunk_at(list, ++i);
+    }
+    if (i == c->chunk) {
+        return STOQ_OK;
+    }
+    c->chunk = SIZE_MAX;
+    enum stoq_status st = stoq_store_read(c->stream->store, STOQ_RECORD_CHUNK, key_of(&chunk.hash),
+                                          STOQ_STORE_VERIFY, &c->bytes, err);
+    if (st == STOQ_OK && c->bytes.n != chunk.bytes) {
+        st = stoq_fail_code(err, STOQ_PROOF, "IntegrityCheckFailed", "wrong length");
+    }
+    if (st != STOQ_OK) {
+        stoq_error_prefix(err, "chunk %zu of shard %zu", i, c->shard);
+        return st;
+    }
+    c->chunk = i;
+    c->chunk_offset = at;
+    return STOQ_OK;
+}
+
+enum stoq_status stoq_cursor_next(struct stoq_cursor *c, size_t n_max, struct stoq_span *out,
+                                  struct stoq_error *err)
+{
+    if (c->offset == c->stream->root.bytes) {
+        *out = stoq_span(NULL, 0);
+        return STOQ_OK;
+    }
+    enum stoq_status st = load_shard(c, err);
+    if (st == STOQ_OK) {
+        st = load_chunk(c, err);
+    }
+    if (st != STOQ_OK) {
+        return st;
+    }
+    size_t skip = (size_t)(c->offset - c->chunk_offset);
+    size_t n = c->bytes.n - skip;
+    n = n < n_max ? n : n_max;
+    *out = stoq_span(c->bytes.p + skip, n);
+    c->offset += n;
+    return STOQ_OK;
+}
