@@ -219,7 +219,12 @@ static void log_line(void *user, enum stoq_log_level level, const char *line)
 static enum stoq_status run_here(struct call *c, const json_t *args)
 {
     struct stoq_host *host = NULL;
-    struct stoq_host_config cfg = {.home = &c->home, .log = log_line, .log_user = c};
+    struct stoq_host_config cfg = {
+        .home = &c->home,
+        .log = log_line,
+        .log_user = c,
+        .log_level_min = c->cmd->verbose > 1 ? STOQ_LOG_DEBUG : STOQ_LOG_QUIET,
+    };
     struct stoq_op_io io = {
         .user = c, .progress = on_progress, .data = on_data, .cancelled = on_cancelled};
     const struct stoq_op *op = stoq_op_find(c->op);

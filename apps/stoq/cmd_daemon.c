@@ -96,6 +96,10 @@ static enum stoq_status tell_ready(struct daemon *d, struct stoq_error *err)
             st = stoq_file_replace(path, stoq_span_str(line), 0644, err);
             d->ready_written = st == STOQ_OK;
         }
+        if (d->cmd->json) {
+            (void)printf("%s\n", line);
+            (void)fflush(stdout);
+        }
     }
     free(line);
     json_decref(ready);
@@ -108,6 +112,7 @@ static enum stoq_status start(struct daemon *d, struct stoq_error *err)
         .home = &d->home,
         .log = log_line,
         .log_user = d,
+        .log_level_min = d->cmd->verbose > 0 ? STOQ_LOG_DEBUG : STOQ_LOG_QUIET,
         .daemon = true,
         .listen = d->listen,
         .listen_count = d->listen_count,

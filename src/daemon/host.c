@@ -37,6 +37,7 @@ void stoq_host_log(struct stoq_host *host, enum stoq_log_level level, const char
     pthread_mutex_lock(&host->lock);
     enum stoq_log_level limit = host->config.log_level;
     pthread_mutex_unlock(&host->lock);
+    limit = limit > host->cfg.log_level_min ? limit : host->cfg.log_level_min;
     if (host->cfg.log == NULL || level > limit) {
         return;
     }

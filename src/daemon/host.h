@@ -17,6 +17,7 @@ struct stoq_host_config {
     /* A line for the operator, without newline; any thread. NULL: dropped. */
     void (*log)(void *user, enum stoq_log_level level, const char *line);
     void *log_user;
+    enum stoq_log_level log_level_min; /* the log says at least this much, whatever is configured */
     /* Only in a daemon: addresses that take the place of the configuration's `listen`, and what `stop`
      * calls (any thread; must not block). */
     bool daemon;

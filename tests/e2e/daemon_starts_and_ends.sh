@@ -30,6 +30,17 @@ wait_for 10 grep -q 'kept as it was.*stoq.conf:[0-9]*: ' A.log || fail "a damage
 on A status -q >/dev/null || fail "HUP ended it"
 sed -i '$d' A/stoq.conf
 
+# The socket answers its own user and root, even where its mode would let others in.
+if [ "$(id -u)" = 0 ]; then
+    ask=(curl -s -w ' %{http_code}' --unix-socket "$TMP/A/control.sock" http://x/v1/ls -d '{}')
+    chmod 755 "$TMP" A && chmod 666 A/control.sock
+    "${ask[@]}" | grep -q ' 200$' || fail "root is not served"
+    (cd / && setpriv --reuid 65534 --clear-groups "${ask[@]}" >"$TMP/other") || true
+    if ! grep -q ' 000$' other; then # it could reach the socket at all
+        grep -q ' 403$' other || fail "another user got $(cat other)"
+    fi
+fi
+
 stop A KILL
 [ -e A/control.sock ] || fail "kill -9 cannot have removed it"
 exits 6 on A status
