@@ -4,6 +4,8 @@
  * mutations of each, drawn from a fixed seed. Each input is in memory of its exact size, so that the
  * address sanitizer sees a read past its end. A folder without files is a mistake and fails.
  *
+ * A slow target runs with -m N: N mutations in all.
+ *
  * When the target crashes, the line printed names the input; TARGET FILE@N replays the Nth mutation of
  * FILE alone, and TARGET -o OUT FILE@N writes it down, to be kept in the corpus.
  */
@@ -223,8 +225,13 @@ int main(int argc, char **argv)
         }
     }
     const char *out = NULL;
+    size_t total = MUTATIONS_TOTAL;
     for (int i = 1; i < argc; i++) {
         struct stat st;
+        if (strcmp(argv[i], "-m") == 0 && i + 1 < argc) {
+            total = strtoul(argv[++i], NULL, 10);
+            continue;
+        }
         if (strcmp(argv[i], "-o") == 0 && i + 1 < argc) {
             out = argv[++i];
             continue;
@@ -241,7 +248,7 @@ int main(int argc, char **argv)
     (void)snprintf(current, sizeof current, "the empty input");
     uint8_t none = 0;
     (void)LLVMFuzzerTestOneInput(&none, 0);
-    size_t each = input_count == 0 ? 0 : MUTATIONS_TOTAL / input_count;
+    size_t each = input_count == 0 ? 0 : total / input_count;
     each = each < MUTATIONS_EACH_MIN ? MUTATIONS_EACH_MIN : each;
     for (size_t i = 0; i < input_count; i++) {
         (void)alarm(60); /* an input that takes that long is a finding too */

@@ -1,4 +1,4 @@
-#include "commands.h"
+#include "cmd.h"
 #include "cut.h"
 #include "cut_package.h"
 

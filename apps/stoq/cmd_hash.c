@@ -1,4 +1,4 @@
-#include "commands.h"
+#include "cmd.h"
 #include "hash/hash.h"
 #include "input.h"
 

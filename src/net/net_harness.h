@@ -33,7 +33,6 @@ struct side {
     bool ended_stop;
     uint64_t ended_code;
     int writable;
-    int may_open;
     uint64_t received;
     int fins;
     int released;
@@ -41,7 +40,6 @@ struct side {
     void (*on_data)(struct side *s, stoq_net_conn conn, stoq_net_stream stream,
                     struct stoq_span bytes, bool fin);
     void (*on_writable)(struct side *s, stoq_net_conn conn, stoq_net_stream stream);
-    void (*on_may_open)(struct side *s, stoq_net_conn conn);
     void (*on_stream_closed)(struct side *s, stoq_net_conn conn, stoq_net_stream stream);
     void *test;
 };

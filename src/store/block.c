@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum stoq_status stoq_log_stick(struct stoq_store *s, int sys_errno, const char *what)
@@ -74,9 +75,13 @@ static struct stoq_block *block_new(struct stoq_log *log, size_t cap)
         return b;
     }
     struct stoq_block *b = calloc(1, sizeof *b);
-    void *p = NULL;
-    if (b == NULL || posix_memalign(&p, 4096, cap) != 0) {
+    /* Not malloc: what is freed must go back to the system, whatever thread took it. */
+    void *p = mmap(NULL, cap, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (b == NULL || p == MAP_FAILED) {
         free(b);
+        if (p != MAP_FAILED) {
+            (void)munmap(p, cap);
+        }
         return NULL;
     }
     b->p = p;
@@ -86,7 +91,7 @@ static struct stoq_block *block_new(struct stoq_log *log, size_t cap)
 
 static void block_free(struct stoq_block *b)
 {
-    free(b->p);
+    (void)munmap(b->p, b->cap);
     free(b);
 }
 
@@ -116,8 +121,8 @@ void stoq_block_trim(struct stoq_store *s, size_t keep)
 static enum stoq_status block_begin(struct stoq_store *s, size_t n, struct stoq_error *err)
 {
     struct stoq_log *log = &s->log;
-    bool full = log->active_end + n > s->segment_bytes &&
-                log->active_end > STOQ_SEGMENT_HEADER_BYTES;
+    bool full =
+        log->active_end + n > s->segment_bytes && log->active_end > STOQ_SEGMENT_HEADER_BYTES;
     if (log->active == NULL || full) {
         int e = stoq_block_next_segment(s);
         if (e != 0) {

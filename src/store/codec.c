@@ -187,8 +187,7 @@ static enum stoq_status unpack(struct stoq_codec_slot *slot, struct stoq_span fr
         }
     }
     unsigned long long said = ZSTD_getFrameContentSize(frame.p, frame.n);
-    if (said == ZSTD_CONTENTSIZE_ERROR ||
-        (said != ZSTD_CONTENTSIZE_UNKNOWN && said != raw_len) ||
+    if (said == ZSTD_CONTENTSIZE_ERROR || (said != ZSTD_CONTENTSIZE_UNKNOWN && said != raw_len) ||
         ZSTD_findFrameCompressedSize(frame.p, frame.n) != frame.n) {
         return STOQ_MALFORMED;
     }
@@ -261,8 +260,8 @@ enum stoq_status stoq_codec_check(struct stoq_codec *codec, struct stoq_span key
     if (slot == NULL) {
         return STOQ_NOMEM;
     }
-    enum stoq_status st = stoq_codec_decode(codec, info, stored, STOQ_RECORD_BYTES_MAX,
-                                            &slot->scratch);
+    enum stoq_status st =
+        stoq_codec_decode(codec, info, stored, STOQ_RECORD_BYTES_MAX, &slot->scratch);
     if (st == STOQ_OK) {
         got = stoq_hash_blake3(stoq_buf_span(&slot->scratch));
         st = memcmp(got.b, key.p, sizeof got.b) == 0 ? STOQ_OK : STOQ_PROOF;
@@ -276,8 +275,7 @@ enum stoq_status stoq_store_decode(struct stoq_stored info, struct stoq_span sto
 {
     enum stoq_status st = stoq_codec_decode(NULL, info, stored, raw_max, out);
     if (st == STOQ_MALFORMED) {
-        return stoq_fail(err, st, 0,
-                         "%u stored bytes (flags %u) do not unpack to exactly %u bytes",
+        return stoq_fail(err, st, 0, "%u stored bytes (flags %u) do not unpack to exactly %u bytes",
                          info.stored_len, info.flags, info.raw_len);
     }
     return st == STOQ_OK ? st : stoq_fail(err, st, 0, "unpack %u bytes", info.raw_len);

@@ -25,8 +25,8 @@
 
 #define FOLD_ENTRIES STOQ_COMMIT_BATCH
 
-enum stoq_status stoq_fold_init(struct stoq_fold *f, struct stoq_store *s,
-                                struct stoq_index *index, bool tail, struct stoq_error *err)
+enum stoq_status stoq_fold_init(struct stoq_fold *f, struct stoq_store *s, struct stoq_index *index,
+                                bool tail, struct stoq_error *err)
 {
     *f = (struct stoq_fold){.s = s, .index = index, .tail = tail, .mark = {.next_sequence = 1}};
     f->entries = calloc(FOLD_ENTRIES, sizeof *f->entries);
@@ -204,7 +204,7 @@ static enum stoq_status fold_open_segment(struct stoq_fold *f, int fd, uint32_t 
     }
     struct stoq_scan scan;
     struct stoq_scan_item torn = {.kind = STOQ_SCAN_END};
-    enum stoq_status st = stoq_scan_init(&scan, scan_fd, from, f->s->codec);
+    enum stoq_status st = stoq_scan_init(&scan, scan_fd, from, f->mark.next_sequence, f->s->codec);
     if (st == STOQ_OK) {
         st = fold_scan(f, number, &scan, &torn, err);
     } else {

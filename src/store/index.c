@@ -328,8 +328,8 @@ enum stoq_status stoq_index_meta(struct stoq_index *ix, struct stoq_index_meta *
     return st;
 }
 
-static enum stoq_status get(struct stoq_index *ix, MDB_txn *txn, uint8_t type,
-                            struct stoq_span key, struct stoq_entry *out, struct stoq_error *err)
+static enum stoq_status get(struct stoq_index *ix, MDB_txn *txn, uint8_t type, struct stoq_span key,
+                            struct stoq_entry *out, struct stoq_error *err)
 {
     uint8_t buf[STOQ_INDEX_KEY_MAX];
     MDB_val k = stoq_index_key(buf, type, key);

@@ -92,8 +92,7 @@ STOQ_WARN_UNUSED enum stoq_status stoq_index_page(struct stoq_index *ix, uint8_t
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_index_apply(struct stoq_index *ix,
                                                    const struct stoq_entry **entries,
-                                                   size_t entry_count,
-                                                   struct stoq_index_mark mark,
+                                                   size_t entry_count, struct stoq_index_mark mark,
                                                    struct stoq_error *err);
 
 /* Mark a damaged record, if the index still means this one (same sequence). */

@@ -107,8 +107,7 @@ static int apply_one(struct apply *a, const struct stoq_entry *e)
     int rc = 0;
     if (e->type == STOQ_RECORD_TOMBSTONE) {
         struct stoq_span target = stoq_entry_key(e);
-        rc = drop_older(a, target.p[0], stoq_span(target.p + 1, target.n - 1), e->sequence,
-                        &newer);
+        rc = drop_older(a, target.p[0], stoq_span(target.p + 1, target.n - 1), e->sequence, &newer);
     } else if (a->meta.type[STOQ_RECORD_TOMBSTONE].records > 0) {
         uint8_t id[STOQ_INDEX_KEY_MAX];
         MDB_val k = stoq_index_key(id, e->type, stoq_entry_key(e));

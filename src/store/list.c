@@ -27,8 +27,8 @@ enum stoq_status stoq_store_each(struct stoq_store *s, enum stoq_record_type typ
     bool go_on = true;
     while (go_on && st == STOQ_OK) {
         size_t n;
-        st = stoq_index_page(s->index, (uint8_t)type, stoq_entry_key(&last), page, PAGE_ENTRIES,
-                             &n, err);
+        st = stoq_index_page(s->index, (uint8_t)type, stoq_entry_key(&last), page, PAGE_ENTRIES, &n,
+                             err);
         for (size_t i = 0; st == STOQ_OK && go_on && i < n; i++) {
             if (!page[i].quarantined) {
                 go_on = each(user, stoq_entry_key(&page[i]), page[i].info);

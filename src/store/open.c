@@ -29,8 +29,8 @@ static enum stoq_status store_new(struct stoq_store **out, const struct stoq_sto
                                   struct stoq_error *err)
 {
     if (cfg->dir == NULL || cfg->zstd_level < -1 || cfg->zstd_level > 19 ||
-        (cfg->segment_bytes != 0 && (cfg->segment_bytes < SEGMENT_BYTES_MIN ||
-                                     cfg->segment_bytes > SEGMENT_BYTES_MAX))) {
+        (cfg->segment_bytes != 0 &&
+         (cfg->segment_bytes < SEGMENT_BYTES_MIN || cfg->segment_bytes > SEGMENT_BYTES_MAX))) {
         return stoq_fail(err, STOQ_RANGE, 0,
                          "segments have 64 KiB to 1920 MiB, zstd levels are -1 to 19");
     }
@@ -155,8 +155,8 @@ static enum stoq_status write_format(const char *path, struct stoq_error *err)
     return stoq_file_replace(path, stoq_span_str(STOQ_STORE_FORMAT_TEXT), 0644, err);
 #else
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    enum stoq_status st = fd < 0 ? STOQ_IO
-                                 : stoq_file_write_all(fd, stoq_span_str(STOQ_STORE_FORMAT_TEXT));
+    enum stoq_status st =
+        fd < 0 ? STOQ_IO : stoq_file_write_all(fd, stoq_span_str(STOQ_STORE_FORMAT_TEXT));
     if (fd >= 0) {
         (void)close(fd);
     }

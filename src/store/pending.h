@@ -11,10 +11,10 @@ struct stoq_block;
 /* A queued record. Its entry is not changed while it is being committed. */
 struct stoq_pending {
     struct stoq_entry e;
-    struct stoq_block *block;     /* where its bytes are in memory; NULL: on disk */
-    bool ready;                   /* the bytes are complete */
-    struct stoq_pending *newer;   /* queue, towards its tail */
-    struct stoq_pending *chain;   /* same bucket */
+    struct stoq_block *block;   /* where its bytes are in memory; NULL: on disk */
+    bool ready;                 /* the bytes are complete */
+    struct stoq_pending *newer; /* queue, towards its tail */
+    struct stoq_pending *chain; /* same bucket */
 };
 
 struct stoq_pending_set {

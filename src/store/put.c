@@ -80,7 +80,7 @@ static struct stoq_block *enter(struct stoq_store *s, struct stoq_record *rec,
 }
 
 enum absence {
-    WANT_ABSENT, /* add only what is not here */
+    WANT_ABSENT,  /* add only what is not here */
     WANT_PRESENT, /* delete only what is here */
     WANT_EITHER,
 };
@@ -227,16 +227,16 @@ enum stoq_status stoq_store_put_stored(struct stoq_store *s, enum stoq_record_ty
     struct append a = {.id_type = (uint8_t)type, .id_key = key, .want = WANT_ABSENT};
     bool settled;
     enum stoq_status st = begin_put(s, &a, info.raw_len, flags, &settled, err);
-    if (st == STOQ_OK && (stored.n != info.stored_len ||
-                          !stoq_record_shape_ok((uint8_t)type, key.n, info))) {
+    if (st == STOQ_OK &&
+        (stored.n != info.stored_len || !stoq_record_shape_ok((uint8_t)type, key.n, info))) {
         st = fail_shape((uint8_t)type, info, STOQ_MALFORMED, err);
     }
     if (st == STOQ_OK && !settled) {
         st = verify(s, &a, info, stored, flags, err);
     }
     if (st == STOQ_OK && !settled) {
-        a.rec = (struct stoq_record){
-            .type = (uint8_t)type, .info = info, .key = key, .stored = stored};
+        a.rec =
+            (struct stoq_record){.type = (uint8_t)type, .info = info, .key = key, .stored = stored};
         st = append(s, &a, err);
     }
     if (is_new != NULL) {

@@ -38,8 +38,8 @@ static bool find_pending(struct stoq_store *s, uint8_t type, struct stoq_span ke
         out->where = STOQ_WHERE_MEMORY;
         out->block = p->block;
         out->block->readers++;
-        out->stored = p->block->p + (p->e.offset - p->block->offset) + STOQ_RECORD_HEAD_BYTES +
-                      p->e.key_len;
+        out->stored =
+            p->block->p + (p->e.offset - p->block->offset) + STOQ_RECORD_HEAD_BYTES + p->e.key_len;
     }
     return true;
 }

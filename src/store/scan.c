@@ -14,6 +14,8 @@
  * key is the hash of their content. A planted tombstone or signature is never believed; at worst a
  * real one that follows within 256 KiB of a rotten header is lost.
  *
+ * Even those must not carry a sequence far ahead, which would outlive every later tombstone.
+ *
  * The caller decides what damage means: at the end of the last segment it is a torn tail, unless
  * it is doubtful: there may be real records in it.
  */
@@ -30,11 +32,13 @@
 #define WINDOW_BYTES ((size_t)STOQ_MIB)
 /* Longest payload a stranger chooses, and its record's head and key. */
 #define GAP_BYTES (STOQ_CHUNK_BYTES_MAX + 4096)
+/* More records than any gap holds. */
+#define SEQUENCE_LEAP_MAX ((uint64_t)1 << 20)
 
-enum stoq_status stoq_scan_init(struct stoq_scan *scan, int fd, uint64_t from,
+enum stoq_status stoq_scan_init(struct stoq_scan *scan, int fd, uint64_t from, uint64_t sequence,
                                 struct stoq_codec *codec)
 {
-    *scan = (struct stoq_scan){.fd = fd, .at = from, .codec = codec};
+    *scan = (struct stoq_scan){.fd = fd, .at = from, .sequence = sequence, .codec = codec};
     struct stat sb;
     if (fstat(fd, &sb) != 0) {
         return STOQ_IO;
@@ -120,6 +124,7 @@ static bool certifies_itself(struct stoq_scan *scan, const struct stoq_record *r
 {
     return (rec->type == STOQ_RECORD_CHUNK || rec->type == STOQ_RECORD_MANIFEST) &&
            rec->info.raw_len <= STOQ_CHUNK_BYTES_MAX &&
+           rec->sequence <= scan->sequence + SEQUENCE_LEAP_MAX &&
            stoq_codec_check(scan->codec, rec->key, rec->info, rec->stored) == STOQ_OK;
 }
 
@@ -199,11 +204,13 @@ enum stoq_status stoq_scan_next(struct stoq_scan *scan, struct stoq_scan_item *o
     if (is_trouble(st)) {
         return st;
     }
-    if (st == STOQ_OK &&
-        (scan->at >= scan->trusted_from || certifies_itself(scan, &out->rec))) {
+    if (st == STOQ_OK && (scan->at >= scan->trusted_from || certifies_itself(scan, &out->rec))) {
         out->kind = STOQ_SCAN_RECORD;
         out->bytes = bytes;
         scan->at += bytes;
+        if (out->rec.sequence > scan->sequence) {
+            scan->sequence = out->rec.sequence;
+        }
         return STOQ_OK;
     }
     uint64_t next;

@@ -61,6 +61,7 @@ struct stoq_scan {
     uint64_t file_bytes;
     uint64_t at;
     uint64_t trusted_from; /* see scan.c */
+    uint64_t sequence;     /* the highest believed so far */
     bool doubtful;
     uint8_t *buf;
     size_t cap;
@@ -69,10 +70,17 @@ struct stoq_scan {
     struct stoq_codec *codec; /* borrowed */
 };
 
-/* From a record's offset (STOQ_SEGMENT_HEADER_BYTES: the first). fd may be O_DIRECT.
- * STOQ_OK, STOQ_IO, STOQ_NOMEM. */
+/*
+ * Begin.
+ *
+ * fd        borrowed; may be O_DIRECT
+ * from      a record's offset; STOQ_SEGMENT_HEADER_BYTES is the first
+ * sequence  the highest known from before
+ *
+ * STOQ_OK, STOQ_IO, STOQ_NOMEM; release in any case
+ */
 STOQ_WARN_UNUSED enum stoq_status stoq_scan_init(struct stoq_scan *scan, int fd, uint64_t from,
-                                                 struct stoq_codec *codec);
+                                                 uint64_t sequence, struct stoq_codec *codec);
 void stoq_scan_release(struct stoq_scan *scan);
 /* STOQ_OK: *out is what comes next; STOQ_IO, STOQ_NOMEM: the file cannot be read. */
 STOQ_WARN_UNUSED enum stoq_status stoq_scan_next(struct stoq_scan *scan,

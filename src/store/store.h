@@ -136,12 +136,9 @@ STOQ_WARN_UNUSED enum stoq_status stoq_store_read(struct stoq_store *s, enum sto
 
 /* Read the stored form, to be sent as it is: *info and out (cleared first). Results as above;
  * with STOQ_STORE_VERIFY a compressed chunk is decompressed once to be hashed. */
-STOQ_WARN_UNUSED enum stoq_status stoq_store_read_stored(struct stoq_store *s,
-                                                         enum stoq_record_type type,
-                                                         struct stoq_span key, unsigned flags,
-                                                         struct stoq_stored *info,
-                                                         struct stoq_buf *out,
-                                                         struct stoq_error *err);
+STOQ_WARN_UNUSED enum stoq_status stoq_store_read_stored(
+    struct stoq_store *s, enum stoq_record_type type, struct stoq_span key, unsigned flags,
+    struct stoq_stored *info, struct stoq_buf *out, struct stoq_error *err);
 
 /*
  * Decompress a stored form that came from elsewhere. Needs no open store.
@@ -169,7 +166,7 @@ STOQ_WARN_UNUSED enum stoq_status stoq_store_decode(struct stoq_stored info,
  * STOQ_FULL   no space: nothing was added; reads go on, a later put tries again
  * STOQ_PROOF  STOQ_STORE_VERIFY and the bytes are not the key's: nothing was added
  * STOQ_RANGE  also for a read-only store
- * Blocks while 32 MiB wait for the disk.
+ * Blocks while 16 MiB wait for the disk.
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_store_put(struct stoq_store *s, enum stoq_record_type type,
                                                  struct stoq_span key, unsigned flags,
@@ -179,12 +176,9 @@ STOQ_WARN_UNUSED enum stoq_status stoq_store_put(struct stoq_store *s, enum stoq
 /* Add a record in its stored form, as a peer sent it. The frame is decompressed only for
  * STOQ_STORE_VERIFY; without it the caller has done so (stoq_store_decode) and compared the hash.
  * Results as above, and STOQ_MALFORMED: lengths or flags that cannot be. */
-STOQ_WARN_UNUSED enum stoq_status stoq_store_put_stored(struct stoq_store *s,
-                                                        enum stoq_record_type type,
-                                                        struct stoq_span key, unsigned flags,
-                                                        struct stoq_stored info,
-                                                        struct stoq_span stored, bool *is_new,
-                                                        struct stoq_error *err);
+STOQ_WARN_UNUSED enum stoq_status stoq_store_put_stored(
+    struct stoq_store *s, enum stoq_record_type type, struct stoq_span key, unsigned flags,
+    struct stoq_stored info, struct stoq_span stored, bool *is_new, struct stoq_error *err);
 
 /* Delete: a tombstone, which survives a rebuild. STOQ_OK; STOQ_NOTFOUND; STOQ_FULL. Durable after
  * a sync. */
@@ -226,13 +220,13 @@ struct stoq_store_stats {
     uint64_t segment_bytes; /* bytes of the segment files, live or not */
     uint64_t index_bytes;
     /* Since open. */
-    uint64_t dedup_hits;        /* puts of records that were here already */
-    uint64_t dedup_bytes;       /* their raw bytes */
-    uint64_t zstd_saved_bytes;  /* raw minus stored of records added */
-    uint64_t appended_bytes;    /* written to segments, headers included */
-    uint64_t syncs;             /* fdatasync rounds */
+    uint64_t dedup_hits;       /* puts of records that were here already */
+    uint64_t dedup_bytes;      /* their raw bytes */
+    uint64_t zstd_saved_bytes; /* raw minus stored of records added */
+    uint64_t appended_bytes;   /* written to segments, headers included */
+    uint64_t syncs;            /* fdatasync rounds */
     uint64_t fsync_failures;
-    uint64_t quarantined;       /* damaged records met */
+    uint64_t quarantined; /* damaged records met */
 };
 
 STOQ_WARN_UNUSED enum stoq_status stoq_store_stats(struct stoq_store *s,
@@ -241,10 +235,10 @@ STOQ_WARN_UNUSED enum stoq_status stoq_store_stats(struct stoq_store *s,
 
 struct stoq_store_rebuild_report {
     uint64_t segments;
-    uint64_t records;      /* read and whole */
-    uint64_t live;         /* in the index now */
-    uint64_t quarantined;  /* damaged, skipped */
-    uint64_t torn_bytes;   /* cut off the last segment's end */
+    uint64_t records;     /* read and whole */
+    uint64_t live;        /* in the index now */
+    uint64_t quarantined; /* damaged, skipped */
+    uint64_t torn_bytes;  /* cut off the last segment's end */
 };
 
 /*

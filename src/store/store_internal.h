@@ -15,8 +15,8 @@
 #define STOQ_BLOCK_BYTES ((size_t)(1 * STOQ_MIB))
 /* Blocks live until they are synced, for a failed fdatasync can only be made good from memory. At
  * the cap puts wait; from the trigger on the sync thread works. */
-#define STOQ_UNSYNCED_BYTES_MAX ((size_t)(32 * STOQ_MIB))
-#define STOQ_UNSYNCED_BYTES_TRIGGER ((size_t)(12 * STOQ_MIB))
+#define STOQ_UNSYNCED_BYTES_MAX ((size_t)(16 * STOQ_MIB))
+#define STOQ_UNSYNCED_BYTES_TRIGGER ((size_t)(6 * STOQ_MIB))
 /* Pending records are committed to the index at a sync, and when they are many or long ago: this
  * bounds memory and what a recovery has to scan. */
 #define STOQ_PENDING_MAX 32768
@@ -34,8 +34,8 @@ struct stoq_segment_file {
 };
 
 enum stoq_block_state {
-    STOQ_BLOCK_OPEN,    /* takes records */
-    STOQ_BLOCK_SEALED,  /* complete once fillers is 0, then whoever sees it writes it */
+    STOQ_BLOCK_OPEN,   /* takes records */
+    STOQ_BLOCK_SEALED, /* complete once fillers is 0, then whoever sees it writes it */
     STOQ_BLOCK_WRITING,
     STOQ_BLOCK_WRITTEN, /* in the page cache */
 };
@@ -82,9 +82,9 @@ struct stoq_log {
     bool round_wanted;        /* a round is wanted whatever the sequences say */
     bool room_wanted;
     bool stopping;
-    bool salvaging;          /* appends wait */
-    bool homeless;           /* the unsynced blocks' segment is given up */
-    bool stuck;              /* the last round failed with `failure` */
+    bool salvaging; /* appends wait */
+    bool homeless;  /* the unsynced blocks' segment is given up */
+    bool stuck;     /* the last round failed with `failure` */
     struct stoq_error failure;
     uint64_t rounds_begun;
     uint64_t rounds_failed; /* number of the last one that failed */
@@ -185,8 +185,8 @@ struct stoq_found {
     enum stoq_where where;
     struct stoq_entry e; /* may be quarantined */
     struct stoq_block *block;
-    const uint8_t *stored;  /* in memory: the stored payload */
-    uint64_t commit_count;  /* of the log, when the pending records were looked through */
+    const uint8_t *stored; /* in memory: the stored payload */
+    uint64_t commit_count; /* of the log, when the pending records were looked through */
 };
 /* Find a record, pending ones first. STOQ_OK, STOQ_IO. */
 STOQ_WARN_UNUSED enum stoq_status stoq_store_find(struct stoq_store *s, uint8_t type,

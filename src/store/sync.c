@@ -192,8 +192,8 @@ static enum stoq_status commit(struct stoq_store *s, uint64_t limit)
 static enum stoq_status run_round(struct stoq_store *s)
 {
     struct stoq_log *log = &s->log;
-    bool all = log->round_wanted || log->room_wanted ||
-               log->wanted_sequence > log->committed_sequence;
+    bool all =
+        log->round_wanted || log->room_wanted || log->wanted_sequence > log->committed_sequence;
     bool index = all || log->pending.count >= STOQ_PENDING_TRIGGER ||
                  log->bytes_since_commit >= STOQ_COMMIT_BYTES_TRIGGER;
     log->round_wanted = false;
