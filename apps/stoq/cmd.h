@@ -2,8 +2,8 @@
 #define STOQ_APPS_STOQ_CMD_H
 /*
  * The command line: one table of commands (table.c) from which parsing, --help, `help CMD`, and the man
- * pages and completions come. To add a command: write `int cmd_x(struct cmd *cmd)` in cmd_x.c, declare
- * it here, give it a row in table.c.
+ * pages and completions come. To add a command: write `int cmd_x(struct cmd *cmd)` in a cmd_*.c, declare
+ * it in commands.h, give it a row in table.c.
  */
 #include "api/error.h"
 #include "api/json.h"
@@ -87,16 +87,11 @@ void cmd_release(struct cmd *cmd);
 
 /* options every command takes, and the table itself */
 const struct cmd_option *cmd_common_options(size_t *count);
-const struct cmd_row *cmd_row_at(size_t i); /* NULL past the last */
+const struct cmd_row *cmd_row_at(size_t i);          /* NULL past the last */
 const struct cmd_row *cmd_plumbing_row_at(size_t i); /* the last part of the table */
 const struct cmd_row *cmd_row_find(const char *name);
 
 void cmd_help_all(void);
 void cmd_help_one(const struct cmd_row *row);
-int cmd_help(struct cmd *cmd);
-int cmd_version(struct cmd *cmd);
-int cmd_hash(struct cmd *cmd);
-int cmd_chunk(struct cmd *cmd);
-int cmd_merkle(struct cmd *cmd);
 
 #endif

@@ -1,4 +1,4 @@
-#include "cmd.h"
+#include "commands.h"
 #include "cut.h"
 #include "cut_package.h"
 

@@ -1,4 +1,4 @@
-#include "cmd.h"
+#include "commands.h"
 #include "hash/hash.h"
 #include "input.h"
 

@@ -1,7 +1,7 @@
 #ifndef STOQ_APPS_STOQ_CMD_MERKLE_H
 #define STOQ_APPS_STOQ_CMD_MERKLE_H
 /* The parts of `stoq merkle`: one pass over an input, and the three things it can do. */
-#include "cmd.h"
+#include "commands.h"
 #include "cut.h"
 #include "merkle/proof.h"
 

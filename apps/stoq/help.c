@@ -1,4 +1,4 @@
-#include "cmd.h"
+#include "commands.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -58,17 +58,57 @@ void cmd_help_one(const struct cmd_row *row)
     print_options(options, count);
 }
 
+static json_t *options_to_json(const struct cmd_option *options, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) {
+        char letter[2] = {options[i].letter, '\0'};
+        (void)json_array_append_new(
+            list, json_pack("{s:s, s:s*, s:s*, s:b, s:s}", "name", options[i].name, "letter",
+                            letter[0] != '\0' ? letter : NULL, "value", options[i].value_name,
+                            "repeats", (int)options[i].repeats, "help", options[i].help));
+    }
+    return list;
+}
+
+static json_t *row_to_json(const struct cmd_row *row)
+{
+    return json_pack("{s:s, s:s, s:s, s:s*, s:b, s:o}", "name", row->name, "synopsis",
+                     row->synopsis, "summary", row->summary, "details", row->details, "plumbing",
+                     (int)row->plumbing, "options",
+                     options_to_json(row->options, row->option_count));
+}
+
+/* The table itself, for what is made of it: completions, man pages. */
+static json_t *table_to_json(void)
+{
+    size_t count;
+    const struct cmd_row *row;
+    const struct cmd_option *common = cmd_common_options(&count);
+    json_t *rows = json_array();
+    for (size_t i = 0; (row = cmd_row_at(i)) != NULL; i++) {
+        (void)json_array_append_new(rows, row_to_json(row));
+    }
+    return json_pack("{s:o, s:o}", "commands", rows, "options", options_to_json(common, count));
+}
+
 int cmd_help(struct cmd *cmd)
 {
-    if (cmd->arg_count == 0) {
+    const struct cmd_row *row = NULL;
+    if (cmd->arg_count > 0) {
+        row = cmd_row_find(cmd->args[0]);
+        if (row == NULL) {
+            return cmd_usage(cmd, "unknown command '%s'", cmd->args[0]);
+        }
+    }
+    if (cmd->json) {
+        return cmd_print_json(cmd, row != NULL ? row_to_json(row) : table_to_json());
+    }
+    if (row != NULL) {
+        cmd_help_one(row);
+    } else {
         cmd_help_all();
-        return cmd_finish(cmd);
     }
-    const struct cmd_row *row = cmd_row_find(cmd->args[0]);
-    if (row == NULL) {
-        return cmd_usage(cmd, "unknown command '%s'", cmd->args[0]);
-    }
-    cmd_help_one(row);
     return cmd_finish(cmd);
 }
 

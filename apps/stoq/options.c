@@ -3,7 +3,7 @@
  * which is the command, then over the rest with the command's own options added. So common options
  * stand before or after the command, and each command's words may be mixed with its options.
  */
-#include "cmd.h"
+#include "commands.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -36,11 +36,25 @@ struct getopt_table {
     int count;
 };
 
+static bool table_has(const struct getopt_table *t, const char *name)
+{
+    for (int i = 0; i < t->count; i++) {
+        if (strcmp(t->option[i]->name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What is in the table already wins: `publish --version` is the package's. */
 static void table_add(struct getopt_table *t, const struct cmd_option *options, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         STOQ_ASSERT(t->count < LONG_MAX_OPTIONS);
         const struct cmd_option *o = &options[i];
+        if (table_has(t, o->name)) {
+            continue;
+        }
         int has_arg = o->value_name != NULL ? required_argument : no_argument;
         t->longs[t->count] = (struct option){o->name, has_arg, NULL, LONG_BASE + t->count};
         t->option[t->count] = o;
@@ -222,8 +236,8 @@ bool cmd_parse(struct cmd *cmd, int argc, char **argv, int *exit_code)
     struct getopt_table t = {.shorts = ":"};
     bool help = false;
     bool version = false;
-    table_add(&t, common, STOQ_COUNT(common));
     table_add(&t, cmd->row->options, cmd->row->option_count);
+    table_add(&t, common, STOQ_COUNT(common));
     *exit_code = scan(cmd, &t, argc - head, argv + head, &help, &version);
     if (*exit_code != 0) {
         return false;

@@ -18,6 +18,9 @@ static void print_error_json(const struct cmd *cmd, const struct stoq_error *err
 
 int cmd_fail(const struct cmd *cmd, const struct stoq_error *err)
 {
+    if (err->sys_errno == EPIPE) {
+        return STOQ_EXIT_FAILED; /* the reader left on purpose: nothing to tell */
+    }
     if (cmd->json) {
         print_error_json(cmd, err);
     } else {
@@ -48,9 +51,6 @@ int cmd_finish(const struct cmd *cmd)
 {
     if (fflush(stdout) == 0 && ferror(stdout) == 0) {
         return STOQ_EXIT_OK;
-    }
-    if (errno == EPIPE) {
-        return STOQ_EXIT_FAILED; /* the reader left on purpose: nothing to tell */
     }
     struct stoq_error err;
     (void)stoq_fail(&err, STOQ_IO, errno, "cannot write standard output");

@@ -1,8 +1,121 @@
-#include "cmd.h"
+#include "commands.h"
 
 #include <string.h>
 
+#define OPTIONS(a) .options = (a), .option_count = STOQ_COUNT(a)
+
+#ifndef STOQ_WITHOUT_NODE
+static const struct cmd_option daemon_options[] = {
+    {"listen", 0, "ADDR", "serve peers here, [::1]:0 for any port", true},
+    {"ready-file", 0, "FILE", "write peer id, addresses and pid to FILE once it serves", false},
+};
+static const struct cmd_option publish_options[] = {
+    {"name", 0, "NAME", "package name: a-z 0-9 + . _ -", false},
+    {"version", 0, "VERSION", "package version", false},
+    {"description", 0, "TEXT", "what it is", false},
+    {"license", 0, "TEXT", "its license", false},
+    {"annotation", 0, "KEY=VALUE", "anything else worth keeping with it", true},
+    {"depends", 0, "NAME[@REQ][#ID]", "a package it needs", true},
+    {"no-sign", 0, NULL, "leave it unsigned", false},
+    {"threads", 0, "N", "threads that hash and store, 1..64", false},
+    {"read-bytes", 0, "N", "bytes of one read, 1..16777216", false},
+};
+static const struct cmd_option get_options[] = {
+    {"output", 'o', "DIR", "then write its tree to DIR; - writes its only file to stdout", false},
+    {"from", 0, "PEER@ADDR", "a source; without any, the configuration's peers", true},
+    {"timeout", 0, "SECONDS", "give up after this time", false},
+};
+static const struct cmd_option info_options[] = {
+    {"files", 0, NULL, "list its files too", false},
+};
+static const struct cmd_option verify_options[] = {
+    {"signed", 0, NULL, "demand a valid signature", false},
+};
+static const struct cmd_option stop_options[] = {
+    {"timeout", 0, "SECONDS", "wait this long for its end [10]", false},
+};
+
+#endif
+
 static const struct cmd_row rows[] = {
+#ifndef STOQ_WITHOUT_NODE
+    {.name = "init",
+     .synopsis = "",
+     .summary = "make a home: key, configuration, store",
+     .details =
+         "Prints the peer id. What is there already stays as it is. Publish, get and daemon do\n"
+         "the same where there is no home yet.",
+     .run = cmd_init},
+    {.name = "daemon",
+     .synopsis = "",
+     .summary = "serve packages to peers and answer the other commands",
+     .details =
+         "Runs in the foreground and logs to stderr. TERM or INT ends it within 5 s, a second one\n"
+         "at once; HUP reads the configuration again. Without --listen the configuration's\n"
+         "addresses hold, or [::]:4477.",
+     OPTIONS(daemon_options),
+     .run = cmd_daemon},
+    {.name = "publish",
+     .synopsis = "PATH --name NAME --version VERSION",
+     .summary = "make a package of a file or directory and print its id",
+     .details = "The same files and texts give the same id on every machine.",
+     OPTIONS(publish_options),
+     .args_min = 1,
+     .args_max = 1,
+     .run = cmd_publish},
+    {.name = "get",
+     .synopsis = "ID",
+     .summary = "fetch a package into the store, verified, and write its tree",
+     .details =
+         "Chunks that are here already are not fetched. What was fetched before a failure stays,\n"
+         "so a second get goes on from there.",
+     OPTIONS(get_options),
+     .args_min = 1,
+     .args_max = 1,
+     .run = cmd_get},
+    {.name = "ls", .synopsis = "", .summary = "list the packages of the store", .run = cmd_ls},
+    {.name = "info",
+     .synopsis = "ID",
+     .summary = "show what a package is",
+     OPTIONS(info_options),
+     .args_min = 1,
+     .args_max = 1,
+     .run = cmd_info},
+    {.name = "cat",
+     .synopsis = "ID PATH",
+     .summary = "write one file of a package to stdout, verified",
+     .args_min = 2,
+     .args_max = 2,
+     .run = cmd_cat,
+     .raw_output = true},
+    {.name = "verify",
+     .synopsis = "ID",
+     .summary = "read a package again and check all of it against its id",
+     .details = "Exit code 4 when it is damaged or incomplete.",
+     OPTIONS(verify_options),
+     .args_min = 1,
+     .args_max = 1,
+     .run = cmd_verify},
+    {.name = "rm",
+     .synopsis = "ID",
+     .summary = "remove a package and the chunks no other one uses",
+     .args_min = 1,
+     .args_max = 1,
+     .run = cmd_rm},
+    {.name = "peers", .synopsis = "", .summary = "list the daemon's connections", .run = cmd_peers},
+    {.name = "status", .synopsis = "", .summary = "show the daemon's figures", .run = cmd_status},
+    {.name = "stop",
+     .synopsis = "",
+     .summary = "end the daemon and wait until it has ended",
+     OPTIONS(stop_options),
+     .run = cmd_stop},
+    {.name = "key",
+     .synopsis = "[show|export]",
+     .summary = "show this home's peer id and public key",
+     .details = "export prints the public key as PEM.",
+     .args_max = 1,
+     .run = cmd_key},
+#endif
     {.name = "help",
      .synopsis = "[COMMAND]",
      .summary = "show what a command does and takes",

@@ -1,5 +1,5 @@
 /* The rows of the commands that let anybody check our formats from outside. */
-#include "cmd.h"
+#include "commands.h"
 #include "cut.h"
 
 static const struct cmd_option hash_options[] = {
@@ -59,6 +59,15 @@ static const struct cmd_row rows[] = {
      .args_max = 2,
      .run = cmd_merkle,
      .plumbing = true},
+#ifndef STOQ_WITHOUT_NODE
+    {.name = "manifest",
+     .synopsis = "show|id|raw FILE|ID",
+     .summary = "show a manifest's fields, its id or its bytes",
+     .args_min = 2,
+     .args_max = 2,
+     .run = cmd_manifest,
+     .plumbing = true},
+#endif
 };
 
 const struct cmd_row *cmd_plumbing_row_at(size_t i)

@@ -31,7 +31,7 @@ struct stoq_api_reply *reply_new(struct stoq_api_server *server, int fd, const c
     pthread_cond_init(&reply->changed, &attr);
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&reply->lock, NULL);
-    stoq_buf_init(&reply->bytes, 2 * REPLY_QUEUE_BYTES + STOQ_JSON_REPLY_MAX);
+    stoq_buf_init(&reply->bytes, 2 * REPLY_QUEUE_BYTES + STOQ_JSON_REPLY_MAX); /* lines behind it */
     reply->server = server;
     reply->http_status = 200;
     reply->refs = 1;
@@ -138,7 +138,8 @@ static bool add_line(struct stoq_api_reply *reply, const json_t *object)
 {
     char *line = stoq_json_line(object);
     size_t n = line != NULL ? strlen(line) : 0;
-    bool ok = line != NULL && stoq_buf_reserve(&reply->bytes, n + 1) == STOQ_OK &&
+    bool ok = line != NULL && n <= STOQ_JSON_REPLY_MAX &&
+              stoq_buf_reserve(&reply->bytes, n + 1) == STOQ_OK &&
               stoq_buf_add(&reply->bytes, stoq_span(line, n)) == STOQ_OK &&
               stoq_buf_add(&reply->bytes, stoq_span_str("\n")) == STOQ_OK;
     free(line);
@@ -195,11 +196,24 @@ static int http_status_of(const struct stoq_error *err)
     }
 }
 
-/* The last output; object NULL (no memory for it) and a failed line break the reply off. */
+/* What is said instead of a result that does not fit, or that there was no memory for. */
+static bool add_excuse(struct stoq_api_reply *reply)
+{
+    struct stoq_error err;
+    (void)stoq_fail(&err, STOQ_FULL, 0, "the result is over the limit of %zu bytes, or of memory",
+                    STOQ_JSON_REPLY_MAX);
+    json_t *object = stoq_error_to_json(&err);
+    bool ok = object != NULL && json_object_set_new(object, "type", json_string("error")) == 0 &&
+              add_line(reply, object);
+    json_decref(object);
+    return ok;
+}
+
+/* The last output; the reply breaks off when not even an excuse can be had. */
 static void end_with(struct stoq_api_reply *reply, const json_t *object)
 {
     if (object == NULL || !add_line(reply, object)) {
-        reply->broken = true;
+        reply->broken = !add_excuse(reply);
     }
     if (reply->kind == REPLY_NONE) {
         reply->kind = REPLY_LINES;

@@ -76,6 +76,14 @@ static void serve(void *user, const char *name, const json_t *args, struct stoq_
             json_decref(event);
         }
         stoq_api_reply_result(reply, args);
+    } else if (strcmp(name, "large") == 0) {
+        size_t n = (size_t)stoq_json_u64(args, "bytes", 0);
+        char *text = malloc(n);
+        memset(text, 'y', n);
+        json_t *result = json_stringn(text, n);
+        stoq_api_reply_result(reply, result);
+        json_decref(result);
+        free(text);
     } else if (strcmp(name, "content") == 0) {
         serve_content(user, args, reply);
     } else if (strcmp(name, "wait") == 0) {
@@ -192,6 +200,17 @@ static void test_content(void **state)
     expect(f, "failure", "{\"request\":2}", 200, "\"code\":\"IntegrityCheckFailed\"");
     expect(f, "failure", "{\"request\":1}", 404, "no failure is kept");
     expect(f, "content", "{\"fail\":true}", 500, "\"code\":\"IntegrityCheckFailed\"");
+}
+
+/* A result larger than the queue arrives; one over the limit is refused in words. */
+static void test_large_result(void **state)
+{
+    struct fixture *f = *state;
+    struct got g;
+    assert_int_equal(post(f, "large", "{\"bytes\":9000000}", &g), STOQ_OK);
+    assert_true(g.body.n > 9000000 && g.body.n < 9000100);
+    stoq_buf_release(&g.body);
+    expect(f, "large", "{\"bytes\":70000000}", 200, "\"code\":\"LimitReached\"");
 }
 
 static int dial(struct fixture *f)
@@ -401,6 +420,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_json, setup, teardown),
         cmocka_unit_test_setup_teardown(test_content, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_large_result, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
         cmocka_unit_test_setup_teardown(test_oversize_chunked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_disconnect_cancels, setup, teardown),

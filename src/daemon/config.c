@@ -102,7 +102,7 @@ static bool set_congestion(struct stoq_config *c, const char *value, char why[WH
 
 static bool set_packet_bytes(struct stoq_config *c, const char *value, char why[WHY_BYTES])
 {
-    uint64_t v;
+    uint64_t v = 0;
     if (!number(value, 1200, 65000, &v, why)) {
         return false;
     }
@@ -112,7 +112,7 @@ static bool set_packet_bytes(struct stoq_config *c, const char *value, char why[
 
 static bool set_connections(struct stoq_config *c, const char *value, char why[WHY_BYTES])
 {
-    uint64_t v;
+    uint64_t v = 0;
     if (!number(value, 1, 1000000, &v, why)) {
         return false;
     }
@@ -122,7 +122,7 @@ static bool set_connections(struct stoq_config *c, const char *value, char why[W
 
 static bool set_api_connections(struct stoq_config *c, const char *value, char why[WHY_BYTES])
 {
-    uint64_t v;
+    uint64_t v = 0;
     if (!number(value, 1, 4096, &v, why)) {
         return false;
     }
@@ -132,7 +132,7 @@ static bool set_api_connections(struct stoq_config *c, const char *value, char w
 
 static bool set_workers(struct stoq_config *c, const char *value, char why[WHY_BYTES])
 {
-    uint64_t v;
+    uint64_t v = 0;
     if (!number(value, 1, 64, &v, why)) {
         return false;
     }

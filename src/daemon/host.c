@@ -24,6 +24,7 @@ struct stoq_host {
     bool store_writable;
     struct stoq_engine *engine;
     stoq_ns started_at;
+    pthread_mutex_t opening; /* held while something is opened; never inside lock */
     pthread_mutex_t lock;
     pthread_cond_t content_free;
     unsigned adding; /* operations that add content */
@@ -36,6 +37,7 @@ void stoq_host_log(struct stoq_host *host, enum stoq_log_level level, const char
     pthread_mutex_lock(&host->lock);
     enum stoq_log_level limit = host->config.log_level;
     pthread_mutex_unlock(&host->lock);
+    limit = limit > host->cfg.log_level_min ? limit : host->cfg.log_level_min;
     if (host->cfg.log == NULL || level > limit) {
         return;
     }
@@ -71,6 +73,7 @@ static void init_sync(struct stoq_host *host)
     pthread_cond_init(&host->content_free, &attr);
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&host->lock, NULL);
+    pthread_mutex_init(&host->opening, NULL);
 }
 
 enum stoq_status stoq_host_new(struct stoq_host **out, const struct stoq_host_config *cfg,
@@ -113,6 +116,7 @@ enum stoq_status stoq_host_free(struct stoq_host *host, stoq_ns drain, struct st
     stoq_key_free(host->key);
     pthread_cond_destroy(&host->content_free);
     pthread_mutex_destroy(&host->lock);
+    pthread_mutex_destroy(&host->opening);
     free(host);
     return st;
 }
@@ -152,7 +156,7 @@ static enum stoq_status write_template(struct stoq_host *host, struct stoq_error
                              err);
 }
 
-enum stoq_status stoq_host_open(struct stoq_host *host, bool make, struct stoq_error *err)
+static enum stoq_status open_all(struct stoq_host *host, bool make, struct stoq_error *err)
 {
     enum stoq_status st = STOQ_OK;
     STOQ_ASSERT(host->store == NULL || host->store_writable || !make);
@@ -166,6 +170,14 @@ enum stoq_status stoq_host_open(struct stoq_host *host, bool make, struct stoq_e
         st = stoq_home_key_or_new(&host->home, &host->key, err);
     }
     return st == STOQ_OK && make ? write_template(host, err) : st;
+}
+
+enum stoq_status stoq_host_open(struct stoq_host *host, bool make, struct stoq_error *err)
+{
+    pthread_mutex_lock(&host->opening);
+    enum stoq_status st = open_all(host, make, err);
+    pthread_mutex_unlock(&host->opening);
+    return st;
 }
 
 static size_t pick_listen(struct stoq_host *host, struct stoq_addr *out)
@@ -186,13 +198,9 @@ static size_t pick_listen(struct stoq_host *host, struct stoq_addr *out)
     return 1;
 }
 
-enum stoq_status stoq_host_start(struct stoq_host *host, struct stoq_error *err)
+static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *err)
 {
     struct stoq_addr listen[STOQ_NET_LISTEN_MAX];
-    enum stoq_status st = stoq_host_open(host, true, err);
-    if (st != STOQ_OK || host->engine != NULL) {
-        return st;
-    }
     struct stoq_engine_config cfg = {
         .store = host->store,
         .key = host->key,
@@ -207,6 +215,17 @@ enum stoq_status stoq_host_start(struct stoq_host *host, struct stoq_error *err)
         .log_user = host,
     };
     return stoq_engine_start(&host->engine, &cfg, err);
+}
+
+enum stoq_status stoq_host_start(struct stoq_host *host, struct stoq_error *err)
+{
+    pthread_mutex_lock(&host->opening);
+    enum stoq_status st = open_all(host, true, err);
+    if (st == STOQ_OK && host->engine == NULL) {
+        st = start_engine(host, err);
+    }
+    pthread_mutex_unlock(&host->opening);
+    return st;
 }
 
 enum stoq_status stoq_host_reload(struct stoq_host *host, struct stoq_error *err)

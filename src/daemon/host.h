@@ -17,6 +17,7 @@ struct stoq_host_config {
     /* A line for the operator, without newline; any thread. NULL: dropped. */
     void (*log)(void *user, enum stoq_log_level level, const char *line);
     void *log_user;
+    enum stoq_log_level log_level_min; /* the log says at least this much, whatever is configured */
     /* Only in a daemon: addresses that take the place of the configuration's `listen`, and what `stop`
      * calls (any thread; must not block). */
     bool daemon;
@@ -36,9 +37,9 @@ STOQ_WARN_UNUSED enum stoq_status stoq_host_new(struct stoq_host **out,
 enum stoq_status stoq_host_free(struct stoq_host *host, stoq_ns drain, struct stoq_error *err);
 
 /*
- * Open what is not open yet. With make the home, store and key are made where missing and the store is
- * opened for writing. STOQ_OK; STOQ_NOTFOUND (HomeMissing): nothing here and make is false; STOQ_BUSY
- * (StoreBusy); what stoq_store_open and stoq_home_key give.
+ * Open what is not open yet; any thread. With make the home, store and key are made where missing and
+ * the store is opened for writing. STOQ_OK; STOQ_NOTFOUND (HomeMissing): nothing here and make is false;
+ * STOQ_BUSY (StoreBusy); what stoq_store_open and stoq_home_key give.
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_host_open(struct stoq_host *host, bool make,
                                                  struct stoq_error *err);

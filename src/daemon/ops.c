@@ -107,7 +107,8 @@ enum stoq_status op_id(const json_t *args, struct stoq_package_id *out, struct s
 
 json_t *op_seconds(uint64_t ns)
 {
-    return json_real((double)(ns / 1000) / 1e6);
+    uint64_t us = ns / 1000;
+    return json_real((double)us / 1e6);
 }
 
 json_t *op_key_id(bool present, const struct stoq_key_id *id)

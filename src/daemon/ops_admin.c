@@ -31,7 +31,8 @@ enum stoq_status op_rm(struct stoq_host *host, const json_t *args, struct stoq_o
 
 static double milliseconds(stoq_ns ns)
 {
-    return (double)(ns / 1000) / 1e3;
+    uint64_t us = ns / 1000;
+    return (double)us / 1e3;
 }
 
 static void add_peer(void *user, const struct stoq_engine_peer *p)
@@ -70,7 +71,7 @@ enum stoq_status op_peers(struct stoq_host *host, const json_t *args, struct sto
 
 static json_t *listen_to_json(const struct stoq_engine *engine)
 {
-    struct stoq_addr addr;
+    struct stoq_addr addr = {0};
     char text[STOQ_ADDR_TEXT_MAX];
     json_t *list = json_array();
     for (size_t i = 0; stoq_engine_local_addr(engine, i, &addr); i++) {

@@ -1,5 +1,6 @@
 #include "hash/content.h"
 #include "hash/hash.h"
+#include "hash/many.h"
 
 #include "tests/vectors.h"
 
@@ -186,6 +187,36 @@ static void content_refuses_what_can_be_forged(void **state)
     assert_int_equal(stoq_content_check(&out, s), STOQ_RANGE);
 }
 
+static void many_in_one_pass_equal_each_alone(void **state)
+{
+    (void)state;
+    static const enum stoq_hash_alg algs[] = {STOQ_HASH_SHA512, STOQ_HASH_BLAKE3,
+                                              STOQ_HASH_XXH3_128, STOQ_HASH_SHA256,
+                                              STOQ_HASH_SHA3_256};
+    struct stoq_digest got[STOQ_HASH_MANY_MAX];
+    struct stoq_digest want;
+    struct stoq_hash_many m;
+    uint8_t *in = counting(70000);
+    assert_int_equal(stoq_hash_many_init(&m, algs, STOQ_COUNT(algs)), STOQ_OK);
+    stoq_hash_many_update(&m, stoq_span(in, 3));
+    stoq_hash_many_update(&m, stoq_span(in + 3, 70000 - 3));
+    assert_int_equal(stoq_hash_many_final(&m, got), STOQ_OK);
+    stoq_hash_many_release(&m);
+    for (size_t i = 0; i < STOQ_COUNT(algs); i++) {
+        assert_int_equal(stoq_digest_of(&want, algs[i], stoq_span(in, 70000)), STOQ_OK);
+        assert_true(stoq_digest_eq(&got[i], &want));
+    }
+    free(in);
+    static const enum stoq_hash_alg twice[] = {STOQ_HASH_SHA256, STOQ_HASH_BLAKE3,
+                                               STOQ_HASH_SHA256};
+    static const enum stoq_hash_alg none[] = {STOQ_HASH_NONE};
+    assert_int_equal(stoq_hash_many_init(&m, twice, 3), STOQ_RANGE);
+    assert_int_equal(stoq_hash_many_init(&m, none, 1), STOQ_RANGE);
+    assert_int_equal(stoq_hash_many_init(&m, algs, STOQ_HASH_MANY_MAX + 1), STOQ_RANGE);
+    assert_int_equal(stoq_hash_many_init(&m, NULL, 0), STOQ_OK);
+    stoq_hash_many_release(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +226,7 @@ int main(void)
         cmocka_unit_test(names_codes_and_sizes),
         cmocka_unit_test(content_checks_both_digests),
         cmocka_unit_test(content_refuses_what_can_be_forged),
+        cmocka_unit_test(many_in_one_pass_equal_each_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,25 +143,34 @@ static int on_reset(ngtcp2_conn *q, const ngtcp2_pkt_stateless_reset *reset, voi
 
 void net_callbacks(ngtcp2_callbacks *cb, bool server)
 {
-    *cb = (ngtcp2_callbacks)
-    {
-        .recv_crypto_data = ngtcp2_crypto_recv_crypto_data_cb, .encrypt = ngtcp2_crypto_encrypt_cb,
-        .decrypt = ngtcp2_crypto_decrypt_cb, .hp_mask = ngtcp2_crypto_hp_mask_cb,
+    *cb = (ngtcp2_callbacks){
+        .recv_crypto_data = ngtcp2_crypto_recv_crypto_data_cb,
+        .encrypt = ngtcp2_crypto_encrypt_cb,
+        .decrypt = ngtcp2_crypto_decrypt_cb,
+        .hp_mask = ngtcp2_crypto_hp_mask_cb,
         .update_key = ngtcp2_crypto_update_key_cb,
         .delete_crypto_aead_ctx = ngtcp2_crypto_delete_crypto_aead_ctx_cb,
         .delete_crypto_cipher_ctx = ngtcp2_crypto_delete_crypto_cipher_ctx_cb,
         .get_path_challenge_data = ngtcp2_crypto_get_path_challenge_data_cb,
         .version_negotiation = ngtcp2_crypto_version_negotiation_cb,
-        .handshake_completed = on_handshake_completed, .rand = on_rand,
-        .get_new_connection_id = on_new_cid, .remove_connection_id = on_drop_cid,
-        .dcid_status = on_peer_cid, .recv_stateless_reset = on_reset,
-        .stream_open = net_on_stream_open, .recv_stream_data = net_on_stream_data,
-        .acked_stream_data_offset = net_on_stream_acked, .stream_close = net_on_stream_close,
-        .stream_reset = net_on_stream_reset, .extend_max_stream_data = net_on_stream_credit,
-#if NGTCP2_VERSION_NUM >= 0x011800
-        .recv_stop_sending = net_on_stream_stop,
-#endif
+        .handshake_completed = on_handshake_completed,
+        .rand = on_rand,
+        .get_new_connection_id = on_new_cid,
+        .remove_connection_id = on_drop_cid,
+        .dcid_status = on_peer_cid,
+        .recv_stateless_reset = on_reset,
+        .stream_open = net_on_stream_open,
+        .recv_stream_data = net_on_stream_data,
+        .acked_stream_data_offset = net_on_stream_acked,
+        .stream_close = net_on_stream_close,
+        .stream_reset = net_on_stream_reset,
+        .extend_max_stream_data = net_on_stream_credit,
+        .extend_max_local_streams_bidi = net_on_streams_allowed,
     };
+#if NGTCP2_VERSION_NUM >= 0x011800
+    /* Before 1.24 the next write finds out, and the code is not known. */
+    cb->recv_stop_sending = net_on_stream_stop;
+#endif
     if (server) {
         cb->recv_client_initial = ngtcp2_crypto_recv_client_initial_cb;
     } else {

@@ -102,6 +102,7 @@ struct stoq_net_closed {
  * data            bytes in order; borrowed until return. Give them back with stoq_net_consumed when
  *                 done. fin: nothing follows. A stream may end with fin and no bytes
  * writable        a stream whose write was refused with STOQ_FULL may write again
+ * may_open        after stoq_net_stream_open said STOQ_FULL: the peer allows more streams now
  * stream_ended    the peer reset its side (data ends here) or asked us to stop sending (what was not
  *                 yet sent is released); code is the peer's
  * stream_closed   both sides are done and everything we sent is acknowledged, or it was reset; the
@@ -115,6 +116,7 @@ struct stoq_net_callbacks {
     void (*data)(void *user, stoq_net_conn conn, stoq_net_stream stream, struct stoq_span bytes,
                  bool fin);
     void (*writable)(void *user, stoq_net_conn conn, stoq_net_stream stream);
+    void (*may_open)(void *user, stoq_net_conn conn);
     void (*stream_ended)(void *user, stoq_net_conn conn, stoq_net_stream stream, bool stop,
                          uint64_t code);
     void (*stream_closed)(void *user, stoq_net_conn conn, stoq_net_stream stream, uint64_t code);
@@ -190,7 +192,7 @@ void stoq_net_close(struct stoq_net *net, stoq_net_conn conn, uint64_t code, con
 void stoq_net_keep_alive(struct stoq_net *net, stoq_net_conn conn, stoq_ns after_ns);
 
 /* Open a stream in both directions. STOQ_OK; STOQ_NOTFOUND: no such open connection; STOQ_FULL: the
- * peer allows no more at present, wait for one to close; STOQ_NOMEM. */
+ * peer allows no more at present, may_open follows; STOQ_NOMEM. */
 STOQ_WARN_UNUSED enum stoq_status stoq_net_stream_open(struct stoq_net *net, stoq_net_conn conn,
                                                        stoq_net_stream *out);
 void stoq_net_stream_class(struct stoq_net *net, stoq_net_conn conn, stoq_net_stream stream,
@@ -210,7 +212,7 @@ struct stoq_net_buf {
  *
  * STOQ_OK        taken
  * STOQ_FULL      send_buffer_bytes would be exceeded (one buffer of any size is taken when nothing is
- *                buffered); not taken; writable follows
+ *                buffered, and classes above bulk have 1 MiB of their own); not taken; writable follows
  * STOQ_NOTFOUND  no such stream, or our side has ended; not taken
  * STOQ_NOMEM     not taken
  */

@@ -63,6 +63,15 @@ static void on_writable(void *user, stoq_net_conn conn, stoq_net_stream stream)
     }
 }
 
+static void on_may_open(void *user, stoq_net_conn conn)
+{
+    struct side *s = user;
+    s->may_open++;
+    if (s->on_may_open != NULL) {
+        s->on_may_open(s, conn);
+    }
+}
+
 static void on_ended(void *user, stoq_net_conn conn, stoq_net_stream stream, bool stop,
                      uint64_t code)
 {
@@ -109,6 +118,7 @@ void side_init(struct side *s, struct world *w, uint8_t seed, const struct stoq_
         .stream = on_stream,
         .data = on_data,
         .writable = on_writable,
+        .may_open = on_may_open,
         .stream_ended = on_ended,
         .stream_closed = on_stream_closed,
     };

@@ -33,6 +33,7 @@ struct side {
     bool ended_stop;
     uint64_t ended_code;
     int writable;
+    int may_open;
     uint64_t received;
     int fins;
     int released;
@@ -40,6 +41,7 @@ struct side {
     void (*on_data)(struct side *s, stoq_net_conn conn, stoq_net_stream stream,
                     struct stoq_span bytes, bool fin);
     void (*on_writable)(struct side *s, stoq_net_conn conn, stoq_net_stream stream);
+    void (*on_may_open)(struct side *s, stoq_net_conn conn);
     void (*on_stream_closed)(struct side *s, stoq_net_conn conn, stoq_net_stream stream);
     void *test;
 };

@@ -24,6 +24,8 @@
 #define NET_SECRET_BYTES 32
 #define NET_CLOSING_MAX 1024 /* connections kept only to repeat their goodbye */
 #define NET_RETRY_LIFE (10 * STOQ_SEC)
+#define NET_URGENT_BYTES STOQ_MIB /* of send buffer kept for classes above bulk */
+#define NET_URGENT_BYTES STOQ_MIB /* of send buffer kept for classes above bulk */
 #define NET_REFUSED_TOLD_PER_S 10 /* calls of the refused callback */
 
 /* A piece of a stream's queue: somebody's buffer, or a copy behind the struct. */
@@ -75,7 +77,8 @@ struct net_conn {
     bool opened;
     bool counted; /* in the guard's unfinished handshakes */
     bool close_asked;
-    bool starving; /* some stream is owed writable */
+    bool starving;     /* some stream is owed writable */
+    bool wants_stream; /* may_open is owed */
     bool pinned;
     bool was_reset;
     bool failed; /* why, code and text below are set */
@@ -225,6 +228,8 @@ int net_on_stream_close(ngtcp2_conn *q, uint32_t flags, int64_t id, uint64_t cod
 int net_on_stream_reset(ngtcp2_conn *q, int64_t id, uint64_t final_size, uint64_t code, void *user,
                         void *stream_user);
 int net_on_stream_stop(ngtcp2_conn *q, int64_t id, uint64_t code, void *user, void *stream_user);
+int net_on_streams_allowed(ngtcp2_conn *q, uint64_t max_streams, void *user);
+int net_on_streams_allowed(ngtcp2_conn *q, uint64_t max_streams, void *user);
 int net_on_stream_credit(ngtcp2_conn *q, int64_t id, uint64_t max_data, void *user,
                          void *stream_user);
 

@@ -245,6 +245,20 @@ int net_on_stream_credit(ngtcp2_conn *q, int64_t id, uint64_t max_data, void *us
     return 0;
 }
 
+int net_on_streams_allowed(ngtcp2_conn *q, uint64_t max_streams, void *user)
+{
+    struct net_conn *conn = user;
+    (void)q;
+    (void)max_streams;
+    if (conn->wants_stream && listening(conn)) {
+        conn->wants_stream = false;
+        if (conn->net->cfg.cb.may_open != NULL) {
+            conn->net->cfg.cb.may_open(conn->net->cfg.user, conn->id);
+        }
+    }
+    return 0;
+}
+
 void net_streams_feed_starved(struct net_conn *conn)
 {
     struct stoq_net *net = conn->net;
@@ -285,7 +299,8 @@ enum stoq_status stoq_net_stream_open(struct stoq_net *net, stoq_net_conn conn_i
     int rv = ngtcp2_conn_open_bidi_stream(conn->q, &id, s);
     if (rv != 0) {
         stream_free(s);
-        return rv == NGTCP2_ERR_STREAM_ID_BLOCKED ? STOQ_FULL : STOQ_NOMEM;
+        conn->wants_stream = rv == NGTCP2_ERR_STREAM_ID_BLOCKED;
+        return conn->wants_stream ? STOQ_FULL : STOQ_NOMEM;
     }
     s->id = id;
     *out = id;
@@ -312,7 +327,9 @@ void stoq_net_stream_class(struct stoq_net *net, stoq_net_conn conn, stoq_net_st
 static bool has_room(struct net_stream *s, size_t n)
 {
     struct net_conn *conn = s->conn;
-    if (conn->buffered == 0 || conn->buffered + n <= conn->net->cfg.send_buffer_bytes) {
+    uint64_t max = conn->net->cfg.send_buffer_bytes;
+    max += s->class_ < STOQ_NET_BULK ? NET_URGENT_BYTES : 0;
+    if (conn->buffered == 0 || conn->buffered + n <= max) {
         return true;
     }
     s->starved = true;

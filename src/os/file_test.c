@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "os/outfile.h"
+
 static char scratch[64];
 
 static char *at(const char *name)
@@ -127,6 +129,52 @@ static void reads_say_where_the_file_ends(void **state)
     (void)close(full);
 }
 
+static void an_output_appears_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    struct stoq_outfile *f;
+    struct stoq_error err;
+    struct stoq_buf b;
+    stoq_buf_init(&b, 100);
+    assert_int_equal(mkdir(at("out"), 0700), 0);
+    assert_int_equal(stoq_outfile_new(&f, at("out/file"), &err), STOQ_OK);
+    assert_int_equal(stoq_outfile_write(f, stoq_span_str("hello "), NULL), STOQ_OK);
+    stoq_outfile_free(f);
+    assert_int_equal(rmdir(at("out")), 0); /* nothing is left behind */
+    assert_int_equal(mkdir(at("out"), 0700), 0);
+    assert_int_equal(stoq_outfile_new(&f, at("out/file"), &err), STOQ_OK);
+    assert_int_equal(stoq_outfile_write(f, stoq_span_str("hello "), NULL), STOQ_OK);
+    assert_int_equal(stoq_outfile_write(f, stoq_span_str("you"), NULL), STOQ_OK);
+    assert_int_equal(access(at("out/file"), F_OK), -1);
+    assert_int_equal(stoq_outfile_commit(f, NULL), STOQ_OK);
+    stoq_outfile_free(f);
+    assert_int_equal(stoq_file_read(at("out/file"), 100, &b, NULL), STOQ_OK);
+    assert_true(stoq_span_eq(stoq_buf_span(&b), stoq_span_str("hello you")));
+    stoq_buf_release(&b);
+    assert_int_equal(stoq_outfile_new(&f, at("out/file"), &err), STOQ_EXISTS);
+    assert_string_equal(err.code, "OutputExists");
+    assert_int_equal(stoq_outfile_new(&f, at("none/file"), &err), STOQ_NOTFOUND);
+    assert_int_equal(stoq_outfile_new(&f, at("out/"), &err), STOQ_RANGE);
+}
+
+/* What came under the name after the beginning stays. */
+static void an_output_replaces_nothing(void **state)
+{
+    (void)state;
+    struct stoq_outfile *f;
+    struct stoq_error err;
+    struct stoq_buf b;
+    stoq_buf_init(&b, 100);
+    assert_int_equal(stoq_outfile_new(&f, at("late"), &err), STOQ_OK);
+    assert_int_equal(stoq_outfile_write(f, stoq_span_str("ours"), NULL), STOQ_OK);
+    assert_int_equal(stoq_file_replace(at("late"), stoq_span_str("theirs"), 0600, NULL), STOQ_OK);
+    assert_int_equal(stoq_outfile_commit(f, &err), STOQ_EXISTS);
+    stoq_outfile_free(f);
+    assert_int_equal(stoq_file_read(at("late"), 100, &b, NULL), STOQ_OK);
+    assert_true(stoq_span_eq(stoq_buf_span(&b), stoq_span_str("theirs")));
+    stoq_buf_release(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +183,8 @@ int main(void)
         cmocka_unit_test(directories_are_made_once),
         cmocka_unit_test(lock_names_its_holder),
         cmocka_unit_test(reads_say_where_the_file_ends),
+        cmocka_unit_test(an_output_appears_whole_or_not_at_all),
+        cmocka_unit_test(an_output_replaces_nothing),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -47,29 +47,55 @@ static void address(struct sockaddr_un *to, const char fitting[STOQ_UNIX_PATH_CA
     memcpy(to->sun_path, fitting, strlen(fitting) + 1);
 }
 
-static bool answers(const char fitting[STOQ_UNIX_PATH_CAP])
+/* A connected socket, or -1 with errno. */
+static int connect_to(const char fitting[STOQ_UNIX_PATH_CAP])
 {
     struct sockaddr_un to;
     address(&to, fitting);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return false;
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof to) != 0) {
+        int e = errno;
+        close(fd);
+        errno = e;
+        fd = -1;
     }
-    bool ok = connect(fd, (const struct sockaddr *)&to, sizeof to) == 0;
-    close(fd);
-    return ok;
+    return fd;
+}
+
+static bool answers(const char fitting[STOQ_UNIX_PATH_CAP])
+{
+    int fd = connect_to(fitting);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0;
+}
+
+enum stoq_status stoq_unix_connect(const char *path, int *fd_out, struct stoq_error *err)
+{
+    char fitting[STOQ_UNIX_PATH_CAP];
+    int dir_fd;
+    enum stoq_status st = stoq_unix_path(path, fitting, &dir_fd, err);
+    if (st != STOQ_OK) {
+        return st;
+    }
+    *fd_out = connect_to(fitting);
+    if (*fd_out < 0) {
+        bool nobody = errno == ENOENT || errno == ECONNREFUSED;
+        st = stoq_fail(err, nobody ? STOQ_NOTFOUND : STOQ_IO, errno, "connect to %s", path);
+    }
+    if (dir_fd >= 0) {
+        close(dir_fd);
+    }
+    return st;
 }
 
 bool stoq_unix_answers(const char *path)
 {
-    char fitting[STOQ_UNIX_PATH_CAP];
-    int dir_fd;
-    if (stoq_unix_path(path, fitting, &dir_fd, NULL) != STOQ_OK) {
-        return false;
-    }
-    bool ok = answers(fitting);
-    if (dir_fd >= 0) {
-        close(dir_fd);
+    int fd;
+    bool ok = stoq_unix_connect(path, &fd, NULL) == STOQ_OK;
+    if (ok) {
+        close(fd);
     }
     return ok;
 }

@@ -25,6 +25,11 @@ STOQ_WARN_UNUSED enum stoq_status stoq_unix_path(const char *path, char out[STOQ
 STOQ_WARN_UNUSED enum stoq_status stoq_unix_listen(const char *path, int *fd_out,
                                                    struct stoq_error *err);
 
+/* Connect to path. STOQ_OK: *fd_out is the caller's; STOQ_NOTFOUND: nobody answers there; STOQ_IO;
+ * STOQ_RANGE: the name is too long. */
+STOQ_WARN_UNUSED enum stoq_status stoq_unix_connect(const char *path, int *fd_out,
+                                                    struct stoq_error *err);
+
 /* True when something accepts connections at path. */
 bool stoq_unix_answers(const char *path);
 

@@ -6,13 +6,13 @@
  */
 #include "swarm/swarm_io.h"
 
-#define STOQ_SWARM_ADD_CHUNKS_MAX 512   /* one run: a shard has at most as many */
+#define STOQ_SWARM_ADD_CHUNKS_MAX 512 /* one run: a shard has at most as many */
 #define STOQ_SWARM_CHUNK_BYTES_MAX 262144u
 #define STOQ_SWARM_OPEN_MAX 65536       /* chunks of open runs: some 4 GiB ahead, 1 MiB of state */
 #define STOQ_SWARM_RUNS_MAX 4096        /* open runs */
 #define STOQ_SWARM_PEERS_MAX 64         /* of one transfer at a time */
 #define STOQ_SWARM_REQUESTS_MAX 512     /* outstanding, all peers */
-#define STOQ_SWARM_PEER_REQUESTS_MAX 8  /* outstanding, one peer; fewer streams than a peer allows */
+#define STOQ_SWARM_PEER_REQUESTS_MAX 16 /* outstanding, one peer; fewer than it serves at a time */
 #define STOQ_SWARM_REQUEST_CHUNKS_MAX 512
 #define STOQ_SWARM_REQUEST_BYTES_MAX (8u << 20)
 
@@ -24,7 +24,7 @@ enum stoq_swarm_strategy {
 /* Zero means the default in brackets. */
 struct stoq_swarm_config {
     enum stoq_swarm_strategy strategy;
-    uint32_t low_chunks;   /* NEED_MORE when fewer are open and not yet asked for [8192] */
+    uint32_t low_chunks; /* NEED_MORE when fewer are open and not yet asked for [8192] */
     struct stoq_alloc alloc;
 };
 
@@ -60,8 +60,8 @@ bool stoq_swarm_wants(const struct stoq_swarm *sw, uint64_t index);
 uint32_t stoq_swarm_room(const struct stoq_swarm *sw);
 
 struct stoq_swarm_stats {
-    uint64_t chunks_done; /* brought by peers, each once */
-    uint64_t bytes_done;  /* their lengths */
+    uint64_t chunks_done;      /* brought by peers, each once */
+    uint64_t bytes_done;       /* their lengths */
     uint64_t chunks_duplicate; /* that came again */
     uint64_t bytes_duplicate;
     uint32_t chunks_open; /* wanted or asked for */
@@ -77,7 +77,7 @@ struct stoq_swarm_peer_stats {
     uint64_t rate_bytes_per_s; /* as estimated now; 0: not known */
     stoq_ns rtt_ns;            /* lowest seen, or the hint */
     uint32_t stalls;
-    bool usable;               /* may be asked again */
+    bool usable; /* may be asked again */
 };
 /* False: no such peer now. */
 bool stoq_swarm_peer_stats(const struct stoq_swarm *sw, stoq_peer peer,

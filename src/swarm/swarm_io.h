@@ -10,13 +10,13 @@
 typedef uint64_t stoq_swarm_cookie;
 
 enum stoq_swarm_event_kind {
-    STOQ_SWARM_ADD,           /* u.add: more chunks are wanted */
-    STOQ_SWARM_ADD_END,       /* no ADD will follow */
-    STOQ_SWARM_PEER_ADD,      /* u.peer: a source; again after PEER_GONE it starts afresh */
-    STOQ_SWARM_PEER_GONE,     /* u.peer: the connection is lost; its requests are over */
-    STOQ_SWARM_PEER_HAS,      /* u.has: what a partial holder has */
-    STOQ_SWARM_PROGRESS,      /* u.progress: payload bytes arrived; optional, sharpens stall detection */
-    STOQ_SWARM_CHUNK_OK,      /* u.chunk: arrived, verified and kept */
+    STOQ_SWARM_ADD,       /* u.add: more chunks are wanted */
+    STOQ_SWARM_ADD_END,   /* no ADD will follow */
+    STOQ_SWARM_PEER_ADD,  /* u.peer: a source; again after PEER_GONE it starts afresh */
+    STOQ_SWARM_PEER_GONE, /* u.peer: the connection is lost; its requests are over */
+    STOQ_SWARM_PEER_HAS,  /* u.has: what a partial holder has */
+    STOQ_SWARM_PROGRESS, /* u.progress: payload bytes arrived; optional, sharpens stall detection */
+    STOQ_SWARM_CHUNK_OK, /* u.chunk: arrived, verified and kept */
     STOQ_SWARM_CHUNK_BAD,     /* u.chunk: not the chunk that was asked for */
     STOQ_SWARM_CHUNK_MISSING, /* u.chunk: the peer says it lacks it */
     STOQ_SWARM_REQUEST_ENDED, /* u.ended: no more will come of it; also after a CANCEL */
@@ -34,8 +34,8 @@ struct stoq_swarm_event {
         } add;
         struct stoq_swarm_peer {
             stoq_peer peer;
-            stoq_ns rtt_ns;    /* 0: not known */
-            bool partial;      /* has only what PEER_HAS says; false: has everything */
+            stoq_ns rtt_ns;      /* 0: not known */
+            bool partial;        /* has only what PEER_HAS says; false: has everything */
             uint32_t ranges_max; /* of one request; 0: the limit here */
             uint32_t chunks_max; /* likewise */
         } peer;
@@ -52,6 +52,7 @@ struct stoq_swarm_event {
             stoq_swarm_cookie cookie; /* 0: it came some other way (CHUNK_OK only) */
             uint64_t index;
             uint32_t bytes; /* as it travelled */
+            stoq_peer peer; /* CHUNK_BAD: who sent it, also when the request is over */
         } chunk;
         struct stoq_swarm_ended {
             stoq_swarm_cookie cookie;
@@ -67,10 +68,10 @@ struct stoq_swarm_event {
 };
 
 enum stoq_swarm_action_kind {
-    STOQ_SWARM_REQUEST,   /* u.request: ask this peer for these chunks */
-    STOQ_SWARM_CANCEL,    /* u.cancel: stop that request; what it still brings is welcome, not needed.
+    STOQ_SWARM_REQUEST, /* u.request: ask this peer for these chunks */
+    STOQ_SWARM_CANCEL,  /* u.cancel: stop that request; what it still brings is welcome, not needed.
                            * Its REQUEST_ENDED may come or not, once it has come nothing may */
-    STOQ_SWARM_CHARGE,    /* u.charge: the peer's fault, for its reputation. It gets no more requests */
+    STOQ_SWARM_CHARGE, /* u.charge: the peer's fault, for its reputation. It gets no more requests */
     STOQ_SWARM_NEED_MORE, /* few chunks are left to ask for: ADD or ADD_END. Once until the next ADD */
     STOQ_SWARM_DONE,      /* everything added is here and ADD_END was fed. Once */
     STOQ_SWARM_STUCK,     /* chunks are wanted and no peer here can supply any. Once until a peer or

@@ -1,0 +1,25 @@
+#ifndef STOQ_APPS_STOQ_CALL_H
+#define STOQ_APPS_STOQ_CALL_H
+/* Run one operation: in the daemon where one serves this home, else in this process. */
+#include "cmd.h"
+
+#include "daemon/home.h"
+
+/* Find the home from options and environment; false after the error was told. */
+bool call_home(const struct cmd *cmd, struct stoq_home *out, int *exit_code);
+
+/*
+ * Run op with args (taken). Progress is shown, content goes to stdout, Ctrl-C stops it.
+ *
+ * result  the operation's result, a new reference; an empty object for content
+ *
+ * STOQ_EXIT_OK, or the exit code after the error was told.
+ */
+int call_op(struct cmd *cmd, const char *op, json_t *args, json_t **result);
+
+/* args[key] = text, or a usage error when it is not UTF-8: 0 or its exit code. NULL sets nothing. */
+int call_set_text(const struct cmd *cmd, json_t *args, const char *key, const char *text);
+/* args[key] = path, made absolute. 0, or the exit code after the error was told. */
+int call_set_path(const struct cmd *cmd, json_t *args, const char *key, const char *path);
+
+#endif

@@ -1,0 +1,222 @@
+/* Commands that change what the store holds: publish, get, rm. */
+#include "call.h"
+#include "commands.h"
+#include "human.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* --annotation k=v ... as an object. */
+static int set_annotations(struct cmd *cmd, json_t *args)
+{
+    json_t *map = json_object();
+    const char *text;
+    for (size_t i = 0; (text = cmd_value_at(cmd, "annotation", i)) != NULL; i++) {
+        const char *eq = strchr(text, '=');
+        if (eq == NULL || eq == text) {
+            json_decref(map);
+            return cmd_usage(cmd, "--annotation takes KEY=VALUE, not '%s'", text);
+        }
+        char key[256];
+        int n = snprintf(key, sizeof key, "%.*s", (int)(eq - text < 255 ? eq - text : 255), text);
+        if (eq - text > n || json_object_get(map, key) != NULL) {
+            json_decref(map);
+            return cmd_usage(cmd, "--annotation '%.80s' is too long or given twice", key);
+        }
+        if (!stoq_json_set_text(map, key, stoq_span_str(eq + 1))) {
+            json_decref(map);
+            return cmd_usage(cmd, "--annotation '%.80s' is not UTF-8", key);
+        }
+    }
+    return json_object_set_new(args, "annotations", map) == 0 ? 0 : STOQ_EXIT_FAILED;
+}
+
+/* A repeated option as an array of strings. */
+static int set_list(struct cmd *cmd, json_t *args, const char *option, const char *key)
+{
+    json_t *list = json_array();
+    const char *text;
+    for (size_t i = 0; (text = cmd_value_at(cmd, option, i)) != NULL; i++) {
+        if (json_array_append_new(list, json_string(text)) != 0) {
+            json_decref(list);
+            return cmd_usage(cmd, "--%s is not UTF-8", option);
+        }
+    }
+    return json_object_set_new(args, key, list) == 0 ? 0 : STOQ_EXIT_FAILED;
+}
+
+static int set_number(struct cmd *cmd, json_t *args, const char *option, const char *key,
+                      uint64_t min, uint64_t max)
+{
+    uint64_t v = 0;
+    if (cmd_value(cmd, option) == NULL) {
+        return 0;
+    }
+    if (!cmd_value_u64(cmd, option, min, max, &v)) {
+        return STOQ_EXIT_USAGE;
+    }
+    return stoq_json_set_u64(args, key, v) ? 0 : STOQ_EXIT_FAILED;
+}
+
+static int publish_args(struct cmd *cmd, json_t *args)
+{
+    static const char *const texts[] = {"name", "version", "description", "license"};
+    int rc = call_set_path(cmd, args, "path", cmd->args[0]);
+    for (size_t i = 0; rc == 0 && i < STOQ_COUNT(texts); i++) {
+        const char *text = cmd_value(cmd, texts[i]);
+        if (text == NULL && i < 2) {
+            return cmd_usage(cmd, "--%s is missing", texts[i]);
+        }
+        rc = call_set_text(cmd, args, texts[i], text);
+    }
+    if (rc == 0) {
+        rc = set_annotations(cmd, args);
+    }
+    if (rc == 0) {
+        rc = set_list(cmd, args, "depends", "depends");
+    }
+    if (rc == 0) {
+        rc = set_number(cmd, args, "read-bytes", "read_bytes", 1, 16 * STOQ_MIB);
+    }
+    if (rc == 0) {
+        rc = set_number(cmd, args, "threads", "threads", 1, 64);
+    }
+    if (rc == 0 && cmd_flag(cmd, "no-sign") &&
+        json_object_set_new(args, "sign", json_false()) != 0) {
+        rc = STOQ_EXIT_FAILED;
+    }
+    return rc;
+}
+
+int cmd_publish(struct cmd *cmd)
+{
+    char a[HUMAN_CAP];
+    char b[HUMAN_CAP];
+    char c[HUMAN_CAP];
+    json_t *result;
+    json_t *args = json_object();
+    int rc = publish_args(cmd, args);
+    if (rc != 0) {
+        json_decref(args);
+        return rc;
+    }
+    rc = call_op(cmd, "publish", args, &result);
+    if (rc != 0) {
+        return rc;
+    }
+    if (cmd->json) {
+        return cmd_print_json(cmd, result);
+    }
+    (void)printf("%s\n", stoq_json_text(result, "id"));
+    if (!cmd->quiet) {
+        (void)fprintf(stderr, "%s %s: %s in %llu chunks, %s new, %s stored, %.2f s, %s\n",
+                      stoq_json_text(result, "name"), stoq_json_text(result, "version"),
+                      human_bytes(a, stoq_json_u64(result, "bytes", 0)),
+                      (unsigned long long)stoq_json_u64(result, "chunks", 0),
+                      human_bytes(b, stoq_json_u64(result, "bytes_new", 0)),
+                      human_bytes(c, stoq_json_u64(result, "bytes_stored", 0)),
+                      json_number_value(json_object_get(result, "seconds")),
+                      stoq_json_text(result, "signed_by") != NULL ? "signed" : "unsigned");
+    }
+    json_decref(result);
+    return cmd_finish(cmd);
+}
+
+static int get_args(struct cmd *cmd, json_t *args)
+{
+    const char *output = cmd_value(cmd, "output");
+    int rc = call_set_text(cmd, args, "id", cmd->args[0]);
+    if (rc == 0 && output != NULL && strcmp(output, "-") == 0) {
+        cmd->raw_output = true;
+        rc = json_object_set_new(args, "stream", json_true()) == 0 ? 0 : STOQ_EXIT_FAILED;
+    } else if (rc == 0 && output != NULL) {
+        rc = call_set_path(cmd, args, "output", output);
+    }
+    if (rc == 0) {
+        rc = set_list(cmd, args, "from", "from");
+    }
+    if (rc == 0) {
+        rc = set_number(cmd, args, "timeout", "timeout_s", 1, 30 * 24 * 3600);
+    }
+    return rc;
+}
+
+static void tell_get(const json_t *result)
+{
+    char a[HUMAN_CAP];
+    char b[HUMAN_CAP];
+    char c[HUMAN_CAP];
+    const char *signer = stoq_json_text(result, "signed_by");
+    const char *group = stoq_json_text(result, "group");
+    uint64_t from_peers = stoq_json_u64(result, "bytes_from_peers", 0);
+    double seconds = json_number_value(json_object_get(result, "seconds"));
+    (void)fprintf(
+        stderr, "%s %s: %s, %s had, %s from peers", stoq_json_text(result, "name"),
+        stoq_json_text(result, "version"), human_bytes(a, stoq_json_u64(result, "bytes", 0)),
+        human_bytes(b, stoq_json_u64(result, "bytes_had", 0)), human_bytes(c, from_peers));
+    if (from_peers > 0 && seconds > 0) {
+        (void)fprintf(stderr, " in %.2f s (%.0f MB/s, %s)", seconds,
+                      (double)from_peers / 1e6 / seconds, group != NULL ? group : "?");
+    }
+    (void)fprintf(stderr, ", %s%s\n", signer != NULL ? "signed by " : "unsigned",
+                  signer != NULL ? signer : "");
+    size_t i;
+    const json_t *source;
+    json_array_foreach (json_object_get(result, "sources"), i, source) {
+        const char *why = stoq_json_text(source, "why");
+        (void)fprintf(stderr, "  %s@%s: %s%s%s\n", stoq_json_text(source, "peer"),
+                      stoq_json_text(source, "addr"),
+                      human_bytes(a, stoq_json_u64(source, "bytes", 0)), why != NULL ? ", " : "",
+                      why != NULL ? why : "");
+    }
+}
+
+int cmd_get(struct cmd *cmd)
+{
+    json_t *result;
+    json_t *args = json_object();
+    int rc = get_args(cmd, args);
+    if (rc != 0) {
+        json_decref(args);
+        return rc;
+    }
+    rc = call_op(cmd, "get", args, &result);
+    if (rc != 0) {
+        return rc;
+    }
+    if (cmd->json && !cmd->raw_output) {
+        return cmd_print_json(cmd, result);
+    }
+    if (!cmd->quiet && !cmd->raw_output) {
+        tell_get(result);
+    }
+    json_decref(result);
+    return cmd_finish(cmd);
+}
+
+int cmd_rm(struct cmd *cmd)
+{
+    char a[HUMAN_CAP];
+    json_t *result;
+    json_t *args = json_object();
+    int rc = call_set_text(cmd, args, "id", cmd->args[0]);
+    if (rc != 0) {
+        json_decref(args);
+        return rc;
+    }
+    rc = call_op(cmd, "rm", args, &result);
+    if (rc != 0) {
+        return rc;
+    }
+    if (cmd->json) {
+        return cmd_print_json(cmd, result);
+    }
+    if (!cmd->quiet) {
+        (void)fprintf(stderr, "removed %llu chunks, %s; %llu are used by other packages\n",
+                      (unsigned long long)stoq_json_u64(result, "chunks", 0),
+                      human_bytes(a, stoq_json_u64(result, "bytes", 0)),
+                      (unsigned long long)stoq_json_u64(result, "chunks_shared", 0));
+    }
+    json_decref(result);
+    return cmd_finish(cmd);
+}

@@ -1,0 +1,121 @@
+/* Commands about a running daemon: peers, status, stop. */
+#include "call.h"
+#include "commands.h"
+#include "human.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int cmd_peers(struct cmd *cmd)
+{
+    char a[HUMAN_CAP];
+    char b[HUMAN_CAP];
+    size_t i;
+    const json_t *p;
+    json_t *result;
+    int rc = call_op(cmd, "peers", json_object(), &result);
+    if (rc != 0) {
+        return rc;
+    }
+    if (cmd->json) {
+        return cmd_print_json(cmd, result);
+    }
+    json_array_foreach (json_object_get(result, "peers"), i, p) {
+        const char *peer = stoq_json_text(p, "peer");
+        (void)printf("%s@%s  %s  %s  %.1f ms  fetched %s  served %s\n",
+                     peer != NULL ? peer : "(connecting)", stoq_json_text(p, "addr"),
+                     stoq_json_bool(p, "inbound", false) ? "in" : "out", stoq_json_text(p, "group"),
+                     json_number_value(json_object_get(p, "rtt_ms")),
+                     human_bytes(a, stoq_json_u64(p, "bytes_fetched", 0)),
+                     human_bytes(b, stoq_json_u64(p, "bytes_served", 0)));
+    }
+    json_decref(result);
+    return cmd_finish(cmd);
+}
+
+static void print_tree(const json_t *o, const char *before)
+{
+    const char *key;
+    const json_t *value;
+    size_t i;
+    const json_t *item;
+    json_object_foreach ((json_t *)(uintptr_t)o, key, value) {
+        if (json_is_object(value)) {
+            (void)printf("%s%s\n", before, key);
+            print_tree(value, "  ");
+        } else if (json_is_array(value)) {
+            json_array_foreach (value, i, item) {
+                (void)printf("%s%-20s %s\n", before, key, json_string_value(item));
+            }
+        } else if (json_is_string(value)) {
+            (void)printf("%s%-20s %s\n", before, key, json_string_value(value));
+        } else if (json_is_integer(value)) {
+            (void)printf("%s%-20s %lld\n", before, key, (long long)json_integer_value(value));
+        } else {
+            (void)printf("%s%-20s %.1f\n", before, key, json_number_value(value));
+        }
+    }
+}
+
+int cmd_status(struct cmd *cmd)
+{
+    json_t *result;
+    int rc = call_op(cmd, "status", json_object(), &result);
+    if (rc != 0) {
+        return rc;
+    }
+    if (cmd->json) {
+        return cmd_print_json(cmd, result);
+    }
+    print_tree(result, "");
+    json_decref(result);
+    return cmd_finish(cmd);
+}
+
+/* Wait until the process has ended; false when it has not within the time. */
+static bool wait_gone(long fd, uint64_t timeout_s)
+{
+    struct pollfd p = {.fd = (int)fd, .events = POLLIN};
+    if (fd < 0) {
+        return true; /* gone already, or the kernel cannot tell */
+    }
+    int n = poll(&p, 1, (int)timeout_s * 1000);
+    close((int)fd);
+    return n > 0;
+}
+
+int cmd_stop(struct cmd *cmd)
+{
+    uint64_t timeout_s = 10;
+    json_t *status;
+    json_t *result;
+    if (!cmd_value_u64(cmd, "timeout", 1, 3600, &timeout_s)) {
+        return STOQ_EXIT_USAGE;
+    }
+    /* Hold on to the process before it is told to end, so that its number cannot be another's. */
+    int rc = call_op(cmd, "status", json_object(), &status);
+    if (rc != 0) {
+        return rc;
+    }
+    long fd = syscall(SYS_pidfd_open, (pid_t)stoq_json_u64(status, "pid", 0), 0);
+    json_decref(status);
+    rc = call_op(cmd, "stop", json_object(), &result);
+    if (rc != 0) {
+        return rc;
+    }
+    if (!wait_gone(fd, timeout_s)) {
+        struct stoq_error err;
+        (void)stoq_fail(&err, STOQ_TIMEOUT, 0, "the daemon has not ended within %llu s",
+                        (unsigned long long)timeout_s);
+        json_decref(result);
+        return cmd_fail(cmd, &err);
+    }
+    if (cmd->json) {
+        return cmd_print_json(cmd, result);
+    }
+    json_decref(result);
+    return cmd_finish(cmd);
+}

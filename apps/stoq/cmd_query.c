@@ -1,0 +1,200 @@
+/* Commands that read the store: ls, info, cat, verify. */
+#include "call.h"
+#include "commands.h"
+#include "human.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int cmd_ls(struct cmd *cmd)
+{
+    char a[HUMAN_CAP];
+    size_t i;
+    const json_t *p;
+    json_t *result;
+    int rc = call_op(cmd, "ls", json_object(), &result);
+    if (rc != 0) {
+        return rc;
+    }
+    if (cmd->json) {
+        return cmd_print_json(cmd, result);
+    }
+    json_array_foreach (json_object_get(result, "packages"), i, p) {
+        (void)printf("%s  %s %s  %s%s\n", stoq_json_text(p, "id"), stoq_json_text(p, "name"),
+                     stoq_json_text(p, "version"), human_bytes(a, stoq_json_u64(p, "bytes", 0)),
+                     stoq_json_bool(p, "complete", false) ? "" : "  incomplete");
+    }
+    uint64_t damaged = stoq_json_u64(result, "damaged", 0);
+    if (damaged > 0) {
+        (void)fprintf(stderr, "stoq: %llu package records are damaged\n",
+                      (unsigned long long)damaged);
+    }
+    json_decref(result);
+    return cmd_finish(cmd);
+}
+
+/* Names may hold any bytes; a newline or an escape must not reach the terminal as such. */
+static void print_path(const json_t *o, const char *key)
+{
+    char coded[32];
+    const char *text = stoq_json_text(o, key);
+    if (text == NULL) {
+        (void)snprintf(coded, sizeof coded, "%s_b64", key);
+        text = stoq_json_text(o, coded);
+        (void)printf("base64:");
+    }
+    for (const char *c = text != NULL ? text : "?"; *c != '\0'; c++) {
+        unsigned char b = (unsigned char)*c;
+        if (b < 0x20 || b == 0x7f) {
+            (void)printf("\\x%02x", b);
+        } else {
+            (void)putchar(*c);
+        }
+    }
+}
+
+static void print_files(const json_t *files)
+{
+    static const char mark[][2] = {"f", "x", "d", "l"};
+    size_t i;
+    const json_t *f;
+    json_array_foreach (files, i, f) {
+        const char *kind = stoq_json_text(f, "kind");
+        const char *m = strcmp(kind, "file") == 0         ? mark[0]
+                        : strcmp(kind, "executable") == 0 ? mark[1]
+                        : strcmp(kind, "directory") == 0  ? mark[2]
+                                                          : mark[3];
+        (void)printf("%s %12llu  ", m, (unsigned long long)stoq_json_u64(f, "size", 0));
+        print_path(f, "path");
+        if (m == mark[3]) {
+            (void)printf(" -> ");
+            print_path(f, "target");
+        }
+        (void)printf("\n");
+    }
+}
+
+static void print_value(const char *key, const json_t *value)
+{
+    if (json_is_string(value)) {
+        (void)printf("%-12s %s\n", key, json_string_value(value));
+    } else if (json_is_integer(value)) {
+        (void)printf("%-12s %lld\n", key, (long long)json_integer_value(value));
+    } else if (json_is_real(value)) {
+        (void)printf("%-12s %.3f\n", key, json_real_value(value));
+    } else if (json_is_boolean(value)) {
+        (void)printf("%-12s %s\n", key, json_is_true(value) ? "yes" : "no");
+    } else if (json_is_null(value)) {
+        (void)printf("%-12s -\n", key);
+    }
+}
+
+static void print_info(const json_t *o)
+{
+    const char *key;
+    const json_t *value;
+    const char *name;
+    const json_t *inner;
+    size_t i;
+    json_object_foreach ((json_t *)(uintptr_t)o, key, value) {
+        print_value(key, value);
+    }
+    json_object_foreach (json_object_get(o, "annotations"), name, inner) {
+        (void)printf("annotation   %s=%s\n", name, json_string_value(inner));
+    }
+    json_array_foreach (json_object_get(o, "dependencies"), i, inner) {
+        const char *id = stoq_json_text(inner, "id");
+        (void)printf("depends      %s %s%s%s\n", stoq_json_text(inner, "name"),
+                     stoq_json_text(inner, "requirement"), id != NULL ? " " : "",
+                     id != NULL ? id : "");
+    }
+}
+
+int cmd_info(struct cmd *cmd)
+{
+    json_t *result;
+    json_t *args = json_pack("{s:b}", "files", (int)cmd_flag(cmd, "files"));
+    int rc = call_set_text(cmd, args, "id", cmd->args[0]);
+    if (rc != 0) {
+        json_decref(args);
+        return rc;
+    }
+    rc = call_op(cmd, "info", args, &result);
+    if (rc != 0) {
+        return rc;
+    }
+    if (cmd->json) {
+        return cmd_print_json(cmd, result);
+    }
+    print_info(result);
+    print_files(json_object_get(result, "files"));
+    json_decref(result);
+    return cmd_finish(cmd);
+}
+
+int cmd_cat(struct cmd *cmd)
+{
+    json_t *result;
+    json_t *args = json_object();
+    int rc = call_set_text(cmd, args, "id", cmd->args[0]);
+    if (rc == 0 && !stoq_json_set_path(args, "path", stoq_span_str(cmd->args[1]))) {
+        rc = STOQ_EXIT_FAILED;
+    }
+    if (rc != 0) {
+        json_decref(args);
+        return rc;
+    }
+    rc = call_op(cmd, "cat", args, &result);
+    json_decref(result);
+    int flushed = cmd_finish(cmd);
+    return rc != 0 ? rc : flushed;
+}
+
+static void print_verdict(const json_t *result, const char *what)
+{
+    const json_t *v = json_object_get(json_object_get(result, "reasons"), what);
+    (void)printf("%-10s %-9s %s\n", what, stoq_json_bool(v, "valid", false) ? "valid" : "not valid",
+                 stoq_json_text(v, "why"));
+}
+
+/* The check ran, and said no: exit code 4; the object then has an "error" beside its verdicts. */
+static int tell_verdict(struct cmd *cmd, json_t *result)
+{
+    struct stoq_error err;
+    bool valid = stoq_json_bool(result, "overall_valid", false);
+    const json_t *overall = json_object_get(json_object_get(result, "reasons"), "overall");
+    if (!valid) {
+        (void)stoq_fail_code(&err, STOQ_PROOF, "IntegrityCheckFailed", "%s",
+                             stoq_json_text(overall, "why"));
+    }
+    int rc = valid ? STOQ_EXIT_OK : (int)stoq_error_exit(&err);
+    if (cmd->json) {
+        if (!valid) {
+            (void)json_object_set_new(result, "error", stoq_error_to_json(&err));
+        }
+        int printed = cmd_print_json(cmd, result);
+        return rc != 0 ? rc : printed;
+    }
+    if (!cmd->quiet) {
+        print_verdict(result, "merkle");
+        print_verdict(result, "signature");
+        print_verdict(result, "consensus");
+        print_verdict(result, "overall");
+    }
+    json_decref(result);
+    int printed = cmd_finish(cmd);
+    return !valid ? cmd_fail(cmd, &err) : printed;
+}
+
+int cmd_verify(struct cmd *cmd)
+{
+    json_t *result;
+    json_t *args = json_pack("{s:b}", "signed", (int)cmd_flag(cmd, "signed"));
+    int rc = call_set_text(cmd, args, "id", cmd->args[0]);
+    if (rc != 0) {
+        json_decref(args);
+        return rc;
+    }
+    rc = call_op(cmd, "verify", args, &result);
+    return rc != 0 ? rc : tell_verdict(cmd, result);
+}

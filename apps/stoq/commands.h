@@ -1,0 +1,26 @@
+#ifndef STOQ_APPS_STOQ_COMMANDS_H
+#define STOQ_APPS_STOQ_COMMANDS_H
+/* One function per command; each returns the exit code. What they take and do is in table.c. */
+#include "cmd.h"
+
+int cmd_init(struct cmd *cmd);
+int cmd_daemon(struct cmd *cmd);
+int cmd_publish(struct cmd *cmd);
+int cmd_get(struct cmd *cmd);
+int cmd_ls(struct cmd *cmd);
+int cmd_info(struct cmd *cmd);
+int cmd_cat(struct cmd *cmd);
+int cmd_verify(struct cmd *cmd);
+int cmd_rm(struct cmd *cmd);
+int cmd_peers(struct cmd *cmd);
+int cmd_status(struct cmd *cmd);
+int cmd_stop(struct cmd *cmd);
+int cmd_key(struct cmd *cmd);
+int cmd_help(struct cmd *cmd);
+int cmd_version(struct cmd *cmd);
+int cmd_manifest(struct cmd *cmd);
+int cmd_hash(struct cmd *cmd);
+int cmd_chunk(struct cmd *cmd);
+int cmd_merkle(struct cmd *cmd);
+
+#endif

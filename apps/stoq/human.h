@@ -1,0 +1,13 @@
+#ifndef STOQ_APPS_STOQ_HUMAN_H
+#define STOQ_APPS_STOQ_HUMAN_H
+/* Figures for people; --json has the exact ones. */
+#include "base/status.h"
+
+#define HUMAN_CAP 32
+
+/* "17 B", "1.4 MiB"; returns out. */
+const char *human_bytes(char out[HUMAN_CAP], uint64_t bytes);
+/* "0:07", "1:02:03", "9 d"; returns out. */
+const char *human_time(char out[HUMAN_CAP], double seconds);
+
+#endif

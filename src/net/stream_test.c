@@ -1,0 +1,501 @@
+/* Streams: order, back-pressure, credit, priorities, resets, and who owns which bytes when. */
+#include "net/net_harness.h"
+
+#include <stdlib.h>
+
+#define BIG (64 * STOQ_MIB)
+#define PIECE (256 * STOQ_KIB)
+
+/* The byte at an offset of the test stream: no period a lost or swapped piece could hide in. */
+static uint8_t byte_at(uint64_t offset)
+{
+    uint64_t h = (offset / 64 + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    return (uint8_t)((h >> 32) + offset % 64);
+}
+
+/* A sender of BIG bytes in pieces of its own memory, each freed on release. */
+struct sender {
+    struct side *side;
+    stoq_net_stream stream;
+    uint64_t offset;
+    uint64_t total;
+    uint64_t most_buffered;
+    int pieces;
+    int full;
+};
+
+struct piece {
+    struct side *side;
+    uint8_t bytes[PIECE];
+};
+
+static void release_piece(void *user)
+{
+    struct piece *p = user;
+    p->side->released++;
+    memset(p->bytes, 0xee, sizeof p->bytes); /* whoever still reads it will be noticed */
+    free(p);
+}
+
+static void pump(struct sender *t)
+{
+    while (t->offset < t->total) {
+        size_t n = t->total - t->offset < PIECE ? (size_t)(t->total - t->offset) : PIECE;
+        struct piece *p = malloc(sizeof *p);
+        assert_non_null(p);
+        p->side = t->side;
+        for (size_t i = 0; i < n; i++) {
+            p->bytes[i] = byte_at(t->offset + i);
+        }
+        struct stoq_net_buf buf = {stoq_span(p->bytes, n), release_piece, p};
+        enum stoq_status st =
+            stoq_net_write(t->side->net, t->side->conn, t->stream, &buf, t->offset + n == t->total);
+        if (st == STOQ_FULL) {
+            free(p);
+            t->full++;
+            break;
+        }
+        assert_int_equal(st, STOQ_OK);
+        t->pieces++;
+        t->offset += n;
+    }
+    uint64_t buffered = stoq_net_buffered(t->side->net, t->side->conn);
+    t->most_buffered = buffered > t->most_buffered ? buffered : t->most_buffered;
+}
+
+static void on_writable_pump(struct side *s, stoq_net_conn conn, stoq_net_stream stream)
+{
+    struct sender *t = s->test;
+    assert_true(conn == s->conn && stream == t->stream);
+    pump(t);
+}
+
+/* The other side checks what comes and sends it back. */
+static void echo(struct side *s, stoq_net_conn conn, stoq_net_stream stream, struct stoq_span bytes,
+                 bool fin)
+{
+    uint64_t at = s->received - bytes.n;
+    for (size_t i = 0; i < bytes.n; i++) {
+        if (bytes.p[i] != byte_at(at + i)) {
+            fail_msg("byte %llu is wrong", (unsigned long long)(at + i));
+        }
+    }
+    assert_int_equal(stoq_net_write_copy(s->net, conn, stream, bytes, fin), STOQ_OK);
+    stoq_net_consumed(s->net, conn, stream, bytes.n);
+}
+
+static void check_only(struct side *s, stoq_net_conn conn, stoq_net_stream stream,
+                       struct stoq_span bytes, bool fin)
+{
+    uint64_t at = s->received - bytes.n;
+    (void)fin;
+    for (size_t i = 0; i < bytes.n; i++) {
+        if (bytes.p[i] != byte_at(at + i)) {
+            fail_msg("byte %llu is wrong", (unsigned long long)(at + i));
+        }
+    }
+    stoq_net_consumed(s->net, conn, stream, bytes.n);
+}
+
+static bool streams_closed_both(struct world *w)
+{
+    return w->a.streams_closed > 0 && w->b.streams_closed > 0;
+}
+
+static void begin(struct world *w, struct sender *t, uint64_t total)
+{
+    *t = (struct sender){.side = &w->a, .total = total};
+    w->a.test = t;
+    w->a.on_writable = on_writable_pump;
+    assert_int_equal(stoq_net_stream_open(w->a.net, w->a.conn, &t->stream), STOQ_OK);
+}
+
+static void big_stream_comes_back_intact(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sender t;
+    struct stoq_net_config a = {.send_buffer_bytes = 8 * STOQ_MIB};
+    struct stoq_net_config b = {.send_buffer_bytes = 4 * BIG};
+    world_init(&w, &a, &b);
+    world_connect(&w);
+    w.b.on_data = echo;
+    w.a.on_data = check_only;
+    begin(&w, &t, BIG);
+    pump(&t);
+    assert_true(world_run(&w, streams_closed_both));
+    assert_int_equal(w.b.received, BIG);
+    assert_int_equal(w.a.received, BIG);
+    assert_int_equal(w.a.fins + w.b.fins, 2);
+    assert_int_equal(w.a.released, t.pieces);
+    assert_int_equal(t.pieces, BIG / PIECE);
+    assert_true(t.full > 0 && w.a.writable > 0); /* it was held back */
+    assert_true(t.most_buffered <= 8 * STOQ_MIB);
+    struct stoq_net_stats stats;
+    stoq_net_stats(w.a.net, &stats);
+    assert_int_equal(stats.buffered_bytes, 0);
+    struct stoq_net_info info;
+    assert_true(stoq_net_info(w.a.net, w.a.conn, &info));
+    assert_int_equal(info.packet_bytes, 65000); /* path-MTU discovery found the loopback's */
+    assert_int_equal(info.streams, 0);
+    world_release(&w);
+}
+
+static void hoard(struct side *s, stoq_net_conn conn, stoq_net_stream stream,
+                  struct stoq_span bytes, bool fin)
+{
+    (void)s;
+    (void)conn;
+    (void)stream;
+    (void)bytes;
+    (void)fin;
+}
+
+static void unconsumed_bytes_hold_the_sender(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sender t;
+    struct stoq_net_config b = {.stream_window_bytes = STOQ_MIB, .conn_window_bytes = 4 * STOQ_MIB};
+    world_init(&w, NULL, &b);
+    world_connect(&w);
+    w.b.on_data = hoard;
+    begin(&w, &t, 4 * STOQ_MIB);
+    pump(&t);
+    world_idle(&w, 300 * STOQ_MS);
+    assert_int_equal(w.b.received, STOQ_MIB); /* exactly the window */
+    assert_int_equal(w.b.fins, 0);
+    w.b.on_data = NULL; /* consume from now on */
+    stoq_net_consumed(w.b.net, w.b.conn, t.stream, STOQ_MIB);
+    world_idle(&w, 300 * STOQ_MS);
+    assert_int_equal(w.b.received, 4 * STOQ_MIB);
+    assert_int_equal(w.b.fins, 1);
+    world_release(&w);
+}
+
+/* Whole streams left unconsumed count against the connection after they closed, until settled. */
+static void closed_streams_still_owe(void **state)
+{
+    (void)state;
+    struct world w;
+    struct stoq_net_config b = {.conn_window_bytes = STOQ_MIB};
+    world_init(&w, NULL, &b);
+    world_connect(&w);
+    w.b.on_data = hoard;
+    static const uint8_t zeros[128 * 1024];
+    stoq_net_stream stream[9];
+    for (size_t i = 0; i < 9; i++) { /* eight fill the window */
+        struct stoq_net_buf buf = {stoq_span(zeros, sizeof zeros), count_release, &w.a};
+        assert_int_equal(stoq_net_stream_open(w.a.net, w.a.conn, &stream[i]), STOQ_OK);
+        assert_int_equal(stoq_net_write(w.a.net, w.a.conn, stream[i], &buf, true), STOQ_OK);
+        world_idle(&w, 20 * STOQ_MS);
+    }
+    assert_int_equal(w.b.received, STOQ_MIB);
+    assert_int_equal(w.b.fins, 8);
+    for (size_t i = 0; i < 8; i++) {
+        assert_int_equal(
+            stoq_net_write_copy(w.b.net, w.b.conn, stream[i], stoq_span(NULL, 0), true), STOQ_OK);
+    }
+    world_idle(&w, 100 * STOQ_MS);
+    assert_int_equal(w.b.streams_closed, 8);
+    assert_int_equal(w.b.received, STOQ_MIB);
+    for (size_t i = 0; i < 8; i++) { /* settle: the streams are closed */
+        stoq_net_consumed(w.b.net, w.b.conn, stream[i], sizeof zeros);
+        stoq_net_consumed(w.b.net, w.b.conn, stream[i], sizeof zeros); /* too much is ignored */
+    }
+    world_idle(&w, 100 * STOQ_MS);
+    assert_int_equal(w.b.received, STOQ_MIB + sizeof zeros);
+    assert_int_equal(w.b.net->slots[0].conn->orphaned, 0);
+    world_release(&w);
+}
+
+/* Requests and answers, more than the peer allows at once. */
+#define REQUESTS 1000
+
+struct asker {
+    int begun;
+    int full;
+};
+
+static void answer(struct side *s, stoq_net_conn conn, stoq_net_stream stream,
+                   struct stoq_span bytes, bool fin)
+{
+    if (fin) {
+        assert_int_equal(stoq_net_write_copy(s->net, conn, stream, stoq_span_str("answer"), true),
+                         STOQ_OK);
+    }
+    stoq_net_consumed(s->net, conn, stream, bytes.n);
+}
+
+static void ask(struct side *s)
+{
+    struct asker *t = s->test;
+    stoq_net_stream stream;
+    while (t->begun < REQUESTS) {
+        enum stoq_status st = stoq_net_stream_open(s->net, s->conn, &stream);
+        if (st == STOQ_FULL) {
+            t->full++;
+            return;
+        }
+        assert_int_equal(st, STOQ_OK);
+        assert_int_equal(stoq_net_write_copy(s->net, s->conn, stream, stoq_span_str("ask"), true),
+                         STOQ_OK);
+        t->begun++;
+    }
+}
+
+static void ask_more(struct side *s, stoq_net_conn conn)
+{
+    assert_true(conn == s->conn);
+    ask(s);
+}
+
+static bool all_answered(struct world *w)
+{
+    return w->a.streams_closed == REQUESTS && w->b.streams_closed == REQUESTS;
+}
+
+static void many_streams_take_turns(void **state)
+{
+    (void)state;
+    struct world w;
+    struct asker t = {0};
+    struct stoq_net_config b = {.streams_max = 16};
+    world_init(&w, NULL, &b);
+    world_connect(&w);
+    w.a.test = &t;
+    w.a.on_may_open = ask_more;
+    w.b.on_data = answer;
+    ask(&w.a);
+    assert_int_equal(t.begun, 16);
+    assert_true(world_run(&w, all_answered));
+    assert_true(t.full > 0 && w.a.may_open > 0);
+    assert_int_equal(w.b.streams, REQUESTS);
+    assert_int_equal(w.a.received, REQUESTS * strlen("answer"));
+    assert_int_equal(w.b.received, REQUESTS * strlen("ask"));
+    world_release(&w);
+}
+
+static bool b_ended(struct world *w)
+{
+    return w->b.ended > 0;
+}
+
+static bool a_ended(struct world *w)
+{
+    return w->a.ended > 0;
+}
+
+static void reset_code_arrives(void **state)
+{
+    (void)state;
+    struct world w;
+    stoq_net_stream stream;
+    world_init(&w, NULL, NULL);
+    world_connect(&w);
+    struct stoq_net_buf buf = {stoq_span_str("half a thought"), count_release, &w.a};
+    assert_int_equal(stoq_net_stream_open(w.a.net, w.a.conn, &stream), STOQ_OK);
+    assert_int_equal(stoq_net_write(w.a.net, w.a.conn, stream, &buf, false), STOQ_OK);
+    world_idle(&w, 50 * STOQ_MS);
+    assert_int_equal(w.b.streams, 1);
+    stoq_net_stream_reset(w.a.net, w.a.conn, stream, 42);
+    assert_int_equal(stoq_net_write(w.a.net, w.a.conn, stream, &buf, false), STOQ_NOTFOUND);
+    assert_true(world_run(&w, b_ended));
+    assert_false(w.b.ended_stop);
+    assert_int_equal(w.b.ended_code, 42);
+    /* The other direction lives on until it ends. */
+    assert_int_equal(stoq_net_write_copy(w.b.net, w.b.conn, stream, stoq_span_str("well"), true),
+                     STOQ_OK);
+    assert_true(world_run(&w, streams_closed_both));
+    assert_int_equal(w.a.received, 4);
+    assert_int_equal(w.a.released, 1);
+    world_release(&w);
+}
+
+static void stop_code_arrives(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sender t;
+    struct stoq_net_config b = {.stream_window_bytes = 64 * STOQ_KIB};
+    world_init(&w, NULL, &b);
+    world_connect(&w);
+    w.b.on_data = hoard;
+    begin(&w, &t, 4 * STOQ_MIB);
+    pump(&t);
+    world_idle(&w, 100 * STOQ_MS);
+    assert_int_equal(w.b.received, 64 * STOQ_KIB);
+    stoq_net_stream_stop(w.b.net, w.b.conn, t.stream, 43);
+    assert_true(world_run(&w, a_ended));
+    assert_true(w.a.ended_stop);
+    assert_int_equal(w.a.ended_code, 43);
+    assert_true(w.a.released >= t.pieces - 1); /* all that was not under way */
+    assert_int_equal(stoq_net_write_copy(w.b.net, w.b.conn, t.stream, stoq_span(NULL, 0), true),
+                     STOQ_OK);
+    assert_true(world_run(&w, streams_closed_both));
+    assert_int_equal(w.a.released, t.pieces);
+    assert_int_equal(w.b.received, 64 * STOQ_KIB); /* nothing after the stop */
+    world_release(&w);
+}
+
+static void misuse_is_told(void **state)
+{
+    (void)state;
+    struct world w;
+    stoq_net_stream stream;
+    world_init(&w, NULL, NULL);
+    struct stoq_net_buf buf = {stoq_span_str("x"), count_release, &w.a};
+    assert_int_equal(stoq_net_stream_open(w.a.net, 12345, &stream), STOQ_NOTFOUND);
+    stoq_net_conn early = world_dial(&w, &w.b.id, 0);
+    assert_int_equal(stoq_net_stream_open(w.a.net, early, &stream), STOQ_NOTFOUND);
+    assert_true(world_run(&w, both_opened));
+    assert_int_equal(stoq_net_write(w.a.net, early, 4, &buf, false), STOQ_NOTFOUND);
+    assert_int_equal(stoq_net_stream_open(w.a.net, early, &stream), STOQ_OK);
+    struct stoq_net_buf empty = {stoq_span(NULL, 0), count_release, &w.a};
+    assert_int_equal(stoq_net_write(w.a.net, early, stream, &empty, true), STOQ_OK);
+    assert_int_equal(w.a.released, 1);
+    assert_int_equal(stoq_net_write(w.a.net, early, stream, &buf, false), STOQ_NOTFOUND);
+    stoq_net_consumed(w.a.net, early, stream, 1000); /* never received: no credit comes of it */
+    stoq_net_stream_reset(w.a.net, early, 400, 1);
+    stoq_net_stream_stop(w.a.net, early, 400, 1);
+    stoq_net_close(w.a.net, 12345, 1, "nobody");
+    world_release(&w);
+}
+
+static void close_releases_what_waits(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sender t;
+    world_init(&w, NULL, NULL);
+    world_connect(&w);
+    w.b.on_data = hoard;
+    begin(&w, &t, 16 * STOQ_MIB);
+    pump(&t);
+    world_idle(&w, 50 * STOQ_MS);
+    assert_true(w.a.released < t.pieces);
+    stoq_net_close(w.a.net, w.a.conn, 1, "that will do");
+    assert_true(world_run(&w, a_closed));
+    assert_int_equal(w.a.released, t.pieces);
+    assert_int_equal(stoq_net_buffered(w.a.net, w.a.conn), 0);
+    world_release(&w);
+}
+
+static void free_releases_what_waits(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sender t;
+    world_init(&w, NULL, NULL);
+    world_connect(&w);
+    w.b.on_data = hoard;
+    begin(&w, &t, 16 * STOQ_MIB);
+    pump(&t);
+    world_idle(&w, 20 * STOQ_MS);
+    world_release(&w);
+    assert_int_equal(w.a.released, t.pieces);
+    assert_int_equal(w.a.closed, 1);
+}
+
+static bool received_all(struct world *w)
+{
+    struct sender *t = w->a.test;
+    return w->b.received == t->total && stoq_net_buffered(w->a.net, w->a.conn) == 0;
+}
+
+static bool a_released_some(struct world *w)
+{
+    return w->a.released >= 16;
+}
+
+/* Two blackouts of the sender: what was lost is sent again from the buffers, which must still be. */
+static void lost_packets_are_sent_again(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sender t;
+    world_init(&w, NULL, NULL);
+    world_connect(&w);
+    w.b.on_data = check_only;
+    begin(&w, &t, 32 * STOQ_MIB);
+    pump(&t);
+    for (int i = 0; i < 2; i++) {
+        w.a.released = 0;
+        assert_true(world_run(&w, a_released_some));
+        w.a.net->tx.mute = true;
+        world_idle(&w, 5 * STOQ_MS);
+        w.a.net->tx.mute = false;
+    }
+    assert_true(world_run(&w, received_all));
+    struct stoq_net_info info;
+    assert_true(stoq_net_info(w.a.net, w.a.conn, &info));
+    assert_true(info.packets_lost > 0);
+    world_release(&w);
+}
+
+/* Which stream's bytes came when. */
+struct order {
+    stoq_net_stream bulk;
+    uint64_t bulk_before; /* bytes of bulk that came before the control message */
+    bool control_came;
+};
+
+static void note_order(struct side *s, stoq_net_conn conn, stoq_net_stream stream,
+                       struct stoq_span bytes, bool fin)
+{
+    struct order *o = s->test;
+    (void)fin;
+    if (stream != o->bulk) {
+        o->control_came = true;
+    } else if (!o->control_came) {
+        o->bulk_before += bytes.n;
+    }
+    stoq_net_consumed(s->net, conn, stream, bytes.n);
+}
+
+static bool control_came(struct world *w)
+{
+    struct order *o = w->b.test;
+    return o->control_came;
+}
+
+static void control_overtakes_bulk(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sender t;
+    struct order o = {0};
+    stoq_net_stream control;
+    world_init(&w, NULL, NULL);
+    world_connect(&w);
+    w.b.on_data = note_order;
+    w.b.test = &o;
+    begin(&w, &t, 32 * STOQ_MIB);
+    o.bulk = t.stream;
+    pump(&t); /* 32 MiB queued before the control message is written */
+    assert_int_equal(stoq_net_stream_open(w.a.net, w.a.conn, &control), STOQ_OK);
+    stoq_net_stream_class(w.a.net, w.a.conn, control, STOQ_NET_CONTROL);
+    assert_int_equal(stoq_net_write_copy(w.a.net, w.a.conn, control, stoq_span_str("urgent"), true),
+                     STOQ_OK);
+    assert_true(world_run(&w, control_came));
+    assert_true(o.bulk_before < STOQ_MIB);
+    world_release(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(big_stream_comes_back_intact),
+        cmocka_unit_test(unconsumed_bytes_hold_the_sender),
+        cmocka_unit_test(closed_streams_still_owe),
+        cmocka_unit_test(many_streams_take_turns),
+        cmocka_unit_test(reset_code_arrives),
+        cmocka_unit_test(stop_code_arrives),
+        cmocka_unit_test(misuse_is_told),
+        cmocka_unit_test(close_releases_what_waits),
+        cmocka_unit_test(free_releases_what_waits),
+        cmocka_unit_test(lost_packets_are_sent_again),
+        cmocka_unit_test(control_overtakes_bulk),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,260 @@
+/*
+ * Who is asked for what. A peer is asked again before it runs dry: while less than 1.5 round trips
+ * plus 60 ms of work lies with it, it gets a request worth a round trip plus 100 ms, so that a request
+ * is small at a slow peer and 8 MiB at a fast one, and the estimate can at least double per round trip
+ * while it still grows.
+ *
+ * All peers draw from one pool, which is work stealing without moving anything. Only towards the end
+ * it matters who draws last: with R bytes to come in all and the peers' rates known, everything could be
+ * over at T = R / sum of rates, so a peer takes no more than it can bring by T. The last chunk goes to
+ * whoever would bring it first.
+ *
+ * Which chunks: among those the peer holds, the ones that fewest hold; among equals, on from where
+ * its last request ended (neighbours lie together on its disk), at first from a random place, so that
+ * many who fetch the same package hold different parts of it early.
+ */
+#include "swarm/swarm_internal.h"
+
+#include <limits.h>
+
+#define ANY_LEVEL INT_MAX
+
+/* What a request may still take. */
+struct budget {
+    uint32_t chunks;
+    uint64_t bytes;
+    uint32_t ranges;
+    uint64_t next; /* index that would lengthen the last range */
+    int level;     /* holders at most */
+    bool begun;
+};
+
+static bool run_helps(const struct stoq_swarm *sw, const struct swarm_run *run, uint32_t slot)
+{
+    return run->wanted > 0 && (!sw->peer[slot].partial || stoq_swarm_have_of(run, slot) != NULL);
+}
+
+/* The fewest holders among the chunks that this peer could bring; ANY_LEVEL when all are equal. */
+static int lowest_level(const struct stoq_swarm *sw, uint32_t slot)
+{
+    if (sw->have_count == 0 || sw->cfg.strategy != STOQ_SWARM_RAREST) {
+        return ANY_LEVEL;
+    }
+    int level = ANY_LEVEL;
+    for (uint32_t r = 0; r < sw->run_count; r++) {
+        const struct swarm_run *run = sw->run[r];
+        for (uint32_t i = 0; run_helps(sw, run, slot) && i < run->count; i++) {
+            const struct swarm_chunk *chunk = &run->chunk[i];
+            if (chunk->state == SWARM_WANTED && chunk->holders < level &&
+                stoq_swarm_holds(sw, run, i, slot)) {
+                level = chunk->holders;
+            }
+        }
+    }
+    return level;
+}
+
+/* Ask for what fits of chunks from .. to - 1 of a run. False: the budget is spent. */
+static bool collect_run(struct stoq_swarm *sw, struct swarm_request *rq, struct swarm_run *run,
+                        uint32_t from, uint32_t to, struct budget *b)
+{
+    for (uint32_t i = from; i < to && run->wanted > 0; i++) {
+        const struct swarm_chunk *chunk = &run->chunk[i];
+        if (chunk->state != SWARM_WANTED || chunk->holders > b->level ||
+            !stoq_swarm_holds(sw, run, i, rq->peer_slot)) {
+            continue;
+        }
+        bool is_new_range = !b->begun || run->first + i != b->next;
+        if (b->chunks == 0 || (b->begun && chunk->length > b->bytes) ||
+            (is_new_range && b->ranges == 0)) {
+            return false;
+        }
+        b->chunks--;
+        b->bytes -= chunk->length < b->bytes ? chunk->length : b->bytes;
+        b->ranges -= is_new_range ? 1 : 0;
+        b->next = run->first + i + 1;
+        b->begun = true;
+        stoq_swarm_ask(sw, rq, run, i);
+    }
+    return true;
+}
+
+/* Go once around all runs from the peer's cursor on. */
+static void collect(struct stoq_swarm *sw, struct swarm_request *rq, struct budget *b)
+{
+    struct swarm_peer *p = &sw->peer[rq->peer_slot];
+    uint32_t start = stoq_swarm_run_at(sw, p->cursor);
+    uint32_t at = start == sw->run_count ? 0 : start;
+    uint32_t offset = 0;
+    if (p->cursor > sw->run[at]->first && at == start) {
+        offset = (uint32_t)(p->cursor - sw->run[at]->first);
+    }
+    bool more = true;
+    for (uint32_t k = 0; k <= sw->run_count && more; k++) {
+        uint32_t r = (at + k) % sw->run_count;
+        struct swarm_run *run = sw->run[r];
+        if (!run_helps(sw, run, rq->peer_slot)) {
+            continue;
+        }
+        uint32_t from = k == 0 ? offset : 0;
+        uint32_t to = k == sw->run_count ? offset : run->count;
+        more = collect_run(sw, rq, run, from, to, b);
+    }
+}
+
+static void place_cursor(struct stoq_swarm *sw, struct swarm_peer *p)
+{
+    if (sw->cfg.strategy == STOQ_SWARM_SEQUENTIAL) {
+        p->cursor = 0;
+        return;
+    }
+    if (!p->cursor_set && sw->run_count > 0) {
+        const struct swarm_run *run = sw->run[stoq_prng_below(&sw->prng, sw->run_count)];
+        p->cursor = run->first + stoq_prng_below(&sw->prng, run->count);
+        p->cursor_set = true;
+    }
+}
+
+/* Bytes that this peer may take so that all are done at the same time; UINT64_MAX: any. */
+static uint64_t fair_bytes(const struct stoq_swarm *sw, const struct swarm_peer *p, stoq_ns now)
+{
+    if (!sw->add_end || !p->rate_known) {
+        return UINT64_MAX;
+    }
+    uint64_t rates = 0;
+    uint64_t bytes = sw->wanted_bytes;
+    for (uint32_t i = 0; i < STOQ_SWARM_PEERS_MAX; i++) {
+        const struct swarm_peer *q = &sw->peer[i];
+        if (stoq_swarm_askable(q, now) && q->rate_known) {
+            rates += q->rate_bytes_per_s;
+            bytes += q->inflight_bytes;
+        }
+    }
+    stoq_ns end = stoq_swarm_time_for(bytes, rates);
+    uint64_t can = stoq_swarm_bytes_in(p->rate_bytes_per_s, end);
+    return can > p->inflight_bytes ? can - p->inflight_bytes : 0;
+}
+
+/* When this peer would have brought one more chunk. */
+static stoq_ns finish_time(const struct swarm_peer *p, stoq_ns now)
+{
+    uint64_t rate = p->rate_known ? p->rate_bytes_per_s : STOQ_SWARM_GUESS_BYTES_PER_S;
+    stoq_ns t = stoq_swarm_time_for(p->inflight_bytes + STOQ_SWARM_CHUNK_BYTES_MAX / 4, rate);
+    stoq_ns silent = stoq_swarm_eta(p, now);
+    t = t > silent ? t : silent;
+    return p->requests == 0 ? t + p->rtt_ns : t;
+}
+
+static bool is_first_to_finish(const struct stoq_swarm *sw, const struct swarm_peer *p, stoq_ns now)
+{
+    stoq_ns mine = finish_time(p, now);
+    for (uint32_t i = 0; i < STOQ_SWARM_PEERS_MAX; i++) {
+        const struct swarm_peer *q = &sw->peer[i];
+        if (q != p && stoq_swarm_askable(q, now) && q->rate_known && stoq_swarm_stall_at(q) > now &&
+            finish_time(q, now) < mine && stoq_swarm_can_supply(sw, i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static uint64_t refill_below(const struct swarm_peer *p)
+{
+    stoq_ns ahead = p->rtt_ns + p->rtt_ns / 2 + STOQ_SWARM_AHEAD;
+    return stoq_swarm_bytes_in(p->rate_bytes_per_s, ahead) + STOQ_SWARM_KEEP_BYTES;
+}
+
+/* The size of this peer's next request; false: it has enough to do. */
+static bool size_request(const struct stoq_swarm *sw, const struct swarm_peer *p, stoq_ns now,
+                         struct budget *b)
+{
+    *b = (struct budget){.chunks = p->chunks_max, .ranges = p->ranges_max, .level = ANY_LEVEL};
+    if (!p->rate_known) {
+        uint32_t share =
+            (sw->wanted + sw->peer_count - 1) / (sw->peer_count > 0 ? sw->peer_count : 1);
+        uint32_t most =
+            p->stalls > 0 || p->strikes > 0 ? STOQ_SWARM_LEAST_CHUNKS : STOQ_SWARM_FIRST_CHUNKS;
+        most = sw->add_end && share < most ? share : most;
+        b->chunks = most < b->chunks ? most : b->chunks;
+        b->bytes = STOQ_SWARM_REQUEST_BYTES_MAX;
+        return p->requests == 0 || (p->stalls == 0 && p->requests == 1 &&
+                                    p->inflight_bytes <= STOQ_SWARM_FIRST_CHUNKS * 32768u);
+    }
+    if (p->inflight_bytes > refill_below(p)) {
+        return false;
+    }
+    uint64_t bytes = stoq_swarm_bytes_in(p->rate_bytes_per_s, p->rtt_ns + STOQ_SWARM_BATCH);
+    uint64_t least = STOQ_SWARM_LEAST_CHUNKS * (STOQ_SWARM_CHUNK_BYTES_MAX / 4);
+    bytes = bytes > least ? bytes : least;
+    bytes = bytes < STOQ_SWARM_REQUEST_BYTES_MAX ? bytes : STOQ_SWARM_REQUEST_BYTES_MAX;
+    uint64_t fair = fair_bytes(sw, p, now);
+    b->bytes = bytes < fair ? bytes : fair;
+    return fair >= STOQ_SWARM_CHUNK_BYTES_MAX / 4 || is_first_to_finish(sw, p, now);
+}
+
+/* Is there a chunk to ask this peer for? Only partial knowledge makes it look at chunks. */
+bool stoq_swarm_can_supply(const struct stoq_swarm *sw, uint32_t slot)
+{
+    for (uint32_t r = 0; r < sw->run_count; r++) {
+        const struct swarm_run *run = sw->run[r];
+        if (!run_helps(sw, run, slot)) {
+            continue;
+        }
+        if (stoq_swarm_have_of(run, slot) == NULL) {
+            return true;
+        }
+        for (uint32_t i = 0; i < run->count; i++) {
+            if (run->chunk[i].state == SWARM_WANTED && stoq_swarm_holds(sw, run, i, slot)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool request_from(struct stoq_swarm *sw, uint32_t slot, stoq_ns now,
+                         struct stoq_swarm_action *out)
+{
+    struct swarm_peer *p = &sw->peer[slot];
+    struct budget b;
+    if (!size_request(sw, p, now, &b)) {
+        return false;
+    }
+    struct swarm_request *rq = stoq_swarm_new_request(sw, slot, b.chunks, now);
+    if (rq == NULL) {
+        return false;
+    }
+    place_cursor(sw, p);
+    b.level = lowest_level(sw, slot);
+    collect(sw, rq, &b);
+    if (b.level != ANY_LEVEL) {
+        b.level = ANY_LEVEL;
+        collect(sw, rq, &b);
+    }
+    STOQ_ASSERT(rq->count > 0);
+    p->cursor = b.next;
+    stoq_swarm_send(sw, rq, now, out);
+    return true;
+}
+
+bool stoq_swarm_poll_request(struct stoq_swarm *sw, stoq_ns now, struct stoq_swarm_action *out)
+{
+    if (sw->open == 0) {
+        return false;
+    }
+    for (uint32_t slot = 0; slot < STOQ_SWARM_PEERS_MAX; slot++) {
+        const struct swarm_peer *p = &sw->peer[slot];
+        if (!stoq_swarm_askable(p, now) || p->requests >= STOQ_SWARM_PEER_REQUESTS_MAX ||
+            stoq_swarm_stall_at(p) <= now) {
+            continue;
+        }
+        if (stoq_swarm_can_supply(sw, slot)) {
+            if (request_from(sw, slot, now, out)) {
+                return true;
+            }
+        } else if (sw->add_end && stoq_swarm_help(sw, slot, now, out)) {
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,433 @@
+#include "swarm/swarm_internal.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* An allocator that fails once, at its nth call. */
+struct failing {
+    uint64_t calls;
+    uint64_t fail_at;
+    int64_t live;
+};
+
+static void *fail_alloc(void *user, size_t n)
+{
+    struct failing *f = user;
+    f->calls++;
+    if (f->calls == f->fail_at) {
+        return NULL;
+    }
+    f->live++;
+    return calloc(1, n);
+}
+
+static void fail_free(void *user, void *p)
+{
+    struct failing *f = user;
+    f->live -= p != NULL ? 1 : 0;
+    free(p);
+}
+
+static struct stoq_swarm *new_swarm(enum stoq_swarm_strategy strategy)
+{
+    struct stoq_swarm *sw;
+    struct stoq_swarm_config cfg = {.strategy = strategy};
+    assert_int_equal(stoq_swarm_new(&sw, &cfg, 1), STOQ_OK);
+    return sw;
+}
+
+static enum stoq_status add(struct stoq_swarm *sw, uint64_t first, uint32_t count,
+                            const uint8_t *have)
+{
+    uint32_t lengths[STOQ_SWARM_ADD_CHUNKS_MAX + 1];
+    for (size_t i = 0; i < STOQ_COUNT(lengths); i++) {
+        lengths[i] = 65536;
+    }
+    struct stoq_swarm_event ev = {.kind = STOQ_SWARM_ADD, .u.add = {{first, count}, lengths, have}};
+    return stoq_swarm_feed(sw, &ev, 1);
+}
+
+static enum stoq_status add_peer(struct stoq_swarm *sw, stoq_peer peer, bool partial)
+{
+    struct stoq_swarm_event ev = {.kind = STOQ_SWARM_PEER_ADD,
+                                  .u.peer = {.peer = peer, .partial = partial}};
+    return stoq_swarm_feed(sw, &ev, 1);
+}
+
+static enum stoq_status simple(struct stoq_swarm *sw, enum stoq_swarm_event_kind kind)
+{
+    struct stoq_swarm_event ev = {.kind = kind};
+    return stoq_swarm_feed(sw, &ev, 1);
+}
+
+static enum stoq_status chunk(struct stoq_swarm *sw, enum stoq_swarm_event_kind kind,
+                              stoq_swarm_cookie cookie, uint64_t index, stoq_ns now)
+{
+    struct stoq_swarm_event ev = {.kind = kind, .u.chunk = {cookie, index, 65536, 3}};
+    return stoq_swarm_feed(sw, &ev, now);
+}
+
+/* Poll for an action of this kind, passing over NEED_MORE. */
+static struct stoq_swarm_action expect(struct stoq_swarm *sw, enum stoq_swarm_action_kind kind,
+                                       stoq_ns now)
+{
+    struct stoq_swarm_action act;
+    do {
+        assert_true(stoq_swarm_poll(sw, now, &act));
+    } while (act.kind == STOQ_SWARM_NEED_MORE && kind != STOQ_SWARM_NEED_MORE);
+    assert_int_equal(act.kind, kind);
+    return act;
+}
+
+static void adds_are_checked(void **state)
+{
+    (void)state;
+    struct stoq_swarm *sw = new_swarm(STOQ_SWARM_RAREST);
+    assert_int_equal(add(sw, 0, 0, NULL), STOQ_RANGE);
+    assert_int_equal(add(sw, 0, STOQ_SWARM_ADD_CHUNKS_MAX + 1, NULL), STOQ_RANGE);
+    assert_int_equal(add(sw, UINT64_MAX - 3, 10, NULL), STOQ_RANGE);
+    assert_int_equal(add(sw, 100, 50, NULL), STOQ_OK);
+    assert_int_equal(add(sw, 149, 1, NULL), STOQ_RANGE);
+    assert_int_equal(add(sw, 90, 11, NULL), STOQ_RANGE);
+    assert_int_equal(add(sw, 90, 100, NULL), STOQ_RANGE);
+    assert_int_equal(add(sw, 90, 10, NULL), STOQ_OK);
+    assert_int_equal(add(sw, 150, 10, NULL), STOQ_OK);
+    uint32_t zero = 0;
+    struct stoq_swarm_event ev = {.kind = STOQ_SWARM_ADD, .u.add = {{900, 1}, &zero, NULL}};
+    assert_int_equal(stoq_swarm_feed(sw, &ev, 1), STOQ_RANGE);
+    zero = STOQ_SWARM_CHUNK_BYTES_MAX + 1;
+    assert_int_equal(stoq_swarm_feed(sw, &ev, 1), STOQ_RANGE);
+    assert_int_equal(simple(sw, STOQ_SWARM_ADD_END), STOQ_OK);
+    assert_int_equal(add(sw, 500, 1, NULL), STOQ_RANGE);
+    assert_true(stoq_swarm_wants(sw, 155));
+    assert_false(stoq_swarm_wants(sw, 160));
+    stoq_swarm_check(sw);
+    stoq_swarm_free(sw);
+    stoq_swarm_free(NULL);
+}
+
+static void caps_are_held(void **state)
+{
+    (void)state;
+    struct stoq_swarm *sw = new_swarm(STOQ_SWARM_RAREST);
+    uint64_t first = 0;
+    while (stoq_swarm_room(sw) >= 512) {
+        assert_int_equal(add(sw, first, 512, NULL), STOQ_OK);
+        first += 512;
+    }
+    assert_int_equal(first, STOQ_SWARM_OPEN_MAX);
+    assert_int_equal(add(sw, first, 1, NULL), STOQ_FULL);
+    for (stoq_peer i = 0; i < STOQ_SWARM_PEERS_MAX; i++) {
+        assert_int_equal(add_peer(sw, 1000 + i, false), STOQ_OK);
+    }
+    assert_int_equal(add_peer(sw, 1000, false), STOQ_OK); /* again: nothing new */
+    assert_int_equal(add_peer(sw, 5, false), STOQ_FULL);
+    /* Every peer gets its first requests, in all no more than there is room for. */
+    struct stoq_swarm_action act;
+    while (stoq_swarm_poll(sw, 1, &act)) {
+        assert_int_equal(act.kind, STOQ_SWARM_REQUEST);
+    }
+    struct stoq_swarm_stats st;
+    stoq_swarm_stats(sw, &st);
+    assert_true(st.requests >= STOQ_SWARM_PEERS_MAX && st.requests <= STOQ_SWARM_REQUESTS_MAX);
+    stoq_swarm_check(sw);
+    stoq_swarm_free(sw);
+
+    sw = new_swarm(STOQ_SWARM_RAREST);
+    for (uint64_t i = 0; i < STOQ_SWARM_RUNS_MAX; i++) {
+        assert_int_equal(add(sw, 2 * i, 1, NULL), STOQ_OK);
+    }
+    assert_int_equal(stoq_swarm_room(sw), 0);
+    assert_int_equal(add(sw, 1, 1, NULL), STOQ_FULL);
+    stoq_swarm_free(sw);
+}
+
+static void what_is_held_is_not_asked_for(void **state)
+{
+    (void)state;
+    struct stoq_swarm *sw = new_swarm(STOQ_SWARM_SEQUENTIAL);
+    const uint8_t have[] = {0xf3, 0xff, 0x0f};
+    assert_int_equal(add(sw, 1000, 20, have), STOQ_OK);
+    assert_int_equal(simple(sw, STOQ_SWARM_ADD_END), STOQ_OK);
+    assert_int_equal(add_peer(sw, 7, false), STOQ_OK);
+    struct stoq_swarm_action act = expect(sw, STOQ_SWARM_REQUEST, 1);
+    assert_int_equal(act.u.request.peer, 7);
+    assert_int_equal(act.u.request.range_count, 1);
+    assert_int_equal(act.u.request.ranges[0].first, 1002);
+    assert_int_equal(act.u.request.ranges[0].count, 2);
+    assert_int_equal(act.u.request.bytes, 2 * 65536);
+    assert_int_equal(chunk(sw, STOQ_SWARM_CHUNK_OK, act.u.request.cookie, 1003, 2), STOQ_OK);
+    assert_false(stoq_swarm_wants(sw, 1003));
+    assert_int_equal(chunk(sw, STOQ_SWARM_CHUNK_OK, 0, 1002, 3), STOQ_OK); /* from elsewhere */
+    (void)expect(sw, STOQ_SWARM_CANCEL, 4);
+    (void)expect(sw, STOQ_SWARM_DONE, 4);
+    assert_false(stoq_swarm_poll(sw, 5, &act));
+    assert_true(stoq_swarm_deadline(sw) == STOQ_NEVER);
+    /* All held at once. */
+    stoq_swarm_free(sw);
+    sw = new_swarm(STOQ_SWARM_RAREST);
+    const uint8_t all[64] = {0xff};
+    assert_int_equal(add(sw, 0, 8, all), STOQ_OK);
+    assert_int_equal(simple(sw, STOQ_SWARM_ADD_END), STOQ_OK);
+    (void)expect(sw, STOQ_SWARM_DONE, 1);
+    stoq_swarm_free(sw);
+}
+
+static void a_liar_is_cut_at_once(void **state)
+{
+    (void)state;
+    struct stoq_swarm *sw = new_swarm(STOQ_SWARM_SEQUENTIAL);
+    assert_int_equal(add(sw, 0, 100, NULL), STOQ_OK);
+    assert_int_equal(add_peer(sw, 3, false), STOQ_OK);
+    stoq_swarm_cookie cookie = expect(sw, STOQ_SWARM_REQUEST, 1).u.request.cookie;
+    assert_int_equal(chunk(sw, STOQ_SWARM_CHUNK_BAD, cookie, 0, 2), STOQ_OK);
+    struct stoq_swarm_action act = expect(sw, STOQ_SWARM_CANCEL, 2);
+    assert_true(act.u.cancel.cookie == cookie);
+    act = expect(sw, STOQ_SWARM_CHARGE, 2);
+    assert_int_equal(act.u.charge.peer, 3);
+    assert_int_equal(act.u.charge.why, STOQ_SWARM_BAD_CHUNK);
+    (void)expect(sw, STOQ_SWARM_STUCK, 2);
+    assert_false(stoq_swarm_poll(sw, 100 * STOQ_SEC, &act));
+    /* A verified chunk of the cancelled request is still welcome. */
+    assert_int_equal(chunk(sw, STOQ_SWARM_CHUNK_OK, cookie, 1, 3), STOQ_OK);
+    assert_false(stoq_swarm_wants(sw, 1));
+    /* Another source, and it goes on. */
+    assert_int_equal(add_peer(sw, 4, false), STOQ_OK);
+    act = expect(sw, STOQ_SWARM_REQUEST, 3);
+    assert_int_equal(act.u.request.peer, 4);
+    stoq_swarm_check(sw);
+    stoq_swarm_free(sw);
+}
+
+/* How a request ended decides whether and when its peer is asked again. */
+static void endings_are_told_apart(void **state)
+{
+    (void)state;
+    static const struct {
+        enum stoq_status status;
+        bool charged;
+        bool cut;
+    } cases[] = {
+        {STOQ_NOTFOUND, false, true}, {STOQ_MALFORMED, true, true}, {STOQ_VERSION, false, true},
+        {STOQ_PROOF, false, true},    {STOQ_BUSY, false, false},    {STOQ_NET, false, false},
+        {STOQ_TIMEOUT, false, false}, {STOQ_OK, false, false},
+    };
+    for (size_t i = 0; i < STOQ_COUNT(cases); i++) {
+        struct stoq_swarm *sw = new_swarm(STOQ_SWARM_SEQUENTIAL);
+        struct stoq_swarm_action act;
+        assert_int_equal(add(sw, 0, 10, NULL), STOQ_OK);
+        assert_int_equal(add_peer(sw, 3, false), STOQ_OK);
+        stoq_swarm_cookie cookie = expect(sw, STOQ_SWARM_REQUEST, 1).u.request.cookie;
+        struct stoq_swarm_event ev = {.kind = STOQ_SWARM_REQUEST_ENDED,
+                                      .u.ended = {cookie, cases[i].status}};
+        assert_int_equal(stoq_swarm_feed(sw, &ev, 2), STOQ_OK);
+        if (cases[i].charged) {
+            (void)expect(sw, STOQ_SWARM_CHARGE, 2);
+        }
+        if (cases[i].cut) {
+            (void)expect(sw, STOQ_SWARM_STUCK, 2);
+        } else {
+            while (stoq_swarm_poll(sw, 2, &act)) {
+                assert_int_equal(act.kind, STOQ_SWARM_NEED_MORE);
+            }
+            stoq_ns at = stoq_swarm_deadline(sw);
+            assert_true(at > 50 * STOQ_MS && at < STOQ_SEC);
+            act = expect(sw, STOQ_SWARM_REQUEST, at);
+            assert_int_equal(act.u.request.peer, 3);
+        }
+        stoq_swarm_check(sw);
+        stoq_swarm_free(sw);
+    }
+}
+
+static void failures_in_a_row_end_a_peer(void **state)
+{
+    (void)state;
+    struct stoq_swarm *sw = new_swarm(STOQ_SWARM_SEQUENTIAL);
+    assert_int_equal(add(sw, 0, 10, NULL), STOQ_OK);
+    assert_int_equal(add_peer(sw, 3, false), STOQ_OK);
+    stoq_ns now = 1;
+    for (int i = 0; i < STOQ_SWARM_STRIKES_MAX; i++) {
+        stoq_swarm_cookie cookie = expect(sw, STOQ_SWARM_REQUEST, now).u.request.cookie;
+        struct stoq_swarm_event ev = {.kind = STOQ_SWARM_REQUEST_ENDED,
+                                      .u.ended = {cookie, STOQ_NET}};
+        assert_int_equal(stoq_swarm_feed(sw, &ev, now), STOQ_OK);
+        now += 10 * STOQ_SEC;
+    }
+    (void)expect(sw, STOQ_SWARM_STUCK, now);
+    struct stoq_swarm_peer_stats st;
+    assert_true(stoq_swarm_peer_stats(sw, 3, &st));
+    assert_false(st.usable);
+    stoq_swarm_free(sw);
+}
+
+/* Two partial holders with one half each, and one chunk that only the second has. */
+static void rarest_goes_first(void **state)
+{
+    (void)state;
+    struct stoq_swarm *sw = new_swarm(STOQ_SWARM_RAREST);
+    assert_int_equal(add(sw, 0, 64, NULL), STOQ_OK);
+    for (stoq_peer p = 0; p < 3; p++) {
+        assert_int_equal(add_peer(sw, p, true), STOQ_OK);
+    }
+    struct stoq_swarm_action act;
+    (void)expect(sw, STOQ_SWARM_NEED_MORE, 1);
+    (void)expect(sw, STOQ_SWARM_STUCK, 1); /* they have said nothing yet */
+    uint8_t bits[3][8];
+    memset(bits, 0x0f, sizeof bits);
+    bits[2][4] = 0x4f; /* chunk 38: the third alone */
+    for (stoq_peer p = 0; p < 3; p++) {
+        struct stoq_swarm_event ev = {.kind = STOQ_SWARM_PEER_HAS, .u.has = {p, {0, 64}, bits[p]}};
+        assert_int_equal(stoq_swarm_feed(sw, &ev, 1), STOQ_OK);
+    }
+    bool seen = false;
+    uint64_t asked = 0;
+    while (stoq_swarm_poll(sw, 2, &act)) {
+        assert_int_equal(act.kind, STOQ_SWARM_REQUEST);
+        for (uint32_t r = 0; r < act.u.request.range_count; r++) {
+            for (uint32_t k = 0; k < act.u.request.ranges[r].count; k++) {
+                uint64_t i = act.u.request.ranges[r].first + k;
+                assert_true((bits[act.u.request.peer][i / 8] >> (i & 7) & 1) != 0);
+                seen = seen || i == 38;
+                asked++;
+            }
+        }
+        if (act.u.request.peer == 2) {
+            assert_true(seen); /* in the first request of the one that has it */
+        }
+    }
+    assert_int_equal(asked, 33);
+    stoq_swarm_check(sw);
+    /* A peer that turns out to lack one is not asked for it again; when it is gone nothing is left. */
+    for (stoq_peer p = 0; p < 3; p++) {
+        struct stoq_swarm_event ev = {.kind = STOQ_SWARM_PEER_GONE, .u.peer = {.peer = p}};
+        assert_int_equal(stoq_swarm_feed(sw, &ev, 3), STOQ_OK);
+    }
+    assert_int_equal(sw->have_count, 0);
+    stoq_swarm_check(sw);
+    stoq_swarm_free(sw);
+}
+
+static void a_missing_chunk_comes_from_another(void **state)
+{
+    (void)state;
+    struct stoq_swarm *sw = new_swarm(STOQ_SWARM_SEQUENTIAL);
+    assert_int_equal(add(sw, 0, 1, NULL), STOQ_OK);
+    assert_int_equal(simple(sw, STOQ_SWARM_ADD_END), STOQ_OK);
+    assert_int_equal(add_peer(sw, 1, false), STOQ_OK);
+    stoq_swarm_cookie cookie = expect(sw, STOQ_SWARM_REQUEST, 1).u.request.cookie;
+    assert_int_equal(chunk(sw, STOQ_SWARM_CHUNK_MISSING, cookie, 0, 2), STOQ_OK);
+    (void)expect(sw, STOQ_SWARM_STUCK, 2);
+    assert_int_equal(add_peer(sw, 2, false), STOQ_OK);
+    struct stoq_swarm_action act = expect(sw, STOQ_SWARM_REQUEST, 3);
+    assert_int_equal(act.u.request.peer, 2);
+    assert_int_equal(chunk(sw, STOQ_SWARM_CHUNK_OK, act.u.request.cookie, 0, 4), STOQ_OK);
+    (void)expect(sw, STOQ_SWARM_DONE, 4);
+    stoq_swarm_free(sw);
+}
+
+static void limits_of_a_peer_are_kept(void **state)
+{
+    (void)state;
+    struct stoq_swarm *sw = new_swarm(STOQ_SWARM_SEQUENTIAL);
+    uint8_t have[64];
+    memset(have, 0x55, sizeof have); /* every other chunk: a range each */
+    assert_int_equal(add(sw, 0, 512, have), STOQ_OK);
+    struct stoq_swarm_event ev = {.kind = STOQ_SWARM_PEER_ADD,
+                                  .u.peer = {.peer = 1, .ranges_max = 3, .chunks_max = 5}};
+    assert_int_equal(stoq_swarm_feed(sw, &ev, 1), STOQ_OK);
+    struct stoq_swarm_action act = expect(sw, STOQ_SWARM_REQUEST, 1);
+    assert_int_equal(act.u.request.range_count, 3);
+    assert_int_equal(act.u.request.chunk_count, 3);
+    stoq_swarm_free(sw);
+}
+
+/* A whole small transfer with the nth allocation failing, for every n: a clean status, nothing lost,
+ * and the same call works the next time. */
+static bool transfer(struct failing *f)
+{
+    struct stoq_swarm *sw = NULL;
+    struct stoq_swarm_config cfg = {.alloc = {fail_alloc, fail_free, f}};
+    enum stoq_status st = stoq_swarm_new(&sw, &cfg, 1);
+    if (st == STOQ_NOMEM) {
+        st = stoq_swarm_new(&sw, &cfg, 1);
+    }
+    assert_int_equal(st, STOQ_OK);
+    for (uint64_t r = 0; r < 20; r++) {
+        st = add(sw, r * 10, 10, NULL);
+        assert_true(st == STOQ_OK || st == STOQ_NOMEM);
+        if (st == STOQ_NOMEM) {
+            assert_int_equal(add(sw, r * 10, 10, NULL), STOQ_OK);
+        }
+    }
+    assert_int_equal(simple(sw, STOQ_SWARM_ADD_END), STOQ_OK);
+    assert_int_equal(add_peer(sw, 1, false), STOQ_OK);
+    assert_int_equal(add_peer(sw, 2, false), STOQ_OK);
+    stoq_ns now = STOQ_SEC;
+    bool done = false;
+    bool missed = false;
+    while (!done) {
+        struct stoq_swarm_action act;
+        if (!stoq_swarm_poll(sw, now, &act)) {
+            assert_true(stoq_swarm_deadline(sw) != STOQ_NEVER);
+            now = stoq_swarm_deadline(sw);
+            continue;
+        }
+        done = act.kind == STOQ_SWARM_DONE;
+        for (uint32_t r = 0; act.kind == STOQ_SWARM_REQUEST && r < act.u.request.range_count; r++) {
+            struct stoq_range range = act.u.request.ranges[r];
+            for (uint32_t k = 0; k < range.count; k++) {
+                enum stoq_swarm_event_kind kind =
+                    missed ? STOQ_SWARM_CHUNK_OK : STOQ_SWARM_CHUNK_MISSING;
+                st = chunk(sw, kind, act.u.request.cookie, range.first + k, now);
+                if (st == STOQ_NOMEM) {
+                    st = chunk(sw, kind, act.u.request.cookie, range.first + k, now);
+                }
+                assert_int_equal(st, STOQ_OK);
+                missed = true;
+            }
+        }
+        stoq_swarm_check(sw);
+        now += STOQ_MS;
+    }
+    struct stoq_swarm_stats stats;
+    stoq_swarm_stats(sw, &stats);
+    assert_int_equal(stats.chunks_done, 200);
+    stoq_swarm_free(sw);
+    assert_int_equal(f->live, 0);
+    return f->calls < f->fail_at;
+}
+
+static void any_allocation_may_fail(void **state)
+{
+    (void)state;
+    bool over = false;
+    uint64_t n = 0;
+    while (!over) {
+        n++;
+        struct failing f = {.fail_at = n};
+        over = transfer(&f);
+    }
+    assert_true(n > 30);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(adds_are_checked),
+        cmocka_unit_test(caps_are_held),
+        cmocka_unit_test(what_is_held_is_not_asked_for),
+        cmocka_unit_test(a_liar_is_cut_at_once),
+        cmocka_unit_test(endings_are_told_apart),
+        cmocka_unit_test(failures_in_a_row_end_a_peer),
+        cmocka_unit_test(rarest_goes_first),
+        cmocka_unit_test(a_missing_chunk_comes_from_another),
+        cmocka_unit_test(limits_of_a_peer_are_kept),
+        cmocka_unit_test(any_allocation_may_fail),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
