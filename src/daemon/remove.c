@@ -1,12 +1,13 @@
 /*
- * What a package alone uses is found by marking: the hashes of its chunks are sorted, then every other
- * package's chunk lists are read and what they name is marked as shared. Everything is known before
- * anything is deleted. The same for shard roots (two packages can share a shard) and the package root
- * (two manifests can describe one tree).
+ * What a package or content alone uses is found by marking: the hashes of its chunks are sorted, then
+ * the chunk lists of every other one are read and what they name is marked as shared. Everything is
+ * known before anything is deleted. The same for shard roots (two of them can share a shard) and the
+ * root (two manifests, or a manifest and a content, can describe one stream).
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/content.h"
 #include "daemon/held.h"
 #include "daemon/local.h"
 
@@ -63,48 +64,90 @@ static void set_release(struct set *s)
     free(s->marks);
 }
 
+/* What refers to a stream: the record of a package's manifest or of a content. */
+struct owner {
+    enum stoq_record_type type;
+    struct stoq_span key;
+};
+
 struct removal {
     struct stoq_store *store;
-    const struct stoq_package_id *id;
+    struct owner self;
     struct stoq_hash root;
-    bool has_root;       /* the manifest could be read */
-    bool root_is_shared; /* another manifest has the same root */
+    bool has_root;       /* the stream's description could be read */
+    bool root_is_shared; /* another owner has the same root */
     struct set chunks;
     struct set shards;
     struct stoq_buf list; /* one chunk list */
-    struct stoq_buf keys; /* manifests, or signatures of this package */
+    struct stoq_buf keys; /* of other owners, or of this package's signatures */
+    size_t key_bytes;
     enum stoq_status status;
     struct stoq_error *err;
 };
 
+typedef enum stoq_status use_fn(struct removal *r, const struct stoq_merkle_shard *shard,
+                                struct stoq_span list);
+
 /*
- * Call use for every chunk list of a package that is here. A package whose fetch has not come as far
- * as a list has no chunks of it either. STOQ_PROOF: something is here and cannot be read.
+ * Call use for every chunk list of a stream that is here. A package whose fetch has not come as far as
+ * a list has no chunks of it either. STOQ_PROOF: something is here and cannot be read.
  */
-static enum stoq_status each_list(struct removal *r, const struct stoq_package_id *id,
-                                  enum stoq_status (*use)(struct removal *r,
-                                                          const struct stoq_merkle_shard *shard,
-                                                          struct stoq_span list),
-                                  struct stoq_hash *root, struct stoq_error *err)
+static enum stoq_status each_list_of(struct removal *r, const struct stoq_stream *stream,
+                                     use_fn *use, struct stoq_error *err)
 {
-    struct stoq_held *held;
-    enum stoq_status st = stoq_held_open(&held, r->store, id, err);
-    if (st != STOQ_OK) {
-        return st;
-    }
-    *root = stoq_held_manifest(held)->root;
-    size_t count = stoq_held_shard_count(held);
+    enum stoq_status st = STOQ_OK;
+    size_t count = stoq_stream_shard_count(stream);
     for (size_t i = 0; st == STOQ_OK && i < count; i++) {
-        struct stoq_merkle_shard shard = stoq_merkle_shard_at(stoq_held_shard_list(held), i);
-        st = stoq_held_chunk_list(held, i, &r->list, err);
+        struct stoq_merkle_shard shard = stoq_merkle_shard_at(stoq_stream_shard_list(stream), i);
+        st = stoq_stream_chunk_list(stream, i, &r->list, err);
         if (st == STOQ_OK) {
             st = use(r, &shard, stoq_buf_span(&r->list));
         } else if (st == STOQ_NOTFOUND) {
             st = STOQ_OK;
         }
     }
-    stoq_held_close(held);
     return st;
+}
+
+static enum stoq_status each_list_of_package(struct removal *r, struct stoq_span key, use_fn *use,
+                                             struct stoq_hash *root, struct stoq_error *err)
+{
+    struct stoq_package_id id;
+    struct stoq_held *held;
+    memcpy(id.h.b, key.p, HASH_BYTES);
+    enum stoq_status st = stoq_held_open(&held, r->store, &id, err);
+    if (st == STOQ_OK) {
+        *root = stoq_held_manifest(held)->root;
+        st = each_list_of(r, stoq_held_stream(held), use, err);
+        stoq_held_close(held);
+    }
+    return st;
+}
+
+static enum stoq_status each_list_of_content(struct removal *r, struct stoq_span key, use_fn *use,
+                                             struct stoq_hash *root, struct stoq_error *err)
+{
+    struct stoq_address address = {.algorithm = key.p[0]};
+    struct stoq_content content;
+    struct stoq_stream *stream;
+    memcpy(address.digest.b, key.p + 1, HASH_BYTES);
+    enum stoq_status st = stoq_content_info(r->store, &address, &content, err);
+    if (st == STOQ_OK) {
+        st = stoq_stream_open(&stream, r->store, &content.root, err);
+    }
+    if (st == STOQ_OK) {
+        *root = content.root.hash;
+        st = each_list_of(r, stream, use, err);
+        stoq_stream_close(stream);
+    }
+    return st;
+}
+
+static enum stoq_status each_list(struct removal *r, const struct owner *owner, use_fn *use,
+                                  struct stoq_hash *root, struct stoq_error *err)
+{
+    return owner->type == STOQ_RECORD_CONTENT ? each_list_of_content(r, owner->key, use, root, err)
+                                              : each_list_of_package(r, owner->key, use, root, err);
 }
 
 static enum stoq_status use_own(struct removal *r, const struct stoq_merkle_shard *shard,
@@ -131,11 +174,11 @@ static enum stoq_status use_other(struct removal *r, const struct stoq_merkle_sh
     return STOQ_OK;
 }
 
-static bool gather_manifest(void *user, struct stoq_span key, struct stoq_stored info)
+static bool gather_owner(void *user, struct stoq_span key, struct stoq_stored info)
 {
     struct removal *r = user;
     (void)info;
-    if (key.n == HASH_BYTES && memcmp(key.p, r->id->h.b, HASH_BYTES) != 0) {
+    if (key.n == r->key_bytes && !stoq_span_eq(key, r->self.key)) {
         r->status = stoq_buf_add(&r->keys, key);
     }
     return r->status == STOQ_OK;
@@ -145,17 +188,18 @@ static bool gather_signature(void *user, struct stoq_span key, struct stoq_store
 {
     struct removal *r = user;
     (void)info;
-    if (key.n == SIGNATURE_KEY_BYTES && memcmp(key.p, r->id->h.b, HASH_BYTES) == 0) {
+    if (key.n == r->key_bytes && memcmp(key.p, r->self.key.p, HASH_BYTES) == 0) {
         r->status = stoq_buf_add(&r->keys, key);
     }
     return r->status == STOQ_OK;
 }
 
-static enum stoq_status gather(struct removal *r, enum stoq_record_type type,
+static enum stoq_status gather(struct removal *r, enum stoq_record_type type, size_t key_bytes,
                                bool (*each)(void *user, struct stoq_span key,
                                             struct stoq_stored info))
 {
     stoq_buf_clear(&r->keys);
+    r->key_bytes = key_bytes;
     r->status = STOQ_OK;
     enum stoq_status st = stoq_store_each(r->store, type, each, r, r->err);
     if (st == STOQ_OK && r->status != STOQ_OK) {
@@ -164,11 +208,11 @@ static enum stoq_status gather(struct removal *r, enum stoq_record_type type,
     return st;
 }
 
-/* What the package uses, as far as it is here. */
+/* What it uses, as far as that is here. */
 static enum stoq_status find_own(struct removal *r)
 {
     struct stoq_error err = {0};
-    enum stoq_status st = each_list(r, r->id, use_own, &r->root, &err);
+    enum stoq_status st = each_list(r, &r->self, use_own, &r->root, &err);
     r->has_root = st == STOQ_OK;
     if (st == STOQ_NOTFOUND || st == STOQ_PROOF) {
         /* Incomplete or damaged: it can go all the same, and its chunks with the next one's. */
@@ -182,25 +226,25 @@ static enum stoq_status find_own(struct removal *r)
     }
     if (st != STOQ_OK) {
         return stoq_fail(r->err, st, err.sys_errno, "%s",
-                         err.text[0] != 0 ? err.text : "the package is too large to remove");
+                         err.text[0] != 0 ? err.text : "it is too large to remove");
     }
     return STOQ_OK;
 }
 
-static enum stoq_status mark_others(struct removal *r)
+static enum stoq_status mark_others(struct removal *r, enum stoq_record_type type, size_t key_bytes)
 {
-    enum stoq_status st = gather(r, STOQ_RECORD_MANIFEST, gather_manifest);
-    for (size_t at = 0; st == STOQ_OK && at < r->keys.n; at += HASH_BYTES) {
-        struct stoq_package_id id;
+    enum stoq_status st = gather(r, type, key_bytes, gather_owner);
+    for (size_t at = 0; st == STOQ_OK && at < r->keys.n; at += key_bytes) {
+        const struct owner other = {type, stoq_span(r->keys.p + at, key_bytes)};
         struct stoq_hash root;
-        memcpy(id.h.b, r->keys.p + at, HASH_BYTES);
-        st = each_list(r, &id, use_other, &root, r->err);
+        st = each_list(r, &other, use_other, &root, r->err);
         if (st == STOQ_OK && r->has_root && stoq_hash_eq(&root, &r->root)) {
             r->root_is_shared = true;
         } else if (st == STOQ_NOTFOUND) {
             st = STOQ_OK; /* its shard list has not come yet: it has no chunks */
         } else if (st != STOQ_OK) {
-            stoq_error_prefix(r->err, "another package's lists cannot be read");
+            stoq_error_prefix(r->err, "another %s's lists cannot be read",
+                              type == STOQ_RECORD_CONTENT ? "content" : "package");
         }
     }
     return st;
@@ -213,21 +257,26 @@ static enum stoq_status drop(struct removal *r, enum stoq_record_type type, stru
     return st == STOQ_NOTFOUND ? STOQ_OK : st;
 }
 
+/* First what makes it a package or content of this store, for a crash may come at any time. */
+static enum stoq_status drop_record(struct removal *r)
+{
+    bool is_package = r->self.type == STOQ_RECORD_MANIFEST;
+    enum stoq_status st =
+        drop(r, is_package ? STOQ_RECORD_PACKAGE : STOQ_RECORD_CONTENT, r->self.key);
+    return st == STOQ_OK ? stoq_store_sync(r->store, r->err) : st;
+}
+
 static enum stoq_status drop_description(struct removal *r)
 {
-    struct stoq_span id = stoq_span(r->id->h.b, HASH_BYTES);
-    enum stoq_status st = drop(r, STOQ_RECORD_PACKAGE, id);
-    if (st == STOQ_OK) {
-        st = stoq_store_sync(r->store, r->err);
-    }
-    if (st == STOQ_OK) {
-        st = gather(r, STOQ_RECORD_SIGNATURE, gather_signature);
-    }
-    for (size_t at = 0; st == STOQ_OK && at < r->keys.n; at += SIGNATURE_KEY_BYTES) {
-        st = drop(r, STOQ_RECORD_SIGNATURE, stoq_span(r->keys.p + at, SIGNATURE_KEY_BYTES));
-    }
-    if (st == STOQ_OK) {
-        st = drop(r, STOQ_RECORD_MANIFEST, id);
+    enum stoq_status st = STOQ_OK;
+    if (r->self.type == STOQ_RECORD_MANIFEST) {
+        st = gather(r, STOQ_RECORD_SIGNATURE, SIGNATURE_KEY_BYTES, gather_signature);
+        for (size_t at = 0; st == STOQ_OK && at < r->keys.n; at += SIGNATURE_KEY_BYTES) {
+            st = drop(r, STOQ_RECORD_SIGNATURE, stoq_span(r->keys.p + at, SIGNATURE_KEY_BYTES));
+        }
+        if (st == STOQ_OK) {
+            st = drop(r, STOQ_RECORD_MANIFEST, r->self.key);
+        }
     }
     if (st == STOQ_OK && r->has_root && !r->root_is_shared) {
         st = drop(r, STOQ_RECORD_SHARD_LIST, stoq_span(r->root.b, HASH_BYTES));
@@ -258,6 +307,38 @@ static enum stoq_status drop_chunks(struct removal *r, struct stoq_local_removed
     return st;
 }
 
+static enum stoq_status run(struct removal *r, struct stoq_local_removed *report)
+{
+    stoq_buf_init(&r->chunks.hashes, SET_BYTES_MAX);
+    stoq_buf_init(&r->shards.hashes, SET_BYTES_MAX);
+    stoq_buf_init(&r->list, (size_t)STOQ_MERKLE_SHARD_CHUNKS_MAX * STOQ_MERKLE_CHUNK_ENTRY_BYTES);
+    stoq_buf_init(&r->keys, SET_BYTES_MAX);
+    enum stoq_status st = find_own(r);
+    if (st == STOQ_OK) {
+        st = mark_others(r, STOQ_RECORD_MANIFEST, HASH_BYTES);
+    }
+    if (st == STOQ_OK) {
+        st = mark_others(r, STOQ_RECORD_CONTENT, STOQ_CONTENT_KEY_BYTES);
+    }
+    if (st == STOQ_OK) {
+        st = drop_record(r);
+    }
+    if (st == STOQ_OK) {
+        st = drop_description(r);
+    }
+    if (st == STOQ_OK) {
+        st = drop_chunks(r, report);
+    }
+    if (st == STOQ_OK) {
+        st = stoq_store_sync(r->store, r->err);
+    }
+    set_release(&r->chunks);
+    set_release(&r->shards);
+    stoq_buf_release(&r->list);
+    stoq_buf_release(&r->keys);
+    return st;
+}
+
 enum stoq_status stoq_local_remove(struct stoq_store *store, const struct stoq_package_id *id,
                                    struct stoq_local_removed *report, struct stoq_error *err)
 {
@@ -269,27 +350,23 @@ enum stoq_status stoq_local_remove(struct stoq_store *store, const struct stoq_p
         !stoq_store_has(store, STOQ_RECORD_MANIFEST, key)) {
         return stoq_fail_code(err, STOQ_NOTFOUND, "ContentNotFound", "no such package here");
     }
-    struct removal r = {.store = store, .id = id, .err = err};
-    stoq_buf_init(&r.chunks.hashes, SET_BYTES_MAX);
-    stoq_buf_init(&r.shards.hashes, SET_BYTES_MAX);
-    stoq_buf_init(&r.list, (size_t)STOQ_MERKLE_SHARD_CHUNKS_MAX * STOQ_MERKLE_CHUNK_ENTRY_BYTES);
-    stoq_buf_init(&r.keys, SET_BYTES_MAX);
-    enum stoq_status st = find_own(&r);
-    if (st == STOQ_OK) {
-        st = mark_others(&r);
+    struct removal r = {.store = store, .self = {STOQ_RECORD_MANIFEST, key}, .err = err};
+    return run(&r, report);
+}
+
+enum stoq_status stoq_content_remove(struct stoq_store *store, const struct stoq_address *address,
+                                     struct stoq_local_removed *report, struct stoq_error *err)
+{
+    struct stoq_local_removed none;
+    uint8_t key[STOQ_CONTENT_KEY_BYTES];
+    report = report == NULL ? &none : report;
+    memset(report, 0, sizeof *report);
+    stoq_content_key_put(key, address);
+    struct owner self = {STOQ_RECORD_CONTENT, stoq_span(key, sizeof key)};
+    if (!stoq_store_has(store, self.type, self.key)) {
+        return stoq_fail_code(err, STOQ_NOTFOUND, "ContentNotFound",
+                              "no content of that address here");
     }
-    if (st == STOQ_OK) {
-        st = drop_description(&r);
-    }
-    if (st == STOQ_OK) {
-        st = drop_chunks(&r, report);
-    }
-    if (st == STOQ_OK) {
-        st = stoq_store_sync(store, err);
-    }
-    set_release(&r.chunks);
-    set_release(&r.shards);
-    stoq_buf_release(&r.list);
-    stoq_buf_release(&r.keys);
-    return st;
+    struct removal r = {.store = store, .self = self, .err = err};
+    return run(&r, report);
 }

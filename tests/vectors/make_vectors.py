@@ -6,7 +6,7 @@ mistake has to be made twice to pass. Needs Python 3 alone, and on the path: b3s
 
     make_vectors.py            write tests/vectors/*.txt
     make_vectors.py --check    make them again and compare; exit 1 when one differs
-    make_vectors.py --corpus   write seeds for the fuzz targets of src/wire and src/sign
+    make_vectors.py --corpus   write seeds for the fuzz targets of src/wire, src/sign and src/daemon
 
 Each file is lines of fields separated by single spaces; bytes are hexadecimal, `-` for none.
 `random SEED N` inputs are outputs of SplitMix64 (Vigna's splitmix64.c), started at SEED, each
@@ -24,6 +24,7 @@ from encoder.chunks import make_chunks  # noqa: E402
 from encoder.ids import make_hash, make_ids  # noqa: E402
 from encoder.manifests import make_manifests  # noqa: E402
 from encoder.merkle import make_merkle, make_proofs  # noqa: E402
+from encoder.records import make_records  # noqa: E402
 from encoder.segments import make_segments  # noqa: E402
 from encoder.sign import make_sign, pem  # noqa: E402
 from encoder.tables import make_tables  # noqa: E402
@@ -39,12 +40,14 @@ FILES = {
     "manifests": make_manifests,
     "sign": make_sign,
     "segments": make_segments,
+    "records": make_records,
 }
 
 
 def make_corpus():
     """A few inputs per decoder for fuzz/corpus/TARGET/NAME: good ones, and some of each refusal."""
-    rows = {"cbor_fuzz": {}, "bech32m_fuzz": {}, "sign_envelope_fuzz": {}, "key_pem_fuzz": {}}
+    rows = {"cbor_fuzz": {}, "bech32m_fuzz": {}, "sign_envelope_fuzz": {}, "key_pem_fuzz": {},
+            "content_record_fuzz": {}}
     for i, line in enumerate(make_cbor()):
         word, *fields = line.split()
         if word in ("item", "cut") or word == "refused" and i % 6 == 0:
@@ -60,6 +63,10 @@ def make_corpus():
                 rows["sign_envelope_fuzz"]["%s-%d" % (word, i)] = bytes.fromhex(fields[-1])
             if word == "key":
                 rows["key_pem_fuzz"]["key-%d" % i] = bytes.fromhex(fields[-1])
+    for i, line in enumerate(make_records()):
+        word, *fields = line.split()
+        if word in ("content", "refused-content"):
+            rows["content_record_fuzz"]["%s-%d" % (word, i)] = bytes.fromhex(fields[-2] + fields[-1])
     rows["key_pem_fuzz"]["encrypted"] = pem(b"\x30\x00").replace(b"PRIVATE", b"ENCRYPTED PRIVATE")
     rows["key_pem_fuzz"]["rsa"] = pem(b"\x30\x82\x04\xbc" + bytes(60))
     for target, files in rows.items():
