@@ -325,6 +325,23 @@ struct net_conn *net_conn_accept(struct stoq_net *net, struct net_socket *socket
     return conn;
 }
 
+static void free_tls(struct net_conn *conn)
+{
+    if (conn->ossl != NULL) {
+        ngtcp2_crypto_ossl_ctx_del(conn->ossl);
+        conn->ossl = NULL;
+    }
+    SSL_free(conn->ssl);
+    conn->ssl = NULL;
+}
+
+void net_conn_drop_tls(struct net_conn *conn)
+{
+    SSL_set_app_data(conn->ssl, NULL);
+    ngtcp2_conn_set_tls_native_handle(conn->q, NULL);
+    free_tls(conn);
+}
+
 void net_conn_strip(struct net_conn *conn)
 {
     net_streams_release(conn);
@@ -334,12 +351,7 @@ void net_conn_strip(struct net_conn *conn)
     }
     ngtcp2_conn_del(conn->q);
     conn->q = NULL;
-    if (conn->ossl != NULL) {
-        ngtcp2_crypto_ossl_ctx_del(conn->ossl);
-        conn->ossl = NULL;
-    }
-    SSL_free(conn->ssl);
-    conn->ssl = NULL;
+    free_tls(conn);
     if (conn->counted) {
         net_guard_leave(conn->net->guard, stoq_addr_prefix(&conn->remote));
         conn->counted = false;

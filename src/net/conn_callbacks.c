@@ -84,6 +84,18 @@ static int on_handshake_completed(ngtcp2_conn *q, void *user)
     return 0;
 }
 
+/* TLS is over when the handshake is (net_conn_drop_tls): tickets that a peer sends all the same are
+ * nothing to us. */
+static int on_crypto_data(ngtcp2_conn *q, ngtcp2_encryption_level level, uint64_t offset,
+                          const uint8_t *p, size_t n, void *user)
+{
+    struct net_conn *conn = user;
+    if (conn->ssl == NULL) {
+        return 0;
+    }
+    return ngtcp2_crypto_recv_crypto_data_cb(q, level, offset, p, n, user);
+}
+
 static void on_rand(uint8_t *p, size_t n, const ngtcp2_rand_ctx *ctx)
 {
     net_random(ctx->native_handle, p, n);
@@ -144,7 +156,7 @@ static int on_reset(ngtcp2_conn *q, const ngtcp2_pkt_stateless_reset *reset, voi
 void net_callbacks(ngtcp2_callbacks *cb, bool server)
 {
     *cb = (ngtcp2_callbacks){
-        .recv_crypto_data = ngtcp2_crypto_recv_crypto_data_cb,
+        .recv_crypto_data = on_crypto_data,
         .encrypt = ngtcp2_crypto_encrypt_cb,
         .decrypt = ngtcp2_crypto_decrypt_cb,
         .hp_mask = ngtcp2_crypto_hp_mask_cb,

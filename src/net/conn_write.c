@@ -185,6 +185,9 @@ void net_conn_flush(struct net_conn *conn)
         blame_unreachable(conn);
         return;
     }
+    if (conn->opened && conn->ssl != NULL) {
+        net_conn_drop_tls(conn);
+    }
     if (conn->starving) {
         net_streams_feed_starved(conn);
     }

@@ -223,7 +223,7 @@ static void fill_defaults(struct stoq_net_config *c)
     DEFAULT(stream_window_bytes, 4 * STOQ_MIB);
     DEFAULT(conn_window_bytes, 24 * STOQ_MIB);
     DEFAULT(send_buffer_bytes, 32 * STOQ_MIB);
-    DEFAULT(packet_bytes_max, 65000);
+    DEFAULT(packet_bytes_max, 32700);
     DEFAULT(socket_buffer_bytes, 8U << 20);
     DEFAULT(handshake_timeout_ns, 5 * STOQ_SEC);
     DEFAULT(idle_timeout_ns, 30 * STOQ_SEC);

@@ -143,8 +143,9 @@ struct stoq_net_config {
     uint64_t stream_window_bytes; /* received, not consumed; grows up to [4 MiB] */
     uint64_t conn_window_bytes;   /* likewise for the connection, up to [24 MiB] */
     uint64_t send_buffer_bytes;   /* per connection, not acknowledged [32 MiB] */
-    uint16_t packet_bytes_max;    /* largest UDP payload path-MTU discovery tries [65000];
-                                     * 1200 turns discovery off */
+    /* Largest UDP payload path-MTU discovery tries, up to 65000; 1200 turns it off [32700: beyond that
+     * CPU per byte no longer falls, and each connection keeps a buffer of this size] */
+    uint16_t packet_bytes_max;
     uint32_t socket_buffer_bytes; /* [8 MiB] */
     stoq_ns handshake_timeout_ns; /* for inbound and for dials that do not say [5 s] */
     stoq_ns idle_timeout_ns;      /* [30 s] */

@@ -180,6 +180,9 @@ struct net_conn *net_conn_accept(struct stoq_net *net, struct net_socket *socket
 /* Its current time, never less than what it has seen. */
 ngtcp2_tstamp net_conn_now(struct net_conn *conn);
 void net_conn_set_timer(struct net_conn *conn);
+/* The handshake is done: free TLS's state, most of what an idle connection would weigh. Packet keys
+ * and their updates are ngtcp2's. Not from inside ngtcp2. */
+void net_conn_drop_tls(struct net_conn *conn);
 /* Forget ngtcp2's state, streams and buffers. */
 void net_conn_strip(struct net_conn *conn);
 /* Free it at once; nobody is told. */

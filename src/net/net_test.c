@@ -208,7 +208,7 @@ static void silent_peer_is_given_up(void **state)
     struct stoq_net_config cfg = {.idle_timeout_ns = 400 * STOQ_MS};
     world_init(&w, &cfg, &cfg);
     world_connect(&w);
-    w.b.net->tx.mute = true; /* as good as dead */
+    w.b.net->tx.sink = swallow; /* as good as dead */
     stoq_net_stream stream;
     assert_int_equal(stoq_net_stream_open(w.a.net, w.a.conn, &stream), STOQ_OK);
     struct stoq_net_buf buf = {stoq_span_str("hello?"), count_release, &w.a};
@@ -282,7 +282,7 @@ static void restarted_peer_resets(void **state)
     world_init(&w, NULL, NULL);
     world_connect(&w);
     struct stoq_addr addr = w.addr;
-    w.b.net->tx.mute = true; /* dies without a word */
+    w.b.net->tx.sink = swallow; /* dies without a word */
     side_release(&w.b);
     w.b = (struct side){0};
     struct stoq_net_config again = {.listen = &addr, .listen_count = 1};

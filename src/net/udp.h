@@ -79,7 +79,9 @@ struct net_tx {
     /* The kernel refused one for good; errno. Not called for probes of the path's MTU. */
     void (*failed)(void *user, uint64_t tag, int error);
     void *user;
-    bool mute; /* drop everything: fuzzing */
+    /* Takes every datagram instead of the kernel: tests and fuzzers. NULL: the kernel. */
+    void (*sink)(void *user, const struct net_out *out, const uint8_t *p);
+    void *sink_user;
 };
 
 STOQ_WARN_UNUSED enum stoq_status net_tx_init(struct net_tx *tx);

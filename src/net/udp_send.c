@@ -210,13 +210,21 @@ static bool flush_batch(struct net_tx *tx)
     return true;
 }
 
+static void flush_to_sink(struct net_tx *tx)
+{
+    for (size_t i = 0; i < tx->count; i++) {
+        tx->sink(tx->sink_user, &tx->v[i], net_tx_at(tx, i));
+    }
+    tx->count = 0;
+}
+
 bool net_tx_flush(struct net_tx *tx)
 {
     if (tx->count == 0) {
         return true;
     }
-    if (tx->mute) {
-        tx->count = 0;
+    if (tx->sink != NULL) {
+        flush_to_sink(tx);
         return true;
     }
     bool done = flush_batch(tx);
