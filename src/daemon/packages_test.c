@@ -11,10 +11,12 @@
 
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -531,6 +533,44 @@ static void a_publish_can_be_stopped(void **state)
     stoq_tree_free(t);
 }
 
+/* The disk is full in the middle: one sentence, no package, and with room again all goes well. */
+static void a_full_disk_ends_the_publish(void **state)
+{
+    (void)state;
+    put_random("in/large", 20000000, 1, false);
+    struct rlimit old;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    const struct rlimit small = {.rlim_cur = 6000000, .rlim_max = old.rlim_max};
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    assert_int_equal(sigaction(SIGXFSZ, &ignore, NULL), 0);
+    struct stoq_publish_ask ask = ask_for(at("in"));
+    struct stoq_publish_report r;
+    for (ask.threads = 1; ask.threads < 4; ask.threads++) {
+        struct stoq_error err = {0};
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+        enum stoq_status st = stoq_publish(store, &ask, &r, &err);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+        assert_int_equal(st, STOQ_FULL);
+        assert_true(err.text[0] != 0);
+        int n = 0;
+        assert_int_equal(stoq_local_each(store, count_package, &n, NULL, NULL), STOQ_OK);
+        assert_int_equal(n, 0);
+    }
+    r = publish(&ask);
+    const struct stoq_verify_ask verify = {.id = r.id};
+    struct stoq_verify_report v;
+    assert_int_equal(stoq_verify(store, &verify, &v, NULL), STOQ_OK);
+    assert_true(v.overall.valid);
+    const struct rlimit tiny = {.rlim_cur = 1000000, .rlim_max = old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &tiny), 0);
+    struct stoq_error err = {0};
+    enum stoq_status st = extract_to(&r.id, at("out"), &err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    assert_int_equal(st, STOQ_FULL);
+    assert_non_null(strstr(err.text, "large: cannot be written"));
+    assert_int_equal(access(at("out"), F_OK), -1);
+}
+
 static void what_cannot_be_published_is_named(void **state)
 {
     (void)state;
@@ -810,6 +850,7 @@ int main(void)
         SCRATCH(an_output_that_exists_is_left_alone),
         SCRATCH(a_changed_file_ends_the_publish),
         SCRATCH(a_publish_can_be_stopped),
+        SCRATCH(a_full_disk_ends_the_publish),
         SCRATCH(what_cannot_be_published_is_named),
         SCRATCH(hostile_tables_harm_nobody),
         SCRATCH(rubbish_as_a_table_is_refused),
