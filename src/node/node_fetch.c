@@ -1,0 +1,378 @@
+/*
+ * A fetch walks: manifest, shard list, chunks (see node_window.c), sync, package record. Sources are
+ * dialled at the start, all of them, while the store is asked for what an earlier, interrupted fetch has
+ * left. Everything learned is saved as it is checked, so that this node serves it on at once; the
+ * package record is written only when every chunk is durable.
+ */
+#include "node/node_internal.h"
+
+#include <string.h>
+
+struct fetch *fetch_find(struct stoq_node *n, stoq_fetch_id id)
+{
+    struct fetch *f = n->fetches;
+    while (f != NULL && (f->over || f->id != id)) {
+        f = f->next;
+    }
+    return f;
+}
+
+static enum stoq_node_step report_step(const struct fetch *f)
+{
+    switch (f->step) {
+    case STEP_MANIFEST:
+        return STOQ_NODE_STEP_MANIFEST;
+    case STEP_SHARD_LIST:
+        return STOQ_NODE_STEP_SHARD_LIST;
+    default:
+        return STOQ_NODE_STEP_CHUNKS;
+    }
+}
+
+enum stoq_status fetch_begin(struct stoq_node *n, const struct stoq_node_fetch *ev)
+{
+    if (fetch_find(n, ev->fetch) != NULL) {
+        return STOQ_EXISTS;
+    }
+    if (n->fetch_count == STOQ_NODE_FETCHES_MAX || ev->source_count > STOQ_NODE_SOURCES_MAX) {
+        return STOQ_FULL;
+    }
+    struct fetch *f = stoq_alloc(&n->cfg.alloc, 1, sizeof *f);
+    if (f == NULL) {
+        return STOQ_NOMEM;
+    }
+    f->node = n;
+    f->id = ev->fetch;
+    f->package = ev->id;
+    f->strategy = ev->strategy;
+    f->manifest_q.kind = STOQ_META_MANIFEST;
+    f->list_q.kind = STOQ_META_SHARD_LIST;
+    f->signatures_q.kind = STOQ_META_SIGNATURES;
+    f->report.id = ev->id;
+    f->report.started_at = n->now;
+    f->next = n->fetches;
+    n->fetches = f;
+    n->fetch_count++;
+    enum stoq_status st = meta_load(f, STOQ_META_MANIFEST, ev->id.h, 0);
+    for (uint32_t i = 0; st == STOQ_OK && i < ev->source_count; i++) {
+        st = fetch_source_add(f, ev->sources[i]);
+    }
+    if (st != STOQ_OK && !f->over) {
+        fetch_end(f, st);
+    }
+    return STOQ_OK;
+}
+
+static void fill_report(struct fetch *f, enum stoq_status status)
+{
+    struct stoq_node_report *r = &f->report;
+    r->status = status;
+    r->step = report_step(f);
+    r->ended_at = f->node->now;
+    r->bytes = f->root.bytes;
+    r->chunks = f->root.chunks;
+    r->shards = f->root.shards;
+    r->source_count = f->source_count;
+    for (uint32_t i = 0; i < f->source_count; i++) {
+        r->sources[i] = f->sources[i].report;
+        if (status != STOQ_OK && f->sources[i].state == SOURCE_USABLE &&
+            f->sources[i].said_missing) {
+            r->sources[i].status = STOQ_NOTFOUND;
+        }
+    }
+}
+
+void fetch_end(struct fetch *f, enum stoq_status status)
+{
+    struct stoq_node *n = f->node;
+    if (f->over) {
+        return;
+    }
+    f->over = true;
+    n->fetch_count--;
+    for (struct pending *p = n->pending_first; p != NULL; p = p->next) {
+        if (p->fetch == f) {
+            node_pending_cancel(n, p);
+            p->fetch = NULL;
+        }
+    }
+    fill_report(f, status);
+    f->done_owed = true;
+}
+
+/* Queue DONE; without memory it is owed until there is some. */
+static void pay_done(struct fetch *f)
+{
+    struct stoq_node *n = f->node;
+    struct stoq_node_report *report = stoq_alloc(&n->cfg.alloc, 1, sizeof *report);
+    struct out *o = report == NULL ? NULL : node_out(n, STOQ_NODE_DONE);
+    if (o == NULL) {
+        stoq_free(&n->cfg.alloc, report);
+        return;
+    }
+    *report = f->report;
+    o->report = report;
+    o->action.u.done = (struct stoq_node_done){.fetch = f->id, .report = report};
+    f->done_owed = false;
+}
+
+void fetch_free_over(struct stoq_node *n)
+{
+    struct fetch **at = &n->fetches;
+    while (*at != NULL) {
+        struct fetch *f = *at;
+        if (f->over && f->done_owed) {
+            pay_done(f);
+        }
+        if (!f->over || f->done_owed) {
+            at = &f->next;
+            continue;
+        }
+        *at = f->next;
+        window_release(f);
+        node_blob_drop(n, f->manifest_bytes);
+        node_blob_drop(n, f->shard_list);
+        stoq_free(&n->cfg.alloc, f);
+    }
+}
+
+static void want_shard_list(struct fetch *f)
+{
+    f->step = STEP_SHARD_LIST;
+    enum stoq_status st = STOQ_OK;
+    if (f->root.shards * STOQ_MERKLE_SHARD_ENTRY_BYTES > STOQ_META_BYTES_MAX) {
+        st = STOQ_FULL;
+    } else if (f->root.shards == 0) {
+        fetch_shard_list(f, stoq_span(NULL, 0), false, &st);
+    } else {
+        st = meta_load(f, STOQ_META_SHARD_LIST, f->root.hash, 0);
+    }
+    if (st != STOQ_OK) {
+        fetch_end(f, st);
+    }
+}
+
+void fetch_manifest(struct fetch *f, struct stoq_span bytes, bool from_store,
+                    enum stoq_status *status)
+{
+    struct stoq_node *n = f->node;
+    if (f->step != STEP_MANIFEST) {
+        return;
+    }
+    struct stoq_package_id id = stoq_manifest_id(bytes);
+    if (!stoq_hash_eq(&id.h, &f->package.h)) {
+        *status = STOQ_PROOF;
+        return;
+    }
+    f->manifest_q.open = false;
+    struct stoq_manifest *m = &n->scratch;
+    enum stoq_status st = stoq_manifest_decode(bytes, m);
+    if (st != STOQ_OK) { /* the id names something that is no package we can read */
+        fetch_end(f, st == STOQ_VERSION ? STOQ_VERSION : STOQ_PROOF);
+        return;
+    }
+    f->root = (struct stoq_merkle_root){
+        .hash = m->root, .shards = m->shards, .chunks = m->chunks, .bytes = m->bytes};
+    f->manifest_bytes = node_blob(n, bytes);
+    st = f->manifest_bytes == NULL ? STOQ_NOMEM : STOQ_OK;
+    if (st == STOQ_OK && !from_store) {
+        st = meta_save(f, STOQ_META_MANIFEST, f->package.h, NULL, f->manifest_bytes);
+    }
+    if (st == STOQ_OK) {
+        st = meta_load(f, STOQ_META_SIGNATURES, f->package.h, 0);
+    }
+    if (st != STOQ_OK) {
+        fetch_end(f, st);
+        return;
+    }
+    want_shard_list(f);
+}
+
+void fetch_shard_list(struct fetch *f, struct stoq_span bytes, bool from_store,
+                      enum stoq_status *status)
+{
+    if (f->step != STEP_SHARD_LIST || f->shard_list != NULL) {
+        return;
+    }
+    *status = stoq_merkle_check_shard_list(&f->root, STOQ_MERKLE_CHUNK_BYTES_MAX, bytes);
+    if (*status != STOQ_OK) {
+        return;
+    }
+    f->list_q.open = false;
+    f->shard_list = node_blob(f->node, bytes);
+    enum stoq_status st = f->shard_list == NULL ? STOQ_NOMEM : STOQ_OK;
+    if (st == STOQ_OK && !from_store) {
+        st = meta_save(f, STOQ_META_SHARD_LIST, f->root.hash, NULL, f->shard_list);
+    }
+    if (st == STOQ_OK) {
+        f->step = STEP_CHUNKS;
+        st = window_begin(f);
+    }
+    if (st != STOQ_OK) {
+        fetch_end(f, st);
+    }
+}
+
+static void take_signature(struct fetch *f, struct stoq_span envelope, bool from_store)
+{
+    struct stoq_key_id signer;
+    struct stoq_node_report *r = &f->report;
+    if (stoq_sign_verify(envelope, STOQ_SIGN_PACKAGE, &f->package.h, &signer) != STOQ_OK) {
+        return; /* somebody's mistake, no proof of anything */
+    }
+    for (uint32_t i = 0; i < r->signer_count; i++) {
+        if (stoq_hash_eq(&r->signers[i].h, &signer.h)) {
+            return;
+        }
+    }
+    if (r->signer_count == STOQ_NODE_SIGNERS_MAX) {
+        return;
+    }
+    r->signers[r->signer_count++] = signer;
+    struct blob *b = from_store ? NULL : node_blob(f->node, envelope);
+    if (b != NULL) {
+        (void)meta_save(f, STOQ_META_SIGNATURES, f->package.h, &signer, b);
+        node_blob_drop(f->node, b);
+    }
+}
+
+void fetch_signatures(struct fetch *f, struct stoq_span framed, bool from_store)
+{
+    struct stoq_rd r = stoq_rd(framed);
+    for (uint32_t i = 0; i < STOQ_META_SIGNATURES_MAX && r.n > 0 && !r.bad; i++) {
+        uint32_t n = stoq_rd_u32(&r);
+        struct stoq_span envelope = stoq_rd_bytes(&r, n);
+        if (!r.bad) {
+            take_signature(f, envelope, from_store);
+        }
+    }
+    if (!from_store) {
+        f->signatures_q.open = false;
+        f->signatures_done = true;
+    }
+}
+
+static enum stoq_status finish_step(struct fetch *f, enum stoq_node_action_kind kind)
+{
+    struct stoq_node *n = f->node;
+    struct pending *p = node_pending(n, PENDING_SAVE, f);
+    struct out *o = p == NULL ? NULL : node_out(n, kind);
+    if (o == NULL) {
+        if (p != NULL) {
+            node_pending_close(n, p);
+        }
+        return STOQ_NOMEM;
+    }
+    p->finishing = true;
+    if (kind == STOQ_NODE_SYNC) {
+        o->action.u.sync.cookie = p->cookie;
+    } else {
+        o->action.u.package =
+            (struct stoq_node_package){.cookie = p->cookie, .id = f->package};
+    }
+    return STOQ_OK;
+}
+
+void fetch_saved(struct fetch *f, struct pending *p, enum stoq_status status)
+{
+    if (status != STOQ_OK) {
+        fetch_end(f, status);
+        return;
+    }
+    if (!p->finishing) {
+        f->saves--;
+        return;
+    }
+    if (f->step == STEP_SYNC) {
+        f->step = STEP_RECORD;
+        enum stoq_status st = finish_step(f, STOQ_NODE_SAVE_PACKAGE);
+        if (st != STOQ_OK) {
+            fetch_end(f, st);
+        }
+        return;
+    }
+    fetch_end(f, STOQ_OK);
+}
+
+/* All chunks are here and everything learned is on its way to the store. */
+static void drive_end(struct fetch *f)
+{
+    bool signatures = f->signatures_done || !fetch_source_hope(f);
+    if (f->step != STEP_CHUNKS || !f->swarm_done || f->saves > 0 || !signatures) {
+        return;
+    }
+    f->step = STEP_SYNC;
+    enum stoq_status st = finish_step(f, STOQ_NODE_SYNC);
+    if (st != STOQ_OK) {
+        fetch_end(f, st);
+    }
+}
+
+static bool waits_for_store(const struct fetch *f)
+{
+    for (const struct pending *p = f->node->pending_first; p != NULL; p = p->next) {
+        if (p->fetch == f && (p->kind == PENDING_LOAD || p->kind == PENDING_HAVE)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Nobody can help any more: say so. */
+static void drive_hopeless(struct fetch *f)
+{
+    bool needs_peers = f->manifest_q.open || f->list_q.open ||
+                       (f->step == STEP_CHUNKS && !f->swarm_done);
+    if (!needs_peers) {
+        return;
+    }
+    if (!fetch_source_hope(f)) {
+        if (!waits_for_store(f)) {
+            fetch_end(f, fetch_verdict(f));
+        }
+        return;
+    }
+    if (!f->stuck) {
+        return;
+    }
+    bool pending = false; /* somebody may yet join the swarm */
+    for (uint32_t i = 0; i < f->source_count; i++) {
+        const struct source *s = &f->sources[i];
+        pending = pending || s->state == SOURCE_WAITED ||
+                  (s->state == SOURCE_USABLE && !s->in_swarm);
+    }
+    if (!pending || f->node->now >= f->stuck_until) {
+        fetch_end(f, fetch_verdict(f));
+    }
+}
+
+void fetch_drive(struct fetch *f)
+{
+    if (!f->over) {
+        meta_drive(f);
+    }
+    if (!f->over && f->step == STEP_CHUNKS) {
+        window_drive(f);
+    }
+    if (!f->over) {
+        drive_end(f);
+    }
+    if (!f->over) {
+        drive_hopeless(f);
+    }
+}
+
+stoq_ns fetch_deadline(const struct fetch *f)
+{
+    stoq_ns at = f->swarm == NULL ? STOQ_NEVER : stoq_swarm_deadline(f->swarm);
+    if (f->stuck && f->stuck_until > f->node->now && f->stuck_until < at) {
+        at = f->stuck_until;
+    }
+    for (uint32_t i = 0; i < f->source_count; i++) {
+        const struct source *s = &f->sources[i];
+        if (s->state == SOURCE_USABLE && s->retry_at > f->node->now && s->retry_at < at) {
+            at = s->retry_at;
+        }
+    }
+    return at;
+}

@@ -1,0 +1,290 @@
+#ifndef STOQ_NODE_NODE_INTERNAL_H
+#define STOQ_NODE_NODE_INTERNAL_H
+/*
+ * The node's insides, one file per concern:
+ *
+ *   node.c          the five verbs: events in, actions out, deadlines
+ *   node_out.c      queued actions, what they lend, cookies and pending answers
+ *   node_link.c     links to peers: dialling, Hello, loss
+ *   node_sources.c  the sources of a fetch: state, failures, the report
+ *   node_meta.c     metadata: from the store, else from a source, with failover
+ *   node_window.c   the shards at hand, the swarm and its requests
+ *   node_fetch.c    the steps of a fetch
+ *   node_serve.c    requests of others
+ *   node_name.c     words for enums
+ */
+#include "base/map.h"
+#include "base/prng.h"
+#include "node/node.h"
+#include "package/manifest.h"
+
+#define LISTS_PER_QUERY 32   /* chunk lists asked for at once: some 180 kB */
+#define LIST_QUERIES_MAX 4   /* outstanding, of one fetch */
+#define LOADS_MAX 16         /* chunk lists being read from the store, of one fetch */
+#define BUSY_MAX 20          /* answers of Busy in a row until a source is given up */
+#define BUSY_RETRY (200 * STOQ_MS)
+#define REDIALS_MAX 3        /* of a source whose connection was lost */
+
+/* Shared bytes that outlive a fetch while an action lends them. */
+struct blob {
+    uint32_t refs;
+    size_t n;
+    uint8_t p[];
+};
+
+enum pending_kind {
+    PENDING_HELLO,
+    PENDING_META,   /* ASK of a fetch */
+    PENDING_CHUNKS, /* ASK_CHUNKS */
+    PENDING_LOAD,
+    PENDING_SAVE,   /* SAVE_META, SYNC or SAVE_PACKAGE */
+    PENDING_HAVE,
+};
+
+struct fetch;
+struct shard;
+
+/* One action that has a cookie and is not closed. */
+struct pending {
+    enum pending_kind kind;
+    stoq_node_cookie cookie;
+    struct pending *next; /* all pending, for deadlines and ends of fetches */
+    struct pending *prev;
+    struct fetch *fetch;  /* NULL once it has ended, and for Hello */
+    stoq_peer peer;
+    bool cancelled;
+    bool timed_out;
+    bool finishing; /* PENDING_SAVE: SYNC or SAVE_PACKAGE */
+    stoq_ns deadline;
+    enum stoq_meta_kind meta;
+    struct stoq_range shards; /* of the package */
+    uint64_t shard;           /* PENDING_LOAD, PENDING_HAVE of a chunk list: which */
+    struct blob *blob;        /* lent */
+    stoq_swarm_cookie swarm_cookie;
+    struct stoq_merkle_chunk *chunks; /* lent */
+    struct stoq_range *ranges;        /* lent until the action is taken */
+    uint32_t chunk_count;
+};
+
+/* A queued action with what it owns until the next poll. */
+struct out {
+    struct out *next;
+    struct stoq_node_action action;
+    struct stoq_message msg;
+    char text[STOQ_ERROR_TEXT_MAX];
+    struct stoq_range *ranges;
+    struct stoq_node_report *report;
+};
+
+enum hello_state {
+    HELLO_NONE,
+    HELLO_ASKED,
+    HELLO_KNOWN,
+    HELLO_FAILED,
+};
+
+struct link {
+    stoq_peer peer;
+    bool up;
+    bool dialling;
+    stoq_ns dial_deadline;
+    stoq_ns rtt_ns;
+    enum hello_state hello;
+    struct stoq_msg_hello said;
+    uint8_t agent[STOQ_HELLO_AGENT_MAX];
+    uint32_t serves;
+    uint32_t faults;
+    enum stoq_status hello_status;
+};
+
+enum source_state {
+    SOURCE_WAITED, /* being dialled */
+    SOURCE_USABLE, /* connected */
+    SOURCE_FAILED,
+};
+
+struct source {
+    stoq_peer peer;
+    enum source_state state;
+    bool in_swarm;
+    bool said_missing; /* it lacks chunks that were asked of it */
+    uint32_t redials;  /* after a connection that had worked was lost */
+    uint32_t busy;     /* answers of Busy in a row */
+    stoq_ns retry_at;  /* not before, after such an answer */
+    struct stoq_node_source_report report;
+};
+
+enum shard_state {
+    SHARD_LOADING, /* its list is being read from the store */
+    SHARD_WANTED,  /* to be asked for */
+    SHARD_ASKED,
+    SHARD_LISTED,  /* list here, have-check under way */
+    SHARD_OPEN,    /* in the swarm */
+};
+
+/* A shard at hand. */
+struct shard {
+    uint64_t index;
+    uint64_t first_chunk;
+    struct stoq_merkle_shard entry;
+    enum shard_state state;
+    struct blob *list;
+    uint32_t left; /* chunks not here */
+    uint8_t got[STOQ_MERKLE_SHARD_CHUNKS_MAX / 8];
+};
+
+enum fetch_step {
+    STEP_MANIFEST,
+    STEP_SHARD_LIST,
+    STEP_CHUNKS,
+    STEP_SYNC,   /* all chunks are here: make them durable */
+    STEP_RECORD, /* write the package record */
+};
+
+/* One question to sources: asked of one, then of the next. */
+struct question {
+    enum stoq_meta_kind kind;
+    bool open;   /* an answer is needed */
+    bool asked;  /* and on its way */
+};
+
+struct fetch {
+    struct stoq_node *node;
+    struct fetch *next;
+    stoq_fetch_id id;
+    struct stoq_package_id package;
+    enum stoq_swarm_strategy strategy;
+    enum fetch_step step;
+    bool over;
+    bool done_owed; /* DONE could not be queued yet */
+    struct source sources[STOQ_NODE_SOURCES_MAX];
+    uint32_t source_count;
+    uint32_t source_turn;
+    struct question manifest_q;
+    struct question list_q;
+    struct question signatures_q;
+    struct blob *manifest_bytes;
+    struct stoq_merkle_root root;
+    struct blob *shard_list;
+    uint32_t saves; /* SAVE_META on their way */
+    bool signatures_done;
+    struct stoq_swarm *swarm;
+    struct shard *shards[STOQ_NODE_WINDOW_SHARDS];
+    uint32_t shard_count; /* in the window, in order of index */
+    uint64_t next_shard;  /* the first not yet in the window */
+    uint64_t next_chunk;  /* its first chunk */
+    bool swarm_ended;     /* ADD_END was fed */
+    bool swarm_done;
+    bool stuck;
+    stoq_ns stuck_until;
+    uint32_t loads;
+    uint32_t queries;
+    struct stoq_node_report report;
+};
+
+struct stoq_node {
+    struct stoq_node_config cfg;
+    struct stoq_prng prng;
+    stoq_ns now;
+    stoq_node_cookie last_cookie;
+    struct stoq_map pending; /* cookie -> pending */
+    struct pending *pending_first;
+    struct stoq_map links; /* peer -> link */
+    struct fetch *fetches;
+    uint32_t fetch_count;
+    struct out *out_first;
+    struct out **out_last;
+    struct out *taken; /* the action given out by the last poll */
+    uint32_t replies;  /* SEND and SERVE actions queued */
+    uint32_t serves;
+    uint64_t requests_served;
+    uint64_t requests_refused;
+    uint64_t bytes_served;
+    struct stoq_manifest scratch; /* 21 KiB: kept out of the stack */
+};
+
+/* node_out.c */
+struct blob *node_blob(struct stoq_node *n, struct stoq_span bytes); /* NULL: no memory */
+void node_blob_drop(struct stoq_node *n, struct blob *b);            /* NULL is fine */
+struct stoq_span node_blob_span(const struct blob *b);
+struct out *node_out(struct stoq_node *n, enum stoq_node_action_kind kind); /* NULL: no memory */
+void node_out_free(struct stoq_node *n, struct out *o);
+bool node_out_pop(struct stoq_node *n, struct stoq_node_action *action);
+struct pending *node_pending(struct stoq_node *n, enum pending_kind kind, struct fetch *f);
+struct pending *node_pending_find(struct stoq_node *n, stoq_node_cookie cookie);
+void node_pending_close(struct stoq_node *n, struct pending *p);
+/* Ask the shell to stop it; its closing event still comes. */
+void node_pending_cancel(struct stoq_node *n, struct pending *p);
+
+/* node_link.c */
+struct link *node_link(struct stoq_node *n, stoq_peer peer); /* NULL: none */
+enum stoq_status node_link_want(struct stoq_node *n, stoq_peer peer, struct link **out);
+enum stoq_status node_link_up(struct stoq_node *n, const struct stoq_node_link *ev);
+void node_link_down(struct stoq_node *n, const struct stoq_node_link *ev);
+void node_link_hello_in(struct stoq_node *n, struct link *l, const struct stoq_msg_hello *hello);
+void node_link_hello_reply(struct stoq_node *n, struct pending *p,
+                           const struct stoq_node_reply *reply);
+struct stoq_msg_hello node_hello(const struct stoq_node *n);
+void node_charge(struct stoq_node *n, stoq_peer peer, enum stoq_node_why why, bool close);
+
+/* node_sources.c */
+struct source *fetch_source(struct fetch *f, stoq_peer peer); /* NULL: not one of its */
+void fetch_source_fail(struct fetch *f, struct source *s, enum stoq_status status);
+/* Its connection is gone: dial again, within reason. */
+void fetch_source_lost(struct fetch *f, struct source *s, enum stoq_status status);
+void fetch_source_ready(struct fetch *f, struct source *s, const struct link *l);
+enum stoq_status fetch_source_add(struct fetch *f, stoq_peer peer);
+/* The next one to ask for metadata; NULL: none usable now. */
+struct source *fetch_source_pick(struct fetch *f);
+bool fetch_source_hope(const struct fetch *f); /* some may yet become usable */
+enum stoq_status fetch_verdict(const struct fetch *f); /* why no source could help */
+
+/* node_meta.c */
+enum stoq_status meta_load(struct fetch *f, enum stoq_meta_kind kind, struct stoq_hash key,
+                           uint64_t shard);
+/* Ask some source; false: none usable now. */
+bool meta_ask(struct fetch *f, enum stoq_meta_kind kind, struct stoq_range shards,
+              uint64_t payload_max);
+enum stoq_status meta_save(struct fetch *f, enum stoq_meta_kind kind, struct stoq_hash key,
+                           const struct stoq_key_id *signer, struct blob *bytes);
+void meta_reply(struct stoq_node *n, struct pending *p, const struct stoq_node_reply *reply);
+void meta_loaded(struct stoq_node *n, struct pending *p, const struct stoq_node_loaded *loaded);
+/* Ask what is still open and not asked. */
+void meta_drive(struct fetch *f);
+
+/* node_window.c */
+enum stoq_status window_begin(struct fetch *f);
+void window_drive(struct fetch *f);
+void window_list(struct fetch *f, uint64_t shard, struct stoq_span list, bool from_store,
+                 enum stoq_status *status);
+void window_list_missing(struct fetch *f, uint64_t shard);
+void window_asked(struct fetch *f, struct stoq_range shards, bool asked);
+void window_have(struct fetch *f, uint64_t shard, const uint8_t *bits);
+void window_chunk(struct fetch *f, struct pending *p, const struct stoq_node_chunk *c);
+void window_ended(struct fetch *f, struct pending *p, enum stoq_status status);
+void window_peer(struct fetch *f, struct source *s, const struct link *l);
+void window_peer_gone(struct fetch *f, struct source *s);
+void window_progress(struct fetch *f, struct pending *p, uint64_t bytes);
+void window_release(struct fetch *f);
+struct shard *window_find(struct fetch *f, uint64_t index);
+
+/* node_fetch.c */
+enum stoq_status fetch_begin(struct stoq_node *n, const struct stoq_node_fetch *ev);
+struct fetch *fetch_find(struct stoq_node *n, stoq_fetch_id id);
+void fetch_end(struct fetch *f, enum stoq_status status);
+void fetch_manifest(struct fetch *f, struct stoq_span bytes, bool from_store,
+                    enum stoq_status *status);
+void fetch_shard_list(struct fetch *f, struct stoq_span bytes, bool from_store,
+                      enum stoq_status *status);
+void fetch_signatures(struct fetch *f, struct stoq_span framed, bool from_store);
+void fetch_saved(struct fetch *f, struct pending *p, enum stoq_status status);
+void fetch_drive(struct fetch *f); /* after every event: whatever can go on now */
+stoq_ns fetch_deadline(const struct fetch *f);
+void fetch_free_over(struct stoq_node *n);
+
+/* node_serve.c */
+void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in);
+void serve_bad(struct stoq_node *n, const struct stoq_node_bad *bad);
+void serve_done(struct stoq_node *n, const struct stoq_node_served *served);
+
+#endif

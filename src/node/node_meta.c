@@ -1,0 +1,277 @@
+/*
+ * Metadata of a fetch: manifest, shard list, chunk lists, signatures. Each is looked for in the store
+ * first, then asked of one source after the other until one gives what fits. What does not fit is
+ * that source's fault; what it lacks or cannot give now is not.
+ */
+#include "node/node_internal.h"
+
+enum stoq_status meta_load(struct fetch *f, enum stoq_meta_kind kind, struct stoq_hash key,
+                           uint64_t shard)
+{
+    struct stoq_node *n = f->node;
+    struct pending *p = node_pending(n, PENDING_LOAD, f);
+    struct out *o = p == NULL ? NULL : node_out(n, STOQ_NODE_LOAD_META);
+    if (o == NULL) {
+        if (p != NULL) {
+            node_pending_close(n, p);
+        }
+        return STOQ_NOMEM;
+    }
+    p->meta = kind;
+    p->shard = shard;
+    o->action.u.meta = (struct stoq_node_meta){.cookie = p->cookie, .kind = kind, .key = key};
+    return STOQ_OK;
+}
+
+enum stoq_status meta_save(struct fetch *f, enum stoq_meta_kind kind, struct stoq_hash key,
+                           const struct stoq_key_id *signer, struct blob *bytes)
+{
+    struct stoq_node *n = f->node;
+    struct pending *p = node_pending(n, PENDING_SAVE, f);
+    struct out *o = p == NULL ? NULL : node_out(n, STOQ_NODE_SAVE_META);
+    if (o == NULL) {
+        if (p != NULL) {
+            node_pending_close(n, p);
+        }
+        return STOQ_NOMEM;
+    }
+    p->meta = kind;
+    p->blob = bytes;
+    bytes->refs++;
+    o->action.u.meta = (struct stoq_node_meta){
+        .cookie = p->cookie, .kind = kind, .key = key, .bytes = node_blob_span(bytes)};
+    if (signer != NULL) {
+        o->action.u.meta.signer = *signer;
+    }
+    f->saves++;
+    return STOQ_OK;
+}
+
+bool meta_ask(struct fetch *f, enum stoq_meta_kind kind, struct stoq_range shards,
+              uint64_t payload_max)
+{
+    struct stoq_node *n = f->node;
+    struct source *s = fetch_source_pick(f);
+    if (s == NULL) {
+        return false;
+    }
+    struct pending *p = node_pending(n, PENDING_META, f);
+    struct out *o = p == NULL ? NULL : node_out(n, STOQ_NODE_ASK);
+    if (o == NULL) {
+        if (p != NULL) {
+            node_pending_close(n, p);
+        }
+        return false;
+    }
+    p->peer = s->peer;
+    p->meta = kind;
+    p->shards = shards;
+    p->deadline = n->now + STOQ_NODE_META_TIMEOUT;
+    o->msg = (struct stoq_message){
+        .type = STOQ_MSG_METADATA_QUERY,
+        .request_id = p->cookie,
+        .u.metadata_query = {.id = f->package, .kind = kind, .shards = shards}};
+    o->action.u.ask = (struct stoq_node_ask){.peer = s->peer,
+                                             .cookie = p->cookie,
+                                             .msg = &o->msg,
+                                             .payload_max = (uint32_t)payload_max};
+    return true;
+}
+
+static void ask_question(struct fetch *f, struct question *q, uint64_t payload_max)
+{
+    if (q->open && !q->asked) {
+        q->asked = meta_ask(f, q->kind, (struct stoq_range){0, 0}, payload_max);
+    }
+}
+
+void meta_drive(struct fetch *f)
+{
+    ask_question(f, &f->manifest_q, STOQ_MANIFEST_BYTES_MAX);
+    ask_question(f, &f->list_q, f->root.shards * STOQ_MERKLE_SHARD_ENTRY_BYTES);
+    ask_question(f, &f->signatures_q,
+                 (uint64_t)STOQ_META_SIGNATURES_MAX * (4 + STOQ_ENVELOPE_MAX));
+}
+
+static struct question *question_of(struct fetch *f, enum stoq_meta_kind kind)
+{
+    switch (kind) {
+    case STOQ_META_MANIFEST:
+        return &f->manifest_q;
+    case STOQ_META_SHARD_LIST:
+        return &f->list_q;
+    case STOQ_META_SIGNATURES:
+        return &f->signatures_q;
+    default:
+        return NULL;
+    }
+}
+
+static enum stoq_node_step step_of(enum stoq_meta_kind kind)
+{
+    switch (kind) {
+    case STOQ_META_SHARD_LIST:
+        return STOQ_NODE_STEP_SHARD_LIST;
+    case STOQ_META_CHUNK_LISTS:
+        return STOQ_NODE_STEP_CHUNK_LISTS;
+    default:
+        return STOQ_NODE_STEP_MANIFEST;
+    }
+}
+
+/* Hand the payload's lists to the window, one by one. */
+static enum stoq_status take_lists(struct fetch *f, const struct pending *p,
+                                   struct stoq_span payload)
+{
+    for (uint32_t i = 0; i < p->shards.count; i++) {
+        struct stoq_merkle_shard entry =
+            stoq_merkle_shard_at(node_blob_span(f->shard_list), (size_t)(p->shards.first + i));
+        size_t want = (size_t)entry.chunks * STOQ_MERKLE_CHUNK_ENTRY_BYTES;
+        if (payload.n < want) {
+            return STOQ_MALFORMED;
+        }
+        enum stoq_status st = STOQ_OK;
+        window_list(f, p->shards.first + i, stoq_span(payload.p, want), false, &st);
+        if (st != STOQ_OK || f->over) {
+            return st;
+        }
+        payload.p += want;
+        payload.n -= want;
+    }
+    return payload.n == 0 ? STOQ_OK : STOQ_MALFORMED;
+}
+
+/* What the payload is worth: STOQ_OK, or the source's fault. */
+static enum stoq_status take_payload(struct fetch *f, const struct pending *p,
+                                     struct stoq_span payload)
+{
+    enum stoq_status st = STOQ_OK;
+    switch (p->meta) {
+    case STOQ_META_MANIFEST:
+        fetch_manifest(f, payload, false, &st);
+        break;
+    case STOQ_META_SHARD_LIST:
+        fetch_shard_list(f, payload, false, &st);
+        break;
+    case STOQ_META_CHUNK_LISTS:
+        st = take_lists(f, p, payload);
+        break;
+    default:
+        fetch_signatures(f, payload, false);
+        break;
+    }
+    return st;
+}
+
+/* No answer worth having: what that says of the source. */
+static void refused(struct fetch *f, struct source *s, struct pending *p, enum stoq_status status)
+{
+    if (p->meta == STOQ_META_SIGNATURES && status == STOQ_NOTFOUND) {
+        f->signatures_q.open = false;
+        f->signatures_done = true;
+        return;
+    }
+    if (s == NULL || s->state != SOURCE_USABLE) {
+        return;
+    }
+    if (status == STOQ_BUSY && ++s->busy < BUSY_MAX) {
+        s->retry_at = f->node->now + BUSY_RETRY;
+        return;
+    }
+    if (status == STOQ_NET) {
+        return; /* the connection's end is told by LINK_DOWN; a lone stream is simply asked again */
+    }
+    fetch_source_fail(f, s, status);
+}
+
+static enum stoq_status reply_status(const struct pending *p, const struct stoq_node_reply *reply)
+{
+    if (p->timed_out) {
+        return STOQ_TIMEOUT;
+    }
+    if (reply->status != STOQ_OK) {
+        return reply->status;
+    }
+    if (reply->msg->type == STOQ_MSG_ERROR) {
+        return stoq_error_code_status(reply->msg->u.error.code);
+    }
+    bool fits =
+        reply->msg->type == STOQ_MSG_RESPONSE && reply->msg->u.response.kind == p->meta;
+    return fits ? STOQ_OK : STOQ_MALFORMED;
+}
+
+void meta_reply(struct stoq_node *n, struct pending *p, const struct stoq_node_reply *reply)
+{
+    struct fetch *f = p->fetch;
+    struct question *q = question_of(f, p->meta);
+    struct source *s = fetch_source(f, p->peer);
+    if (q != NULL) {
+        q->asked = false;
+    } else {
+        f->queries--;
+        window_asked(f, p->shards, false);
+    }
+    if (p->cancelled && !p->timed_out) {
+        return;
+    }
+    enum stoq_status st = reply_status(p, reply);
+    if (s != NULL && s->report.step < step_of(p->meta)) {
+        s->report.step = step_of(p->meta);
+    }
+    if (st != STOQ_OK) {
+        if (st == STOQ_MALFORMED || st == STOQ_FULL) {
+            node_charge(n, p->peer, STOQ_NODE_BAD_REPLY, true);
+        }
+        refused(f, s, p, st);
+        return;
+    }
+    if (s != NULL) {
+        s->busy = 0;
+        s->report.wire_bytes += reply->payload.n;
+    }
+    f->report.bytes_wire += reply->payload.n;
+    st = take_payload(f, p, reply->payload);
+    if (st != STOQ_OK && !f->over) {
+        node_charge(n, p->peer, STOQ_NODE_BAD_METADATA, true);
+        if (s != NULL) {
+            fetch_source_fail(f, s, STOQ_PROOF);
+        }
+    }
+}
+
+void meta_loaded(struct stoq_node *n, struct pending *p, const struct stoq_node_loaded *loaded)
+{
+    struct fetch *f = p->fetch;
+    enum stoq_status st = loaded->status;
+    (void)n;
+    switch (p->meta) {
+    case STOQ_META_MANIFEST:
+        if (st == STOQ_OK) {
+            fetch_manifest(f, loaded->bytes, true, &st);
+        }
+        f->manifest_q.open = st != STOQ_OK;
+        break;
+    case STOQ_META_SHARD_LIST:
+        if (st == STOQ_OK) {
+            fetch_shard_list(f, loaded->bytes, true, &st);
+        }
+        f->list_q.open = st != STOQ_OK;
+        break;
+    case STOQ_META_CHUNK_LISTS:
+        f->loads--;
+        if (st == STOQ_OK) {
+            window_list(f, p->shard, loaded->bytes, true, &st);
+        }
+        if (st != STOQ_OK) {
+            window_list_missing(f, p->shard);
+        }
+        break;
+    default:
+        if (st == STOQ_OK) {
+            fetch_signatures(f, loaded->bytes, true);
+        }
+        f->signatures_q.open = f->report.signer_count == 0 && f->source_count > 0;
+        f->signatures_done = !f->signatures_q.open;
+        break;
+    }
+}

@@ -1,0 +1,191 @@
+/*
+ * Requests of others: which are answered at once, which are served from the store, which are refused.
+ * A peer has a few requests under way at a time and a few mistakes per connection.
+ */
+#include "node/node_internal.h"
+
+#include <string.h>
+
+static struct out *reply(struct stoq_node *n, stoq_peer peer, stoq_stream stream,
+                         enum stoq_node_action_kind kind)
+{
+    struct out *o = node_out(n, kind);
+    if (o == NULL) {
+        return NULL;
+    }
+    n->replies++;
+    if (kind == STOQ_NODE_SEND) {
+        o->action.u.send = (struct stoq_node_send){.peer = peer, .stream = stream, .msg = &o->msg};
+    } else {
+        o->action.u.serve.peer = peer;
+        o->action.u.serve.stream = stream;
+    }
+    return o;
+}
+
+static void refuse(struct stoq_node *n, stoq_peer peer, stoq_stream stream, uint64_t request_id,
+                   enum stoq_error_code code, const char *text)
+{
+    struct out *o = reply(n, peer, stream, STOQ_NODE_SEND);
+    n->requests_refused++;
+    if (o == NULL) {
+        return;
+    }
+    o->msg = (struct stoq_message){.type = STOQ_MSG_ERROR,
+                                   .request_id = request_id,
+                                   .u.error = {.code = code, .text = stoq_span_str(text)}};
+}
+
+static void answer_hello(struct stoq_node *n, struct link *l, const struct stoq_node_inbound *in)
+{
+    node_link_hello_in(n, l, &in->msg->u.hello);
+    if (l->hello == HELLO_FAILED) {
+        refuse(n, in->peer, in->stream, in->msg->request_id, STOQ_ERR_UNSUPPORTED,
+               "this peer speaks protocol version 1 only");
+        return;
+    }
+    struct out *o = reply(n, in->peer, in->stream, STOQ_NODE_SEND);
+    if (o != NULL) {
+        o->msg = (struct stoq_message){.type = STOQ_MSG_HELLO,
+                                       .request_id = in->msg->request_id,
+                                       .u.hello = node_hello(n)};
+    }
+}
+
+static void answer_ping(struct stoq_node *n, const struct stoq_node_inbound *in)
+{
+    struct out *o = reply(n, in->peer, in->stream, STOQ_NODE_SEND);
+    if (o != NULL) {
+        o->msg = (struct stoq_message){.type = STOQ_MSG_PING, .request_id = in->msg->request_id};
+    }
+}
+
+static bool has_room(struct stoq_node *n, const struct link *l)
+{
+    uint32_t all = n->cfg.serves_max == 0 ? STOQ_NODE_SERVES_MAX : n->cfg.serves_max;
+    uint32_t one = n->cfg.serves_link_max == 0 ? STOQ_NODE_SERVES_LINK_MAX : n->cfg.serves_link_max;
+    return n->serves < all && l->serves < one;
+}
+
+static void serve_meta(struct stoq_node *n, const struct stoq_node_inbound *in)
+{
+    const struct stoq_msg_metadata_query *q = &in->msg->u.metadata_query;
+    struct out *o = reply(n, in->peer, in->stream, STOQ_NODE_SERVE_META);
+    if (o != NULL) {
+        o->action.u.serve.request_id = in->msg->request_id;
+        o->action.u.serve.id = q->id;
+        o->action.u.serve.kind = q->kind;
+        o->action.u.serve.shards = q->shards;
+    }
+}
+
+static bool serve_chunks(struct stoq_node *n, const struct stoq_node_inbound *in)
+{
+    const struct stoq_msg_chunk_request *q = &in->msg->u.chunk_request;
+    struct stoq_range *ranges = stoq_alloc(&n->cfg.alloc, q->range_count, sizeof *ranges);
+    struct out *o =
+        ranges == NULL ? NULL : reply(n, in->peer, in->stream, STOQ_NODE_SERVE_CHUNKS);
+    if (o == NULL) {
+        stoq_free(&n->cfg.alloc, ranges);
+        return false;
+    }
+    memcpy(ranges, q->ranges, q->range_count * sizeof *ranges);
+    o->ranges = ranges;
+    o->action.u.serve.request_id = in->msg->request_id;
+    o->action.u.serve.id = q->id;
+    o->action.u.serve.kind = STOQ_META_CHUNKS;
+    o->action.u.serve.ranges = ranges;
+    o->action.u.serve.range_count = q->range_count;
+    o->action.u.serve.chunk_count = q->chunk_count;
+    o->action.u.serve.want_proofs = q->want_proofs;
+    return true;
+}
+
+static void close_flood(struct stoq_node *n, stoq_peer peer)
+{
+    struct out *o = node_out(n, STOQ_NODE_CLOSE);
+    if (o != NULL) {
+        o->action.u.close = (struct stoq_node_close){.peer = peer, .why = STOQ_NODE_BAD_REQUEST};
+    }
+}
+
+void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in)
+{
+    struct link *l = node_link(n, in->peer);
+    if (l == NULL) {
+        return; /* its connection is gone, the stream with it */
+    }
+    if (n->replies >= STOQ_NODE_REPLIES_MAX) {
+        n->requests_refused++;
+        close_flood(n, in->peer);
+        return;
+    }
+    bool heavy = in->msg->type == STOQ_MSG_METADATA_QUERY || in->msg->type == STOQ_MSG_CHUNK_REQUEST;
+    if (heavy && !has_room(n, l)) {
+        refuse(n, in->peer, in->stream, in->msg->request_id, STOQ_ERR_BUSY,
+               "too many requests under way");
+        return;
+    }
+    n->requests_served++;
+    if (heavy) {
+        l->serves++;
+        n->serves++;
+    }
+    switch (in->msg->type) {
+    case STOQ_MSG_HELLO:
+        answer_hello(n, l, in);
+        break;
+    case STOQ_MSG_PING:
+        answer_ping(n, in);
+        break;
+    case STOQ_MSG_METADATA_QUERY:
+        serve_meta(n, in);
+        break;
+    case STOQ_MSG_CHUNK_REQUEST:
+        if (!serve_chunks(n, in)) {
+            l->serves--;
+            n->serves--;
+        }
+        break;
+    default: { /* a reply where a request belongs */
+        struct stoq_node_bad bad = {.peer = in->peer,
+                                    .stream = in->stream,
+                                    .request_id = in->msg->request_id,
+                                    .status = STOQ_MALFORMED};
+        serve_bad(n, &bad);
+        break;
+    }
+    }
+}
+
+void serve_bad(struct stoq_node *n, const struct stoq_node_bad *bad)
+{
+    struct link *l = node_link(n, bad->peer);
+    if (l == NULL) {
+        return;
+    }
+    if (n->replies >= STOQ_NODE_REPLIES_MAX) {
+        close_flood(n, bad->peer);
+        return;
+    }
+    if (bad->status == STOQ_VERSION) {
+        refuse(n, bad->peer, bad->stream, bad->request_id, STOQ_ERR_UNSUPPORTED,
+               "this peer does not have that message");
+        return;
+    }
+    refuse(n, bad->peer, bad->stream, bad->request_id, STOQ_ERR_MALFORMED, "not a request");
+    l->faults++;
+    node_charge(n, bad->peer, STOQ_NODE_BAD_REQUEST, l->faults >= STOQ_NODE_FAULTS_MAX);
+}
+
+void serve_done(struct stoq_node *n, const struct stoq_node_served *served)
+{
+    struct link *l = node_link(n, served->peer);
+    n->bytes_served += served->bytes;
+    if (n->serves > 0) {
+        n->serves--;
+    }
+    if (l != NULL && l->serves > 0) {
+        l->serves--;
+    }
+}

@@ -1,0 +1,118 @@
+#include "node/node_internal.h"
+
+struct source *fetch_source(struct fetch *f, stoq_peer peer)
+{
+    for (uint32_t i = 0; i < f->source_count; i++) {
+        if (f->sources[i].peer == peer) {
+            return &f->sources[i];
+        }
+    }
+    return NULL;
+}
+
+void fetch_source_fail(struct fetch *f, struct source *s, enum stoq_status status)
+{
+    if (s->state == SOURCE_FAILED) {
+        return;
+    }
+    s->state = SOURCE_FAILED;
+    s->report.status = status;
+    window_peer_gone(f, s);
+    for (struct pending *p = f->node->pending_first; p != NULL; p = p->next) {
+        if (p->fetch == f && p->peer == s->peer) {
+            node_pending_cancel(f->node, p);
+        }
+    }
+}
+
+void fetch_source_lost(struct fetch *f, struct source *s, enum stoq_status status)
+{
+    struct link *l;
+    bool again = s->state == SOURCE_USABLE && status != STOQ_PROOF && s->redials < REDIALS_MAX;
+    if (!again) {
+        fetch_source_fail(f, s, status);
+        return;
+    }
+    s->redials++;
+    window_peer_gone(f, s);
+    s->state = SOURCE_WAITED;
+    if (node_link_want(f->node, s->peer, &l) != STOQ_OK) {
+        fetch_source_fail(f, s, STOQ_NOMEM);
+    }
+}
+
+void fetch_source_ready(struct fetch *f, struct source *s, const struct link *l)
+{
+    s->state = SOURCE_USABLE;
+    if (s->report.step == STOQ_NODE_STEP_DIAL) {
+        s->report.step = STOQ_NODE_STEP_HELLO;
+    }
+    if (l->hello == HELLO_KNOWN) {
+        window_peer(f, s, l);
+    }
+}
+
+enum stoq_status fetch_source_add(struct fetch *f, stoq_peer peer)
+{
+    if (fetch_source(f, peer) != NULL) {
+        return STOQ_OK;
+    }
+    if (f->source_count == STOQ_NODE_SOURCES_MAX) {
+        return STOQ_FULL;
+    }
+    struct link *l;
+    struct source *s = &f->sources[f->source_count++];
+    *s = (struct source){.peer = peer, .report = {.peer = peer}};
+    enum stoq_status st = node_link_want(f->node, peer, &l);
+    if (st != STOQ_OK) {
+        s->state = SOURCE_FAILED;
+        s->report.status = st;
+        return STOQ_OK; /* one source less; the fetch may live without it */
+    }
+    if (l->up) { /* say hello if nobody has, and begin */
+        struct stoq_node_link ev = {.peer = peer, .rtt_ns = l->rtt_ns};
+        return node_link_up(f->node, &ev);
+    }
+    return STOQ_OK;
+}
+
+struct source *fetch_source_pick(struct fetch *f)
+{
+    for (uint32_t i = 0; i < f->source_count; i++) {
+        struct source *s = &f->sources[(f->source_turn + i) % f->source_count];
+        if (s->state == SOURCE_USABLE && s->retry_at <= f->node->now) {
+            f->source_turn = (f->source_turn + i + 1) % f->source_count;
+            return s;
+        }
+    }
+    return NULL;
+}
+
+bool fetch_source_hope(const struct fetch *f)
+{
+    for (uint32_t i = 0; i < f->source_count; i++) {
+        if (f->sources[i].state != SOURCE_FAILED) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum stoq_status fetch_verdict(const struct fetch *f)
+{
+    uint32_t not_found = 0;
+    uint32_t timed_out = 0;
+    for (uint32_t i = 0; i < f->source_count; i++) {
+        const struct source *s = &f->sources[i];
+        enum stoq_status st = s->report.status;
+        if (st == STOQ_PROOF && s->report.step > STOQ_NODE_STEP_DIAL) {
+            return STOQ_PROOF;
+        }
+        not_found += st == STOQ_NOTFOUND || s->said_missing;
+        timed_out += st == STOQ_TIMEOUT;
+    }
+    if (f->source_count > 0 && not_found == f->source_count) {
+        return STOQ_NOTFOUND;
+    }
+    return f->source_count > 0 && timed_out == f->source_count ? STOQ_TIMEOUT : STOQ_NET;
+}
