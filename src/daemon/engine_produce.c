@@ -147,8 +147,8 @@ static enum stoq_status add_have(struct inbound *in, const struct stoq_held *hel
         }
         memset(bits, 0, sizeof bits);
         if (n > 0) {
-            (void)stoq_store_has_many(in->engine->cfg.store, STOQ_RECORD_CHUNK,
-                                      stoq_span(keys, 32 * n), n, bits, NULL);
+            st = stoq_store_has_many(in->engine->cfg.store, STOQ_RECORD_CHUNK,
+                                     stoq_span(keys, 32 * n), n, bits, &in->err);
         }
         bool all = n > 0;
         for (size_t k = 0; k < n; k++) {

@@ -199,11 +199,10 @@ static enum stoq_status send_message(struct inbound *in, const struct stoq_messa
 
 static void send_error(struct inbound *in)
 {
-    char text[STOQ_ERROR_TEXT_MAX + 1];
-    (void)snprintf(text, sizeof text, "%s", in->err.text);
+    size_t n = strnlen(in->err.text, STOQ_ERROR_TEXT_MAX);
     struct stoq_message msg = {.type = STOQ_MSG_ERROR,
                                .request_id = in->request_id,
-                               .u.error = {.code = in->error, .text = stoq_span_str(text)}};
+                               .u.error = {.code = in->error, .text = stoq_span(in->err.text, n)}};
     in->ended = true;
     if (send_message(in, &msg, true) != STOQ_OK) {
         inbound_cut(in, ENGINE_CODE_CANCELLED);

@@ -100,9 +100,10 @@ size_t engine_signatures(struct stoq_store *store, const struct stoq_hash *packa
 {
     struct gather g = {.store = store, .package = package, .out = out};
     stoq_buf_init(&g.one, STOQ_ENVELOPE_MAX);
-    (void)stoq_store_each(store, STOQ_RECORD_SIGNATURE, gather_one, &g, NULL);
+    /* A listing that fails has found nothing: the peer is asked for signatures then. */
+    enum stoq_status st = stoq_store_each(store, STOQ_RECORD_SIGNATURE, gather_one, &g, NULL);
     stoq_buf_release(&g.one);
-    return g.count;
+    return st == STOQ_OK ? g.count : 0;
 }
 
 static void load_work(struct stoq_job *job)
@@ -247,8 +248,11 @@ static void check_work(struct stoq_job *job)
             memcpy(keys + 32 * i, t->bytes.p + (size_t)(first + i) * STOQ_MERKLE_CHUNK_ENTRY_BYTES,
                    32);
         }
-        (void)stoq_store_has_many(t->engine->cfg.store, STOQ_RECORD_CHUNK, stoq_span(keys, 32 * n),
-                                  n, t->out.p + first / 8, &t->err);
+        t->status = stoq_store_has_many(t->engine->cfg.store, STOQ_RECORD_CHUNK,
+                                        stoq_span(keys, 32 * n), n, t->out.p + first / 8, &t->err);
+        if (t->status != STOQ_OK) {
+            return; /* then none counts as held */
+        }
     }
 }
 

@@ -8,6 +8,15 @@
 
 #include <string.h>
 
+/* What the swarm cannot take in for want of memory would leave it waiting for ever. */
+static void tell_swarm(struct fetch *f, const struct stoq_swarm_event *ev)
+{
+    enum stoq_status st = stoq_swarm_feed(f->swarm, ev, f->node->now);
+    if (st != STOQ_OK) {
+        fetch_end(f, st);
+    }
+}
+
 static bool bit(const uint8_t *bits, uint32_t i)
 {
     return bits != NULL && (bits[i / 8] >> (i & 7) & 1) != 0;
@@ -108,7 +117,7 @@ void window_peer_gone(struct fetch *f, struct source *s)
 {
     if (f->swarm != NULL && s->in_swarm) {
         struct stoq_swarm_event ev = {.kind = STOQ_SWARM_PEER_GONE, .u.peer = {.peer = s->peer}};
-        (void)stoq_swarm_feed(f->swarm, &ev, f->node->now);
+        tell_swarm(f, &ev);
         s->in_swarm = false;
     }
 }
@@ -474,7 +483,7 @@ void window_chunk(struct fetch *f, struct pending *p, const struct stoq_node_chu
         fetch_end(f, c->status);
         return;
     }
-    (void)stoq_swarm_feed(f->swarm, &ev, f->node->now);
+    tell_swarm(f, &ev);
     if (s != NULL && s->left == 0) {
         shard_leave(f, s);
     }
@@ -490,12 +499,12 @@ void window_ended(struct fetch *f, struct pending *p, enum stoq_status status)
     if (s != NULL && s->report.status == STOQ_OK && status == STOQ_NOTFOUND) {
         s->said_missing = true;
     }
-    (void)stoq_swarm_feed(f->swarm, &ev, f->node->now);
+    tell_swarm(f, &ev);
 }
 
 void window_progress(struct fetch *f, struct pending *p, uint64_t bytes)
 {
     struct stoq_swarm_event ev = {.kind = STOQ_SWARM_PROGRESS,
                                   .u.progress = {.cookie = p->swarm_cookie, .bytes = bytes}};
-    (void)stoq_swarm_feed(f->swarm, &ev, f->node->now);
+    tell_swarm(f, &ev);
 }
