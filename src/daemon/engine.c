@@ -200,6 +200,8 @@ static enum stoq_status build(struct stoq_engine *e, struct stoq_error *err)
     if (st != STOQ_OK) {
         return stoq_fail(err, st, 0, "node: %s", stoq_status_str(st));
     }
+    /* Hooks run in the order of their adding: ours first, the transport's flush behind it. */
+    stoq_loop_before_wait(e->loop, &e->hook);
     return open_net(e, err);
 }
 
@@ -223,7 +225,6 @@ enum stoq_status stoq_engine_start(struct stoq_engine **out, const struct stoq_e
         free_parts(e);
         return st;
     }
-    stoq_loop_before_wait(e->loop, &e->hook);
     int code = pthread_create(&e->thread, NULL, engine_main, e);
     if (code != 0) {
         free_parts(e);
