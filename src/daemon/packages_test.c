@@ -116,7 +116,7 @@ static void make_tree(void)
     char name[64];
     for (int i = 0; i < 300; i++) {
         (void)snprintf(name, sizeof name, "in/many/%03d", i);
-        put_random(name, (size_t)(i * 7), 100 + (uint64_t)i, i % 2 == 0);
+        put_random(name, (size_t)i * 7, 100 + (uint64_t)i, i % 2 == 0);
     }
     for (int c = 1; c < 256; c++) {
         if (c != '/') {

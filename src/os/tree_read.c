@@ -193,7 +193,8 @@ static enum stoq_status add_name(struct stoq_tree *t, size_t above, int dir, con
         return fail_at(t, NULL, STOQ_RANGE, 0, "has more than 16777216 entries", err);
     }
     if (path_bytes > STOQ_TREE_PATH_MAX) {
-        return fail_at(t, up->path, STOQ_RANGE, 0, "holds a path of more than 4096 bytes", err);
+        return fail_at(t, up == NULL ? NULL : up->path, STOQ_RANGE, 0,
+                       "holds a path of more than 4096 bytes", err);
     }
     const char *path = keep_path(t, up, d->d_name, n);
     struct item *it = path == NULL ? NULL : append_item(t);
@@ -444,10 +445,12 @@ enum stoq_status stoq_tree_close(const struct stoq_tree *tree, size_t i, int fd,
 enum stoq_status stoq_tree_remove(int dir_fd, const char *name, struct stoq_error *err)
 {
     int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) {
+        return stoq_fail(err, stoq_file_status(errno), errno, "%s", name);
+    }
     struct stoq_tree *t = NULL;
-    enum stoq_status st = fd < 0 ? stoq_fail(err, stoq_file_status(errno), errno, "%s", name)
-                                 : list_open(&t, fd, name, NULL, NULL, err);
-    if (st != STOQ_OK) {
+    enum stoq_status st = list_open(&t, fd, name, NULL, NULL, err);
+    if (st != STOQ_OK || t == NULL) {
         return st;
     }
     /* From the end: what is in a directory sorts after it. */

@@ -310,6 +310,8 @@ static void a_full_buffer_changes_nothing(void **state)
 struct vector_entries {
     struct stoq_entry list[32];
     size_t n;
+    uint8_t bytes[1 << 17]; /* their paths and targets */
+    size_t used;
 };
 
 static void vector_entry(struct vectors *v, struct vector_entries *e)
@@ -318,8 +320,9 @@ static void vector_entry(struct vectors *v, struct vector_entries *e)
     struct stoq_entry *x = &e->list[e->n++];
     struct stoq_span path = vectors_bytes(v, 2);
     struct stoq_span target = vectors_bytes(v, 5);
-    uint8_t *kept = malloc(path.n + target.n);
-    assert_non_null(kept);
+    assert_true(path.n + target.n <= sizeof e->bytes - e->used);
+    uint8_t *kept = e->bytes + e->used;
+    e->used += path.n + target.n;
     memcpy(kept, path.p, path.n);
     memcpy(kept + path.n, target.p, target.n);
     x->path = stoq_span(kept, path.n);
@@ -353,14 +356,8 @@ static void vector_table(struct vectors *v, struct vector_entries *e)
     assert_int_equal(stoq_table_reader_next(&r, &in, &none), STOQ_NOTFOUND);
     assert_true(stoq_span_eq(stoq_buf_span(&out), table));
     assert_int_equal(vectors_u64(v, 2), e->n);
-    for (size_t i = 0; i < e->n; i++) {
-        union {
-            const uint8_t *read;
-            void *owned;
-        } kept = {.read = e->list[i].path.p};
-        free(kept.owned);
-    }
     e->n = 0;
+    e->used = 0;
     stoq_buf_release(&out);
 }
 
@@ -385,7 +382,7 @@ static void the_vectors_hold(void **state)
 {
     (void)state;
     struct vectors v;
-    struct vector_entries e = {.n = 0};
+    static struct vector_entries e;
     size_t tables = 0;
     size_t refused = 0;
     vectors_open(&v, "tables");
