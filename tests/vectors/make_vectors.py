@@ -19,6 +19,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
 sys.path.insert(0, HERE)
 
+from encoder.bundles import bundle_cases, make_bundles  # noqa: E402
 from encoder.cbor import make_cbor  # noqa: E402
 from encoder.chunks import make_chunks  # noqa: E402
 from encoder.ids import make_hash, make_ids  # noqa: E402
@@ -41,6 +42,7 @@ FILES = {
     "sign": make_sign,
     "segments": make_segments,
     "records": make_records,
+    "bundles": make_bundles,
 }
 
 
@@ -48,6 +50,7 @@ def make_corpus():
     """A few inputs per decoder for fuzz/corpus/TARGET/NAME: good ones, and some of each refusal."""
     rows = {"cbor_fuzz": {}, "bech32m_fuzz": {}, "sign_envelope_fuzz": {}, "key_pem_fuzz": {},
             "content_record_fuzz": {}}
+    rows["bundle_fuzz"] = bundle_cases()
     for i, line in enumerate(make_cbor()):
         word, *fields = line.split()
         if word in ("item", "cut") or word == "refused" and i % 6 == 0:
