@@ -315,6 +315,7 @@ static void end_all(struct stoq_net *net)
     for (size_t i = 0; i < net->slot_count; i++) {
         struct net_conn *conn = net->slots[i].conn;
         if (conn != NULL) {
+            conn->code = net->cfg.leave_code;
             net_conn_blame(conn, STOQ_NET_LOCAL, "going away");
             net_conn_end(conn, NET_SAY);
         }
@@ -377,26 +378,26 @@ enum stoq_status stoq_net_dial(struct stoq_net *net, const struct stoq_net_dial 
     return st;
 }
 
-void stoq_net_close(struct stoq_net *net, stoq_net_conn id, uint64_t code, const char *text)
+void stoq_net_close(struct stoq_net *net, stoq_net_conn conn, uint64_t code, const char *text)
 {
-    struct net_conn *conn = net_conn_find(net, id);
-    if (conn == NULL || conn->close_asked || conn->failed) {
+    struct net_conn *c = net_conn_find(net, conn);
+    if (c == NULL || c->close_asked || c->failed) {
         return;
     }
     char clean[STOQ_NET_CLOSE_TEXT_MAX];
     const char *t = text == NULL ? "" : text;
     net_copy_printable(clean, sizeof clean, t, strlen(t));
-    conn->close_asked = true;
-    conn->code = code;
-    net_conn_blame(conn, STOQ_NET_LOCAL, clean);
-    net_mark_dirty(conn);
+    c->close_asked = true;
+    c->code = code;
+    net_conn_blame(c, STOQ_NET_LOCAL, clean);
+    net_mark_dirty(c);
 }
 
-void stoq_net_keep_alive(struct stoq_net *net, stoq_net_conn id, stoq_ns after_ns)
+void stoq_net_keep_alive(struct stoq_net *net, stoq_net_conn conn, stoq_ns after_ns)
 {
-    struct net_conn *conn = net_conn_open(net, id);
-    if (conn != NULL) {
-        ngtcp2_conn_set_keep_alive_timeout(conn->q, after_ns == 0 ? UINT64_MAX : after_ns);
-        net_mark_dirty(conn);
+    struct net_conn *c = net_conn_open(net, conn);
+    if (c != NULL) {
+        ngtcp2_conn_set_keep_alive_timeout(c->q, after_ns == 0 ? UINT64_MAX : after_ns);
+        net_mark_dirty(c);
     }
 }

@@ -133,7 +133,8 @@ struct stoq_net_config {
     size_t listen_count;            /* at most STOQ_NET_LISTEN_MAX */
     enum stoq_net_mode mode;
     enum stoq_net_cc cc;
-    uint8_t thread; /* the first byte of every connection id we issue */
+    uint64_t leave_code; /* the application's code that stoq_net_free closes with */
+    uint8_t thread;      /* the first byte of every connection id we issue */
 
     size_t connections_max;       /* both directions [4096] */
     size_t handshakes_max;        /* inbound, unfinished, in all [256] */
@@ -197,7 +198,7 @@ void stoq_net_keep_alive(struct stoq_net *net, stoq_net_conn conn, stoq_ns after
 STOQ_WARN_UNUSED enum stoq_status stoq_net_stream_open(struct stoq_net *net, stoq_net_conn conn,
                                                        stoq_net_stream *out);
 void stoq_net_stream_class(struct stoq_net *net, stoq_net_conn conn, stoq_net_stream stream,
-                           enum stoq_net_class class_);
+                           enum stoq_net_class rank);
 
 /* Bytes handed over without a copy: they must stay unchanged until release(user) is called, which is
  * once, from the loop, when the peer acknowledged them or the stream or connection ended. */

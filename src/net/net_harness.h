@@ -75,7 +75,7 @@ bool both_opened(struct world *w);
 bool a_closed(struct world *w);
 bool b_closed(struct world *w);
 bool both_closed(struct world *w);
-void count_release(void *side);
+void count_release(void *user);
 /* A sink for net_tx: as if every datagram were lost. */
 void swallow(void *user, const struct net_out *out, const uint8_t *p);
 

@@ -37,7 +37,7 @@ struct net_segment {
 
 struct net_stream {
     TAILQ_ENTRY(net_stream) all;  /* in conn->streams */
-    TAILQ_ENTRY(net_stream) turn; /* in conn->ready[class_], while ready */
+    TAILQ_ENTRY(net_stream) turn; /* in conn->ready[rank], while ready */
     struct net_conn *conn;
     int64_t id;
     struct net_segment *first; /* the oldest not wholly acknowledged */
@@ -48,7 +48,7 @@ struct net_stream {
     uint64_t buffered;
     uint64_t received; /* given to the data callback */
     uint64_t consumed;
-    uint8_t class_;
+    uint8_t rank;
     bool ready;
     bool fin_wanted;
     bool fin_sent;
@@ -231,7 +231,6 @@ int net_on_stream_close(ngtcp2_conn *q, uint32_t flags, int64_t id, uint64_t cod
 int net_on_stream_reset(ngtcp2_conn *q, int64_t id, uint64_t final_size, uint64_t code, void *user,
                         void *stream_user);
 int net_on_stream_stop(ngtcp2_conn *q, int64_t id, uint64_t code, void *user, void *stream_user);
-int net_on_streams_allowed(ngtcp2_conn *q, uint64_t max_streams, void *user);
 int net_on_streams_allowed(ngtcp2_conn *q, uint64_t max_streams, void *user);
 int net_on_stream_credit(ngtcp2_conn *q, int64_t id, uint64_t max_data, void *user,
                          void *stream_user);

@@ -265,13 +265,15 @@ static void free_says_goodbye(void **state)
 {
     (void)state;
     struct world w;
-    world_init(&w, NULL, NULL);
+    struct stoq_net_config b = {.leave_code = 4};
+    world_init(&w, NULL, &b);
     world_connect(&w);
     side_release(&w.b);
     assert_int_equal(w.b.closed, 1);
     assert_int_equal(w.b.closed_info.why, STOQ_NET_LOCAL);
     assert_true(world_run(&w, a_closed));
     assert_int_equal(w.a.closed_info.why, STOQ_NET_PEER);
+    assert_int_equal(w.a.closed_info.code, 4);
     world_release(&w);
 }
 

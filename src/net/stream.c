@@ -14,7 +14,7 @@ void net_stream_set_ready(struct net_stream *s)
     bool work = s->unsent != NULL || (s->fin_wanted && !s->fin_sent);
     if (!s->ready && work && !s->shut) {
         s->ready = true;
-        TAILQ_INSERT_TAIL(&s->conn->ready[s->class_], s, turn);
+        TAILQ_INSERT_TAIL(&s->conn->ready[s->rank], s, turn);
     }
     net_mark_dirty(s->conn);
 }
@@ -23,7 +23,7 @@ void net_stream_unready(struct net_stream *s)
 {
     if (s->ready) {
         s->ready = false;
-        TAILQ_REMOVE(&s->conn->ready[s->class_], s, turn);
+        TAILQ_REMOVE(&s->conn->ready[s->rank], s, turn);
     }
 }
 
@@ -91,7 +91,7 @@ static struct net_stream *stream_new(struct net_conn *conn, int64_t id)
     }
     s->conn = conn;
     s->id = id;
-    s->class_ = STOQ_NET_BULK;
+    s->rank = STOQ_NET_BULK;
     TAILQ_INSERT_TAIL(&conn->streams, s, all);
     conn->stream_count++;
     return s;
@@ -308,16 +308,16 @@ enum stoq_status stoq_net_stream_open(struct stoq_net *net, stoq_net_conn conn_i
 }
 
 void stoq_net_stream_class(struct stoq_net *net, stoq_net_conn conn, stoq_net_stream stream,
-                           enum stoq_net_class class_)
+                           enum stoq_net_class rank)
 {
     struct net_stream *s = stream_find(net, conn, stream);
-    STOQ_ASSERT(class_ <= STOQ_NET_BACKGROUND);
-    if (s == NULL || s->class_ == class_) {
+    STOQ_ASSERT(rank <= STOQ_NET_BACKGROUND);
+    if (s == NULL || s->rank == rank) {
         return;
     }
     bool ready = s->ready;
     net_stream_unready(s);
-    s->class_ = (uint8_t)class_;
+    s->rank = (uint8_t)rank;
     if (ready) {
         net_stream_set_ready(s);
     }
@@ -328,7 +328,7 @@ static bool has_room(struct net_stream *s, size_t n)
 {
     struct net_conn *conn = s->conn;
     uint64_t max = conn->net->cfg.send_buffer_bytes;
-    max += s->class_ < STOQ_NET_BULK ? NET_URGENT_BYTES : 0;
+    max += s->rank < STOQ_NET_BULK ? NET_URGENT_BYTES : 0;
     if (conn->buffered == 0 || conn->buffered + n <= max) {
         return true;
     }

@@ -143,9 +143,8 @@ static void read_control(struct net_datagram *d, struct msghdr *m)
     for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
         if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
             d->segment = (size_t)cmsg_int(c);
-        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
-            d->ecn = (unsigned)cmsg_int(c) & 3;
-        } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+        } else if ((c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) ||
+                   (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS)) {
             d->ecn = (unsigned)cmsg_int(c) & 3;
         } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
             struct in6_pktinfo info;

@@ -65,9 +65,9 @@ static void add_source(struct msghdr *m, const struct net_socket *s, const struc
 }
 
 static struct msghdr describe(struct header *h, const struct net_socket *s,
-                              const struct net_out *out, uint8_t *p, size_t n, bool cut)
+                              const struct net_out *out, const uint8_t *p, size_t n, bool cut)
 {
-    h->iov = (struct iovec){p, n};
+    h->iov = (struct iovec){(void *)(uintptr_t)p, n}; /* sendmsg only reads it */
     struct sockaddr_in6 in6 = stoq_addr_to_in6(&out->to);
     struct msghdr m = {
         .msg_name = &h->to, .msg_iov = &h->iov, .msg_iovlen = 1, .msg_control = h->control};
