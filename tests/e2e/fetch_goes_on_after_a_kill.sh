@@ -1,0 +1,44 @@
+#!/bin/bash
+# kill -9 of the fetching process, then of the serving one, then Ctrl-C: each time a later get goes on from
+# what was verified and ends with the same tree.
+. "$(dirname "$0")/lib.sh"
+"$STOQ" help publish >/dev/null 2>&1 || exit 77 # built without a node
+
+mkdir in
+for i in 1 2 3; do
+    head -c 60000000 /dev/urandom >in/$i
+done
+start A
+id=$(on A publish in --name data --version 1 -q)
+
+midway() { [ -s events ] && tail -n 1 events | jq -e '.bytes_from_peers > 3000000' >/dev/null 2>&1; }
+
+cut_short() { # SIGNAL: a get from A, ended by it once some megabytes have come
+    : >events
+    on B get "$id" --from "$(contact A)" --progress=json >got 2>events &
+    local pid=$! code=0
+    wait_for 20 midway || true
+    kill "-$1" $pid 2>/dev/null || true
+    wait $pid 2>/dev/null || code=$?
+    printf '%s' $code
+}
+
+code=$(cut_short KILL)
+[ "$code" = 137 ] || [ "$code" = 0 ] || fail "killed get: $code"
+code=$(cut_short TERM)
+[ "$code" = 130 ] || [ "$code" = 0 ] || fail "interrupted get: $code"
+
+: >events
+on B get "$id" --from "$(contact A)" --progress=json --json >got 2>events &
+pid=$!
+wait_for 20 midway || true
+stop A KILL
+code=0 && wait $pid || code=$?
+[ $code = 5 ] || [ $code = 0 ] || fail "a dead source gave $code: $(cat got)"
+start A
+
+on B get "$id" --from "$(contact A)" -o tree --json >got
+jq -e '.complete_before or .bytes_had > 0' got >/dev/null || fail "began anew: $(cat got)"
+same_tree in tree
+on B verify "$id" -q
+stop A
