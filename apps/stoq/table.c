@@ -4,7 +4,6 @@
 
 #define OPTIONS(a) .options = (a), .option_count = STOQ_COUNT(a)
 
-#ifndef STOQ_WITHOUT_NODE
 static const struct cmd_option daemon_options[] = {
     {"listen", 0, "ADDR", "serve peers here, [::1]:0 for any port", true},
     {"ready-file", 0, "FILE", "write peer id, addresses and pid to FILE once it serves", false},
@@ -35,10 +34,7 @@ static const struct cmd_option stop_options[] = {
     {"timeout", 0, "SECONDS", "wait this long for its end [10]", false},
 };
 
-#endif
-
 static const struct cmd_row rows[] = {
-#ifndef STOQ_WITHOUT_NODE
     {.name = "init",
      .synopsis = "",
      .summary = "make a home: key, configuration, store",
@@ -115,7 +111,6 @@ static const struct cmd_row rows[] = {
      .details = "export prints the public key as PEM.",
      .args_max = 1,
      .run = cmd_key},
-#endif
     {.name = "help",
      .synopsis = "[COMMAND]",
      .summary = "show what a command does and takes",

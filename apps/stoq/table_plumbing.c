@@ -59,7 +59,6 @@ static const struct cmd_row rows[] = {
      .args_max = 2,
      .run = cmd_merkle,
      .plumbing = true},
-#ifndef STOQ_WITHOUT_NODE
     {.name = "manifest",
      .synopsis = "show|id|raw FILE|ID",
      .summary = "show a manifest's fields, its id or its bytes",
@@ -67,7 +66,6 @@ static const struct cmd_row rows[] = {
      .args_max = 2,
      .run = cmd_manifest,
      .plumbing = true},
-#endif
 };
 
 const struct cmd_row *cmd_plumbing_row_at(size_t i)

@@ -2,7 +2,6 @@
 # With --json every failure is one object on stdout with code, message and the exit code, before and after
 # the command's name is known; without it one sentence on stderr.
 . "$(dirname "$0")/lib.sh"
-"$STOQ" help publish >/dev/null 2>&1 || exit 77 # built without a node
 
 refused() { # CODE EXIT COMMAND...
     local code=$1 exit=$2

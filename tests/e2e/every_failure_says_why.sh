@@ -1,7 +1,6 @@
 #!/bin/bash
 # Each failure gives one clear sentence and its exit code in time, and loses nothing.
 . "$(dirname "$0")/lib.sh"
-"$STOQ" help publish >/dev/null 2>&1 || exit 77 # built without a node
 
 mkdir in
 head -c 20000000 /dev/urandom >in/random
@@ -25,8 +24,8 @@ fails ContentNotFound 3 on B get "$unknown" --from "$key@$address"
 # Nobody there, and nobody there in the time given.
 fails PeerUnreachable 5 on B get "$id" --from "$key@[::1]:9" --timeout 20
 # Somebody else there.
-on B init -q >/dev/null
-wrong=$(on B key --json | jq -r .peer)
+on X init -q >/dev/null
+wrong=$(on X key --json | jq -r .peer)
 fails KeyMismatch 5 on B get "$id" --from "$wrong@$address"
 # No common encryption.
 on C init -q >/dev/null
@@ -36,7 +35,7 @@ fails NoCommonGroup 5 on C get "$id" --from "$key@$address"
 on B get "$id" --from "$key@[::1]:9" --from "$wrong@$address" --from "$key@$address" -o b --json >out 2>err ||
     fail "a good source did not suffice: $(cat out)"
 same_tree in b
-jq -e '.sources | length == 3 and (map(select(.why)) | length == 2)' out >/dev/null || fail "no reasons: $(cat out)"
+jq -e '.sources | length >= 2 and any(.why // "" | contains("another key answered"))' out >/dev/null || fail "no reasons: $(cat out)"
 
 # An output that exists, also before anything is fetched; one that cannot be made.
 fails OutputExists 1 on B get "$id" -o b

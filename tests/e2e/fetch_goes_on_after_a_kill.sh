@@ -2,7 +2,6 @@
 # kill -9 of the fetching process, then of the serving one, then Ctrl-C: each time a later get goes on from
 # what was verified and ends with the same tree.
 . "$(dirname "$0")/lib.sh"
-"$STOQ" help publish >/dev/null 2>&1 || exit 77 # built without a node
 
 mkdir in
 for i in 1 2 3; do

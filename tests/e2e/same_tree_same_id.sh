@@ -2,7 +2,6 @@
 # One tree gives one id, whatever the umask, locale, time zone, user, file system, order of directory
 # entries, read size, threads, times, owners and build; one changed byte, name or x bit gives another.
 . "$(dirname "$0")/lib.sh"
-"$STOQ" help publish >/dev/null 2>&1 || exit 77 # built without a node
 
 # Names whose order differs between locales and bytes, and names that are no text at all.
 names=(B a_b a-b aB ab Ab 'a b' ä z zz Zz I i ı ß _x .hidden $'\xff\xfe' $'new\nline' 10 9 '~' '#')
