@@ -462,7 +462,8 @@ void window_chunk(struct fetch *f, struct pending *p, const struct stoq_node_chu
     }
     struct stoq_swarm_event ev = {.u.chunk = {.cookie = p->swarm_cookie,
                                               .index = c->index,
-                                              .bytes = c->wire_bytes}};
+                                              .bytes = c->wire_bytes,
+                                              .peer = p->peer}};
     struct shard *s = find_chunk(f, c->index);
     switch (c->status) {
     case STOQ_OK:
