@@ -215,7 +215,6 @@ enum stoq_status stoq_engine_start(struct stoq_engine **out, const struct stoq_e
     e->cfg = *cfg;
     e->cfg.listen = NULL; /* the caller's, not kept */
     e->pump_last = &e->pump_first;
-    e->self = stoq_key_peer_id(cfg->key);
     e->sweep_at = stoq_now() + ENGINE_SWEEP;
     e->hook = (struct stoq_hook){.run = before_wait, .user = e};
     e->cfg.listen = cfg->listen;
@@ -550,11 +549,6 @@ enum stoq_status stoq_engine_fetch(struct stoq_engine *e, const struct stoq_fetc
     if (ask->source_count > STOQ_FETCH_SOURCES_MAX) {
         return stoq_fail(err, STOQ_RANGE, 0, "%zu sources named; at most %d can be asked at once",
                          ask->source_count, STOQ_FETCH_SOURCES_MAX);
-    }
-    for (size_t i = 0; i < ask->source_count; i++) {
-        if (stoq_hash_eq(&ask->sources[i].peer.h, &e->self.h)) {
-            return stoq_fail(err, STOQ_RANGE, 0, "a source is this very peer; name another one");
-        }
     }
     struct fetch f = {.engine = e, .ask = ask, .report = report};
     pthread_condattr_t attr;

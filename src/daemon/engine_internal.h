@@ -252,7 +252,6 @@ struct stoq_engine {
     stoq_ns drain_until;
     stoq_ns sweep_at;
     stoq_ns progress_at;
-    struct stoq_peer_id self;
     char agent[64];
 
     struct peer *peers[ENGINE_PEERS_MAX];
