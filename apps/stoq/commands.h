@@ -12,6 +12,7 @@ int cmd_info(struct cmd *cmd);
 int cmd_cat(struct cmd *cmd);
 int cmd_verify(struct cmd *cmd);
 int cmd_rm(struct cmd *cmd);
+int cmd_store(struct cmd *cmd);
 int cmd_peers(struct cmd *cmd);
 int cmd_status(struct cmd *cmd);
 int cmd_stop(struct cmd *cmd);

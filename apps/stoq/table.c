@@ -30,6 +30,14 @@ static const struct cmd_option info_options[] = {
 static const struct cmd_option verify_options[] = {
     {"signed", 0, NULL, "demand a valid signature", false},
 };
+static const struct cmd_option store_options[] = {
+    {"hash", 0, "ALG", "put: what addresses it, blake3 or sha3-256 [blake3]", false},
+    {"secondary", 0, "ALG[=HEX]", "put: keep and always check this digest too; it must be HEX",
+     true},
+    {"expect", 0, "ADDR", "put: refuse it when this is not its address", false},
+    {"threads", 0, "N", "put: threads that hash and store, 1..64", false},
+    {"output", 'o', "FILE", "get: write it there, all or nothing [standard output]", false},
+};
 static const struct cmd_option stop_options[] = {
     {"timeout", 0, "SECONDS", "wait this long for its end [10]", false},
 };
@@ -98,6 +106,20 @@ static const struct cmd_row rows[] = {
      .args_min = 1,
      .args_max = 1,
      .run = cmd_rm},
+    {.name = "store",
+     .synopsis = "put FILE|- | get ADDR | verify ADDR | rm ADDR | ls",
+     .summary = "keep any bytes under an address that is a digest of them",
+     .details =
+         "put     reads FILE, or - for standard input, once and prints its address, data1...\n"
+         "        What is here already, in a package too, is not stored again.\n"
+         "get     writes the content, every byte checked; exit code 4 when it is not that content.\n"
+         "verify  reads it again and checks it against its address and all secondary digests.\n"
+         "rm      removes it and the chunks nothing else uses.\n"
+         "ls      lists the addresses.",
+     OPTIONS(store_options),
+     .args_min = 1,
+     .args_max = 2,
+     .run = cmd_store},
     {.name = "peers", .synopsis = "", .summary = "list the daemon's connections", .run = cmd_peers},
     {.name = "status", .synopsis = "", .summary = "show the daemon's figures", .run = cmd_status},
     {.name = "stop",

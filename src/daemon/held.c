@@ -21,7 +21,7 @@ static enum stoq_status load_manifest(struct stoq_held *held, const struct stoq_
     enum stoq_status st = stoq_store_read(held->store, STOQ_RECORD_MANIFEST, key_of(&id->h), 0,
                                           &held->manifest_bytes, err);
     if (st != STOQ_OK) {
-        stoq_error_prefix(err, "manifest");
+        stoq_error_prefix(err, "manifest: ");
         return st;
     }
     struct stoq_span bytes = stoq_buf_span(&held->manifest_bytes);

@@ -34,6 +34,21 @@ static const struct stoq_json_key verify_keys[] = {
 static const struct stoq_json_key id_keys[] = {
     {"id", STOQ_JSON_TEXT, true},
 };
+static const struct stoq_json_key store_put_keys[] = {
+    {"path", STOQ_JSON_TEXT, false},       {"path_b64", STOQ_JSON_TEXT, false},
+    {"input", STOQ_JSON_TEXT, false},      {"input_b64", STOQ_JSON_TEXT, false},
+    {"hash", STOQ_JSON_TEXT, false},       {"expect", STOQ_JSON_TEXT, false},
+    {"secondary", STOQ_JSON_TEXTS, false}, {"threads", STOQ_JSON_UINT, false},
+};
+static const struct stoq_json_key store_get_keys[] = {
+    {"address", STOQ_JSON_TEXT, true},
+    {"output", STOQ_JSON_TEXT, false},
+    {"output_b64", STOQ_JSON_TEXT, false},
+    {"stream", STOQ_JSON_BOOL, false},
+};
+static const struct stoq_json_key address_keys[] = {
+    {"address", STOQ_JSON_TEXT, true},
+};
 
 #define KEYS(a) (a), STOQ_COUNT(a)
 
@@ -46,6 +61,11 @@ static const struct stoq_op ops[] = {
     {"cat", op_cat, STOQ_OP_DATA, KEYS(cat_keys)},
     {"verify", op_verify, 0, KEYS(verify_keys)},
     {"rm", op_rm, STOQ_OP_WRITES, KEYS(id_keys)},
+    {"store_put", op_store_put, STOQ_OP_WRITES, KEYS(store_put_keys)},
+    {"store_get", op_store_get, STOQ_OP_DATA, KEYS(store_get_keys)},
+    {"store_verify", op_store_verify, 0, KEYS(address_keys)},
+    {"store_rm", op_store_rm, STOQ_OP_WRITES, KEYS(address_keys)},
+    {"store_ls", op_store_ls, STOQ_OP_NO_STORE, NULL, 0},
     {"peers", op_peers, STOQ_OP_DAEMON_ONLY, NULL, 0},
     {"status", op_status, STOQ_OP_DAEMON_ONLY, NULL, 0},
     {"stop", op_stop, STOQ_OP_DAEMON_ONLY, NULL, 0},
@@ -68,8 +88,9 @@ const struct stoq_op *stoq_op_find(const char *name)
 
 bool stoq_op_streams(const struct stoq_op *op, const json_t *args)
 {
+    bool can_write_files = op->fn == op_get || op->fn == op_store_get;
     return (op->flags & STOQ_OP_DATA) != 0 &&
-           (op->fn != op_get || stoq_json_bool(args, "stream", false));
+           (!can_write_files || stoq_json_bool(args, "stream", false));
 }
 
 enum stoq_status stoq_op_run(struct stoq_host *host, const struct stoq_op *op, const json_t *args,

@@ -243,7 +243,7 @@ static enum stoq_status mark_others(struct removal *r, enum stoq_record_type typ
         } else if (st == STOQ_NOTFOUND) {
             st = STOQ_OK; /* its shard list has not come yet: it has no chunks */
         } else if (st != STOQ_OK) {
-            stoq_error_prefix(r->err, "another %s's lists cannot be read",
+            stoq_error_prefix(r->err, "another %s's lists cannot be read: ",
                               type == STOQ_RECORD_CONTENT ? "content" : "package");
         }
     }

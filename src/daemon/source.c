@@ -5,13 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ID_CHARACTERS = 64 }; /* stoq1... and peer1... alike */
+enum { ID_CHARACTERS = 64, ADDRESS_CHARACTERS = 65 }; /* stoq1... and peer1... alike; data1... */
 
 /* Why text is not an id with this prefix ("stoq"), given that reading it failed with st. */
 static enum stoq_status bad_id(const char *text, const char *hrp, const char *what,
                                enum stoq_status st, struct stoq_error *err)
 {
     size_t n = strlen(text);
+    int characters = strcmp(hrp, "data") == 0 ? ADDRESS_CHARACTERS : ID_CHARACTERS;
     if (n == 0) {
         return stoq_fail_code(err, STOQ_RANGE, "InvalidId", "%s is empty", what);
     }
@@ -23,9 +24,9 @@ static enum stoq_status bad_id(const char *text, const char *hrp, const char *wh
         return stoq_fail_code(err, STOQ_RANGE, "InvalidId",
                               "'%.80s' is of a newer form than this program reads", text);
     }
-    if (n != ID_CHARACTERS) {
+    if (n != (size_t)characters) {
         return stoq_fail_code(err, STOQ_RANGE, "InvalidId", "'%.80s' has %zu characters; %s has %d",
-                              text, n, what, (int)ID_CHARACTERS);
+                              text, n, what, characters);
     }
     return stoq_fail_code(err, STOQ_RANGE, "InvalidId",
                           "the checksum of '%.80s' is wrong: a character was mistyped or lost",
@@ -37,6 +38,19 @@ enum stoq_status stoq_package_id_parse(struct stoq_package_id *out, const char *
 {
     enum stoq_status st = stoq_package_id_get(out, stoq_span_str(text));
     return st == STOQ_OK ? STOQ_OK : bad_id(text, "stoq", "a package id", st, err);
+}
+
+enum stoq_status stoq_address_parse(struct stoq_address *out, const char *text,
+                                    struct stoq_error *err)
+{
+    enum stoq_status st = stoq_address_get(out, stoq_span_str(text));
+    if (st == STOQ_RANGE) {
+        return stoq_fail_code(err, STOQ_RANGE, "InvalidId",
+                              "'%.80s' names an algorithm that cannot address content: XXH3-128 "
+                              "can be forged by anybody, others are aliases",
+                              text);
+    }
+    return st == STOQ_OK ? STOQ_OK : bad_id(text, "data", "a content address", st, err);
 }
 
 enum stoq_status stoq_source_parse(struct stoq_fetch_source *out, const char *text,

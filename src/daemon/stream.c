@@ -31,7 +31,7 @@ static enum stoq_status load_shard_list(struct stoq_stream *s, struct stoq_error
     enum stoq_status st = stoq_store_read(s->store, STOQ_RECORD_SHARD_LIST, key_of(&s->root.hash),
                                           0, &s->shard_list, err);
     if (st != STOQ_OK) {
-        stoq_error_prefix(err, "shard list");
+        stoq_error_prefix(err, "shard list: ");
         return st;
     }
     st = stoq_merkle_check_shard_list(&s->root, STOQ_MERKLE_CHUNK_BYTES_MAX,
@@ -95,7 +95,7 @@ enum stoq_status stoq_stream_chunk_list(const struct stoq_stream *s, size_t i, s
     enum stoq_status st =
         stoq_store_read(s->store, STOQ_RECORD_CHUNK_LIST, key_of(&shard.root), 0, out, err);
     if (st != STOQ_OK) {
-        stoq_error_prefix(err, "chunk list of shard %zu", i);
+        stoq_error_prefix(err, "chunk list of shard %zu: ", i);
         return st;
     }
     st = stoq_merkle_check_chunk_list(&shard, STOQ_MERKLE_CHUNK_BYTES_MAX, stoq_buf_span(out));
@@ -198,7 +198,7 @@ static enum stoq_status load_chunk(struct stoq_cursor *c, struct stoq_error *err
         st = stoq_fail_code(err, STOQ_PROOF, "IntegrityCheckFailed", "wrong length");
     }
     if (st != STOQ_OK) {
-        stoq_error_prefix(err, "chunk %zu of shard %zu", i, c->shard);
+        stoq_error_prefix(err, "chunk %zu of shard %zu: ", i, c->shard);
         return st;
     }
     c->chunk = i;

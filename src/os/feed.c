@@ -114,6 +114,7 @@ static void *run(void *user)
     if (taker < 0) {
         return NULL;
     }
+    (void)unlink(f->path); /* one taker; and nothing is left behind should we be killed */
     (void)pthread_mutex_lock(&f->lock);
     f->taker = taker;
     (void)pthread_mutex_unlock(&f->lock);
