@@ -6,6 +6,8 @@
  */
 #include "daemon/engine_internal.h"
 
+#include "api/error.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -391,9 +393,15 @@ static const char *connect_code(const struct fetch *f)
     return code;
 }
 
-/* One sentence for the whole fetch, made of what each source said. */
+/* One sentence for the whole fetch, made of what the store or each source said. */
 static void explain(struct fetch *f, enum stoq_status status)
 {
+    const struct stoq_error *refused = &f->engine->store_refused;
+    if (refused->status == status && (status == STOQ_FULL || status == STOQ_IO)) {
+        (void)snprintf(f->why, sizeof f->why, "fetch stopped: %.480s", refused->text);
+        f->code = stoq_error_code(refused);
+        return;
+    }
     int n = snprintf(f->why, sizeof f->why, "no source could supply the package");
     if (status == STOQ_FULL || status == STOQ_IO || status == STOQ_NOMEM ||
         status == STOQ_CANCELLED || status == STOQ_VERSION) {

@@ -333,6 +333,7 @@ static void explain_chunk(struct ask *a, const struct batch *b, const struct bat
                        "the bytes it sent for chunk %llu do not have the hash %s..", index, hex);
     } else if (c->status != STOQ_OK && c->status != STOQ_NOTFOUND) {
         engine_log(a->engine, "chunk %llu: %s", index, b->err.text);
+        a->engine->store_refused = b->err;
     }
 }
 

@@ -253,6 +253,7 @@ struct stoq_engine {
     stoq_ns sweep_at;
     stoq_ns progress_at;
     char agent[64];
+    struct stoq_error store_refused; /* what the store said when it last refused something */
 
     struct peer *peers[ENGINE_PEERS_MAX];
     uint32_t peer_slots; /* used so far */

@@ -148,6 +148,7 @@ static void saved(struct stoq_job *job)
     struct task *t = (struct task *)job;
     if (t->status != STOQ_OK) {
         engine_log(t->engine, "store: %s", t->err.text);
+        t->engine->store_refused = t->err;
     }
     struct stoq_node_event ev = {.kind = STOQ_NODE_SAVED,
                                  .u.ended = {.cookie = t->cookie, .status = t->status}};

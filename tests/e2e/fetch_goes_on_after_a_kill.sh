@@ -14,7 +14,7 @@ midway() { [ -s events ] && tail -n 1 events | jq -e '.bytes_from_peers > 300000
 
 cut_short() { # SIGNAL: a get from A, ended by it once some megabytes have come
     : >events
-    on B get "$id" --from "$(contact A)" --progress=json >got 2>events &
+    "$STOQ" --home "$(home B)" get "$id" --from "$(contact A)" --progress=json >got 2>events &
     local pid=$! code=0
     wait_for 20 midway || true
     kill "-$1" $pid 2>/dev/null || true
@@ -28,7 +28,7 @@ code=$(cut_short TERM)
 [ "$code" = 130 ] || [ "$code" = 0 ] || fail "interrupted get: $code"
 
 : >events
-on B get "$id" --from "$(contact A)" --progress=json --json >got 2>events &
+"$STOQ" --home "$(home B)" get "$id" --from "$(contact A)" --progress=json --json >got 2>events &
 pid=$!
 wait_for 20 midway || true
 stop A KILL
