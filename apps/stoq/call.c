@@ -8,6 +8,7 @@
 #include "daemon/host.h"
 #include "daemon/ops.h"
 #include "http/client.h"
+#include "os/sys.h"
 #include "progress.h"
 #include "signals.h"
 
@@ -71,6 +72,26 @@ int call_set_path(const struct cmd *cmd, json_t *args, const char *key, const ch
         return cmd_usage(cmd, "the %s is too long", key);
     }
     return stoq_json_set_path(args, key, stoq_span_str(full)) ? 0 : STOQ_EXIT_FAILED;
+}
+
+int call_feed_input(const struct cmd *cmd, json_t *args, struct stoq_feed **feed)
+{
+    struct stoq_home home;
+    struct stoq_error err;
+    char path[STOQ_HOME_PATH_MAX + 64];
+    uint64_t salt;
+    int exit_code;
+    if (!call_home(cmd, &home, &exit_code)) {
+        return exit_code;
+    }
+    stoq_entropy(&salt, sizeof salt);
+    (void)snprintf(path, sizeof path, "%s/input-%016llx.sock", home.runtime_dir,
+                   (unsigned long long)salt);
+    if (stoq_home_make(&home, &err) != STOQ_OK ||
+        stoq_feed_new(feed, path, STDIN_FILENO, &err) != STOQ_OK) {
+        return cmd_fail(cmd, &err);
+    }
+    return stoq_json_set_path(args, "input", stoq_span_str(path)) ? 0 : STOQ_EXIT_FAILED;
 }
 
 static void on_progress(void *user, const json_t *event)

@@ -4,6 +4,7 @@
 #include "cmd.h"
 
 #include "daemon/home.h"
+#include "os/feed.h"
 
 /* Find the home from options and environment; false after the error was told. */
 bool call_home(const struct cmd *cmd, struct stoq_home *out, int *exit_code);
@@ -21,5 +22,9 @@ int call_op(struct cmd *cmd, const char *op, json_t *args, json_t **result);
 int call_set_text(const struct cmd *cmd, json_t *args, const char *key, const char *text);
 /* args[key] = path, made absolute. 0, or the exit code after the error was told. */
 int call_set_path(const struct cmd *cmd, json_t *args, const char *key, const char *path);
+
+/* Hand standard input over as args["input"], through a socket beside the home's own; *feed is to be
+ * freed after the call. 0, or the exit code after the error was told. */
+int call_feed_input(const struct cmd *cmd, json_t *args, struct stoq_feed **feed);
 
 #endif

@@ -3,12 +3,8 @@
 #include "commands.h"
 #include "human.h"
 
-#include "os/feed.h"
-#include "os/sys.h"
-
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 struct word {
     const char *name;
@@ -45,27 +41,6 @@ static int put_args(struct cmd *cmd, json_t *args)
                : STOQ_EXIT_FAILED;
 }
 
-/* Hand standard input over through a socket beside the home's own; *feed is to be freed. */
-static int feed_input(struct cmd *cmd, json_t *args, struct stoq_feed **feed)
-{
-    struct stoq_home home;
-    struct stoq_error err;
-    char path[STOQ_HOME_PATH_MAX + 64];
-    uint64_t salt;
-    int exit_code;
-    if (!call_home(cmd, &home, &exit_code)) {
-        return exit_code;
-    }
-    stoq_entropy(&salt, sizeof salt);
-    (void)snprintf(path, sizeof path, "%s/input-%016llx.sock", home.runtime_dir,
-                   (unsigned long long)salt);
-    if (stoq_home_make(&home, &err) != STOQ_OK ||
-        stoq_feed_new(feed, path, STDIN_FILENO, &err) != STOQ_OK) {
-        return cmd_fail(cmd, &err);
-    }
-    return stoq_json_set_path(args, "input", stoq_span_str(path)) ? 0 : STOQ_EXIT_FAILED;
-}
-
 static int tell_put(struct cmd *cmd, json_t *result)
 {
     char a[HUMAN_CAP];
@@ -95,7 +70,7 @@ static int put(struct cmd *cmd)
     json_t *args = json_object();
     int rc = put_args(cmd, args);
     if (rc == 0 && strcmp(argument(cmd), "-") == 0) {
-        rc = feed_input(cmd, args, &feed);
+        rc = call_feed_input(cmd, args, &feed);
     } else if (rc == 0) {
         rc = call_set_path(cmd, args, "path", argument(cmd));
     }

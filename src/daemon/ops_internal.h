@@ -5,6 +5,7 @@
 #include "daemon/local.h"
 #include "daemon/ops.h"
 #include "daemon/source.h"
+#include "os/feed.h"
 
 #define OP_PATH_MAX ((size_t)4096)
 #define OP_TIMEOUT_S_MAX ((uint64_t)(30 * 24 * 3600))
@@ -39,5 +40,26 @@ json_t *op_key_id(bool present, const struct stoq_key_id *id);
 /* Nested calls to io that check for missing members. */
 void op_progress(struct stoq_op_io *io, json_t *event); /* takes event; NULL is fine */
 bool op_cancelled(void *io);                            /* a struct stoq_op_io */
+
+/* Bytes that an operation takes: the file at "path", or what the command feeds at "input". */
+struct op_input {
+    struct stoq_op_io *io; /* set before open */
+    struct stoq_buf path;
+    int fd; /* of a file; -1: intake */
+    struct stoq_intake intake;
+    uint64_t bytes_total; /* 0: not known */
+};
+
+/* Do the arguments name a feed? */
+bool op_input_is_fed(const json_t *args);
+/* close must follow, whatever the outcome. STOQ_NOTFOUND, STOQ_IO, STOQ_RANGE: no regular file, or
+ * neither of the arguments. */
+STOQ_WARN_UNUSED enum stoq_status op_input_open(struct op_input *in, const json_t *args,
+                                                struct stoq_error *err);
+void op_input_close(struct op_input *in);
+/* Up to n bytes; *got 0: the end. user is a struct op_input. STOQ_IO, STOQ_CANCELLED, STOQ_TRUNC: the
+ * giver went away. */
+STOQ_WARN_UNUSED enum stoq_status op_input_read(void *user, uint8_t *p, size_t n, size_t *got,
+                                                struct stoq_error *err);
 
 #endif

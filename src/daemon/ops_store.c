@@ -2,16 +2,11 @@
 #include "daemon/ops_internal.h"
 
 #include "daemon/content.h"
-#include "os/feed.h"
 #include "os/outfile.h"
 #include "os/sys.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static json_t *secondaries_to_json(const struct stoq_content *c)
 {
@@ -45,78 +40,6 @@ static void tell_progress(struct stoq_op_io *io, const char *phase, uint64_t don
 {
     op_progress(io, json_pack("{s:s, s:s, s:I, s:I}", "type", "progress", "phase", phase, "bytes",
                               (json_int_t)done, "bytes_total", (json_int_t)total));
-}
-
-/* Where a put's bytes come from: a file, or what the command reads. */
-struct source {
-    struct stoq_op_io *io;
-    struct stoq_buf path;
-    int fd; /* of a file; -1: intake */
-    struct stoq_intake intake;
-    uint64_t bytes_total; /* 0: not known */
-};
-
-static enum stoq_status open_file(struct source *s, struct stoq_error *err)
-{
-    const char *path = (const char *)s->path.p;
-    struct stat info;
-    s->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (s->fd < 0) {
-        return stoq_fail(err, errno == ENOENT ? STOQ_NOTFOUND : STOQ_IO, errno, "open %.300s",
-                         path);
-    }
-    if (fstat(s->fd, &info) != 0) {
-        return stoq_fail(err, STOQ_IO, errno, "look at %.300s", path);
-    }
-    if (!S_ISREG(info.st_mode)) {
-        return stoq_fail(err, STOQ_RANGE, 0, "%.300s is no regular file; pipe it into - instead",
-                         path);
-    }
-    (void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    s->bytes_total = (uint64_t)info.st_size;
-    return STOQ_OK;
-}
-
-static enum stoq_status open_source(struct source *s, const json_t *args, struct stoq_error *err)
-{
-    bool has_input =
-        json_object_get(args, "input") != NULL || json_object_get(args, "input_b64") != NULL;
-    stoq_buf_init(&s->path, OP_PATH_MAX);
-    s->fd = -1;
-    s->intake.fd = -1;
-    enum stoq_status st = stoq_json_path(args, has_input ? "input" : "path", &s->path, err);
-    if (st != STOQ_OK) {
-        return st;
-    }
-    return has_input ? stoq_intake_open(&s->intake, (const char *)s->path.p, err)
-                     : open_file(s, err);
-}
-
-static void close_source(struct source *s)
-{
-    if (s->fd >= 0) {
-        (void)close(s->fd);
-    }
-    stoq_intake_close(&s->intake);
-    stoq_buf_release(&s->path);
-}
-
-static enum stoq_status read_source(void *user, uint8_t *p, size_t n, size_t *got,
-                                    struct stoq_error *err)
-{
-    struct source *s = user;
-    if (s->fd < 0) {
-        return stoq_intake_read(&s->intake, p, n, got, op_cancelled, s->io, err);
-    }
-    ssize_t r;
-    do {
-        r = read(s->fd, p, n);
-    } while (r < 0 && errno == EINTR);
-    if (r < 0) {
-        return stoq_fail(err, STOQ_IO, errno, "read %.300s", (const char *)s->path.p);
-    }
-    *got = (size_t)r;
-    return STOQ_OK;
 }
 
 static void on_put(void *user, uint64_t done, uint64_t total)
@@ -214,18 +137,18 @@ static json_t *put_to_json(const struct stoq_content_put_report *r)
 enum stoq_status op_store_put(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
                               json_t **result, struct stoq_error *err)
 {
-    struct source source = {.io = io};
+    struct op_input input = {.io = io};
     struct stoq_address expected;
     struct stoq_content_put_report report;
     struct stoq_content_put_ask ask = {
-        .read = read_source,
-        .read_user = &source,
+        .read = op_input_read,
+        .read_user = &input,
         .progress = on_put,
         .cancelled = op_cancelled,
         .user = io,
     };
-    enum stoq_status st = open_source(&source, args, err);
-    ask.bytes_total = source.bytes_total;
+    enum stoq_status st = op_input_open(&input, args, err);
+    ask.bytes_total = input.bytes_total;
     if (st == STOQ_OK) {
         st = fill_ask(&ask, &expected, args, err);
     }
@@ -236,7 +159,7 @@ enum stoq_status op_store_put(struct stoq_host *host, const json_t *args, struct
         st = stoq_content_put(stoq_host_store(host), &ask, &report, err);
         stoq_host_content_end(host, false);
     }
-    close_source(&source);
+    op_input_close(&input);
     if (st == STOQ_OK) {
         *result = put_to_json(&report);
     }
