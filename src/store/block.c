@@ -137,6 +137,7 @@ static enum stoq_status block_begin(struct stoq_store *s, size_t n, struct stoq_
     b->file = log->active;
     b->file->refs++;
     b->offset = log->active_end;
+    b->last_sequence = log->next_sequence - 1; /* it may stay empty */
     if (log->last != NULL) {
         log->last->next = b;
     } else {
@@ -147,11 +148,13 @@ static enum stoq_status block_begin(struct stoq_store *s, size_t n, struct stoq_
     return STOQ_OK;
 }
 
-/* Too much waits for the disk to begin a block for n bytes. */
+/* Too much waits for the disk, or for the index, to take a record of n bytes now. */
 static bool must_wait(const struct stoq_log *log, size_t n)
 {
+    bool begins = log->last == NULL || log->last->state != STOQ_BLOCK_OPEN;
     size_t cap = n > STOQ_BLOCK_BYTES ? n : STOQ_BLOCK_BYTES;
-    return log->first != NULL && log->retained_bytes + cap > STOQ_UNSYNCED_BYTES_MAX;
+    return log->pending.count >= STOQ_PENDING_MAX ||
+           (begins && log->first != NULL && log->retained_bytes + cap > STOQ_UNSYNCED_BYTES_MAX);
 }
 
 enum stoq_status stoq_block_room(struct stoq_store *s, size_t n, struct stoq_error *err)
@@ -164,23 +167,20 @@ enum stoq_status stoq_block_room(struct stoq_store *s, size_t n, struct stoq_err
             (void)pthread_cond_wait(&log->changed, &log->lock);
         } else if (log->stuck) {
             st = stoq_sync_round_now(s, err);
-        } else if (log->pending.count >= STOQ_PENDING_MAX) {
+        } else if (must_wait(log, n)) {
             log->room_wanted = true;
             (void)pthread_cond_signal(&log->work);
             (void)pthread_cond_wait(&log->changed, &log->lock);
         } else if (b != NULL && b->state == STOQ_BLOCK_OPEN) {
-            bool fits = b->cap - b->n >= n && log->active_end + n <= s->segment_bytes;
-            if (fits || b->n == 0) {
+            bool in_segment = log->active_end + n <= s->segment_bytes ||
+                              log->active_end == STOQ_SEGMENT_HEADER_BYTES;
+            if (b->cap - b->n >= n && in_segment) {
                 return STOQ_OK;
             }
             stoq_block_seal(s);
             if (b->fillers == 0) {
                 (void)stoq_block_write(s, b); /* a failure shows as stuck */
             }
-        } else if (must_wait(log, n)) {
-            log->room_wanted = true;
-            (void)pthread_cond_signal(&log->work);
-            (void)pthread_cond_wait(&log->changed, &log->lock);
         } else {
             st = block_begin(s, n, err);
         }

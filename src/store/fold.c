@@ -96,7 +96,7 @@ static enum stoq_status fold_scan(struct stoq_fold *f, uint32_t segment, struct 
 {
     *torn = (struct stoq_scan_item){.kind = STOQ_SCAN_END};
     for (;;) {
-        struct stoq_scan_item item;
+        struct stoq_scan_item item = {0};
         enum stoq_status st = stoq_scan_next(scan, &item);
         if (st != STOQ_OK) {
             return stoq_fail(err, st, errno, "read segment %08x", segment);
@@ -232,7 +232,7 @@ static enum stoq_status fold_segment(struct stoq_fold *f, uint32_t number, uint6
     if (fd < 0) {
         return stoq_fail(err, STOQ_IO, errno, "open segment %08x", number);
     }
-    enum header_verdict header;
+    enum header_verdict header = HEADER_SHORT;
     enum stoq_status st = check_header(f, fd, number, &header, err);
     f->report.segments++;
     if (st == STOQ_OK && header == HEADER_SHORT && last) {

@@ -371,7 +371,7 @@ enum stoq_status stoq_index_get_many(struct stoq_index *ix, uint8_t type, struct
         return st;
     }
     for (size_t i = 0; i < key_count && st == STOQ_OK; i++) {
-        struct stoq_entry e;
+        struct stoq_entry e = {0};
         st = get(ix, txn, type, stoq_span(keys.p + 32 * i, 32), &e, err);
         if (st == STOQ_OK && !e.quarantined) {
             out[i / 8] |= (uint8_t)(1U << (i & 7));

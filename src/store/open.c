@@ -303,6 +303,9 @@ enum stoq_status stoq_store_open(struct stoq_store **out, const struct stoq_stor
     *out = NULL;
     struct stoq_store *s = NULL;
     enum stoq_status st = store_new(&s, cfg, err);
+    if (s == NULL) {
+        return st;
+    }
     if (st == STOQ_OK && cfg->read_only) {
         st = check_format(s, err);
         if (st == STOQ_OK) {
@@ -321,9 +324,7 @@ enum stoq_status stoq_store_open(struct stoq_store **out, const struct stoq_stor
         st = stoq_sync_start(s, err);
     }
     if (st != STOQ_OK) {
-        if (s != NULL) {
-            store_free(s);
-        }
+        store_free(s);
         return st;
     }
     *out = s;
@@ -347,6 +348,9 @@ enum stoq_status stoq_store_rebuild(const struct stoq_store_config *cfg,
 {
     struct stoq_store *s = NULL;
     enum stoq_status st = store_new(&s, cfg, err);
+    if (s == NULL) {
+        return st;
+    }
     if (st == STOQ_OK) {
         s->read_only = false;
         st = open_to_write(s, false, err);
@@ -354,8 +358,6 @@ enum stoq_status stoq_store_rebuild(const struct stoq_store_config *cfg,
     if (st == STOQ_OK) {
         st = stoq_recover_rebuild(s, report, err);
     }
-    if (s != NULL) {
-        store_free(s);
-    }
+    store_free(s);
     return st;
 }

@@ -225,7 +225,7 @@ static enum stoq_status load(struct stoq_store *s, uint8_t type, struct stoq_spa
                              struct stoq_stored *info, struct stoq_buf *out,
                              struct stoq_entry *where, struct stoq_error *err)
 {
-    struct stoq_found f;
+    struct stoq_found f = {0};
     for (int attempt = 0;; attempt++) {
         stoq_buf_clear(out);
         enum stoq_status st = stoq_store_find(s, type, key, &f, err);
@@ -277,7 +277,7 @@ enum stoq_status stoq_store_read_stored(struct stoq_store *s, enum stoq_record_t
                                         struct stoq_stored *info, struct stoq_buf *out,
                                         struct stoq_error *err)
 {
-    struct stoq_entry e;
+    struct stoq_entry e = {0};
     stoq_buf_clear(out);
     enum stoq_status st = stoq_store_check_key((uint8_t)type, key, err);
     if (st == STOQ_OK) {
@@ -296,8 +296,8 @@ enum stoq_status stoq_store_read(struct stoq_store *s, enum stoq_record_type typ
                                  struct stoq_span key, unsigned flags, struct stoq_buf *out,
                                  struct stoq_error *err)
 {
-    struct stoq_stored info;
-    struct stoq_entry e;
+    struct stoq_stored info = {0};
+    struct stoq_entry e = {0};
     stoq_buf_clear(out);
     enum stoq_status st = stoq_store_check_key((uint8_t)type, key, err);
     if (st == STOQ_OK) {

@@ -369,14 +369,55 @@ static void segments_roll(void **state)
     assert_int_equal(stoq_scratch_read(t, 200000, 1, false), STOQ_OK);
 }
 
+/* A putter that finds, with room already made, that another one was faster leaves an empty block. */
+static void leave_empty_block(struct stoq_scratch *t)
+{
+    (void)pthread_mutex_lock(&t->s->log.lock);
+    stoq_block_seal(t->s);
+    assert_int_equal(stoq_block_room(t->s, 100, NULL), STOQ_OK);
+    assert_int_equal(t->s->log.last->n, 0);
+    (void)pthread_mutex_unlock(&t->s->log.lock);
+}
+
+static void empty_blocks_do_no_harm(void **state)
+{
+    struct stoq_scratch *t = *state;
+    uint8_t *own;
+    struct stoq_hash key;
+    struct stoq_span long_one = stoq_scratch_chunk(3000000, 1, false, &own, &key);
+    stoq_scratch_open(t);
+    assert_true(stoq_scratch_put(t, N, 1, false));
+    leave_empty_block(t);
+    assert_int_equal(stoq_store_sync(t->s, NULL), STOQ_OK);
+    assert_int_equal(stoq_scratch_read(t, N, 1, false), STOQ_OK);
+    leave_empty_block(t);
+    assert_int_equal(
+        stoq_store_put(t->s, STOQ_RECORD_SHARD_LIST, stoq_span(key.b, 32), 0, long_one, NULL, NULL),
+        STOQ_OK);
+    free(own);
+    leave_empty_block(t);
+    assert_true(stoq_scratch_put(t, N, 2, false));
+    stoq_scratch_close(t);
+    stoq_scratch_open(t);
+    assert_string_equal(t->notice, "");
+    assert_int_equal(stoq_scratch_read(t, N, 2, false), STOQ_OK);
+    assert_true(stoq_store_has(t->s, STOQ_RECORD_SHARD_LIST, stoq_span(key.b, 32)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STOQ_SCRATCH_TEST(records_come_back),         STOQ_SCRATCH_TEST(sizes_at_the_edges),
-        STOQ_SCRATCH_TEST(bad_arguments_are_refused), STOQ_SCRATCH_TEST(stored_forms_travel),
-        STOQ_SCRATCH_TEST(the_newest_wins),           STOQ_SCRATCH_TEST(deleted_stays_deleted),
-        STOQ_SCRATCH_TEST(listing_pages_through),     STOQ_SCRATCH_TEST(one_writer_many_readers),
-        STOQ_SCRATCH_TEST(formats_are_told_apart),    STOQ_SCRATCH_TEST(segments_roll),
+        STOQ_SCRATCH_TEST(records_come_back),
+        STOQ_SCRATCH_TEST(sizes_at_the_edges),
+        STOQ_SCRATCH_TEST(bad_arguments_are_refused),
+        STOQ_SCRATCH_TEST(stored_forms_travel),
+        STOQ_SCRATCH_TEST(the_newest_wins),
+        STOQ_SCRATCH_TEST(deleted_stays_deleted),
+        STOQ_SCRATCH_TEST(listing_pages_through),
+        STOQ_SCRATCH_TEST(one_writer_many_readers),
+        STOQ_SCRATCH_TEST(empty_blocks_do_no_harm),
+        STOQ_SCRATCH_TEST(formats_are_told_apart),
+        STOQ_SCRATCH_TEST(segments_roll),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
