@@ -7,7 +7,8 @@
  * Every call blocks and may be made from any thread; none belongs on a network thread. What was
  * put is readable at once and durable after the next stoq_store_sync that returns STOQ_OK, never
  * before. One process writes at a time (flock); read-only handles of other processes run beside it
- * and see what was synced. A process opens a given store once.
+ * and see what was synced. A process opens a given store once, and after it has forked into the background:
+ * a writing store has a thread.
  *
  * Errors: err may be NULL everywhere. Common to all calls and not repeated below: STOQ_NOMEM,
  * STOQ_IO (the file system or the index failed), STOQ_RANGE (a key, type or length outside its
