@@ -144,6 +144,23 @@ static int on_peer_cid(ngtcp2_conn *q, ngtcp2_connection_id_status_type type, ui
     return st == STOQ_NOMEM ? NGTCP2_ERR_CALLBACK_FAILURE : 0;
 }
 
+/* The peer's address changed and answered there. */
+static int on_path(ngtcp2_conn *q, uint32_t flags, const ngtcp2_path *path,
+                   const ngtcp2_path *fallback, ngtcp2_path_validation_result res, void *user)
+{
+    struct net_conn *conn = user;
+    struct stoq_addr remote;
+    (void)q;
+    (void)flags;
+    (void)fallback;
+    if (res == NGTCP2_PATH_VALIDATION_RESULT_SUCCESS &&
+        stoq_addr_from_sockaddr(&remote, (const struct sockaddr *)path->remote.addr,
+                                path->remote.addrlen) == STOQ_OK) {
+        conn->remote = remote;
+    }
+    return 0;
+}
+
 static int on_reset(ngtcp2_conn *q, const ngtcp2_pkt_stateless_reset *reset, void *user)
 {
     struct net_conn *conn = user;
@@ -170,6 +187,7 @@ void net_callbacks(ngtcp2_callbacks *cb, bool server)
         .get_new_connection_id = on_new_cid,
         .remove_connection_id = on_drop_cid,
         .dcid_status = on_peer_cid,
+        .path_validation = on_path,
         .recv_stateless_reset = on_reset,
         .stream_open = net_on_stream_open,
         .recv_stream_data = net_on_stream_data,

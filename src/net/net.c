@@ -20,6 +20,12 @@ static void kernel_entropy(void *user, void *p, size_t n)
     stoq_entropy(p, n);
 }
 
+static stoq_ns real_clock(void *user)
+{
+    (void)user;
+    return stoq_now();
+}
+
 void net_random(struct stoq_net *net, void *p, size_t n)
 {
     net->cfg.entropy(net->cfg.entropy_user, p, n);
@@ -68,7 +74,7 @@ void net_flush_all(struct stoq_net *net)
 static void on_before_wait(void *user)
 {
     struct stoq_net *net = user;
-    net->now = stoq_now();
+    net->now = net->clock(net->clock_user);
     bool blocked = net->tx.socket != NULL && net->tx.socket->blocked;
     if (!blocked) {
         net_flush_all(net);
@@ -103,7 +109,7 @@ void net_run_deadlines(struct stoq_net *net)
 static void on_timer(void *user)
 {
     struct stoq_net *net = user;
-    net->now = stoq_now();
+    net->now = net->clock(net->clock_user);
     net_run_deadlines(net);
 }
 
@@ -119,7 +125,7 @@ static void on_socket(void *user, unsigned events)
     }
     for (int round = 0; round < RECEIVES_PER_TURN; round++) {
         size_t got = net_rx_receive(&net->rx, &l->socket);
-        net->now = stoq_now();
+        net->now = net->clock(net->clock_user);
         net->stats.receives++;
         for (size_t i = 0; i < got; i++) {
             net_receive(net, &l->socket, &net->rx.v[i]);
@@ -293,6 +299,7 @@ enum stoq_status stoq_net_new(struct stoq_net **out, const struct stoq_net_confi
     }
     net->cfg = c;
     net->cfg.listen = NULL;
+    net->clock = real_clock;
     net->now = stoq_now();
     TAILQ_INIT(&net->dirty);
     st = init_parts(net, err);
@@ -332,7 +339,7 @@ void stoq_net_free(struct stoq_net *net)
     if (net == NULL) {
         return;
     }
-    net->now = stoq_now();
+    net->now = net->clock(net->clock_user);
     end_all(net);
     stoq_loop_unhook(net->cfg.loop, &net->hook);
     for (size_t i = 0; i < net->listener_count; i++) {
@@ -370,7 +377,7 @@ enum stoq_status stoq_net_dial(struct stoq_net *net, const struct stoq_net_dial 
     if (net->live >= net->cfg.connections_max) {
         return STOQ_FULL;
     }
-    net->now = stoq_now();
+    net->now = net->clock(net->clock_user);
     enum stoq_status st = net_conn_dial(net, dial, &conn);
     if (st == STOQ_OK) {
         *out = conn->id;

@@ -146,7 +146,9 @@ struct stoq_net {
     uint32_t free_slot; /* 1-based */
     size_t live;        /* connections that are not closing */
     size_t closing;
-    stoq_ns now; /* of the batch at hand */
+    stoq_ns now;                  /* of the batch at hand */
+    stoq_ns (*clock)(void *user); /* stoq_now, or a test's */
+    void *clock_user;
     stoq_ns refused_told_at;
     unsigned refused_told;
     uint8_t reset_secret[NET_SECRET_BYTES]; /* from the key: outlives a restart */

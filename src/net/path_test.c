@@ -1,0 +1,304 @@
+/* The transport on bad and on long paths, in virtual time: loss, disorder, delay, damage, a moving peer. */
+#include "net/net_pipe.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#define PIECE 65536
+
+static const struct stoq_net_config plain = {.mode = STOQ_NET_KYBER1024_PURE};
+
+static bool both_opened(struct net_pipe *p)
+{
+    return p->a.opened > 0 && p->b.opened > 0;
+}
+
+static bool b_has_all(struct net_pipe *p)
+{
+    return p->b.fin && stoq_net_buffered(p->a.net, p->a.conn) == 0;
+}
+
+static bool a_closed(struct net_pipe *p)
+{
+    return p->a.closed > 0;
+}
+
+/* Queue total bytes of a known pattern on a new stream of a's; returns their hash. */
+static uint64_t send_pattern(struct net_pipe *p, uint64_t total)
+{
+    stoq_net_stream stream;
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    uint64_t state = 1;
+    assert_int_equal(stoq_net_stream_open(p->a.net, p->a.conn, &stream), STOQ_OK);
+    for (uint64_t done = 0; done < total; done += PIECE) {
+        uint8_t bytes[PIECE];
+        size_t n = total - done < PIECE ? (size_t)(total - done) : PIECE;
+        for (size_t i = 0; i < n; i++) {
+            state = state * UINT64_C(6364136223846793005) + 1442695040888963407u;
+            bytes[i] = (uint8_t)(state >> 56);
+            hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+        }
+        assert_int_equal(stoq_net_write_copy(p->a.net, p->a.conn, stream, stoq_span(bytes, n),
+                                             done + n == total),
+                         STOQ_OK);
+    }
+    return hash;
+}
+
+/* 10 ms, and each packet lost, doubled or late with one chance in ten. */
+static int fate_rough(struct net_pipe *p, bool to_b, uint8_t *bytes, size_t n, stoq_ns delay[2])
+{
+    (void)to_b;
+    (void)bytes;
+    (void)n;
+    delay[0] = 10 * STOQ_MS + stoq_prng_below(&p->prng, 1000) * 1000;
+    delay[1] = delay[0] + stoq_prng_below(&p->prng, 30) * STOQ_MS;
+    switch (stoq_prng_below(&p->prng, 10)) {
+    case 0:
+        return 0;
+    case 1:
+        return 2;
+    case 2:
+        delay[0] += 15 * STOQ_MS;
+        return 1;
+    default:
+        return 1;
+    }
+}
+
+static void bytes_survive_a_rough_path(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct net_pipe p;
+        pipe_init(&p, &plain, seed);
+        p.fate = fate_rough;
+        (void)pipe_dial(&p);
+        assert_true(pipe_run(&p, both_opened, 20 * STOQ_SEC));
+        uint64_t hash = send_pattern(&p, 2 * STOQ_MIB);
+        assert_true(pipe_run(&p, b_has_all, 600 * STOQ_SEC));
+        assert_int_equal(p.b.received, 2 * STOQ_MIB);
+        assert_true(p.b.hash == hash);
+        struct stoq_net_info info;
+        assert_true(stoq_net_info(p.a.net, p.a.conn, &info));
+        assert_true(info.packets_lost > 0);
+        pipe_release(&p);
+    }
+}
+
+/* One packet in three is damaged: as if lost, and never believed. */
+static int fate_damage(struct net_pipe *p, bool to_b, uint8_t *bytes, size_t n, stoq_ns delay[2])
+{
+    (void)to_b;
+    delay[0] = STOQ_MS;
+    if (stoq_prng_below(&p->prng, 3) == 0) {
+        bytes[stoq_prng_below(&p->prng, n)] ^= (uint8_t)(1U << stoq_prng_below(&p->prng, 8));
+    }
+    return 1;
+}
+
+static void damaged_packets_are_as_lost(void **state)
+{
+    (void)state;
+    struct net_pipe p;
+    pipe_init(&p, &plain, 7);
+    p.fate = fate_damage;
+    (void)pipe_dial(&p);
+    assert_true(pipe_run(&p, both_opened, 20 * STOQ_SEC));
+    uint64_t hash = send_pattern(&p, STOQ_MIB);
+    assert_true(pipe_run(&p, b_has_all, 600 * STOQ_SEC));
+    assert_true(p.b.hash == hash);
+    assert_int_equal(p.a.closed + p.b.closed, 0);
+    pipe_release(&p);
+}
+
+/* A bottleneck of 1 Gb/s with a queue of one bandwidth-delay product, 50 ms each way, 1500-byte MTU. */
+#define LINK_BYTES_PER_S 125000000u
+#define ONE_WAY (50 * STOQ_MS)
+#define QUEUE_NS (100 * STOQ_MS)
+
+static int fate_long_fat(struct net_pipe *p, bool to_b, uint8_t *bytes, size_t n, stoq_ns delay[2])
+{
+    stoq_ns *free_at = &p->free_at[to_b];
+    (void)bytes;
+    if (n > 1452) {
+        return 0;
+    }
+    *free_at = *free_at > p->now ? *free_at : p->now;
+    if (*free_at - p->now > QUEUE_NS) {
+        return 0;
+    }
+    *free_at += (n + 48) * STOQ_SEC / LINK_BYTES_PER_S;
+    delay[0] = *free_at - p->now + ONE_WAY;
+    return 1;
+}
+
+/* 512 MiB on each of some streams, from one page that is always the same. */
+static void send_zeros(struct net_pipe *p, int streams)
+{
+    static const uint8_t zeros[PIECE];
+    for (int i = 0; i < streams; i++) {
+        stoq_net_stream stream;
+        struct stoq_net_buf buf = {.bytes = {zeros, PIECE}};
+        assert_int_equal(stoq_net_stream_open(p->a.net, p->a.conn, &stream), STOQ_OK);
+        for (int k = 0; k < 8192; k++) {
+            assert_int_equal(stoq_net_write(p->a.net, p->a.conn, stream, &buf, false), STOQ_OK);
+        }
+    }
+}
+
+static void fill_long_fat(enum stoq_net_cc cc, unsigned percent)
+{
+    struct net_pipe p;
+    struct stoq_net_config cfg = plain;
+    cfg.send_buffer_bytes = 4 * STOQ_GIB;
+    cfg.cc = cc;
+    pipe_init(&p, &cfg, 3);
+    p.fate = fate_long_fat;
+    (void)pipe_dial(&p);
+    assert_true(pipe_run(&p, both_opened, 20 * STOQ_SEC));
+    send_zeros(&p, 4); /* streams, as a fetch has; the first 1.5 s may be spent growing */
+    (void)pipe_run(&p, NULL, STOQ_SEC + STOQ_SEC / 2);
+    uint64_t before = p.b.received;
+    (void)pipe_run(&p, NULL, STOQ_SEC);
+    uint64_t rate = p.b.received - before;
+    struct stoq_net_info info;
+    assert_true(stoq_net_info(p.a.net, p.a.conn, &info));
+    print_message("%s: %llu of %u bytes/s, cwnd %llu, srtt %llu us, lost %llu\n", info.cc,
+                  (unsigned long long)rate, LINK_BYTES_PER_S, (unsigned long long)info.cwnd_bytes,
+                  (unsigned long long)info.srtt_ns / 1000, (unsigned long long)info.packets_lost);
+    assert_int_equal(info.packet_bytes, 1452);
+    assert_true(rate > (uint64_t)LINK_BYTES_PER_S / 100 * percent);
+    pipe_release(&p);
+}
+
+static void long_fat_path_is_filled(void **state)
+{
+    (void)state;
+    fill_long_fat(STOQ_NET_CC_CUBIC, 90);
+    fill_long_fat(STOQ_NET_CC_BBR, 90);
+}
+
+static int fate_lan(struct net_pipe *p, bool to_b, uint8_t *bytes, size_t n, stoq_ns delay[2])
+{
+    (void)p;
+    (void)to_b;
+    (void)bytes;
+    delay[0] = STOQ_MS;
+    return n <= 1452;
+}
+
+static void moving_peer_is_followed(void **state)
+{
+    (void)state;
+    struct net_pipe p;
+    pipe_init(&p, &plain, 9);
+    p.fate = fate_lan;
+    (void)pipe_dial(&p);
+    assert_true(pipe_run(&p, both_opened, 20 * STOQ_SEC));
+    (void)pipe_run(&p, NULL, STOQ_SEC);
+    p.port_shift = 7;
+    uint64_t hash = send_pattern(&p, 4 * STOQ_MIB);
+    assert_true(pipe_run(&p, b_has_all, 60 * STOQ_SEC));
+    assert_true(p.b.hash == hash);
+    struct stoq_net_info info;
+    assert_true(stoq_net_info(p.b.net, p.b.conn, &info));
+    assert_int_equal(info.addr.port, 1007);
+    pipe_release(&p);
+}
+
+static int fate_narrow(struct net_pipe *p, bool to_b, uint8_t *bytes, size_t n, stoq_ns delay[2])
+{
+    (void)p;
+    (void)to_b;
+    (void)bytes;
+    delay[0] = 5 * STOQ_MS;
+    return n <= 1300;
+}
+
+static void narrow_path_is_used_as_it_is(void **state)
+{
+    (void)state;
+    struct net_pipe p;
+    pipe_init(&p, &plain, 11);
+    p.fate = fate_narrow;
+    (void)pipe_dial(&p);
+    assert_true(pipe_run(&p, both_opened, 20 * STOQ_SEC));
+    uint64_t hash = send_pattern(&p, 8 * STOQ_MIB);
+    assert_true(pipe_run(&p, b_has_all, 60 * STOQ_SEC));
+    assert_true(p.b.hash == hash);
+    struct stoq_net_info info;
+    assert_true(stoq_net_info(p.a.net, p.a.conn, &info));
+    assert_int_equal(info.packet_bytes, 1200);
+    pipe_release(&p);
+}
+
+static int fate_cut(struct net_pipe *p, bool to_b, uint8_t *bytes, size_t n, stoq_ns delay[2])
+{
+    (void)p;
+    (void)to_b;
+    (void)bytes;
+    (void)n;
+    (void)delay;
+    return 0;
+}
+
+static void cut_path_ends_in_idle_timeout(void **state)
+{
+    (void)state;
+    struct net_pipe p;
+    pipe_init(&p, &plain, 13);
+    p.fate = fate_lan;
+    (void)pipe_dial(&p);
+    assert_true(pipe_run(&p, both_opened, 20 * STOQ_SEC));
+    (void)send_pattern(&p, 64 * STOQ_MIB / 8);
+    p.fate = fate_cut;
+    stoq_ns before = p.now;
+    assert_true(pipe_run(&p, a_closed, 300 * STOQ_SEC));
+    assert_int_equal(p.a.why, STOQ_NET_TIMED_OUT);
+    assert_true(p.now - before >= 29 * STOQ_SEC && p.now - before < 120 * STOQ_SEC);
+    pipe_release(&p);
+}
+
+static bool hundred_opened(struct net_pipe *p)
+{
+    return p->a.opened == 100 && p->b.opened == 100;
+}
+
+/* 100 dials at once on a path that loses a tenth: the caps make some wait, none fail. */
+static void many_dials_get_through(void **state)
+{
+    (void)state;
+    struct net_pipe p;
+    struct stoq_net_config cfg = plain;
+    cfg.handshakes_max = 64;
+    cfg.handshakes_prefix_max = 32;
+    cfg.handshake_timeout_ns = 30 * STOQ_SEC;
+    pipe_init(&p, &cfg, 17);
+    p.fate = fate_rough;
+    for (int i = 0; i < 100; i++) {
+        (void)pipe_dial(&p);
+    }
+    assert_true(pipe_run(&p, hundred_opened, 30 * STOQ_SEC));
+    struct stoq_net_stats stats;
+    stoq_net_stats(p.b.net, &stats);
+    assert_true(stats.retries_sent > 0);
+    assert_int_equal(p.b.net->guard->open, 0);
+    pipe_release(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bytes_survive_a_rough_path),
+        cmocka_unit_test(damaged_packets_are_as_lost),
+        cmocka_unit_test(long_fat_path_is_filled),
+        cmocka_unit_test(moving_peer_is_followed),
+        cmocka_unit_test(narrow_path_is_used_as_it_is),
+        cmocka_unit_test(cut_path_ends_in_idle_timeout),
+        cmocka_unit_test(many_dials_get_through),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
