@@ -31,7 +31,8 @@ struct package {
     struct stoq_buf entry; /* its CBOR */
 };
 
-struct export {
+struct export
+{
     struct stoq_store *store;
     const struct stoq_export_ask *ask;
     struct stoq_export_report *report;
@@ -193,8 +194,8 @@ static enum stoq_status gather(struct export *x)
 /* Is this the first place of the chunk in this walk? */
 static bool mark(struct export *x, const struct stoq_hash *hash)
 {
-    const uint8_t *found = bsearch(hash->b, x->prefixes.p, x->prefixes.n / PREFIX_BYTES,
-                                   PREFIX_BYTES, prefix_cmp);
+    const uint8_t *found =
+        bsearch(hash->b, x->prefixes.p, x->prefixes.n / PREFIX_BYTES, PREFIX_BYTES, prefix_cmp);
     STOQ_ASSERT(found != NULL); /* the lists were hashed: every walk sees the same ones */
     size_t i = (size_t)(found - x->prefixes.p) / PREFIX_BYTES;
     bool first = x->marks[i] == 0;
@@ -261,7 +262,8 @@ static bool next_signature(struct export *x, struct stoq_span *key)
 
 static enum stoq_status plan_shard(struct export *x, const struct stoq_merkle_shard *shard)
 {
-    x->header.bytes += stoq_bundle_record_bytes(HASH_BYTES, shard->chunks * STOQ_MERKLE_CHUNK_ENTRY_BYTES);
+    x->header.bytes +=
+        stoq_bundle_record_bytes(HASH_BYTES, shard->chunks * STOQ_MERKLE_CHUNK_ENTRY_BYTES);
     return STOQ_OK;
 }
 
@@ -271,8 +273,8 @@ static enum stoq_status plan_chunk(struct export *x, const struct stoq_merkle_ch
     if (!mark(x, &chunk->hash)) {
         return STOQ_OK;
     }
-    enum stoq_status st = stoq_store_stat(
-        x->store, STOQ_RECORD_CHUNK, stoq_span(chunk->hash.b, HASH_BYTES), &info, x->err);
+    enum stoq_status st = stoq_store_stat(x->store, STOQ_RECORD_CHUNK,
+                                          stoq_span(chunk->hash.b, HASH_BYTES), &info, x->err);
     if (st == STOQ_OK) {
         x->entry.chunks_carried++;
         x->entry.stored_bytes += info.stored_len;

@@ -13,7 +13,8 @@ struct stoq_export_progress {
 
 /* All borrowed for the call. */
 struct stoq_export_ask {
-    const struct stoq_package_id *ids; /* 1 .. STOQ_BUNDLE_PACKAGES_MAX; one named twice counts once */
+    const struct stoq_package_id
+        *ids; /* 1 .. STOQ_BUNDLE_PACKAGES_MAX; one named twice counts once */
     size_t id_count;
     const struct stoq_have *have; /* sealed; what the receiver has; NULL: nothing */
     /* The bundle's bytes in order, borrowed. A failure ends the export. */

@@ -145,7 +145,8 @@ enum stoq_status stoq_have_parse(struct stoq_have *have, struct stoq_span list,
         return stoq_fail(err, STOQ_PROOF, 0, "a damaged have-list: its hash disagrees");
     }
     const uint8_t *prefixes = p + HEADER_BYTES + shards * ROOT_BYTES;
-    if (!ascends(p + HEADER_BYTES, shards, ROOT_BYTES) || !ascends(prefixes, chunks, PREFIX_BYTES)) {
+    if (!ascends(p + HEADER_BYTES, shards, ROOT_BYTES) ||
+        !ascends(prefixes, chunks, PREFIX_BYTES)) {
         return stoq_fail(err, STOQ_MALFORMED, 0, "a have-list out of order");
     }
     enum stoq_status st =
@@ -253,9 +254,9 @@ static bool has_all(struct gathering *g)
         g->status = stoq_buf_add(
             &g->keys, stoq_span(g->list.p + i * STOQ_MERKLE_CHUNK_ENTRY_BYTES, ROOT_BYTES));
     }
-    if (g->status != STOQ_OK || stoq_store_has_many(g->store, STOQ_RECORD_CHUNK,
-                                                    stoq_buf_span(&g->keys), n, here,
-                                                    NULL) != STOQ_OK) {
+    if (g->status != STOQ_OK ||
+        stoq_store_has_many(g->store, STOQ_RECORD_CHUNK, stoq_buf_span(&g->keys), n, here, NULL) !=
+            STOQ_OK) {
         return false;
     }
     for (size_t i = 0; i < n; i++) {

@@ -46,9 +46,10 @@ size_t stoq_have_shard_count(const struct stoq_have *have);
 size_t stoq_have_chunk_count(const struct stoq_have *have);
 
 /* Write the have-list: sink gets it in order. What sink returns ends it; STOQ_NOMEM. */
-STOQ_WARN_UNUSED enum stoq_status stoq_have_write(
-    const struct stoq_have *have,
-    enum stoq_status (*sink)(void *user, struct stoq_span bytes, struct stoq_error *err),
-    void *user, struct stoq_error *err);
+STOQ_WARN_UNUSED enum stoq_status stoq_have_write(const struct stoq_have *have,
+                                                  enum stoq_status (*sink)(void *user,
+                                                                           struct stoq_span bytes,
+                                                                           struct stoq_error *err),
+                                                  void *user, struct stoq_error *err);
 
 #endif

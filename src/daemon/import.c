@@ -70,10 +70,11 @@ static enum stoq_status fail_short(struct import *m)
     if (m->bytes == 0) {
         return stoq_fail(m->err, STOQ_TRUNC, 0, "the bundle ends inside its header");
     }
-    return stoq_fail(m->err, STOQ_TRUNC, 0,
-                     "the bundle ends after %llu of %llu bytes; what came is kept, import the whole "
-                     "of it to go on",
-                     (unsigned long long)m->done, (unsigned long long)m->bytes);
+    return stoq_fail(
+        m->err, STOQ_TRUNC, 0,
+        "the bundle ends after %llu of %llu bytes; what came is kept, import the whole "
+        "of it to go on",
+        (unsigned long long)m->done, (unsigned long long)m->bytes);
 }
 
 /* The next want bytes of the bundle. */
@@ -153,8 +154,7 @@ static enum stoq_status put(struct import *m, enum stoq_record_type type, struct
 static enum stoq_status take_signature(struct import *m, const struct stoq_bundle_event *event)
 {
     struct stoq_key_id signer;
-    enum stoq_status st =
-        stoq_sign_verify(event->stored, STOQ_SIGN_PACKAGE, &event->id.h, &signer);
+    enum stoq_status st = stoq_sign_verify(event->stored, STOQ_SIGN_PACKAGE, &event->id.h, &signer);
     if (st == STOQ_VERSION) {
         return STOQ_OK; /* of an algorithm to come: the package is as good without it */
     }
@@ -179,9 +179,9 @@ static enum stoq_status take_chunk(struct import *m, const struct stoq_bundle_ev
         m->report->chunks_had++;
         return STOQ_OK;
     }
-    enum stoq_status st = stoq_store_put_stored(m->store, STOQ_RECORD_CHUNK, event->key,
-                                                STOQ_STORE_VERIFY, info, event->stored, NULL,
-                                                m->err);
+    enum stoq_status st =
+        stoq_store_put_stored(m->store, STOQ_RECORD_CHUNK, event->key, STOQ_STORE_VERIFY, info,
+                              event->stored, NULL, m->err);
     if (st == STOQ_OK) {
         m->report->chunks_new++;
         m->report->bytes_new += info.raw_len;
@@ -266,8 +266,7 @@ static void note_lacking(struct import *m, const struct stoq_import_package *p)
 static enum stoq_status take_package_end(struct import *m, const struct stoq_bundle_event *event)
 {
     struct stoq_import_package p = {.existed = stoq_local_has(m->store, &event->id)};
-    struct stoq_span rest =
-        stoq_span(m->entries.p + m->entry_at, m->entries.n - m->entry_at);
+    struct stoq_span rest = stoq_span(m->entries.p + m->entry_at, m->entries.n - m->entry_at);
     size_t n;
     enum stoq_status st = stoq_cbor_item(rest, STOQ_BUNDLE_ENTRY_BYTES_MAX, &n);
     STOQ_ASSERT(st == STOQ_OK); /* the reader has read it once */

@@ -51,6 +51,11 @@ def make_corpus():
     rows = {"cbor_fuzz": {}, "bech32m_fuzz": {}, "sign_envelope_fuzz": {}, "key_pem_fuzz": {},
             "content_record_fuzz": {}}
     rows["bundle_fuzz"] = bundle_cases()
+    rows["have_fuzz"] = {}
+    for i, line in enumerate(make_bundles()):
+        word, *fields = line.split()
+        if word == "have":
+            rows["have_fuzz"]["have-%d" % i] = bytes.fromhex(fields[-1])
     for i, line in enumerate(make_cbor()):
         word, *fields = line.split()
         if word in ("item", "cut") or word == "refused" and i % 6 == 0:
