@@ -26,6 +26,13 @@ struct pipe_packet {
 
 struct net_pipe;
 
+/* What a path may do to a packet: change its bytes, and say when its copies arrive. */
+struct pipe_fate {
+    uint8_t *p;
+    size_t n;
+    stoq_ns delay[2]; /* after now */
+};
+
 /* One end, and what its callbacks saw. */
 struct pipe_end {
     struct net_pipe *pipe;
@@ -51,9 +58,8 @@ struct net_pipe {
     uint64_t count;      /* packets sent so far */
     stoq_ns free_at[2];  /* when the bottleneck of a direction is idle again */
     uint16_t port_shift; /* a's packets come from another port: its NAT forgot it */
-    /* What becomes of one packet: how often it arrives, and when (out: delays after now). May change
-     * its bytes. */
-    int (*fate)(struct net_pipe *pipe, bool to_b, uint8_t *p, size_t n, stoq_ns delay[2]);
+    /* Decides what becomes of one packet: returns how often it arrives. */
+    int (*fate)(struct net_pipe *pipe, bool to_b, struct pipe_fate *fate);
     void *test;
 };
 
@@ -130,12 +136,12 @@ static inline void pipe_sink(void *user, const struct net_out *out, const uint8_
     for (size_t at = 0; at < out->n; at += out->segment) {
         size_t n = out->n - at < out->segment ? out->n - at : out->segment;
         uint8_t copy[NET_DATAGRAM_BYTES];
-        stoq_ns delay[2] = {0, 0};
+        struct pipe_fate fate = {.p = copy, .n = n};
         memcpy(copy, p + at, n);
         pipe->count++;
-        int copies = pipe->fate(pipe, to_b, copy, n, delay);
+        int copies = pipe->fate(pipe, to_b, &fate);
         for (int i = 0; i < copies; i++) {
-            pipe_queue(pipe, to_b, &from, out->ecn, copy, n, pipe->now + delay[i]);
+            pipe_queue(pipe, to_b, &from, out->ecn, copy, n, pipe->now + fate.delay[i]);
         }
     }
 }

@@ -24,26 +24,26 @@ struct fuzz {
         bytes[WRITE_MAX]; /* what every write sends a start of: each is its neighbour plus 131 */
 };
 
-static int fate_of_input(struct net_pipe *p, bool to_b, uint8_t *bytes, size_t n, stoq_ns delay[2])
+static int fate_of_input(struct net_pipe *p, bool to_b, struct pipe_fate *fate)
 {
     struct fuzz *f = p->test;
-    uint8_t fate = f->fates.n > 0 ? stoq_rd_u8(&f->fates) : 0;
+    uint8_t luck = f->fates.n > 0 ? stoq_rd_u8(&f->fates) : 0;
     (void)to_b;
-    delay[0] = STOQ_MS;
-    delay[1] = 3 * STOQ_MS;
-    switch (fate & 7) {
+    fate->delay[0] = STOQ_MS;
+    fate->delay[1] = 3 * STOQ_MS;
+    switch (luck & 7) {
     case 1:
         return 0;
     case 2:
         return 2;
     case 3:
-        delay[0] += (fate >> 3) * STOQ_MS;
+        fate->delay[0] += (luck >> 3) * STOQ_MS;
         return 1;
     case 4:
-        bytes[(size_t)(fate >> 3) * n / 32] ^= (uint8_t)(1U << (fate & 7));
+        fate->p[(size_t)(luck >> 3) * fate->n / 32] ^= (uint8_t)(1U << (luck & 7));
         return 1;
     case 5: /* a forger's copy arrives first */
-        bytes[n - 1] ^= 1;
+        fate->p[fate->n - 1] ^= 1;
         return 2;
     default:
         return 1;

@@ -48,20 +48,18 @@ static uint64_t send_pattern(struct net_pipe *p, uint64_t total)
 }
 
 /* 10 ms, and each packet lost, doubled or late with one chance in ten. */
-static int fate_rough(struct net_pipe *p, bool to_b, uint8_t *bytes, size_t n, stoq_ns delay[2])
+static int fate_rough(struct net_pipe *p, bool to_b, struct pipe_fate *fate)
 {
     (void)to_b;
-    (void)bytes;
-    (void)n;
-    delay[0] = 10 * STOQ_MS + stoq_prng_below(&p->prng, 1000) * 1000;
-    delay[1] = delay[0] + stoq_prng_below(&p->prng, 30) * STOQ_MS;
+    fate->delay[0] = 10 * STOQ_MS + stoq_prng_below(&p->prng, 1000) * 1000;
+    fate->delay[1] = fate->delay[0] + stoq_prng_below(&p->prng, 30) * STOQ_MS;
     switch (stoq_prng_below(&p->prng, 10)) {
     case 0:
         return 0;
     case 1:
         return 2;
     case 2:
-        delay[0] += 15 * STOQ_MS;
+        fate->delay[0] += 15 * STOQ_MS;
         return 1;
     default:
         return 1;
@@ -89,12 +87,13 @@ static void bytes_survive_a_rough_path(void **state)
 }
 
 /* One packet in three is damaged: as if lost, and never believed. */
-static int fate_damage(struct net_pipe *p, bool to_b, uint8_t *bytes, size_t n, stoq_ns delay[2])
+static int fate_damage(struct net_pipe *p, bool to_b, struct pipe_fate *fate)
 {
     (void)to_b;
-    delay[0] = STOQ_MS;
+    fate->delay[0] = STOQ_MS;
     if (stoq_prng_below(&p->prng, 3) == 0) {
-        bytes[stoq_prng_below(&p->prng, n)] ^= (uint8_t)(1U << stoq_prng_below(&p->prng, 8));
+        fate->p[stoq_prng_below(&p->prng, fate->n)] ^=
+            (uint8_t)(1U << stoq_prng_below(&p->prng, 8));
     }
     return 1;
 }
@@ -119,19 +118,18 @@ static void damaged_packets_are_as_lost(void **state)
 #define ONE_WAY (50 * STOQ_MS)
 #define QUEUE_NS (100 * STOQ_MS)
 
-static int fate_long_fat(struct net_pipe *p, bool to_b, uint8_t *bytes, size_t n, stoq_ns delay[2])
+static int fate_long_fat(struct net_pipe *p, bool to_b, struct pipe_fate *fate)
 {
     stoq_ns *free_at = &p->free_at[to_b];
-    (void)bytes;
-    if (n > 1452) {
+    if (fate->n > 1452) {
         return 0;
     }
     *free_at = *free_at > p->now ? *free_at : p->now;
     if (*free_at - p->now > QUEUE_NS) {
         return 0;
     }
-    *free_at += (n + 48) * STOQ_SEC / LINK_BYTES_PER_S;
-    delay[0] = *free_at - p->now + ONE_WAY;
+    *free_at += (fate->n + 48) * STOQ_SEC / LINK_BYTES_PER_S;
+    fate->delay[0] = *free_at - p->now + ONE_WAY;
     return 1;
 }
 
@@ -181,13 +179,12 @@ static void long_fat_path_is_filled(void **state)
     fill_long_fat(STOQ_NET_CC_BBR, 90);
 }
 
-static int fate_lan(struct net_pipe *p, bool to_b, uint8_t *bytes, size_t n, stoq_ns delay[2])
+static int fate_lan(struct net_pipe *p, bool to_b, struct pipe_fate *fate)
 {
     (void)p;
     (void)to_b;
-    (void)bytes;
-    delay[0] = STOQ_MS;
-    return n <= 1452;
+    fate->delay[0] = STOQ_MS;
+    return fate->n <= 1452;
 }
 
 static void moving_peer_is_followed(void **state)
@@ -209,13 +206,12 @@ static void moving_peer_is_followed(void **state)
     pipe_release(&p);
 }
 
-static int fate_narrow(struct net_pipe *p, bool to_b, uint8_t *bytes, size_t n, stoq_ns delay[2])
+static int fate_narrow(struct net_pipe *p, bool to_b, struct pipe_fate *fate)
 {
     (void)p;
     (void)to_b;
-    (void)bytes;
-    delay[0] = 5 * STOQ_MS;
-    return n <= 1300;
+    fate->delay[0] = 5 * STOQ_MS;
+    return fate->n <= 1300;
 }
 
 static void narrow_path_is_used_as_it_is(void **state)
@@ -235,13 +231,11 @@ static void narrow_path_is_used_as_it_is(void **state)
     pipe_release(&p);
 }
 
-static int fate_cut(struct net_pipe *p, bool to_b, uint8_t *bytes, size_t n, stoq_ns delay[2])
+static int fate_cut(struct net_pipe *p, bool to_b, struct pipe_fate *fate)
 {
     (void)p;
     (void)to_b;
-    (void)bytes;
-    (void)n;
-    (void)delay;
+    (void)fate;
     return 0;
 }
 
