@@ -237,7 +237,7 @@ bool stoq_node_poll(struct stoq_node *n, stoq_ns now, struct stoq_node_action *o
 
 stoq_ns stoq_node_deadline(const struct stoq_node *n)
 {
-    stoq_ns at = STOQ_NEVER;
+    stoq_ns at = n->retry_at > n->now ? n->retry_at : STOQ_NEVER;
     for (const struct pending *p = n->pending_first; p != NULL; p = p->next) {
         at = p->deadline < at ? p->deadline : at;
     }

@@ -108,6 +108,7 @@ static void pay_done(struct fetch *f)
     struct out *o = report == NULL ? NULL : node_out(n, STOQ_NODE_DONE);
     if (o == NULL) {
         stoq_free(&n->cfg.alloc, report);
+        n->retry_at = n->now + NOMEM_RETRY;
         return;
     }
     *report = f->report;

@@ -24,6 +24,7 @@
 #define BUSY_MAX 20          /* answers of Busy in a row until a source is given up */
 #define BUSY_RETRY (200 * STOQ_MS)
 #define REDIALS_MAX 3        /* of a source whose connection was lost */
+#define NOMEM_RETRY (50 * STOQ_MS)
 
 /* Shared bytes that outlive a fetch while an action lends them. */
 struct blob {
@@ -186,6 +187,7 @@ struct stoq_node {
     struct stoq_node_config cfg;
     struct stoq_prng prng;
     stoq_ns now;
+    stoq_ns retry_at; /* an action could not be made for lack of memory: try again then */
     stoq_node_cookie last_cookie;
     struct stoq_map pending; /* cookie -> pending */
     struct pending *pending_first;

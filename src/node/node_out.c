@@ -30,11 +30,13 @@ struct stoq_span node_blob_span(const struct blob *b)
 struct out *node_out(struct stoq_node *n, enum stoq_node_action_kind kind)
 {
     struct out *o = stoq_alloc(&n->cfg.alloc, 1, sizeof *o);
-    if (o != NULL) {
-        o->action.kind = kind;
-        *n->out_last = o;
-        n->out_last = &o->next;
+    if (o == NULL) {
+        n->retry_at = n->now + NOMEM_RETRY;
+        return NULL;
     }
+    o->action.kind = kind;
+    *n->out_last = o;
+    n->out_last = &o->next;
     return o;
 }
 
@@ -75,6 +77,7 @@ struct pending *node_pending(struct stoq_node *n, enum pending_kind kind, struct
 {
     struct pending *p = stoq_alloc(&n->cfg.alloc, 1, sizeof *p);
     if (p == NULL) {
+        n->retry_at = n->now + NOMEM_RETRY;
         return NULL;
     }
     p->kind = kind;
@@ -84,6 +87,7 @@ struct pending *node_pending(struct stoq_node *n, enum pending_kind kind, struct
     p->cookie = ++n->last_cookie;
     if (stoq_map_put(&n->pending, (struct stoq_map_key){p->cookie, 0}, p) != STOQ_OK) {
         stoq_free(&n->cfg.alloc, p);
+        n->retry_at = n->now + NOMEM_RETRY;
         return NULL;
     }
     p->next = n->pending_first;
