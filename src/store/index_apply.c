@@ -9,8 +9,10 @@
  */
 #include "store/index_internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 static int by_key(const void *pa, const void *pb)
 {
@@ -132,6 +134,25 @@ static enum stoq_status apply_all(struct apply *a, const struct stoq_entry **ent
     return rc == 0 ? STOQ_OK : stoq_index_fail(err, rc, "write");
 }
 
+/* Is the index's file system out of room, but for less than a commit may need? */
+static bool no_room(struct stoq_index *ix)
+{
+    struct statvfs fs;
+    int fd = -1;
+    return mdb_env_get_fd(ix->env, &fd) == 0 && fstatvfs(fd, &fs) == 0 &&
+           (uint64_t)fs.f_bavail * fs.f_bsize < STOQ_MIB;
+}
+
+/* LMDB answers a write that came back short with EIO, and on a full disk that is what comes first. */
+static enum stoq_status commit(struct stoq_index *ix, MDB_txn *txn, struct stoq_error *err)
+{
+    int rc = mdb_txn_commit(txn);
+    if (rc == 0) {
+        return STOQ_OK;
+    }
+    return stoq_index_fail(err, rc == EIO && no_room(ix) ? ENOSPC : rc, "commit");
+}
+
 enum stoq_status stoq_index_apply(struct stoq_index *ix, const struct stoq_entry **entries,
                                   size_t entry_count, struct stoq_index_mark mark,
                                   struct stoq_error *err)
@@ -154,8 +175,7 @@ enum stoq_status stoq_index_apply(struct stoq_index *ix, const struct stoq_entry
         mdb_txn_abort(a.txn);
         return st;
     }
-    rc = mdb_txn_commit(a.txn);
-    return rc == 0 ? STOQ_OK : stoq_index_fail(err, rc, "commit");
+    return commit(ix, a.txn, err);
 }
 
 enum stoq_status stoq_index_start(struct stoq_index *ix,
@@ -174,8 +194,7 @@ enum stoq_status stoq_index_start(struct stoq_index *ix,
         mdb_txn_abort(txn);
         return st;
     }
-    rc = mdb_txn_commit(txn);
-    return rc == 0 ? STOQ_OK : stoq_index_fail(err, rc, "commit");
+    return commit(ix, txn, err);
 }
 
 static enum stoq_status quarantine_in(struct apply *a, const struct stoq_entry *e,
@@ -213,6 +232,5 @@ enum stoq_status stoq_index_quarantine(struct stoq_index *ix, const struct stoq_
         mdb_txn_abort(a.txn);
         return st;
     }
-    rc = mdb_txn_commit(a.txn);
-    return rc == 0 ? STOQ_OK : stoq_index_fail(err, rc, "commit");
+    return commit(ix, a.txn, err);
 }
