@@ -468,12 +468,7 @@ static enum stoq_status take_reply(struct ask *a, struct stoq_span cbor)
     }
     a->has_reply = true;
     if (a->reply.type == STOQ_MSG_HELLO) {
-        struct stoq_span agent = a->reply.u.hello.agent;
-        size_t n = agent.n < sizeof a->peer->agent ? agent.n : sizeof a->peer->agent - 1;
-        for (size_t i = 0; i < n; i++) {
-            a->peer->agent[i] = agent.p[i] >= ' ' && agent.p[i] <= '~' ? (char)agent.p[i] : '?';
-        }
-        a->peer->agent[n] = '\0';
+        engine_peer_agent(a->peer, a->reply.u.hello.agent);
     }
     if (a->reply.type == STOQ_MSG_ERROR) {
         enum stoq_status remote = remote_status(a);

@@ -4,7 +4,8 @@
  * The engine's insides. Everything below belongs to the network thread, except what a job owns while
  * a worker runs it and what struct fetch guards with its lock.
  *
- *   engine.c         life: thread, loop, calls from other threads, running fetches
+ *   engine.c         life: thread, loop, calls from other threads, figures
+ *   engine_fetch.c   fetches as their callers see them: sources in, waiting, the report
  *   engine_peer.c    peers, connections, dialling, logging
  *   engine_ask.c     requests we make: send, read the reply, verify and store chunks in workers
  *   engine_serve.c   requests others make: read, decode, answer
@@ -285,6 +286,10 @@ enum stoq_status engine_feed(struct stoq_engine *e, const struct stoq_node_event
 /* Hand a job to the workers and count it; done must call engine_job_done first. */
 enum stoq_status engine_run(struct stoq_engine *e, struct stoq_job *job);
 void engine_job_done(struct stoq_engine *e);
+/* Run fn on the network thread and wait for it; any other thread. */
+void engine_call(struct stoq_engine *e, void (*fn)(struct stoq_engine *e, void *arg), void *arg);
+
+/* engine_fetch.c */
 struct fetch *engine_fetch_find(struct stoq_engine *e, stoq_fetch_id number);
 void engine_fetch_done(struct fetch *f, const struct stoq_node_report *report);
 void engine_progress(struct stoq_engine *e, stoq_ns now);
@@ -298,6 +303,8 @@ struct peer *engine_peer_at(struct stoq_engine *e, stoq_peer number);
 void engine_peer_ref(struct peer *p);
 void engine_peer_unref(struct stoq_engine *e, struct peer *p);
 void engine_peer_dial(struct stoq_engine *e, struct peer *p, stoq_ns timeout_ns);
+/* Keep what a peer's Hello says it is, as printable ASCII. */
+void engine_peer_agent(struct peer *p, struct stoq_span agent);
 const char *engine_peer_name(const struct peer *p, char out[16]); /* the id's first characters */
 void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened *info);
 void engine_closed(void *user, stoq_net_conn conn, const struct stoq_net_closed *info);

@@ -20,6 +20,15 @@ const char *engine_peer_name(const struct peer *p, char out[16])
     return out;
 }
 
+void engine_peer_agent(struct peer *p, struct stoq_span agent)
+{
+    size_t n = agent.n < sizeof p->agent ? agent.n : sizeof p->agent - 1;
+    for (size_t i = 0; i < n; i++) {
+        p->agent[i] = agent.p[i] >= ' ' && agent.p[i] <= '~' ? (char)agent.p[i] : '?';
+    }
+    p->agent[n] = '\0';
+}
+
 struct peer *engine_peer_at(struct stoq_engine *e, stoq_peer number)
 {
     STOQ_ASSERT(number < e->peer_slots && e->peers[number]->live);
@@ -132,8 +141,7 @@ void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened 
     char addr[STOQ_ADDR_TEXT_MAX];
     if (p == NULL) {
         p = e->draining ? NULL : engine_peer(e, &info->peer);
-        if (p != NULL &&
-            stoq_map_put(&e->conns, (struct stoq_map_key){conn, 0}, p) != STOQ_OK) {
+        if (p != NULL && stoq_map_put(&e->conns, (struct stoq_map_key){conn, 0}, p) != STOQ_OK) {
             engine_peer_unref(e, p);
             p = NULL;
         }
@@ -198,8 +206,8 @@ static stoq_net_conn other_conn(struct stoq_engine *e, const struct peer *p, sto
     for (size_t i = 0; i < e->conns.capacity; i++) {
         const struct stoq_map_slot *slot = &e->conns.slots[i];
         struct stoq_net_info info;
-        if (slot->value == p && slot->key.a != gone &&
-            stoq_net_info(e->net, slot->key.a, &info) && info.opened) {
+        if (slot->value == p && slot->key.a != gone && stoq_net_info(e->net, slot->key.a, &info) &&
+            info.opened) {
             return slot->key.a;
         }
     }

@@ -97,8 +97,7 @@ static const struct stoq_held *open_held(struct inbound *in)
         return in->held->held;
     }
     if (in->opened == NULL) {
-        enum stoq_status st =
-            stoq_held_open(&in->opened, in->engine->cfg.store, &in->id, &in->err);
+        enum stoq_status st = stoq_held_open(&in->opened, in->engine->cfg.store, &in->id, &in->err);
         if (st != STOQ_OK) {
             refuse(in, st);
             return NULL;
@@ -246,10 +245,8 @@ static enum stoq_status add_proof(struct inbound *in, const struct stoq_held *he
                                   struct piece *p)
 {
     const struct stoq_manifest *m = stoq_held_manifest(held);
-    struct stoq_merkle_root root = {.hash = m->root,
-                                    .shards = m->shards,
-                                    .chunks = m->chunks,
-                                    .bytes = m->bytes};
+    struct stoq_merkle_root root = {
+        .hash = m->root, .shards = m->shards, .chunks = m->chunks, .bytes = m->bytes};
     struct stoq_merkle_proof proof;
     enum stoq_status st = stoq_merkle_prove_chunk(&root, stoq_held_shard_list(held),
                                                   stoq_buf_span(&in->list), index, &proof);

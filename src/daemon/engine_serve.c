@@ -424,19 +424,12 @@ static void inbound_decide(struct inbound *in, enum stoq_status st, struct stoq_
     }
     if (st == STOQ_OK) {
         if (msg.type == STOQ_MSG_HELLO) {
-            struct stoq_span agent = msg.u.hello.agent;
-            size_t n = agent.n < sizeof in->peer->agent ? agent.n : sizeof in->peer->agent - 1;
-            for (size_t i = 0; i < n; i++) {
-                in->peer->agent[i] =
-                    agent.p[i] >= ' ' && agent.p[i] <= '~' ? (char)agent.p[i] : '?';
-            }
-            in->peer->agent[n] = '\0';
+            engine_peer_agent(in->peer, msg.u.hello.agent);
         }
         in->peer->requests_served++;
-        ev = (struct stoq_node_event){.kind = STOQ_NODE_INBOUND,
-                                      .u.inbound = {.peer = in->peer->number,
-                                                    .stream = in->number,
-                                                    .msg = &msg}};
+        ev = (struct stoq_node_event){
+            .kind = STOQ_NODE_INBOUND,
+            .u.inbound = {.peer = in->peer->number, .stream = in->number, .msg = &msg}};
     } else {
         ev = (struct stoq_node_event){.kind = STOQ_NODE_INBOUND_BAD,
                                       .u.bad = {.peer = in->peer->number,

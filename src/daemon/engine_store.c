@@ -121,10 +121,9 @@ static void load_work(struct stoq_job *job)
 static void load_done(struct stoq_job *job)
 {
     struct task *t = (struct task *)job;
-    struct stoq_node_event ev = {.kind = STOQ_NODE_LOADED,
-                                 .u.loaded = {.cookie = t->cookie,
-                                              .status = t->status,
-                                              .bytes = stoq_buf_span(&t->out)}};
+    struct stoq_node_event ev = {
+        .kind = STOQ_NODE_LOADED,
+        .u.loaded = {.cookie = t->cookie, .status = t->status, .bytes = stoq_buf_span(&t->out)}};
     (void)engine_feed(t->engine, &ev);
     task_free(t);
 }

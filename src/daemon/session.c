@@ -6,8 +6,8 @@
 #include "stoq.h"
 
 #include "api/error.h"
-#include "daemon/ops.h"
 #include "daemon/host.h"
+#include "daemon/ops.h"
 #include "wire/bech32m.h"
 
 #include <stdio.h>
@@ -52,8 +52,8 @@ enum stoq_result stoq_session_open(struct stoq_session **out,
     struct stoq_addr listen[STOQ_NET_LISTEN_MAX];
     struct stoq_home *home = calloc(1, sizeof *home);
     struct stoq_session *s = calloc(1, sizeof *s);
-    enum stoq_status st = home != NULL && s != NULL ? STOQ_OK
-                                                    : stoq_fail(&err, STOQ_NOMEM, 0, "no memory");
+    enum stoq_status st =
+        home != NULL && s != NULL ? STOQ_OK : stoq_fail(&err, STOQ_NOMEM, 0, "no memory");
     if (st == STOQ_OK && options->listen_count > STOQ_NET_LISTEN_MAX) {
         st = stoq_fail(&err, STOQ_RANGE, 0, "at most %d addresses", STOQ_NET_LISTEN_MAX);
     }

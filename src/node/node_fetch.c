@@ -268,8 +268,7 @@ static enum stoq_status finish_step(struct fetch *f, enum stoq_node_action_kind 
     if (kind == STOQ_NODE_SYNC) {
         o->action.u.sync.cookie = p->cookie;
     } else {
-        o->action.u.package =
-            (struct stoq_node_package){.cookie = p->cookie, .id = f->package};
+        o->action.u.package = (struct stoq_node_package){.cookie = p->cookie, .id = f->package};
     }
     return STOQ_OK;
 }
@@ -322,8 +321,8 @@ static bool waits_for_store(const struct fetch *f)
 /* Nobody can help any more: say so. */
 static void drive_hopeless(struct fetch *f)
 {
-    bool needs_peers = f->manifest_q.open || f->list_q.open ||
-                       (f->step == STEP_CHUNKS && !f->swarm_done);
+    bool needs_peers =
+        f->manifest_q.open || f->list_q.open || (f->step == STEP_CHUNKS && !f->swarm_done);
     if (!needs_peers) {
         return;
     }
@@ -339,8 +338,8 @@ static void drive_hopeless(struct fetch *f)
     bool pending = false; /* somebody may yet join the swarm */
     for (uint32_t i = 0; i < f->source_count; i++) {
         const struct source *s = &f->sources[i];
-        pending = pending || s->state == SOURCE_WAITED ||
-                  (s->state == SOURCE_USABLE && !s->in_swarm);
+        pending =
+            pending || s->state == SOURCE_WAITED || (s->state == SOURCE_USABLE && !s->in_swarm);
     }
     if (!pending || f->node->now >= f->stuck_until) {
         fetch_end(f, fetch_verdict(f));

@@ -71,10 +71,8 @@ bool meta_ask(struct fetch *f, enum stoq_meta_kind kind, struct stoq_range shard
         .type = STOQ_MSG_METADATA_QUERY,
         .request_id = p->cookie,
         .u.metadata_query = {.id = f->package, .kind = kind, .shards = shards}};
-    o->action.u.ask = (struct stoq_node_ask){.peer = s->peer,
-                                             .cookie = p->cookie,
-                                             .msg = &o->msg,
-                                             .payload_max = (uint32_t)payload_max};
+    o->action.u.ask = (struct stoq_node_ask){
+        .peer = s->peer, .cookie = p->cookie, .msg = &o->msg, .payload_max = (uint32_t)payload_max};
     return true;
 }
 
@@ -89,8 +87,7 @@ void meta_drive(struct fetch *f)
 {
     ask_question(f, &f->manifest_q, STOQ_MANIFEST_BYTES_MAX);
     ask_question(f, &f->list_q, f->root.shards * STOQ_MERKLE_SHARD_ENTRY_BYTES);
-    ask_question(f, &f->signatures_q,
-                 (uint64_t)STOQ_META_SIGNATURES_MAX * (4 + STOQ_ENVELOPE_MAX));
+    ask_question(f, &f->signatures_q, (uint64_t)STOQ_META_SIGNATURES_MAX * (4 + STOQ_ENVELOPE_MAX));
 }
 
 static struct question *question_of(struct fetch *f, enum stoq_meta_kind kind)
@@ -195,8 +192,7 @@ static enum stoq_status reply_status(const struct pending *p, const struct stoq_
     if (reply->msg->type == STOQ_MSG_ERROR) {
         return stoq_error_code_status(reply->msg->u.error.code);
     }
-    bool fits =
-        reply->msg->type == STOQ_MSG_RESPONSE && reply->msg->u.response.kind == p->meta;
+    bool fits = reply->msg->type == STOQ_MSG_RESPONSE && reply->msg->u.response.kind == p->meta;
     return fits ? STOQ_OK : STOQ_MALFORMED;
 }
 

@@ -49,8 +49,7 @@ void node_out_free(struct stoq_node *n, struct out *o)
 
 static bool is_reply(enum stoq_node_action_kind kind)
 {
-    return kind == STOQ_NODE_SEND || kind == STOQ_NODE_SERVE_META ||
-           kind == STOQ_NODE_SERVE_CHUNKS;
+    return kind == STOQ_NODE_SEND || kind == STOQ_NODE_SERVE_META || kind == STOQ_NODE_SERVE_CHUNKS;
 }
 
 bool node_out_pop(struct stoq_node *n, struct stoq_node_action *action)

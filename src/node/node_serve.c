@@ -46,9 +46,8 @@ static void answer_hello(struct stoq_node *n, struct link *l, const struct stoq_
     }
     struct out *o = reply(n, in->peer, in->stream, STOQ_NODE_SEND);
     if (o != NULL) {
-        o->msg = (struct stoq_message){.type = STOQ_MSG_HELLO,
-                                       .request_id = in->msg->request_id,
-                                       .u.hello = node_hello(n)};
+        o->msg = (struct stoq_message){
+            .type = STOQ_MSG_HELLO, .request_id = in->msg->request_id, .u.hello = node_hello(n)};
     }
 }
 
@@ -83,8 +82,7 @@ static bool serve_chunks(struct stoq_node *n, const struct stoq_node_inbound *in
 {
     const struct stoq_msg_chunk_request *q = &in->msg->u.chunk_request;
     struct stoq_range *ranges = stoq_alloc(&n->cfg.alloc, q->range_count, sizeof *ranges);
-    struct out *o =
-        ranges == NULL ? NULL : reply(n, in->peer, in->stream, STOQ_NODE_SERVE_CHUNKS);
+    struct out *o = ranges == NULL ? NULL : reply(n, in->peer, in->stream, STOQ_NODE_SERVE_CHUNKS);
     if (o == NULL) {
         stoq_free(&n->cfg.alloc, ranges);
         return false;
@@ -120,7 +118,8 @@ void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in)
         close_flood(n, in->peer);
         return;
     }
-    bool heavy = in->msg->type == STOQ_MSG_METADATA_QUERY || in->msg->type == STOQ_MSG_CHUNK_REQUEST;
+    bool heavy =
+        in->msg->type == STOQ_MSG_METADATA_QUERY || in->msg->type == STOQ_MSG_CHUNK_REQUEST;
     if (heavy && !has_room(n, l)) {
         refuse(n, in->peer, in->stream, in->msg->request_id, STOQ_ERR_BUSY,
                "too many requests under way");

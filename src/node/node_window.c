@@ -289,8 +289,8 @@ static bool request_chunks(struct fetch *f, struct pending *p,
             if (s == NULL || s->list == NULL || at == want->chunk_count) {
                 return false;
             }
-            p->chunks[at++] = stoq_merkle_chunk_at(node_blob_span(s->list),
-                                                   (size_t)(chunk - s->first_chunk));
+            p->chunks[at++] =
+                stoq_merkle_chunk_at(node_blob_span(s->list), (size_t)(chunk - s->first_chunk));
         }
     }
     return at == want->chunk_count;
@@ -460,10 +460,9 @@ void window_chunk(struct fetch *f, struct pending *p, const struct stoq_node_chu
         src->report.wire_bytes += c->wire_bytes;
         src->said_missing = src->said_missing || c->status == STOQ_NOTFOUND;
     }
-    struct stoq_swarm_event ev = {.u.chunk = {.cookie = p->swarm_cookie,
-                                              .index = c->index,
-                                              .bytes = c->wire_bytes,
-                                              .peer = p->peer}};
+    struct stoq_swarm_event ev = {
+        .u.chunk = {
+            .cookie = p->swarm_cookie, .index = c->index, .bytes = c->wire_bytes, .peer = p->peer}};
     struct shard *s = find_chunk(f, c->index);
     switch (c->status) {
     case STOQ_OK:

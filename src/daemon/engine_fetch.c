@@ -1,0 +1,301 @@
+/*
+ * Fetches as their callers see them: a wait that lasts. The network thread fills struct fetch under its
+ * lock, the caller looks at it ten times a second to report progress and to ask whether it should stop.
+ * At the end what each source did becomes one sentence and one code.
+ */
+#include "daemon/engine_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define POLL_NS (100 * STOQ_MS)
+
+struct fetch *engine_fetch_find(struct stoq_engine *e, stoq_fetch_id number)
+{
+    struct fetch *f = e->fetches;
+    while (f != NULL && f->number != number) {
+        f = f->next;
+    }
+    return f;
+}
+
+void engine_progress(struct stoq_engine *e, stoq_ns now)
+{
+    (void)now;
+    for (struct fetch *f = e->fetches; f != NULL; f = f->next) {
+        struct stoq_node_fetch_progress p;
+        if (!stoq_node_fetch_progress(e->node, f->number, &p)) {
+            continue;
+        }
+        pthread_mutex_lock(&f->lock);
+        f->progress = (struct stoq_fetch_progress){.bytes_total = p.bytes_total,
+                                                   .bytes_done = p.bytes_done,
+                                                   .bytes_from_peers = p.bytes_from_peers,
+                                                   .sources = p.sources};
+        pthread_mutex_unlock(&f->lock);
+    }
+}
+
+static void fetch_finish(struct fetch *f, enum stoq_status status)
+{
+    struct stoq_engine *e = f->engine;
+    struct fetch **at = &e->fetches;
+    while (*at != NULL && *at != f) {
+        at = &(*at)->next;
+    }
+    if (*at == f) {
+        *at = f->next;
+    }
+    for (size_t i = 0; i < f->peer_count; i++) {
+        engine_peer_unref(e, f->peers[i]);
+    }
+    pthread_mutex_lock(&f->lock);
+    f->status = status;
+    f->done = true;
+    pthread_cond_signal(&f->changed);
+    pthread_mutex_unlock(&f->lock);
+}
+
+static void report_source(struct fetch *f, size_t i, const struct stoq_node_report *report)
+{
+    struct stoq_fetch_report_source *out = &f->report->sources[i];
+    const struct peer *p = f->peers[i];
+    out->peer = p->id;
+    out->addr = p->addr;
+    out->connected = p->group[0] != '\0';
+    memcpy(out->group, p->group, sizeof out->group);
+    const struct stoq_node_source_report *src = NULL;
+    for (uint32_t k = 0; k < report->source_count; k++) {
+        if (report->sources[k].peer == p->number) {
+            src = &report->sources[k];
+        }
+    }
+    if (src == NULL) {
+        return;
+    }
+    out->bytes = src->bytes;
+    out->bytes_stored = src->wire_bytes;
+    out->chunks = src->chunks;
+    out->status = p->damaged && src->status == STOQ_OK ? STOQ_PROOF : src->status;
+    if (out->status == STOQ_OK) {
+        return;
+    }
+    if (p->why[0] != '\0') {
+        (void)snprintf(out->why, sizeof out->why, "%s", p->why);
+    } else {
+        (void)snprintf(out->why, sizeof out->why, "%s: %s", stoq_node_step_str(src->step),
+                       stoq_status_str(src->status));
+    }
+}
+
+static const char *fetch_code(enum stoq_status status)
+{
+    switch (status) {
+    case STOQ_NOTFOUND:
+        return "ContentNotFound";
+    case STOQ_PROOF:
+        return "IntegrityCheckFailed";
+    default:
+        return NULL;
+    }
+}
+
+/* Why nobody could be connected; NULL when somebody could, or nobody was named. */
+static const char *connect_code(const struct fetch *f)
+{
+    const char *code = NULL;
+    for (size_t i = 0; i < f->peer_count; i++) {
+        code = f->peers[i]->code;
+        if (code == NULL) {
+            return NULL;
+        }
+    }
+    return code;
+}
+
+/* One sentence for the whole fetch, made of what the store or each source said. */
+static void explain(struct fetch *f, enum stoq_status status)
+{
+    const struct stoq_error *refused = &f->engine->store_refused;
+    if (refused->status == status && (status == STOQ_FULL || status == STOQ_IO)) {
+        (void)snprintf(f->why, sizeof f->why, "fetch stopped: %.480s", refused->text);
+        f->code = stoq_error_code(refused);
+        return;
+    }
+    int n = snprintf(f->why, sizeof f->why, "no source could supply the package");
+    if (status == STOQ_FULL || status == STOQ_IO || status == STOQ_NOMEM ||
+        status == STOQ_CANCELLED || status == STOQ_VERSION) {
+        n = snprintf(f->why, sizeof f->why, "fetch stopped: %s", stoq_status_str(status));
+    }
+    char name[16];
+    for (size_t i = 0; i < f->peer_count && n > 0 && (size_t)n < sizeof f->why; i++) {
+        const struct stoq_fetch_report_source *s = &f->report->sources[i];
+        if (s->status != STOQ_OK) {
+            n += snprintf(f->why + n, sizeof f->why - (size_t)n, "; %s..: %s",
+                          engine_peer_name(f->peers[i], name), s->why);
+        }
+    }
+}
+
+void engine_fetch_done(struct fetch *f, const struct stoq_node_report *report)
+{
+    struct stoq_fetch_report *out = f->report;
+    enum stoq_status status = report->status;
+    out->bytes = report->bytes;
+    out->chunks = report->chunks;
+    out->shards = report->shards;
+    out->shards_known = report->shards_known;
+    out->bytes_had = report->bytes_had;
+    out->bytes_from_peers = report->bytes_from_peers;
+    out->bytes_wire = report->bytes_wire;
+    out->bytes_new = report->bytes_new;
+    out->elapsed_ns = report->ended_at - report->started_at;
+    out->complete_before = status == STOQ_OK && report->chunks_from_peers == 0;
+    out->source_count = f->peer_count;
+    bool damaged = false;
+    for (size_t i = 0; i < f->peer_count; i++) {
+        report_source(f, i, report);
+        damaged = damaged || f->peers[i]->damaged;
+    }
+    /* Nobody lied, yet what is left of the package is a damaged copy: say that, not "not found". */
+    if (damaged && (status == STOQ_NOTFOUND || status == STOQ_NET || status == STOQ_TIMEOUT)) {
+        status = STOQ_PROOF;
+    }
+    f->code = fetch_code(status);
+    const char *code = connect_code(f);
+    if (status != STOQ_OK && status != STOQ_CANCELLED && code != NULL) {
+        f->code = code;
+        status = status == STOQ_TIMEOUT ? STOQ_TIMEOUT : STOQ_NET;
+    }
+    if (status != STOQ_OK) {
+        explain(f, status);
+    }
+    fetch_finish(f, status);
+}
+
+static enum stoq_status fetch_sources(struct stoq_engine *e, struct fetch *f)
+{
+    for (size_t i = 0; i < f->ask->source_count; i++) {
+        const struct stoq_fetch_source *src = &f->ask->sources[i];
+        struct peer *p = engine_peer(e, &src->peer);
+        if (p == NULL) {
+            return STOQ_FULL;
+        }
+        bool twice = false;
+        for (size_t k = 0; k < f->peer_count; k++) {
+            twice = twice || f->peers[k] == p;
+        }
+        if (p->state == PEER_IDLE) {
+            p->addr = src->addr;
+        }
+        if (twice) {
+            engine_peer_unref(e, p);
+            continue;
+        }
+        p->why[0] = '\0';
+        p->code = NULL;
+        p->damaged = false;
+        f->peers[f->peer_count++] = p;
+    }
+    return STOQ_OK;
+}
+
+static void fetch_begin(struct stoq_engine *e, void *arg)
+{
+    struct fetch *f = arg;
+    stoq_peer numbers[STOQ_FETCH_SOURCES_MAX];
+    f->number = ++e->fetch_last;
+    f->next = e->fetches;
+    e->fetches = f;
+    enum stoq_status st = e->draining ? STOQ_BUSY : fetch_sources(e, f);
+    for (size_t i = 0; i < f->peer_count; i++) {
+        numbers[i] = f->peers[i]->number;
+    }
+    if (st == STOQ_OK) {
+        struct stoq_node_event ev = {.kind = STOQ_NODE_FETCH,
+                                     .u.fetch = {.fetch = f->number,
+                                                 .id = f->ask->id,
+                                                 .sources = numbers,
+                                                 .source_count = (uint32_t)f->peer_count}};
+        st = engine_feed(e, &ev);
+    }
+    if (st != STOQ_OK) {
+        (void)snprintf(f->why, sizeof f->why, "cannot start the fetch: %s", stoq_status_str(st));
+        fetch_finish(f, st);
+    }
+}
+
+static void fetch_stop(struct stoq_engine *e, void *arg)
+{
+    struct fetch *f = arg;
+    if (engine_fetch_find(e, f->number) == f) {
+        struct stoq_node_event ev = {.kind = STOQ_NODE_STOP, .u.stop = {f->number}};
+        (void)engine_feed(e, &ev);
+    }
+}
+
+/* Wait for news or for POLL_NS; true when the fetch is over. */
+static bool fetch_wait(struct fetch *f, struct stoq_fetch_progress *progress)
+{
+    struct timespec until;
+    stoq_ns at = stoq_now() + POLL_NS;
+    until.tv_sec = (time_t)(at / STOQ_SEC);
+    until.tv_nsec = (long)(at % STOQ_SEC);
+    pthread_mutex_lock(&f->lock);
+    if (!f->done) {
+        (void)pthread_cond_timedwait(&f->changed, &f->lock, &until);
+    }
+    *progress = f->progress;
+    bool done = f->done;
+    pthread_mutex_unlock(&f->lock);
+    return done;
+}
+
+static void fetch_watch(struct stoq_engine *e, struct fetch *f, bool *timed_out)
+{
+    const struct stoq_fetch_ask *ask = f->ask;
+    stoq_ns limit = ask->timeout_ns == 0 ? STOQ_NEVER : stoq_now() + ask->timeout_ns;
+    bool stopping = false;
+    struct stoq_fetch_progress progress;
+    while (!fetch_wait(f, &progress)) {
+        if (ask->progress != NULL) {
+            ask->progress(ask->user, &progress);
+        }
+        *timed_out = *timed_out || stoq_now() >= limit;
+        bool stop = *timed_out || (ask->cancelled != NULL && ask->cancelled(ask->user));
+        if (stop && !stopping) {
+            stopping = true;
+            engine_call(e, fetch_stop, f);
+        }
+    }
+}
+
+enum stoq_status stoq_engine_fetch(struct stoq_engine *e, const struct stoq_fetch_ask *ask,
+                                   struct stoq_fetch_report *report, struct stoq_error *err)
+{
+    memset(report, 0, sizeof *report);
+    if (ask->source_count > STOQ_FETCH_SOURCES_MAX) {
+        return stoq_fail(err, STOQ_RANGE, 0, "%zu sources named; at most %d can be asked at once",
+                         ask->source_count, STOQ_FETCH_SOURCES_MAX);
+    }
+    struct fetch f = {.engine = e, .ask = ask, .report = report};
+    pthread_condattr_t attr;
+    STOQ_ASSERT(pthread_condattr_init(&attr) == 0);
+    STOQ_ASSERT(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
+    STOQ_ASSERT(pthread_cond_init(&f.changed, &attr) == 0);
+    STOQ_ASSERT(pthread_mutex_init(&f.lock, NULL) == 0);
+    pthread_condattr_destroy(&attr);
+    bool timed_out = false;
+    engine_call(e, fetch_begin, &f);
+    fetch_watch(e, &f, &timed_out);
+    pthread_cond_destroy(&f.changed);
+    pthread_mutex_destroy(&f.lock);
+    if (f.status == STOQ_OK) {
+        return STOQ_OK;
+    }
+    if (timed_out && f.status == STOQ_CANCELLED) {
+        return stoq_fail(err, STOQ_TIMEOUT, 0, "not complete within %.1f s; what is verified stays",
+                         (double)ask->timeout_ns / 1e9);
+    }
+    return stoq_fail_code(err, f.status, f.code, "%s", f.why);
+}
