@@ -4,7 +4,6 @@
  */
 #include "daemon/engine_internal.h"
 
-#include "api/error.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -5,6 +5,8 @@
  */
 #include "daemon/engine_internal.h"
 
+#include "api/error.h"
+
 #include <stdio.h>
 #include <string.h>
 
