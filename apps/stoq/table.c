@@ -38,6 +38,16 @@ static const struct cmd_option store_options[] = {
     {"threads", 0, "N", "put: threads that hash and store, 1..64", false},
     {"output", 'o', "FILE", "get: write it there, all or nothing [standard output]", false},
 };
+static const struct cmd_option export_options[] = {
+    {"output", 'o', "FILE", "write the bundle there, all or nothing; - is standard output", false},
+    {"have", 0, "FILE|ID", "leave out what the receiver has: its have-list, or a package", true},
+};
+static const struct cmd_option import_options[] = {
+    {"list", 0, NULL, "only show what is in it", false},
+};
+static const struct cmd_option have_options[] = {
+    {"output", 'o', "FILE", "write the list there; - is standard output [-]", false},
+};
 static const struct cmd_option stop_options[] = {
     {"timeout", 0, "SECONDS", "wait this long for its end [10]", false},
 };
@@ -120,6 +130,34 @@ static const struct cmd_row rows[] = {
      .args_min = 1,
      .args_max = 2,
      .run = cmd_store},
+    {.name = "export",
+     .synopsis = "ID... -o FILE|-",
+     .summary = "write packages into one self-verifying file",
+     .details =
+         "The bundle holds manifests, signatures, lists and chunks; nothing else is needed to\n"
+         "import it. --have leaves out what the receiver has: the file that 'stoq have' wrote on\n"
+         "its side, or the id of a package it holds, an older version, say.",
+     OPTIONS(export_options),
+     .args_min = 1,
+     .args_max = -1,
+     .run = cmd_export},
+    {.name = "import",
+     .synopsis = "FILE|-",
+     .summary = "take the packages of a bundle into the store, verified",
+     .details =
+         "No network is needed. What came before a failure stays: the same import again goes on\n"
+         "from there. Exit code 4 when the bundle is damaged, 3 when it leaves out chunks that\n"
+         "are not here.",
+     OPTIONS(import_options),
+     .args_min = 1,
+     .args_max = 1,
+     .run = cmd_import},
+    {.name = "have",
+     .synopsis = "",
+     .summary = "write what this store has, for export --have elsewhere",
+     .details = "16 bytes per chunk and 32 per shard.",
+     OPTIONS(have_options),
+     .run = cmd_have},
     {.name = "peers", .synopsis = "", .summary = "list the daemon's connections", .run = cmd_peers},
     {.name = "status", .synopsis = "", .summary = "show the daemon's figures", .run = cmd_status},
     {.name = "stop",

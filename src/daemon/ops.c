@@ -49,6 +49,22 @@ static const struct stoq_json_key store_get_keys[] = {
 static const struct stoq_json_key address_keys[] = {
     {"address", STOQ_JSON_TEXT, true},
 };
+static const struct stoq_json_key export_keys[] = {
+    {"ids", STOQ_JSON_TEXTS, true},        {"have", STOQ_JSON_TEXTS, false},
+    {"have_ids", STOQ_JSON_TEXTS, false},  {"output", STOQ_JSON_TEXT, false},
+    {"output_b64", STOQ_JSON_TEXT, false}, {"stream", STOQ_JSON_BOOL, false},
+};
+static const struct stoq_json_key import_keys[] = {
+    {"path", STOQ_JSON_TEXT, false},
+    {"path_b64", STOQ_JSON_TEXT, false},
+    {"input", STOQ_JSON_TEXT, false},
+    {"input_b64", STOQ_JSON_TEXT, false},
+};
+static const struct stoq_json_key output_keys[] = {
+    {"output", STOQ_JSON_TEXT, false},
+    {"output_b64", STOQ_JSON_TEXT, false},
+    {"stream", STOQ_JSON_BOOL, false},
+};
 
 #define KEYS(a) (a), STOQ_COUNT(a)
 
@@ -66,6 +82,10 @@ static const struct stoq_op ops[] = {
     {"store_verify", op_store_verify, 0, KEYS(address_keys)},
     {"store_rm", op_store_rm, STOQ_OP_WRITES, KEYS(address_keys)},
     {"store_ls", op_store_ls, STOQ_OP_NO_STORE, NULL, 0},
+    {"export", op_export, STOQ_OP_DATA, KEYS(export_keys)},
+    {"import", op_import, STOQ_OP_WRITES, KEYS(import_keys)},
+    {"bundle", op_bundle, STOQ_OP_NO_STORE, KEYS(import_keys)},
+    {"have", op_have, STOQ_OP_DATA, KEYS(output_keys)},
     {"peers", op_peers, STOQ_OP_DAEMON_ONLY, NULL, 0},
     {"status", op_status, STOQ_OP_DAEMON_ONLY, NULL, 0},
     {"stop", op_stop, STOQ_OP_DAEMON_ONLY, NULL, 0},
@@ -88,9 +108,9 @@ const struct stoq_op *stoq_op_find(const char *name)
 
 bool stoq_op_streams(const struct stoq_op *op, const json_t *args)
 {
-    bool can_write_files = op->fn == op_get || op->fn == op_store_get;
+    bool only_content = op->fn == op_cat;
     return (op->flags & STOQ_OP_DATA) != 0 &&
-           (!can_write_files || stoq_json_bool(args, "stream", false));
+           (only_content || stoq_json_bool(args, "stream", false));
 }
 
 enum stoq_status stoq_op_run(struct stoq_host *host, const struct stoq_op *op, const json_t *args,
