@@ -2,14 +2,14 @@
  * Packets out. Connections that have something to say are flushed in turn before the loop waits. Each
  * writes runs of equal packets straight into the batch that goes to the kernel (GSO), as many as its
  * congestion window and pacing allow, up to a burst: what the path takes in BURST_NS, at least one
- * send quantum of ngtcp2's and at most BURST_BYTES_MAX. A longer burst saves system calls on fast
- * paths and would only fill a slow one's queue. Which stream goes into the next packet is decided by
+ * send quantum of ngtcp2's and at most BURST_BYTES_MAX. A longer burst saves timers and system calls on
+ * fast paths and would only fill a slow one's queue. Which stream goes into the next packet is decided by
  * class, and within a class in turns of one run each.
  */
 #include "net/net_internal.h"
 
 #define BURST_NS (500 * 1000)
-#define BURST_BYTES_MAX (4 * (size_t)NET_SEND_BYTES_MAX)
+#define BURST_BYTES_MAX (16 * (size_t)NET_SEND_BYTES_MAX)
 #define VECTOR_MAX 16
 
 /* The stream whose bytes go next, or NULL: nothing to send, or the connection's window is spent. */

@@ -139,6 +139,7 @@ struct stoq_net {
     bool accepting;
     struct stoq_hook hook;
     struct stoq_timer *timer;
+    stoq_ns armed_at; /* what it is set to */
     struct stoq_heap deadlines;
     struct net_conns dirty;
     struct net_slot *slots;
