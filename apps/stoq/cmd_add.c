@@ -1,5 +1,6 @@
 /* Commands that change what the store holds: publish, get, rm. */
 #include "call.h"
+#include "cmd_alias.h"
 #include "commands.h"
 #include "human.h"
 
@@ -58,6 +59,24 @@ static int set_number(struct cmd *cmd, json_t *args, const char *option, const c
     return stoq_json_set_u64(args, key, v) ? 0 : STOQ_EXIT_FAILED;
 }
 
+/* --alias b3sum,sha256 ... as an array. */
+static int set_aliases(struct cmd *cmd, json_t *args)
+{
+    json_t *list = json_array();
+    const char *text;
+    for (size_t i = 0; (text = cmd_value_at(cmd, "alias", i)) != NULL; i++) {
+        for (;;) {
+            size_t n = strcspn(text, ",");
+            (void)json_array_append_new(list, json_stringn(text, n));
+            if (text[n] == '\0') {
+                break;
+            }
+            text += n + 1;
+        }
+    }
+    return json_object_set_new(args, "aliases", list) == 0 ? 0 : STOQ_EXIT_FAILED;
+}
+
 static int publish_args(struct cmd *cmd, json_t *args)
 {
     static const char *const texts[] = {"name", "version", "description", "license"};
@@ -74,6 +93,9 @@ static int publish_args(struct cmd *cmd, json_t *args)
     }
     if (rc == 0) {
         rc = set_list(cmd, args, "depends", "depends");
+    }
+    if (rc == 0) {
+        rc = set_aliases(cmd, args);
     }
     if (rc == 0) {
         rc = set_number(cmd, args, "read-bytes", "read_bytes", 1, 16 * STOQ_MIB);
@@ -173,6 +195,14 @@ static void tell_get(const json_t *result)
 
 int cmd_get(struct cmd *cmd)
 {
+    if (alias_is_asked(cmd)) {
+        bool is_local = !cmd_flag(cmd, "from") && !cmd_flag(cmd, "timeout");
+        return is_local ? alias_get(cmd, cmd_value(cmd, "output"))
+                        : cmd_usage(cmd, "a file named by a digest is looked for here alone");
+    }
+    if (cmd->arg_count < 1) {
+        return cmd_usage(cmd, "too few arguments; use: stoq get %s", cmd->row->synopsis);
+    }
     json_t *result;
     json_t *args = json_object();
     int rc = get_args(cmd, args);

@@ -1,5 +1,6 @@
 /* Commands that read the store: ls, info, cat, verify. */
 #include "call.h"
+#include "cmd_alias.h"
 #include "commands.h"
 #include "human.h"
 
@@ -33,26 +34,6 @@ int cmd_ls(struct cmd *cmd)
     return cmd_finish(cmd);
 }
 
-/* Names may hold any bytes; a newline or an escape must not reach the terminal as such. */
-static void print_path(const json_t *o, const char *key)
-{
-    char coded[32];
-    const char *text = stoq_json_text(o, key);
-    if (text == NULL) {
-        (void)snprintf(coded, sizeof coded, "%s_b64", key);
-        text = stoq_json_text(o, coded);
-        (void)printf("base64:");
-    }
-    for (const char *c = text != NULL ? text : "?"; *c != '\0'; c++) {
-        unsigned char b = (unsigned char)*c;
-        if (b < 0x20 || b == 0x7f) {
-            (void)printf("\\x%02x", b);
-        } else {
-            (void)putchar(*c);
-        }
-    }
-}
-
 static void print_files(const json_t *files)
 {
     static const char mark[][2] = {"f", "x", "d", "l"};
@@ -65,10 +46,10 @@ static void print_files(const json_t *files)
                         : strcmp(kind, "directory") == 0  ? mark[2]
                                                           : mark[3];
         (void)printf("%s %12llu  ", m, (unsigned long long)stoq_json_u64(f, "size", 0));
-        print_path(f, "path");
+        human_path(f, "path");
         if (m == mark[3]) {
             (void)printf(" -> ");
-            print_path(f, "target");
+            human_path(f, "target");
         }
         (void)printf("\n");
     }
@@ -134,6 +115,12 @@ int cmd_info(struct cmd *cmd)
 
 int cmd_cat(struct cmd *cmd)
 {
+    if (alias_is_asked(cmd)) {
+        return alias_get(cmd, "-");
+    }
+    if (cmd->arg_count < 2) {
+        return cmd_usage(cmd, "too few arguments; use: stoq cat %s", cmd->row->synopsis);
+    }
     json_t *result;
     json_t *args = json_object();
     int rc = call_set_text(cmd, args, "id", cmd->args[0]);

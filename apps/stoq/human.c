@@ -30,3 +30,22 @@ const char *human_time(char out[HUMAN_CAP], double seconds)
     }
     return out;
 }
+
+void human_path(const json_t *o, const char *key)
+{
+    char coded[32];
+    const char *text = stoq_json_text(o, key);
+    if (text == NULL) {
+        (void)snprintf(coded, sizeof coded, "%s_b64", key);
+        text = stoq_json_text(o, coded);
+        (void)printf("base64:");
+    }
+    for (const char *c = text != NULL ? text : "?"; *c != '\0'; c++) {
+        unsigned char b = (unsigned char)*c;
+        if (b < 0x20 || b == 0x7f) {
+            (void)printf("\\x%02x", b);
+        } else {
+            (void)putchar(*c);
+        }
+    }
+}

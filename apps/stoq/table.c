@@ -1,3 +1,4 @@
+#include "cmd_alias.h"
 #include "commands.h"
 
 #include <string.h>
@@ -15,6 +16,7 @@ static const struct cmd_option publish_options[] = {
     {"license", 0, "TEXT", "its license", false},
     {"annotation", 0, "KEY=VALUE", "anything else worth keeping with it", true},
     {"depends", 0, "NAME[@REQ][#ID]", "a package it needs", true},
+    {"alias", 0, "ALG,...", "make its files findable by b3sum, sha256, sha512, sha3-256", true},
     {"no-sign", 0, NULL, "leave it unsigned", false},
     {"threads", 0, "N", "threads that hash and store, 1..64", false},
     {"read-bytes", 0, "N", "bytes of one read, 1..16777216", false},
@@ -23,6 +25,10 @@ static const struct cmd_option get_options[] = {
     {"output", 'o', "DIR", "then write its tree to DIR; - writes its only file to stdout", false},
     {"from", 0, "PEER@ADDR", "a source; without any, the configuration's peers", true},
     {"timeout", 0, "SECONDS", "give up after this time", false},
+    ALIAS_OPTIONS,
+};
+static const struct cmd_option alias_options[] = {
+    ALIAS_OPTIONS,
 };
 static const struct cmd_option info_options[] = {
     {"files", 0, NULL, "list its files too", false},
@@ -78,15 +84,21 @@ static const struct cmd_row rows[] = {
      .args_max = 1,
      .run = cmd_publish},
     {.name = "get",
-     .synopsis = "ID",
+     .synopsis = "ID | --sha256 HEX",
      .summary = "fetch a package into the store, verified, and write its tree",
      .details =
          "Chunks that are here already are not fetched. What was fetched before a failure stays,\n"
-         "so a second get goes on from there.",
+         "so a second get goes on from there. With a digest instead of an id: one file of a package\n"
+         "that is here, published with --alias, checked against the digest (exit code 4).",
      OPTIONS(get_options),
-     .args_min = 1,
      .args_max = 1,
      .run = cmd_get},
+    {.name = "find",
+     .synopsis = "--sha256 HEX",
+     .summary = "tell which packages have a file with this digest",
+     .details = "Files are known by the digests that publish --alias was asked for.",
+     OPTIONS(alias_options),
+     .run = cmd_find},
     {.name = "ls", .synopsis = "", .summary = "list the packages of the store", .run = cmd_ls},
     {.name = "info",
      .synopsis = "ID",
@@ -96,9 +108,9 @@ static const struct cmd_row rows[] = {
      .args_max = 1,
      .run = cmd_info},
     {.name = "cat",
-     .synopsis = "ID PATH",
+     .synopsis = "ID PATH | --sha256 HEX",
      .summary = "write one file of a package to stdout, verified",
-     .args_min = 2,
+     OPTIONS(alias_options),
      .args_max = 2,
      .run = cmd_cat,
      .raw_output = true},

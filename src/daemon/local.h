@@ -57,10 +57,10 @@ struct stoq_local_removed {
 };
 
 /*
- * Remove a package: its record, manifest, signatures and shard list, then the chunk lists and chunks
- * that no other package here uses. Durable when it returns. The record goes first: a crash in between
- * leaves chunks nobody refers to, never a package with holes. Space in the segments is given back by
- * compaction, not here.
+ * Remove a package: its record, manifest, signatures, aliases and shard list, then the chunk lists
+ * and chunks that no other package or content here uses. Durable when it returns. The record goes
+ * first: a crash in between leaves chunks nobody refers to, never a package with holes. Space in the
+ * segments is given back by compaction, not here.
  *
  * report  may be NULL
  *

@@ -11,7 +11,7 @@ static const struct stoq_json_key publish_keys[] = {
     {"description", STOQ_JSON_TEXT, false}, {"license", STOQ_JSON_TEXT, false},
     {"annotations", STOQ_JSON_MAP, false},  {"depends", STOQ_JSON_TEXTS, false},
     {"sign", STOQ_JSON_BOOL, false},        {"read_bytes", STOQ_JSON_UINT, false},
-    {"threads", STOQ_JSON_UINT, false},
+    {"threads", STOQ_JSON_UINT, false},     {"aliases", STOQ_JSON_TEXTS, false},
 };
 static const struct stoq_json_key get_keys[] = {
     {"id", STOQ_JSON_TEXT, true},          {"output", STOQ_JSON_TEXT, false},
@@ -33,6 +33,15 @@ static const struct stoq_json_key verify_keys[] = {
 };
 static const struct stoq_json_key id_keys[] = {
     {"id", STOQ_JSON_TEXT, true},
+};
+static const struct stoq_json_key find_keys[] = {
+    {"alg", STOQ_JSON_TEXT, true},
+    {"digest", STOQ_JSON_TEXT, true},
+};
+static const struct stoq_json_key get_file_keys[] = {
+    {"alg", STOQ_JSON_TEXT, true},     {"digest", STOQ_JSON_TEXT, true},
+    {"output", STOQ_JSON_TEXT, false}, {"output_b64", STOQ_JSON_TEXT, false},
+    {"stream", STOQ_JSON_BOOL, false},
 };
 static const struct stoq_json_key store_put_keys[] = {
     {"path", STOQ_JSON_TEXT, false},       {"path_b64", STOQ_JSON_TEXT, false},
@@ -77,6 +86,8 @@ static const struct stoq_op ops[] = {
     {"cat", op_cat, STOQ_OP_DATA, KEYS(cat_keys)},
     {"verify", op_verify, 0, KEYS(verify_keys)},
     {"rm", op_rm, STOQ_OP_WRITES, KEYS(id_keys)},
+    {"find", op_find, 0, KEYS(find_keys)},
+    {"get_file", op_get_file, STOQ_OP_DATA, KEYS(get_file_keys)},
     {"store_put", op_store_put, STOQ_OP_WRITES, KEYS(store_put_keys)},
     {"store_get", op_store_get, STOQ_OP_DATA, KEYS(store_get_keys)},
     {"store_verify", op_store_verify, 0, KEYS(address_keys)},

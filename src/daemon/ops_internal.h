@@ -19,6 +19,8 @@ stoq_op_fn op_manifest;
 stoq_op_fn op_cat;
 stoq_op_fn op_verify;
 stoq_op_fn op_rm;
+stoq_op_fn op_find;
+stoq_op_fn op_get_file;
 stoq_op_fn op_store_put;
 stoq_op_fn op_store_get;
 stoq_op_fn op_store_verify;

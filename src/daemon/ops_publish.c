@@ -1,5 +1,6 @@
 #include "daemon/ops_internal.h"
 
+#include "daemon/alias.h"
 #include "daemon/publish.h"
 #include "wire/bech32m.h"
 
@@ -77,6 +78,27 @@ static enum stoq_status take_dependencies(struct inputs *in, const json_t *list,
     return STOQ_OK;
 }
 
+/* "b3sum", "sha256", ...: each once. */
+static enum stoq_status take_aliases(struct inputs *in, const json_t *list, struct stoq_error *err)
+{
+    struct stoq_publish_ask *ask = &in->ask;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        enum stoq_hash_alg alg = stoq_alias_alg_named(name);
+        bool is_new = alg != STOQ_HASH_NONE;
+        for (size_t k = 0; k < ask->alias_count; k++) {
+            is_new = is_new && ask->aliases[k] != alg;
+        }
+        if (!is_new) {
+            return stoq_fail(
+                err, STOQ_RANGE, 0,
+                "aliases are b3sum, sha3-256, sha256 and sha512, each once, not '%.40s'", name);
+        }
+        ask->aliases[ask->alias_count++] = alg;
+    }
+    return STOQ_OK;
+}
+
 static void on_progress(void *user, const struct stoq_publish_progress *p)
 {
     op_progress(user, json_pack("{s:s, s:s, s:I, s:I, s:I}", "type", "progress", "phase", "publish",
@@ -93,6 +115,9 @@ static enum stoq_status fill_ask(struct stoq_host *host, const json_t *args, str
     }
     if (st == STOQ_OK) {
         st = take_dependencies(in, json_object_get(args, "depends"), err);
+    }
+    if (st == STOQ_OK) {
+        st = take_aliases(in, json_object_get(args, "aliases"), err);
     }
     if (st != STOQ_OK) {
         return st;
@@ -123,13 +148,14 @@ static json_t *to_json(const struct inputs *in)
     char id[STOQ_ID_TEXT_CAP];
     stoq_package_id_put(id, &r->id);
     return json_pack(
-        "{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "id", id,
-        "name", in->ask.name, "version", in->ask.version, "existed", (int)r->existed, "bytes",
+        "{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "id",
+        id, "name", in->ask.name, "version", in->ask.version, "existed", (int)r->existed, "bytes",
         (json_int_t)r->bytes, "table_bytes", (json_int_t)r->table_bytes, "chunks",
         (json_int_t)r->chunks, "shards", (json_int_t)r->shards, "entries", (json_int_t)r->entries,
         "files", (json_int_t)r->files, "chunks_new", (json_int_t)r->chunks_new, "bytes_new",
-        (json_int_t)r->bytes_new, "bytes_stored", (json_int_t)r->bytes_stored, "signed_by",
-        op_key_id(r->is_signed, &r->signer), "seconds", op_seconds(r->elapsed_ns));
+        (json_int_t)r->bytes_new, "bytes_stored", (json_int_t)r->bytes_stored, "aliases",
+        (json_int_t)r->aliases, "signed_by", op_key_id(r->is_signed, &r->signer), "seconds",
+        op_seconds(r->elapsed_ns));
 }
 
 enum stoq_status op_publish(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "chunk/runs.h"
+#include "daemon/alias.h"
 #include "daemon/ingest.h"
 #include "daemon/local.h"
 #include "os/sys.h"
@@ -31,6 +32,7 @@ struct publish {
     struct stoq_publish_report *report;
     struct stoq_tree *tree;
     struct stoq_ingest *ingest;
+    struct stoq_aliases *aliases; /* NULL: none are wanted */
     struct stoq_runs runs;
     struct stoq_table_writer table;
     struct stoq_manifest manifest;
@@ -174,6 +176,9 @@ static enum stoq_status read_file(struct publish *p, size_t i, uint64_t size, in
         if (st != STOQ_OK) {
             return st;
         }
+        if (p->aliases != NULL) {
+            stoq_aliases_update(p->aliases, stoq_span(room, n));
+        }
         stoq_ingest_filled(p->ingest, n);
         at += n;
         p->progress.bytes_done += n;
@@ -200,7 +205,15 @@ static enum stoq_status put_file(struct publish *p, size_t i, uint64_t size, str
     if (st != STOQ_OK) {
         return st;
     }
-    st = read_file(p, i, size, fd, err);
+    if (p->aliases != NULL) {
+        st = stoq_aliases_begin(p->aliases, err);
+    }
+    if (st == STOQ_OK) {
+        st = read_file(p, i, size, fd, err);
+    }
+    if (st == STOQ_OK && p->aliases != NULL) {
+        st = stoq_aliases_end(p->aliases, (uint32_t)i, err);
+    }
     enum stoq_status closed = stoq_tree_close(p->tree, i, fd, st == STOQ_OK ? err : NULL);
     return st == STOQ_OK ? closed : st;
 }
@@ -275,6 +288,11 @@ static enum stoq_status put_description(struct publish *p, const struct stoq_mer
     return st;
 }
 
+static struct stoq_span path_of(void *user, uint32_t index)
+{
+    return stoq_tree_at(user, index).path;
+}
+
 static enum stoq_status publish_tree(struct publish *p, struct stoq_error *err)
 {
     p->progress.entries = stoq_tree_count(p->tree);
@@ -290,6 +308,10 @@ static enum stoq_status publish_tree(struct publish *p, struct stoq_error *err)
     }
     if (st == STOQ_OK) {
         st = put_description(p, &root, shard_list, err);
+    }
+    if (st == STOQ_OK && p->aliases != NULL) {
+        st = stoq_aliases_put(p->aliases, p->store, &p->report->id, path_of, p->tree,
+                              &p->report->aliases, err);
     }
     if (st == STOQ_OK) {
         st = stoq_store_sync(p->store, err);
@@ -343,10 +365,14 @@ enum stoq_status stoq_publish(struct stoq_store *store, const struct stoq_publis
     if (st == STOQ_OK) {
         st = stoq_ingest_new(&p->ingest, store, thread_count(ask->threads), err);
     }
+    if (st == STOQ_OK && ask->alias_count > 0) {
+        st = stoq_aliases_new(&p->aliases, ask->aliases, ask->alias_count, err);
+    }
     if (st == STOQ_OK) {
         st = publish_tree(p, err);
     }
     stoq_ingest_free(p->ingest);
+    stoq_aliases_free(p->aliases);
     stoq_tree_free(p->tree);
     stoq_buf_release(&p->scratch);
     free(p);

@@ -3,6 +3,7 @@
 /*
  * Publish: a file or a directory becomes a package of the local store.
  */
+#include "hash/many.h"
 #include "package/manifest.h"
 #include "sign/sign.h"
 #include "store/store.h"
@@ -29,6 +30,10 @@ struct stoq_publish_ask {
     const struct stoq_manifest_dependency *dependencies;
     size_t dependency_count;
     const struct stoq_key *key; /* signs the package; NULL: unsigned */
+    /* Make every file known by these digests too (daemon/alias.h): fit ones, each once. They are
+     * computed on the thread that reads. */
+    enum stoq_hash_alg aliases[STOQ_HASH_MANY_MAX];
+    size_t alias_count;
     size_t read_bytes; /* bytes asked of one read, 1 .. STOQ_PUBLISH_READ_BYTES_MAX [1 MiB] */
     unsigned threads;  /* that hash, compress and store [one per processor, at most 8] */
     /* Both are called on the caller's thread, about ten times a second. NULL: none. */
@@ -49,6 +54,7 @@ struct stoq_publish_report {
     uint64_t chunks_new;   /* the store did not have */
     uint64_t bytes_new;    /* their bytes */
     uint64_t bytes_stored; /* the same as they lie on disk, after compression */
+    uint64_t aliases;      /* records that make files known by other digests */
     bool is_signed;
     struct stoq_key_id signer; /* when signed */
     uint64_t elapsed_ns;       /* until everything was durable */

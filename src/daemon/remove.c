@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/alias_record.h"
 #include "daemon/content.h"
 #include "daemon/held.h"
 #include "daemon/local.h"
@@ -79,7 +80,7 @@ struct removal {
     struct set chunks;
     struct set shards;
     struct stoq_buf list; /* one chunk list */
-    struct stoq_buf keys; /* of other owners, or of this package's signatures */
+    struct stoq_buf keys; /* of other owners, or of this package's own records */
     size_t key_bytes;
     enum stoq_status status;
     struct stoq_error *err;
@@ -194,6 +195,18 @@ static bool gather_signature(void *user, struct stoq_span key, struct stoq_store
     return r->status == STOQ_OK;
 }
 
+/* Aliases end in the package id; they are sorted by digest, so all of them are looked at. */
+static bool gather_alias(void *user, struct stoq_span key, struct stoq_stored info)
+{
+    struct removal *r = user;
+    (void)info;
+    if (key.n == r->key_bytes &&
+        memcmp(key.p + STOQ_ALIAS_PREFIX_BYTES, r->self.key.p, HASH_BYTES) == 0) {
+        r->status = stoq_buf_add(&r->keys, key);
+    }
+    return r->status == STOQ_OK;
+}
+
 static enum stoq_status gather(struct removal *r, enum stoq_record_type type, size_t key_bytes,
                                bool (*each)(void *user, struct stoq_span key,
                                             struct stoq_stored info))
@@ -257,6 +270,15 @@ static enum stoq_status drop(struct removal *r, enum stoq_record_type type, stru
     return st == STOQ_NOTFOUND ? STOQ_OK : st;
 }
 
+static enum stoq_status drop_gathered(struct removal *r, enum stoq_record_type type)
+{
+    enum stoq_status st = STOQ_OK;
+    for (size_t at = 0; st == STOQ_OK && at < r->keys.n; at += r->key_bytes) {
+        st = drop(r, type, stoq_span(r->keys.p + at, r->key_bytes));
+    }
+    return st;
+}
+
 /* First what makes it a package or content of this store, for a crash may come at any time. */
 static enum stoq_status drop_record(struct removal *r)
 {
@@ -270,9 +292,15 @@ static enum stoq_status drop_description(struct removal *r)
 {
     enum stoq_status st = STOQ_OK;
     if (r->self.type == STOQ_RECORD_MANIFEST) {
-        st = gather(r, STOQ_RECORD_SIGNATURE, SIGNATURE_KEY_BYTES, gather_signature);
-        for (size_t at = 0; st == STOQ_OK && at < r->keys.n; at += SIGNATURE_KEY_BYTES) {
-            st = drop(r, STOQ_RECORD_SIGNATURE, stoq_span(r->keys.p + at, SIGNATURE_KEY_BYTES));
+        st = gather(r, STOQ_RECORD_ALIAS, STOQ_ALIAS_KEY_BYTES, gather_alias);
+        if (st == STOQ_OK) {
+            st = drop_gathered(r, STOQ_RECORD_ALIAS);
+        }
+        if (st == STOQ_OK) {
+            st = gather(r, STOQ_RECORD_SIGNATURE, SIGNATURE_KEY_BYTES, gather_signature);
+        }
+        if (st == STOQ_OK) {
+            st = drop_gathered(r, STOQ_RECORD_SIGNATURE);
         }
         if (st == STOQ_OK) {
             st = drop(r, STOQ_RECORD_MANIFEST, r->self.key);

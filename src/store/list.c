@@ -9,11 +9,21 @@
 
 #define PAGE_ENTRIES 64
 
-enum stoq_status stoq_store_each(struct stoq_store *s, enum stoq_record_type type,
-                                 bool (*each)(void *user, struct stoq_span key,
-                                              struct stoq_stored info),
-                                 void *user, struct stoq_error *err)
+static bool begins_with(struct stoq_span key, struct stoq_span prefix)
 {
+    return key.n > prefix.n && (prefix.n == 0 || memcmp(key.p, prefix.p, prefix.n) == 0);
+}
+
+enum stoq_status stoq_store_each_under(struct stoq_store *s, enum stoq_record_type type,
+                                       struct stoq_span prefix,
+                                       bool (*each)(void *user, struct stoq_span key,
+                                                    struct stoq_stored info),
+                                       void *user, struct stoq_error *err)
+{
+    struct stoq_entry last = {0};
+    if (prefix.n > sizeof last.key) {
+        return stoq_fail(err, STOQ_RANGE, 0, "no key begins with %zu bytes", prefix.n);
+    }
     /* A full disk keeps new records from the index; the old ones are listed all the same. */
     struct stoq_error ignored;
     bool synced = stoq_store_sync(s, &ignored) == STOQ_OK;
@@ -22,7 +32,10 @@ enum stoq_status stoq_store_each(struct stoq_store *s, enum stoq_record_type typ
     if (page == NULL) {
         return stoq_fail(err, STOQ_NOMEM, 0, "list %ss", stoq_record_type_str((uint8_t)type));
     }
-    struct stoq_entry last = {0};
+    last.key_len = (uint8_t)prefix.n;
+    if (prefix.n > 0) {
+        memcpy(last.key, prefix.p, prefix.n);
+    }
     enum stoq_status st = STOQ_OK;
     bool go_on = true;
     while (go_on && st == STOQ_OK) {
@@ -30,7 +43,9 @@ enum stoq_status stoq_store_each(struct stoq_store *s, enum stoq_record_type typ
         st = stoq_index_page(s->index, (uint8_t)type, stoq_entry_key(&last), page, PAGE_ENTRIES, &n,
                              err);
         for (size_t i = 0; st == STOQ_OK && go_on && i < n; i++) {
-            if (!page[i].quarantined) {
+            if (!begins_with(stoq_entry_key(&page[i]), prefix)) {
+                go_on = false;
+            } else if (!page[i].quarantined) {
                 go_on = each(user, stoq_entry_key(&page[i]), page[i].info);
             }
             last = page[i];
@@ -39,6 +54,14 @@ enum stoq_status stoq_store_each(struct stoq_store *s, enum stoq_record_type typ
     }
     free(page);
     return st;
+}
+
+enum stoq_status stoq_store_each(struct stoq_store *s, enum stoq_record_type type,
+                                 bool (*each)(void *user, struct stoq_span key,
+                                              struct stoq_stored info),
+                                 void *user, struct stoq_error *err)
+{
+    return stoq_store_each_under(s, type, stoq_span(NULL, 0), each, user, err);
 }
 
 static enum stoq_status count_segments(const struct stoq_store *s, struct stoq_store_stats *out,

@@ -210,6 +210,13 @@ STOQ_WARN_UNUSED enum stoq_status stoq_store_each(struct stoq_store *s, enum sto
                                                                struct stoq_stored info),
                                                   void *user, struct stoq_error *err);
 
+/* The same for the keys that begin with prefix and are longer. Cost: those records alone. STOQ_RANGE:
+ * no key is that long. */
+STOQ_WARN_UNUSED enum stoq_status stoq_store_each_under(
+    struct stoq_store *s, enum stoq_record_type type, struct stoq_span prefix,
+    bool (*each)(void *user, struct stoq_span key, struct stoq_stored info), void *user,
+    struct stoq_error *err);
+
 struct stoq_store_stats {
     /* What is indexed, by type. */
     struct stoq_store_type_stats {

@@ -259,6 +259,49 @@ static void listing_pages_through(void **state)
     assert_int_equal(seen.count, 70);
 }
 
+static bool count_key(void *user, struct stoq_span key, struct stoq_stored info)
+{
+    (*(size_t *)user)++;
+    return true;
+}
+
+/* Groups of 150 keys (more than a page) under each of three first bytes, the prefix itself a key too. */
+static void listing_keeps_to_a_prefix(void **state)
+{
+    struct stoq_scratch *t = *state;
+    stoq_scratch_open(t);
+    for (unsigned i = 0; i < 450; i++) {
+        const uint8_t key[] = {(uint8_t)(1 + i % 3), (uint8_t)(i / 3), 7};
+        assert_int_equal(stoq_store_put(t->s, STOQ_RECORD_ALIAS, stoq_span(key, sizeof key), 0,
+                                        stoq_span("x", 1), NULL, &t->err),
+                         STOQ_OK);
+    }
+    const uint8_t alone = 2;
+    assert_int_equal(stoq_store_put(t->s, STOQ_RECORD_ALIAS, stoq_span(&alone, 1), 0,
+                                    stoq_span("x", 1), NULL, &t->err),
+                     STOQ_OK);
+    static const struct {
+        uint8_t prefix[3];
+        size_t n;
+        size_t want;
+    } cases[] = {{{0}, 0, 451}, {{1}, 1, 150}, {{2}, 1, 150},    {{3}, 1, 150},
+                 {{4}, 1, 0},   {{0}, 1, 0},   {{2, 149}, 2, 1}, {{2, 149, 7}, 3, 0}};
+    for (size_t i = 0; i < STOQ_COUNT(cases); i++) {
+        size_t n = 0;
+        assert_int_equal(stoq_store_each_under(t->s, STOQ_RECORD_ALIAS,
+                                               stoq_span(cases[i].prefix, cases[i].n), count_key,
+                                               &n, NULL),
+                         STOQ_OK);
+        assert_int_equal(n, cases[i].want);
+    }
+    const uint8_t long_prefix[80] = {1};
+    size_t n = 0;
+    assert_int_equal(stoq_store_each_under(t->s, STOQ_RECORD_ALIAS,
+                                           stoq_span(long_prefix, sizeof long_prefix), count_key,
+                                           &n, NULL),
+                     STOQ_RANGE);
+}
+
 /* Run f in a child; 0 is success. */
 static int in_child(struct stoq_scratch *t, int (*f)(struct stoq_scratch *))
 {
@@ -414,6 +457,7 @@ int main(void)
         STOQ_SCRATCH_TEST(the_newest_wins),
         STOQ_SCRATCH_TEST(deleted_stays_deleted),
         STOQ_SCRATCH_TEST(listing_pages_through),
+        STOQ_SCRATCH_TEST(listing_keeps_to_a_prefix),
         STOQ_SCRATCH_TEST(one_writer_many_readers),
         STOQ_SCRATCH_TEST(empty_blocks_do_no_harm),
         STOQ_SCRATCH_TEST(formats_are_told_apart),

@@ -49,7 +49,7 @@ FILES = {
 def make_corpus():
     """A few inputs per decoder for fuzz/corpus/TARGET/NAME: good ones, and some of each refusal."""
     rows = {"cbor_fuzz": {}, "bech32m_fuzz": {}, "sign_envelope_fuzz": {}, "key_pem_fuzz": {},
-            "content_record_fuzz": {}}
+            "content_record_fuzz": {}, "alias_record_fuzz": {}}
     rows["bundle_fuzz"] = bundle_cases()
     rows["have_fuzz"] = {}
     for i, line in enumerate(make_bundles()):
@@ -73,8 +73,9 @@ def make_corpus():
                 rows["key_pem_fuzz"]["key-%d" % i] = bytes.fromhex(fields[-1])
     for i, line in enumerate(make_records()):
         word, *fields = line.split()
-        if word in ("content", "refused-content"):
-            rows["content_record_fuzz"]["%s-%d" % (word, i)] = bytes.fromhex(fields[-2] + fields[-1])
+        target = word.removeprefix("refused-") + "_record_fuzz"
+        if target in rows and len(fields[-1]) < 1000:
+            rows[target]["%s-%d" % (word, i)] = bytes.fromhex(fields[-2] + fields[-1])
     rows["key_pem_fuzz"]["encrypted"] = pem(b"\x30\x00").replace(b"PRIVATE", b"ENCRYPTED PRIVATE")
     rows["key_pem_fuzz"]["rsa"] = pem(b"\x30\x82\x04\xbc" + bytes(60))
     for target, files in rows.items():

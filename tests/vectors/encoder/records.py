@@ -1,4 +1,4 @@
-"""docs/FORMATS.md section 9: the payloads of content records."""
+"""docs/FORMATS.md section 9: the payloads of content and alias records."""
 import hashlib
 
 from encoder.cbor import cbor
@@ -70,14 +70,62 @@ def bad_contents():
     yield "more", key, cbor(content_fields(data)) + b"\0"
 
 
+PACKAGE = random_bytes(95, 32)
+
+
+def alias_key(alg, digest):
+    return bytes([alg]) + digest[:31] + PACKAGE
+
+
+def good_aliases():
+    data = random_bytes(94, 1000)
+    many = [b"p/%03d" % i for i in range(64)]
+    for alg, paths in ((1, [b"a"]), (2, [b"a", b"a/b"]), (3, [b"odd\n\xff name"]), (5, many)):
+        yield alg, HASHES[alg](data), paths
+
+
+def bad_aliases():
+    digest = HASHES[3](random_bytes(94, 1000))
+    key = alias_key(3, digest)
+
+    def payload(**kv):
+        return cbor({1: 1, 2: digest, 3: [b"a", b"b"]} | {int(k[1:]): v for k, v in kv.items()})
+
+    yield "version", key, payload(k1=2)
+    yield "unknown-key", key, payload(k4=1)
+    for k in (1, 2, 3):
+        yield "missing", key, cbor({i: v for i, v in {1: 1, 2: digest, 3: [b"a"]}.items() if i != k})
+    yield "algorithm", b"\6" + key[1:], payload()
+    yield "forgeable", b"\4" + key[1:], payload(k2=digest[:16])
+    yield "key-length", key[:63], payload()
+    yield "digest-length", key, payload(k2=digest + b"\0")
+    yield "digest-key", key, payload(k2=bytes([digest[0] ^ 1]) + digest[1:])
+    yield "paths-none", key, payload(k3=[])
+    yield "paths-many", key, payload(k3=[b"p/%03d" % i for i in range(65)])
+    yield "paths-order", key, payload(k3=[b"b", b"a"])
+    yield "paths-twice", key, payload(k3=[b"a", b"a"])
+    yield "path-empty", key, payload(k3=[b""])
+    yield "path-escapes", key, payload(k3=[b"../a"])
+    yield "path-text", key, payload(k3=["a"])
+    yield "path-long", key, payload(k3=[b"a/" * 2048 + b"a"])
+    yield "more", key, payload() + b"\0"
+
+
 def make_records():
     lines = [
         "# Section 9. content ADDED_AT SECONDARY_COUNT SHARDS CHUNKS BYTES ROOT KEY PAYLOAD;",
-        "# refused-content WHY KEY PAYLOAD.",
+        "# refused-content WHY KEY PAYLOAD; alias ALGORITHM DIGEST PACKAGE PATHS KEY PAYLOAD;",
+        "# refused-alias WHY KEY PAYLOAD.",
     ]
     for key, f in good_contents():
         fields = (f[2], len(f.get(3, ())), f[4], f[5], f[6], f[7].hex(), key.hex(), cbor(f).hex())
         lines.append("content %d %d %d %d %d %s %s %s" % fields)
     for why, key, payload in bad_contents():
         lines.append("refused-content %s %s %s" % (why, key.hex(), payload.hex()))
+    for alg, digest, paths in good_aliases():
+        payload = cbor({1: 1, 2: digest, 3: paths}).hex()
+        fields = (alg, digest.hex(), PACKAGE.hex(), len(paths), alias_key(alg, digest).hex(), payload)
+        lines.append("alias %d %s %s %d %s %s" % fields)
+    for why, key, payload in bad_aliases():
+        lines.append("refused-alias %s %s %s" % (why, key.hex(), payload.hex()))
     return lines
