@@ -155,6 +155,9 @@ static int get_args(struct cmd *cmd, json_t *args)
         rc = call_set_path(cmd, args, "output", output);
     }
     if (rc == 0) {
+        rc = call_set_text(cmd, args, "range", cmd_value(cmd, "range"));
+    }
+    if (rc == 0) {
         rc = set_list(cmd, args, "from", "from");
     }
     if (rc == 0) {

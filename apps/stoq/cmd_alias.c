@@ -92,6 +92,9 @@ int alias_get(struct cmd *cmd, const char *output)
     if (rc == 0 && cmd->arg_count > 0) {
         rc = cmd_usage(cmd, "either a digest or an id, not both");
     }
+    if (rc == 0 && cmd_value(cmd, "range") != NULL) {
+        rc = cmd_usage(cmd, "--range needs an id: a digest is of the whole file");
+    }
     if (rc == 0 && output != NULL && strcmp(output, "-") == 0) {
         cmd->raw_output = true;
         rc = json_object_set_new(args, "stream", json_true()) == 0 ? 0 : STOQ_EXIT_FAILED;

@@ -127,6 +127,9 @@ int cmd_cat(struct cmd *cmd)
     if (rc == 0 && !stoq_json_set_path(args, "path", stoq_span_str(cmd->args[1]))) {
         rc = STOQ_EXIT_FAILED;
     }
+    if (rc == 0) {
+        rc = call_set_text(cmd, args, "range", cmd_value(cmd, "range"));
+    }
     if (rc != 0) {
         json_decref(args);
         return rc;

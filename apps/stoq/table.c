@@ -24,6 +24,7 @@ static const struct cmd_option publish_options[] = {
 static const struct cmd_option get_options[] = {
     {"output", 'o', "DIR", "then write its tree to DIR; - writes its only file to stdout", false},
     {"from", 0, "PEER@ADDR", "a source; without any, the configuration's peers", true},
+    {"range", 0, "A-B", "with -o -: only these bytes of the file, from 0; A- or -N too", false},
     {"timeout", 0, "SECONDS", "give up after this time", false},
     ALIAS_OPTIONS,
 };
@@ -32,6 +33,10 @@ static const struct cmd_option alias_options[] = {
 };
 static const struct cmd_option info_options[] = {
     {"files", 0, NULL, "list its files too", false},
+};
+static const struct cmd_option cat_options[] = {
+    {"range", 0, "A-B", "only these bytes, counted from 0; A- to the end, -N the last N", false},
+    ALIAS_OPTIONS,
 };
 static const struct cmd_option verify_options[] = {
     {"signed", 0, NULL, "demand a valid signature", false},
@@ -110,7 +115,7 @@ static const struct cmd_row rows[] = {
     {.name = "cat",
      .synopsis = "ID PATH | --sha256 HEX",
      .summary = "write one file of a package to stdout, verified",
-     OPTIONS(alias_options),
+     OPTIONS(cat_options),
      .args_max = 2,
      .run = cmd_cat,
      .raw_output = true},

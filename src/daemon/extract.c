@@ -166,9 +166,45 @@ enum stoq_status stoq_extract(struct stoq_store *store, const struct stoq_extrac
     return st;
 }
 
+/* Digits to a number; false: none, others, or too large. */
+static bool take_number(const char **text, uint64_t *out)
+{
+    const char *p = *text;
+    uint64_t v = 0;
+    for (; *p >= '0' && *p <= '9'; p++) {
+        if (v > (UINT64_MAX - 9) / 10) {
+            return false;
+        }
+        v = v * 10 + (uint64_t)(*p - '0');
+    }
+    bool any = p != *text;
+    *text = p;
+    *out = v;
+    return any;
+}
+
+enum stoq_status stoq_byte_range_parse(struct stoq_byte_range *out, const char *text,
+                                       struct stoq_error *err)
+{
+    const char *p = text;
+    struct stoq_byte_range r = {.is_suffix = *p == '-', .last = UINT64_MAX};
+    bool ok = r.is_suffix || take_number(&p, &r.first);
+    ok = ok && *p++ == '-';
+    if (ok && (r.is_suffix || *p != 0)) {
+        ok = take_number(&p, &r.last);
+    }
+    if (!ok || *p != 0 || (!r.is_suffix && r.last < r.first) || (r.is_suffix && r.last == 0)) {
+        return stoq_fail(err, STOQ_RANGE, 0,
+                         "'%.60s' is no range of bytes: A-B, A- or -N, counted from 0", text);
+    }
+    *out = r;
+    return STOQ_OK;
+}
+
 struct cat {
     struct stoq_held *held;
     struct stoq_span path;
+    const struct stoq_byte_range *range; /* NULL: all of it */
     enum stoq_status (*sink)(void *user, struct stoq_span bytes);
     void *user;
     bool found;
@@ -179,6 +215,27 @@ struct cat {
 
 /* Ends the walk without being an error: the entry has been found. */
 #define WALK_DONE STOQ_EXISTS
+
+/* Keep of offset and size what the range asks for. WALK_DONE or STOQ_RANGE. */
+static enum stoq_status take_range(struct cat *cat, struct stoq_error *err)
+{
+    const struct stoq_byte_range *r = cat->range;
+    uint64_t size = cat->size;
+    if (r == NULL) {
+        return WALK_DONE;
+    }
+    uint64_t skip = r->first;
+    if (r->is_suffix) {
+        skip = r->last < size ? size - r->last : 0;
+    } else if (skip >= size) {
+        return stoq_fail(err, STOQ_RANGE, 0, "the file has %llu bytes: no byte %llu",
+                         (unsigned long long)size, (unsigned long long)skip);
+    }
+    uint64_t end = r->is_suffix || r->last >= size ? size : r->last + 1;
+    cat->offset += skip;
+    cat->size = end - skip;
+    return WALK_DONE;
+}
 
 static enum stoq_status find_entry(void *user, const struct stoq_entry *e, uint64_t offset,
                                    struct stoq_error *err)
@@ -196,12 +253,18 @@ static enum stoq_status find_entry(void *user, const struct stoq_entry *e, uint6
         return stoq_fail(err, STOQ_RANGE, 0, "%s is a directory", stoq_show_path(text, cat->path));
     }
     cat->found = true;
-    cat->offset = offset;
-    cat->size = e->size;
-    if (e->kind == STOQ_ENTRY_LINK) {
-        cat->sent = cat->sink(cat->user, e->target);
+    if (e->kind != STOQ_ENTRY_LINK) {
+        cat->offset = offset;
+        cat->size = e->size;
+        return take_range(cat, err);
     }
-    return WALK_DONE;
+    cat->size = e->target.n;
+    enum stoq_status st = take_range(cat, err);
+    if (st == WALK_DONE) {
+        cat->sent = cat->sink(cat->user, stoq_span(e->target.p + cat->offset, (size_t)cat->size));
+        cat->size = 0;
+    }
+    return st;
 }
 
 static enum stoq_status send_file(const struct cat *cat, struct stoq_error *err)
@@ -226,11 +289,11 @@ static enum stoq_status send_file(const struct cat *cat, struct stoq_error *err)
 }
 
 enum stoq_status stoq_cat(struct stoq_store *store, const struct stoq_package_id *id,
-                          struct stoq_span path,
+                          struct stoq_span path, const struct stoq_byte_range *range,
                           enum stoq_status (*sink)(void *user, struct stoq_span bytes), void *user,
                           struct stoq_error *err)
 {
-    struct cat cat = {.path = path, .sink = sink, .user = user};
+    struct cat cat = {.path = path, .range = range, .sink = sink, .user = user};
     enum stoq_status st = stoq_held_open(&cat.held, store, id, err);
     if (st != STOQ_OK) {
         return st;

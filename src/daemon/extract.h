@@ -51,19 +51,33 @@ STOQ_WARN_UNUSED enum stoq_status stoq_extract(struct stoq_store *store,
                                                struct stoq_extract_report *report,
                                                struct stoq_error *err);
 
+/* Bytes of a file, counted from 0: first .. last, both in it; or its last `last` bytes. */
+struct stoq_byte_range {
+    uint64_t first;
+    uint64_t last; /* UINT64_MAX: to the end */
+    bool is_suffix;
+};
+
+/* "A-B", "A-" or "-N", as HTTP writes them. STOQ_OK; STOQ_RANGE: none of these. */
+STOQ_WARN_UNUSED enum stoq_status stoq_byte_range_parse(struct stoq_byte_range *out,
+                                                        const char *text, struct stoq_error *err);
+
 /*
  * Hand one file's bytes to sink, in order, each piece checked before it leaves. A link gives the bytes
- * of its target text: it is never followed.
+ * of its target text: it is never followed. Of the store's chunks, only those of the file table up to
+ * the file's entry and those that hold the bytes are read, and the package may be incomplete otherwise.
  *
- * path  as in the file table, any bytes
- * sink  borrows the bytes; anything but STOQ_OK ends the call and is returned
+ * path   as in the file table, any bytes
+ * range  NULL: all of it; where it reaches past the end, the end ends it
+ * sink   borrows the bytes; anything but STOQ_OK ends the call and is returned
  *
  * STOQ_NOTFOUND  also: the package has no such path (ContentNotFound)
- * STOQ_RANGE     the path is a directory
+ * STOQ_RANGE     the path is a directory, or the file ends before the range
  * and as stoq_extract.
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_cat(struct stoq_store *store,
                                            const struct stoq_package_id *id, struct stoq_span path,
+                                           const struct stoq_byte_range *range,
                                            enum stoq_status (*sink)(void *user,
                                                                     struct stoq_span bytes),
                                            void *user, struct stoq_error *err);

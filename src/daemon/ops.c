@@ -17,6 +17,7 @@ static const struct stoq_json_key get_keys[] = {
     {"id", STOQ_JSON_TEXT, true},          {"output", STOQ_JSON_TEXT, false},
     {"output_b64", STOQ_JSON_TEXT, false}, {"stream", STOQ_JSON_BOOL, false},
     {"from", STOQ_JSON_TEXTS, false},      {"timeout_s", STOQ_JSON_UINT, false},
+    {"range", STOQ_JSON_TEXT, false},
 };
 static const struct stoq_json_key info_keys[] = {
     {"id", STOQ_JSON_TEXT, true},
@@ -24,6 +25,7 @@ static const struct stoq_json_key info_keys[] = {
 };
 static const struct stoq_json_key cat_keys[] = {
     {"id", STOQ_JSON_TEXT, true},
+    {"range", STOQ_JSON_TEXT, false},
     {"path", STOQ_JSON_TEXT, false},
     {"path_b64", STOQ_JSON_TEXT, false},
 };

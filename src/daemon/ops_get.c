@@ -22,6 +22,8 @@ struct getting {
     size_t source_count;
     stoq_ns timeout_ns;
     bool stream;
+    bool has_range; /* of the stream */
+    struct stoq_byte_range range;
     struct stoq_buf output; /* n = 0: none */
     struct stoq_fetch_report fetch;
     struct stoq_extract_report extract;
@@ -93,6 +95,12 @@ static enum stoq_status take_args(struct getting *g, const json_t *args, struct 
     }
     g->timeout_ns = timeout_s * STOQ_SEC;
     g->stream = stoq_json_bool(args, "stream", false);
+    const char *range = stoq_json_text(args, "range");
+    g->has_range = range != NULL;
+    if (st == STOQ_OK && g->has_range) {
+        st = g->stream ? stoq_byte_range_parse(&g->range, range, err)
+                       : stoq_fail(err, STOQ_RANGE, 0, "a range is of a stream: use -o -");
+    }
     bool has_output =
         json_object_get(args, "output") != NULL || json_object_get(args, "output_b64") != NULL;
     if (st == STOQ_OK && has_output && g->stream) {
@@ -195,8 +203,8 @@ static enum stoq_status stream(struct getting *g, struct stoq_error *err)
     stoq_buf_init(&path, OP_PATH_MAX);
     enum stoq_status st = only_file(g, &path, err);
     if (st == STOQ_OK) {
-        st = stoq_cat(stoq_host_store(g->host), &g->id, stoq_buf_span(&path), g->io->data,
-                      g->io->user, err);
+        st = stoq_cat(stoq_host_store(g->host), &g->id, stoq_buf_span(&path),
+                      g->has_range ? &g->range : NULL, g->io->data, g->io->user, err);
     }
     stoq_buf_release(&path);
     return st;

@@ -140,13 +140,19 @@ enum stoq_status op_cat(struct stoq_host *host, const json_t *args, struct stoq_
 {
     struct stoq_package_id id;
     struct stoq_buf path;
+    struct stoq_byte_range range;
+    const char *text = stoq_json_text(args, "range");
     stoq_buf_init(&path, OP_PATH_MAX + 1);
     enum stoq_status st = op_id(args, &id, err);
+    if (st == STOQ_OK && text != NULL) {
+        st = stoq_byte_range_parse(&range, text, err);
+    }
     if (st == STOQ_OK) {
         st = stoq_json_path(args, "path", &path, err);
     }
     if (st == STOQ_OK) {
-        st = stoq_cat(stoq_host_store(host), &id, stoq_buf_span(&path), io->data, io->user, err);
+        st = stoq_cat(stoq_host_store(host), &id, stoq_buf_span(&path), text != NULL ? &range : NULL,
+                      io->data, io->user, err);
     }
     stoq_buf_release(&path);
     if (st == STOQ_OK) {

@@ -430,25 +430,26 @@ static void one_file_can_be_read(void **state)
         (void)snprintf(path, sizeof path, "in/%s", names[i]);
         stoq_buf_clear(&got);
         assert_int_equal(stoq_file_read(at(path), 1 << 23, &want, NULL), STOQ_OK);
-        assert_int_equal(stoq_cat(store, &r.id, stoq_span_str(names[i]), collect, &got, NULL),
+        assert_int_equal(stoq_cat(store, &r.id, stoq_span_str(names[i]), NULL, collect, &got, NULL),
                          STOQ_OK);
         assert_true(stoq_span_eq(stoq_buf_span(&got), stoq_buf_span(&want)));
     }
     stoq_buf_clear(&got);
-    assert_int_equal(stoq_cat(store, &r.id, stoq_span_str("absolute"), collect, &got, NULL),
+    assert_int_equal(stoq_cat(store, &r.id, stoq_span_str("absolute"), NULL, collect, &got, NULL),
                      STOQ_OK);
     assert_true(stoq_span_eq(stoq_buf_span(&got), stoq_span_str("/etc/passwd")));
     struct stoq_error err;
-    assert_int_equal(stoq_cat(store, &r.id, stoq_span_str("bin"), collect, &got, &err), STOQ_RANGE);
-    assert_int_equal(stoq_cat(store, &r.id, stoq_span_str("nope"), collect, &got, &err),
+    assert_int_equal(stoq_cat(store, &r.id, stoq_span_str("bin"), NULL, collect, &got, &err),
+                     STOQ_RANGE);
+    assert_int_equal(stoq_cat(store, &r.id, stoq_span_str("nope"), NULL, collect, &got, &err),
                      STOQ_NOTFOUND);
     assert_string_equal(err.code, "ContentNotFound");
-    assert_int_equal(stoq_cat(store, &r.id, stoq_span_str("large"), refuse, NULL, &err),
+    assert_int_equal(stoq_cat(store, &r.id, stoq_span_str("large"), NULL, refuse, NULL, &err),
                      STOQ_EXISTS);
-    assert_int_equal(stoq_cat(store, &r.id, stoq_span_str("absolute"), refuse, NULL, &err),
+    assert_int_equal(stoq_cat(store, &r.id, stoq_span_str("absolute"), NULL, refuse, NULL, &err),
                      STOQ_EXISTS);
     r.id.h.b[3] ^= 1;
-    assert_int_equal(stoq_cat(store, &r.id, stoq_span_str("large"), collect, &got, &err),
+    assert_int_equal(stoq_cat(store, &r.id, stoq_span_str("large"), NULL, collect, &got, &err),
                      STOQ_NOTFOUND);
     assert_string_equal(err.code, "ContentNotFound");
     stoq_buf_release(&got);
@@ -659,7 +660,7 @@ static void refuse_table(const struct hostile *entries, size_t n, const char *ou
     assert_int_equal(extract_to(&id, at(out_name), &err), STOQ_MALFORMED);
     struct stoq_buf got;
     stoq_buf_init(&got, 100);
-    assert_int_equal(stoq_cat(store, &id, stoq_span_str("zzz"), collect, &got, &err),
+    assert_int_equal(stoq_cat(store, &id, stoq_span_str("zzz"), NULL, collect, &got, &err),
                      STOQ_MALFORMED);
     const struct stoq_verify_ask verify = {.id = id};
     struct stoq_verify_report v;
@@ -836,12 +837,98 @@ static void a_cursor_reads_from_anywhere(void **state)
     stoq_held_close(held);
 }
 
+static void cat_range(const struct stoq_package_id *id, const char *path, const char *text,
+                      struct stoq_buf *got)
+{
+    struct stoq_byte_range range;
+    stoq_buf_clear(got);
+    assert_int_equal(stoq_byte_range_parse(&range, text, NULL), STOQ_OK);
+    assert_int_equal(stoq_cat(store, id, stoq_span_str(path), &range, collect, got, NULL), STOQ_OK);
+}
+
+static void ranges_of_a_file(void **state)
+{
+    static const char *const bad[] = {"",
+                                      "-",
+                                      "5",
+                                      "a-b",
+                                      "1-0",
+                                      "-0",
+                                      "1-2,4-5",
+                                      " 1-",
+                                      "1- ",
+                                      "--5",
+                                      "-5-",
+                                      "1-2-",
+                                      "18446744073709551616-"};
+    (void)state;
+    make_tree();
+    struct stoq_publish_ask ask = ask_for(at("in"));
+    struct stoq_publish_report r = publish(&ask);
+    struct stoq_byte_range range;
+    struct stoq_buf got;
+    struct stoq_buf all;
+    struct stoq_error err;
+    stoq_buf_init(&got, 4 * STOQ_MIB);
+    stoq_buf_init(&all, 4 * STOQ_MIB);
+    for (size_t i = 0; i < STOQ_COUNT(bad); i++) {
+        assert_int_equal(stoq_byte_range_parse(&range, bad[i], &err), STOQ_RANGE);
+    }
+    assert_int_equal(stoq_file_read(at("in/large"), 4 * STOQ_MIB, &all, NULL), STOQ_OK);
+    struct stoq_prng rng = stoq_prng(5);
+    for (int i = 0; i < 100; i++) {
+        char text[64];
+        uint64_t first = stoq_prng_next(&rng) % all.n;
+        uint64_t last = first + stoq_prng_next(&rng) % (i % 2 == 0 ? 10 : all.n);
+        (void)snprintf(text, sizeof text, "%llu-%llu", (unsigned long long)first,
+                       (unsigned long long)last);
+        cat_range(&r.id, "large", text, &got);
+        assert_int_equal(got.n, (last < all.n ? last + 1 : all.n) - first);
+        assert_memory_equal(got.p, all.p + first, got.n);
+    }
+    cat_range(&r.id, "large", "3000000-", &got);
+    assert_int_equal(got.n, 1);
+    cat_range(&r.id, "large", "-70000", &got);
+    assert_true(got.n == 70000 && memcmp(got.p, all.p + all.n - got.n, got.n) == 0);
+    cat_range(&r.id, "large", "-99999999", &got);
+    assert_int_equal(got.n, all.n);
+    cat_range(&r.id, "absolute", "5-8", &got);
+    assert_true(stoq_span_eq(stoq_buf_span(&got), stoq_span_str("pass")));
+    cat_range(&r.id, "bin-x/nothing", "-5", &got);
+    assert_int_equal(got.n, 0);
+    assert_int_equal(stoq_byte_range_parse(&range, "3000001-3000002", NULL), STOQ_OK);
+    stoq_buf_clear(&got);
+    assert_int_equal(stoq_cat(store, &r.id, stoq_span_str("large"), &range, collect, &got, &err),
+                     STOQ_RANGE);
+    assert_non_null(strstr(err.text, "the file has 3000001 bytes"));
+    assert_int_equal(got.n, 0);
+    /* Chunks elsewhere need not be here. */
+    struct stoq_held *held;
+    struct stoq_buf list;
+    stoq_buf_init(&list, STOQ_MIB);
+    assert_int_equal(stoq_held_open(&held, store, &r.id, NULL), STOQ_OK);
+    assert_int_equal(stoq_held_chunk_list(held, 0, &list, NULL), STOQ_OK);
+    struct stoq_merkle_chunk second = stoq_merkle_chunk_at(stoq_buf_span(&list), 3);
+    stoq_held_close(held);
+    assert_int_equal(
+        stoq_store_delete(store, STOQ_RECORD_CHUNK, stoq_span(second.hash.b, 32), NULL), STOQ_OK);
+    cat_range(&r.id, "large", "-100", &got);
+    assert_memory_equal(got.p, all.p + all.n - 100, 100);
+    stoq_buf_clear(&got);
+    assert_int_equal(stoq_cat(store, &r.id, stoq_span_str("large"), NULL, collect, &got, &err),
+                     STOQ_NOTFOUND);
+    stoq_buf_release(&got);
+    stoq_buf_release(&all);
+    stoq_buf_release(&list);
+}
+
 int main(void)
 {
 #define SCRATCH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
         SCRATCH(what_is_published_comes_out_again),
         SCRATCH(the_id_depends_on_nothing_else),
+        SCRATCH(ranges_of_a_file),
         SCRATCH(an_empty_directory_and_a_single_file),
         SCRATCH(texts_travel_in_the_manifest),
         SCRATCH(signatures_are_told),
