@@ -107,7 +107,20 @@ static int publish_args(struct cmd *cmd, json_t *args)
         json_object_set_new(args, "sign", json_false()) != 0) {
         rc = STOQ_EXIT_FAILED;
     }
+    if (rc == 0 && cmd_flag(cmd, "strict") &&
+        json_object_set_new(args, "strict", json_true()) != 0) {
+        rc = STOQ_EXIT_FAILED;
+    }
     return rc;
+}
+
+static void tell_warnings(const json_t *result)
+{
+    size_t i;
+    const json_t *text;
+    json_array_foreach (json_object_get(result, "warnings"), i, text) {
+        (void)fprintf(stderr, "warning: %s\n", json_string_value(text));
+    }
 }
 
 int cmd_publish(struct cmd *cmd)
@@ -131,6 +144,7 @@ int cmd_publish(struct cmd *cmd)
     }
     (void)printf("%s\n", stoq_json_text(result, "id"));
     if (!cmd->quiet) {
+        tell_warnings(result);
         (void)fprintf(stderr, "%s %s: %s in %llu chunks, %s new, %s stored, %.2f s, %s\n",
                       stoq_json_text(result, "name"), stoq_json_text(result, "version"),
                       human_bytes(a, stoq_json_u64(result, "bytes", 0)),

@@ -14,7 +14,11 @@ struct inputs {
     struct stoq_publish_ask ask;
     struct stoq_publish_report report;
     struct stoq_buf path;
+    struct stoq_op_io *io;
+    json_t *warnings; /* sentences */
 };
+
+#define WARNINGS_MAX 100 /* in a result; the last one tells how many more there are */
 
 static enum stoq_status take_annotations(struct inputs *in, const json_t *map,
                                          struct stoq_error *err)
@@ -101,9 +105,24 @@ static enum stoq_status take_aliases(struct inputs *in, const json_t *list, stru
 
 static void on_progress(void *user, const struct stoq_publish_progress *p)
 {
-    op_progress(user, json_pack("{s:s, s:s, s:I, s:I, s:I}", "type", "progress", "phase", "publish",
-                                "bytes", (json_int_t)p->bytes_done, "bytes_total",
-                                (json_int_t)p->bytes_total, "entries", (json_int_t)p->entries));
+    const struct inputs *in = user;
+    op_progress(in->io, json_pack("{s:s, s:s, s:I, s:I, s:I}", "type", "progress", "phase",
+                                  "publish", "bytes", (json_int_t)p->bytes_done, "bytes_total",
+                                  (json_int_t)p->bytes_total, "entries", (json_int_t)p->entries));
+}
+
+static bool on_cancelled(void *user)
+{
+    const struct inputs *in = user;
+    return op_cancelled(in->io);
+}
+
+static void on_warning(void *user, const char *text)
+{
+    struct inputs *in = user;
+    if (json_array_size(in->warnings) < WARNINGS_MAX) {
+        (void)json_array_append_new(in->warnings, json_string(text));
+    }
 }
 
 static enum stoq_status fill_ask(struct stoq_host *host, const json_t *args, struct inputs *in,
@@ -137,8 +156,12 @@ static enum stoq_status fill_ask(struct stoq_host *host, const json_t *args, str
     in->ask.read_bytes = (size_t)read_bytes;
     in->ask.threads = (unsigned)threads;
     in->ask.progress = on_progress;
-    in->ask.cancelled = op_cancelled;
-    in->ask.user = io;
+    in->ask.cancelled = on_cancelled;
+    in->ask.is_strict = stoq_json_bool(args, "strict", false);
+    in->ask.warning = on_warning;
+    in->ask.user = in;
+    in->io = io;
+    in->warnings = json_array();
     return STOQ_OK;
 }
 
@@ -146,16 +169,22 @@ static json_t *to_json(const struct inputs *in)
 {
     const struct stoq_publish_report *r = &in->report;
     char id[STOQ_ID_TEXT_CAP];
+    size_t kept = json_array_size(in->warnings);
+    if (r->warnings > kept) {
+        (void)json_array_append_new(in->warnings,
+                                    json_sprintf("%llu more warnings of this kind",
+                                                 (unsigned long long)(r->warnings - kept)));
+    }
     stoq_package_id_put(id, &r->id);
     return json_pack(
-        "{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "id",
-        id, "name", in->ask.name, "version", in->ask.version, "existed", (int)r->existed, "bytes",
-        (json_int_t)r->bytes, "table_bytes", (json_int_t)r->table_bytes, "chunks",
+        "{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:O, s:o}",
+        "id", id, "name", in->ask.name, "version", in->ask.version, "existed", (int)r->existed,
+        "bytes", (json_int_t)r->bytes, "table_bytes", (json_int_t)r->table_bytes, "chunks",
         (json_int_t)r->chunks, "shards", (json_int_t)r->shards, "entries", (json_int_t)r->entries,
         "files", (json_int_t)r->files, "chunks_new", (json_int_t)r->chunks_new, "bytes_new",
         (json_int_t)r->bytes_new, "bytes_stored", (json_int_t)r->bytes_stored, "aliases",
-        (json_int_t)r->aliases, "signed_by", op_key_id(r->is_signed, &r->signer), "seconds",
-        op_seconds(r->elapsed_ns));
+        (json_int_t)r->aliases, "signed_by", op_key_id(r->is_signed, &r->signer), "warnings",
+        in->warnings, "seconds", op_seconds(r->elapsed_ns));
 }
 
 enum stoq_status op_publish(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
@@ -178,6 +207,7 @@ enum stoq_status op_publish(struct stoq_host *host, const json_t *args, struct s
         *result = to_json(in);
     }
     stoq_buf_release(&in->path);
+    json_decref(in->warnings);
     free(in);
     return st;
 }

@@ -19,6 +19,7 @@
 #include "daemon/alias.h"
 #include "daemon/ingest.h"
 #include "daemon/local.h"
+#include "daemon/names.h"
 #include "os/sys.h"
 #include "os/tree_read.h"
 #include "package/table.h"
@@ -361,6 +362,10 @@ enum stoq_status stoq_publish(struct stoq_store *store, const struct stoq_publis
     enum stoq_status st = fill_manifest(p, err);
     if (st == STOQ_OK) {
         st = stoq_tree_list(&p->tree, ask->path, ask->cancelled, ask->user, err);
+    }
+    if (st == STOQ_OK) {
+        st = stoq_names_check(p->tree, ask->is_strict, ask->warning, ask->user, &report->warnings,
+                              err);
     }
     if (st == STOQ_OK) {
         st = stoq_ingest_new(&p->ingest, store, thread_count(ask->threads), err);

@@ -36,9 +36,12 @@ struct stoq_publish_ask {
     size_t alias_count;
     size_t read_bytes; /* bytes asked of one read, 1 .. STOQ_PUBLISH_READ_BYTES_MAX [1 MiB] */
     unsigned threads;  /* that hash, compress and store [one per processor, at most 8] */
+    bool is_strict;    /* refuse what would be warned of */
     /* Both are called on the caller's thread, about ten times a second. NULL: none. */
     void (*progress)(void *user, const struct stoq_publish_progress *p);
     bool (*cancelled)(void *user); /* true: stop */
+    /* One sentence: names that some file systems take for one (package/names.h). NULL: none. */
+    void (*warning)(void *user, const char *text);
     void *user;
 };
 
@@ -55,6 +58,7 @@ struct stoq_publish_report {
     uint64_t bytes_new;    /* their bytes */
     uint64_t bytes_stored; /* the same as they lie on disk, after compression */
     uint64_t aliases;      /* records that make files known by other digests */
+    uint64_t warnings;     /* given, or that would have been */
     bool is_signed;
     struct stoq_key_id signer; /* when signed */
     uint64_t elapsed_ns;       /* until everything was durable */
@@ -72,6 +76,7 @@ struct stoq_publish_report {
  * STOQ_NOTFOUND   no such input
  * STOQ_IO         something in it cannot be read or is a device, socket or pipe (the path is named),
  *                 or the store's disk failed
+ * STOQ_MALFORMED  is_strict and there is something to warn of (NamesCollide); nothing was stored
  * STOQ_BUSY       a file changed while it was read; the path is named
  * STOQ_FULL       no room in the store
  * STOQ_CANCELLED, STOQ_NOMEM
