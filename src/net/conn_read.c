@@ -1,7 +1,7 @@
 /*
  * Packets in. A packet belongs to the connection its destination id names. A stranger's first packet
- * is weighed from the cheapest test to the dearest: form, its prefix's budget, a retry token, room,
- * and only then cryptography. Whatever is answered without state is capped in rate and never longer
+ * is weighed from the cheapest test to the dearest: form, a retry token, its prefix's budget, room, and
+ * only then a handshake's cryptography. Whatever is answered without state is capped in rate and never longer
  * than what it answers (a retry, a version list) or shorter (a reset).
  */
 #include "net/net_internal.h"
@@ -79,7 +79,6 @@ static void reply_retry(struct stoq_net *net, struct net_socket *socket,
     struct sockaddr_in6 remote = stoq_addr_to_in6(&d->from);
     struct net_out *out = reply_slot(net, socket);
     if (out == NULL) {
-        net->stats.dropped_full++;
         return;
     }
     net_new_cid(net, &scid);
@@ -108,15 +107,40 @@ static void reply_close(struct stoq_net *net, struct net_socket *socket,
     }
 }
 
-/* Is there a retry token, and is it ours and fresh? Sets odcid when it is. */
+/* Is there a retry token, and is it ours and fresh? Sets odcid when it is. To look costs as much as a
+ * reply, so it takes from the same budget. */
 static bool token_good(struct stoq_net *net, const struct net_datagram *d, const ngtcp2_pkt_hd *hd,
                        ngtcp2_cid *odcid)
 {
     struct sockaddr_in6 remote = stoq_addr_to_in6(&d->from);
     return hd->tokenlen > 0 && hd->token[0] == NGTCP2_CRYPTO_TOKEN_MAGIC_RETRY2 &&
+           net_guard_reply(net->guard, net->now) &&
            ngtcp2_crypto_verify_retry_token2(
                odcid, hd->token, hd->tokenlen, net->retry_secret, NET_SECRET_BYTES, hd->version,
                (ngtcp2_sockaddr *)&remote, sizeof remote, &hd->dcid, NET_RETRY_LIFE, net->now) == 0;
+}
+
+/*
+ * May this first packet begin a handshake? A proven address may; others while their prefix has budget
+ * and few handshakes are open. Whoever may not is asked to prove its address: so somebody honest who
+ * shares a prefix with a flood still gets through, by way of the retry.
+ */
+static bool may_begin(struct stoq_net *net, struct net_socket *socket, const struct net_datagram *d,
+                      const ngtcp2_pkt_hd *hd, bool proven)
+{
+    if (proven) {
+        return true;
+    }
+    if (!net_guard_admit(net->guard, stoq_addr_prefix(&d->from), net->now)) {
+        net->stats.dropped_prefix++;
+        reply_retry(net, socket, d, hd);
+        return false;
+    }
+    if (net_guard_wary(net->guard)) {
+        reply_retry(net, socket, d, hd);
+        return false;
+    }
+    return true;
 }
 
 /* A first packet of a client: a connection for it, or NULL after answering or dropping it. */
@@ -130,13 +154,8 @@ static struct net_conn *admit(struct stoq_net *net, struct net_socket *socket,
         net->stats.dropped_malformed++;
         return NULL;
     }
-    if (!net_guard_admit(net->guard, prefix, net->now)) {
-        net->stats.dropped_prefix++;
-        return NULL;
-    }
     bool proven = token_good(net, d, &hd, &odcid);
-    if (!proven && net_guard_wary(net->guard)) {
-        reply_retry(net, socket, d, &hd);
+    if (!may_begin(net, socket, d, &hd, proven)) {
         return NULL;
     }
     if (net->live >= net->cfg.connections_max) {

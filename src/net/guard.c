@@ -41,7 +41,7 @@ bool net_guard_admit(struct net_guard *g, uint64_t prefix, stoq_ns now)
 
 bool net_guard_reply(struct net_guard *g, stoq_ns now)
 {
-    return take(&g->reply_full_at, now, STOQ_SEC / NET_GUARD_REPLIES_PER_S, STOQ_SEC);
+    return take(&g->reply_full_at, now, STOQ_SEC / NET_GUARD_REPLIES_PER_S, STOQ_SEC / 10);
 }
 
 bool net_guard_enter(struct net_guard *g, uint64_t prefix)

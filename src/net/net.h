@@ -139,7 +139,8 @@ struct stoq_net_config {
     size_t connections_max;       /* both directions [4096] */
     size_t handshakes_max;        /* inbound, unfinished, in all [256] */
     size_t handshakes_prefix_max; /* of those, from one prefix [64] */
-    uint32_t handshakes_per_s;    /* from one prefix; twice as many at once [500] */
+    uint32_t handshakes_per_s;    /* begun by one prefix without proving its address; twice as many
+                                   * at once [500] */
     uint32_t streams_max;         /* open at once by the peer in one connection [128] */
     uint64_t stream_window_bytes; /* received, not consumed; grows up to [4 MiB] */
     uint64_t conn_window_bytes;   /* likewise for the connection, up to [24 MiB] */

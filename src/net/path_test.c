@@ -283,6 +283,57 @@ static void many_dials_get_through(void **state)
     pipe_release(&p);
 }
 
+/* 20,000 first packets a second that lead nowhere, from the prefix of an honest dialler. */
+static void flood(struct net_pipe *p, int ms)
+{
+    struct net_socket *socket = &p->b.net->listeners[0].socket;
+    for (int i = 0; i < 20 * ms && p->b.opened == 0; i++) {
+        uint8_t packet[1200] = {0xc0, 0, 0, 0, 1, 8};
+        struct net_datagram d = {.p = packet, .n = sizeof packet, .segment = sizeof packet};
+        pipe_entropy(&p->prng, packet + 6, sizeof packet - 6);
+        packet[14] = 8;    /* length of its own id */
+        packet[23] = 0;    /* no token */
+        packet[24] = 0x44; /* and a length that fits the packet */
+        packet[25] = 0x96;
+        d.to = socket->local;
+        d.from = socket->local;
+        d.from.port = (uint16_t)(2000 + i % 100);
+        p->b.net->now = p->now;
+        net_receive(p->b.net, socket, &d);
+        if (i % 20 == 19) {
+            (void)pipe_run(p, NULL, STOQ_MS);
+        }
+    }
+}
+
+static int fate_dialler_only(struct net_pipe *p, bool to_b, struct pipe_fate *fate)
+{
+    (void)p;
+    (void)to_b;
+    fate->delay[0] = STOQ_MS;
+    return 1; /* b's answers to the flood reach a, who does not know them */
+}
+
+static void honest_dialler_passes_a_flood(void **state)
+{
+    (void)state;
+    struct net_pipe p;
+    pipe_init(&p, &plain, 19);
+    p.fate = fate_dialler_only;
+    flood(&p, 1000); /* the prefix's budget is long spent */
+    stoq_ns before = p.now;
+    (void)pipe_dial(&p);
+    flood(&p, 3000);
+    assert_int_equal(p.b.opened, 1);
+    assert_true(p.now - before < 3 * STOQ_SEC);
+    struct stoq_net_stats stats;
+    stoq_net_stats(p.b.net, &stats);
+    assert_true(stats.dropped_prefix > 15000);
+    assert_true(stats.bytes_sent == 0 || stats.bytes_sent < stats.bytes_received);
+    assert_true(p.b.net->guard->open < 256);
+    pipe_release(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +344,7 @@ int main(void)
         cmocka_unit_test(narrow_path_is_used_as_it_is),
         cmocka_unit_test(cut_path_ends_in_idle_timeout),
         cmocka_unit_test(many_dials_get_through),
+        cmocka_unit_test(honest_dialler_passes_a_flood),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
