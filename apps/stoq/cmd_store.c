@@ -1,4 +1,5 @@
 /* stoq store WORD: content by address, and the store itself. */
+#include "cmd_store.h"
 #include "call.h"
 #include "commands.h"
 #include "human.h"
@@ -197,6 +198,8 @@ static const struct word words[] = {
     {"verify", 1, " ", verify},
     {"rm", 1, " ", rm},
     {"ls", 0, " ", ls},
+    {"stats", 0, " ", store_stats},
+    {"rebuild", 0, " ", store_rebuild},
 };
 
 /* The options of the other words are refused, not ignored. */
@@ -228,5 +231,6 @@ int cmd_store(struct cmd *cmd)
         }
         return options_fit(cmd, word, &exit_code) ? word->run(cmd) : exit_code;
     }
-    return cmd_usage(cmd, "stoq store takes put, get, verify, rm or ls, not '%s'", cmd->args[0]);
+    return cmd_usage(cmd, "stoq store takes put, get, verify, rm, ls, stats or rebuild, not '%s'",
+                     cmd->args[0]);
 }

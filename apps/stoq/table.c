@@ -135,7 +135,7 @@ static const struct cmd_row rows[] = {
      .args_max = 1,
      .run = cmd_rm},
     {.name = "store",
-     .synopsis = "put FILE|- | get ADDR | verify ADDR | rm ADDR | ls",
+     .synopsis = "put FILE|- | get ADDR | verify ADDR | rm ADDR | ls | stats | rebuild",
      .summary = "keep any bytes under an address that is a digest of them",
      .details =
          "put     reads FILE, or - for standard input, once and prints its address, data1...\n"
@@ -143,7 +143,9 @@ static const struct cmd_row rows[] = {
          "get     writes the content, every byte checked; exit code 4 when it is not that content.\n"
          "verify  reads it again and checks it against its address and all secondary digests.\n"
          "rm      removes it and the chunks nothing else uses.\n"
-         "ls      lists the addresses.",
+         "ls      lists the addresses.\n"
+         "stats   tells what is stored, and what sharing and compression saved and why.\n"
+         "rebuild makes the index anew from the segments alone; no daemon may be running.",
      OPTIONS(store_options),
      .args_min = 1,
      .args_max = 2,
