@@ -1,5 +1,5 @@
-/* Whole nodes against each other; see node_world.h. Node 0 fetches. */
-#include "node/node_world.h"
+/* Whole nodes against each other; see node_world_test.h. Node 0 fetches. */
+#include "node/node_world_test.h"
 
 static struct world w;
 

@@ -1,5 +1,5 @@
-#ifndef STOQ_NODE_NODE_WORLD_H
-#define STOQ_NODE_NODE_WORLD_H
+#ifndef STOQ_NODE_NODE_WORLD_TEST_H
+#define STOQ_NODE_NODE_WORLD_TEST_H
 /*
  * For tests: a few real nodes back to back, with the real codec, on a virtual network and virtual
  * stores, in virtual time. What a shell does with bytes is done here in memory; faults are planted on
