@@ -199,6 +199,7 @@ static enum stoq_status reply_status(const struct pending *p, const struct stoq_
 void meta_reply(struct stoq_node *n, struct pending *p, const struct stoq_node_reply *reply)
 {
     struct fetch *f = p->fetch;
+    STOQ_ASSERT(f != NULL);
     struct question *q = question_of(f, p->meta);
     struct source *s = fetch_source(f, p->peer);
     if (q != NULL) {

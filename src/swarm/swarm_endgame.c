@@ -1,11 +1,12 @@
 /*
  * The endgame. A peer that finds nothing left to draw looks for the one that will be last. If that
  * one has a request it has not begun to answer, the request is taken away from it (nothing is sent
- * twice but what is on its way already); if it is hopelessly slow, any request is. Otherwise the chunks it would bring last are asked for a second
- * time, as many as the helper brings in half that time, within 1 % of the transfer (or 1 MiB, for small
- * ones): whoever comes first wins, and a request that has nothing left to bring is cancelled.
+ * twice but what is on its way already); if it is hopelessly slow, any request is. Otherwise the
+ * chunks it would bring last are asked for a second time, as many as the helper brings in half that
+ * time, within 1 % of the transfer (or 1 MiB, for small ones): whoever comes first wins, and a request
+ * that has nothing left to bring is cancelled.
  *
- * Both only when the helper would clearly be earlier, by more than its own time again and 50 ms:
+ * All of it only when the helper would clearly be earlier, by more than its own time again and 50 ms:
  * estimates are estimates, and a copy that arrives second is a waste.
  */
 #include "swarm/swarm_internal.h"

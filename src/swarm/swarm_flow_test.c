@@ -61,6 +61,7 @@ struct world {
     uint64_t bytes;
     uint32_t *length;
     uint8_t *done;
+    struct item *items; /* all queues' memory */
     uint64_t done_count;
     bool finished;
     bool stuck;
@@ -107,6 +108,7 @@ static void world_init(struct world *w, uint64_t bytes, uint64_t seed)
     uint64_t most = bytes / 16384 + 1;
     w->length = calloc(most, sizeof *w->length);
     w->done = calloc(most, 1);
+    w->items = calloc((size_t)2 * PEERS * QUEUE, sizeof *w->items);
     while (w->bytes < bytes) {
         uint32_t n = 16384 + (uint32_t)stoq_prng_below(&w->prng, 98304);
         n = stoq_prng_below(&w->prng, 20) == 0 ? 262144 : n;
@@ -121,10 +123,7 @@ static void world_init(struct world *w, uint64_t bytes, uint64_t seed)
 static void world_release(struct world *w)
 {
     stoq_swarm_free(w->sw);
-    for (uint32_t i = 0; i < w->peers; i++) {
-        free(w->peer[i].waiting.item);
-        free(w->peer[i].flying.item);
-    }
+    free(w->items);
     free(w->length);
     free(w->done);
 }
@@ -138,8 +137,8 @@ static struct vpeer *add_peer(struct world *w, uint64_t rate, stoq_ns rtt)
 {
     struct vpeer *p = &w->peer[w->peers];
     *p = (struct vpeer){.rate = rate, .rtt = rtt};
-    p->waiting.item = calloc(QUEUE, sizeof(struct item));
-    p->flying.item = calloc(QUEUE, sizeof(struct item));
+    p->waiting.item = w->items + (size_t)(2 * w->peers) * QUEUE;
+    p->flying.item = p->waiting.item + QUEUE;
     feed(w, (struct stoq_swarm_event){.kind = STOQ_SWARM_PEER_ADD,
                                       .u.peer = {.peer = w->peers, .rtt_ns = rtt}});
     w->peers++;

@@ -82,6 +82,7 @@ static bool collect_run(struct stoq_swarm *sw, struct swarm_request *rq, struct 
 /* Go once around all runs from the peer's cursor on. */
 static void collect(struct stoq_swarm *sw, struct swarm_request *rq, struct budget *b)
 {
+    STOQ_ASSERT(sw->run_count > 0);
     struct swarm_peer *p = &sw->peer[rq->peer_slot];
     uint32_t start = stoq_swarm_run_at(sw, p->cursor);
     uint32_t at = start == sw->run_count ? 0 : start;

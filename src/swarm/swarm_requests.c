@@ -124,6 +124,7 @@ void stoq_swarm_unask(struct stoq_swarm *sw, struct swarm_run *run, struct swarm
         return;
     }
     struct swarm_request *rq = sw->request[slot];
+    STOQ_ASSERT(rq != NULL);
     rq->left--;
     rq->left_bytes -= chunk->length;
     sw->peer[rq->peer_slot].inflight_bytes -= chunk->length;
