@@ -300,9 +300,7 @@ static void flood(struct net_pipe *p, int ms)
         d.from.port = (uint16_t)(2000 + i % 100);
         p->b.net->now = p->now;
         net_receive(p->b.net, socket, &d);
-        if (i % 20 == 19) {
-            (void)pipe_run(p, NULL, STOQ_MS);
-        }
+        (void)pipe_run(p, NULL, 50 * 1000); /* evenly: no pause in which a token could grow back */
     }
 }
 
@@ -310,7 +308,7 @@ static int fate_dialler_only(struct net_pipe *p, bool to_b, struct pipe_fate *fa
 {
     (void)p;
     (void)to_b;
-    fate->delay[0] = STOQ_MS;
+    fate->delay[0] = STOQ_MS + 30 * 1000;
     return 1; /* b's answers to the flood reach a, who does not know them */
 }
 
