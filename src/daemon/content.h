@@ -7,6 +7,8 @@
 #include "daemon/content_record.h"
 #include "daemon/local.h"
 
+#include <pthread.h>
+
 /* Content of at most this many bytes is checked whole before the first byte leaves. */
 #define STOQ_CONTENT_WHOLE_BYTES_MAX ((uint64_t)STOQ_MIB)
 
@@ -28,6 +30,9 @@ struct stoq_content_put_ask {
     struct stoq_content_second second[STOQ_CONTENT_SECONDARY_MAX];
     size_t second_count;
     const struct stoq_address *expected; /* the content must have this address [any] */
+    /* Held while a record is read, joined with what is new and written, so that puts of one content
+     * side by side lose nothing of each other's; one per store [nobody else puts]. */
+    pthread_mutex_t *record_lock;
     unsigned threads; /* that hash and store, 1 .. 64 [one per processor, at most 8] */
     /* Called on the caller's thread, about ten times a second. NULL: none. */
     void (*progress)(void *user, uint64_t bytes_done, uint64_t bytes_total);

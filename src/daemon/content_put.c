@@ -191,24 +191,32 @@ static enum stoq_status put_record(struct put *p, const struct stoq_content *c,
     return st;
 }
 
-/* Everything it refers to is durable: make or complete the record. */
-static enum stoq_status settle(struct put *p, struct stoq_error *err)
+/* Make the record, or complete the one that is here. */
+static enum stoq_status join_record(struct put *p, struct stoq_error *err)
 {
     struct stoq_content old;
     struct stoq_content *c = &p->report->content;
-    enum stoq_status st = stoq_content_info(p->store, &c->address, &old, NULL);
-    if (st == STOQ_OK) {
-        st = join_with(c, &old, err);
-        if (st != STOQ_OK) {
-            return st;
-        }
-        p->report->existed = true;
-    } else {
+    if (stoq_content_info(p->store, &c->address, &old, NULL) != STOQ_OK) {
         c->added_at = stoq_wall_seconds(); /* none, or a damaged one that is written anew */
+        return put_record(p, c, err);
     }
-    bool is_same = p->report->existed && old.secondary_count == c->secondary_count &&
-                   stoq_hash_eq(&old.root.hash, &c->root.hash);
-    st = is_same ? STOQ_OK : put_record(p, c, err);
+    enum stoq_status st = join_with(c, &old, err);
+    p->report->existed = st == STOQ_OK;
+    bool is_same =
+        old.secondary_count == c->secondary_count && stoq_hash_eq(&old.root.hash, &c->root.hash);
+    return st == STOQ_OK && !is_same ? put_record(p, c, err) : st;
+}
+
+/* Everything the record refers to is durable. */
+static enum stoq_status settle(struct put *p, struct stoq_error *err)
+{
+    if (p->ask->record_lock != NULL) {
+        (void)pthread_mutex_lock(p->ask->record_lock);
+    }
+    enum stoq_status st = join_record(p, err);
+    if (p->ask->record_lock != NULL) {
+        (void)pthread_mutex_unlock(p->ask->record_lock);
+    }
     /* Also when nothing changed: the record may be one that another put has not synced yet. */
     return st == STOQ_OK ? stoq_store_sync(p->store, err) : st;
 }

@@ -6,6 +6,7 @@
 #include "daemon/publish.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include "base/prng.h"
 #include "daemon/ingest.h"
 #include "os/file.h"
+#include "os/sys.h"
 #include "os/tree_read.h"
 #include "tests/vectors.h"
 #include "wire/cbor.h"
@@ -238,6 +240,81 @@ static void secondary_digests_are_kept_and_added_to(void **state)
         assert_true(stoq_digest_eq(&want, &c.secondary[i]));
     }
     comes_out(&r.content.address, s);
+    free(p);
+}
+
+static pthread_mutex_t record_lock = PTHREAD_MUTEX_INITIALIZER;
+
+struct putter {
+    enum stoq_hash_alg alg;
+    enum stoq_status status;
+    struct stoq_span bytes;
+};
+
+static void *put_one(void *user)
+{
+    struct putter *p = user;
+    struct input in = {.bytes = p->bytes, .piece = 77777};
+    struct stoq_content_put_report r;
+    const struct stoq_content_put_ask ask = {.read = read_input,
+                                             .read_user = &in,
+                                             .threads = 1,
+                                             .second = {{.alg = p->alg}},
+                                             .second_count = 1,
+                                             .record_lock = &record_lock};
+    p->status = stoq_content_put(store, &ask, &r, NULL);
+    return NULL;
+}
+
+static void puts_side_by_side_keep_each_others_digests(void **state)
+{
+    (void)state;
+    for (uint64_t round = 0; round < 30; round++) {
+        struct stoq_content c;
+        pthread_t thread[3];
+        uint8_t *p = draw(5000, 1000 + round);
+        struct stoq_span s = stoq_span(p, 5000);
+        struct putter putter[3] = {{STOQ_HASH_SHA256, STOQ_IO, s},
+                                   {STOQ_HASH_SHA512, STOQ_IO, s},
+                                   {STOQ_HASH_SHA3_256, STOQ_IO, s}};
+        for (size_t i = 0; i < 3; i++) {
+            assert_int_equal(pthread_create(&thread[i], NULL, put_one, &putter[i]), 0);
+        }
+        for (size_t i = 0; i < 3; i++) {
+            assert_int_equal(pthread_join(thread[i], NULL), 0);
+            assert_int_equal(putter[i].status, STOQ_OK);
+        }
+        struct stoq_address address = {.algorithm = STOQ_HASH_BLAKE3,
+                                       .digest = stoq_hash_blake3(s)};
+        assert_int_equal(stoq_content_info(store, &address, &c, &err), STOQ_OK);
+        assert_int_equal(c.secondary_count, 3);
+        free(p);
+    }
+}
+
+/* While somebody else holds the lock, all but the record is put. */
+static void a_record_waits_for_the_lock(void **state)
+{
+    (void)state;
+    struct stoq_content c;
+    pthread_t thread;
+    uint8_t *p = draw(5000, 2000);
+    struct putter putter = {STOQ_HASH_SHA256, STOQ_IO, stoq_span(p, 5000)};
+    struct stoq_address address = {.algorithm = STOQ_HASH_BLAKE3,
+                                   .digest = stoq_hash_blake3(putter.bytes)};
+    struct stoq_span chunk = stoq_span(address.digest.b, sizeof address.digest.b);
+    assert_int_equal(pthread_mutex_lock(&record_lock), 0);
+    assert_int_equal(pthread_create(&thread, NULL, put_one, &putter), 0);
+    while (!stoq_store_has(store, STOQ_RECORD_CHUNK, chunk)) {
+        (void)sched_yield();
+    }
+    for (stoq_ns until = stoq_now() + 50 * STOQ_MS; stoq_now() < until;) {
+        assert_int_equal(stoq_content_info(store, &address, &c, &err), STOQ_NOTFOUND);
+    }
+    assert_int_equal(pthread_mutex_unlock(&record_lock), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(putter.status, STOQ_OK);
+    assert_int_equal(stoq_content_info(store, &address, &c, &err), STOQ_OK);
     free(p);
 }
 
@@ -494,6 +571,8 @@ int main(void)
         cmocka_unit_test(a_second_put_stores_nothing_new),
         cmocka_unit_test(what_can_be_forged_is_no_address),
         cmocka_unit_test(secondary_digests_are_kept_and_added_to),
+        cmocka_unit_test(puts_side_by_side_keep_each_others_digests),
+        cmocka_unit_test(a_record_waits_for_the_lock),
         cmocka_unit_test(what_is_not_as_expected_gets_no_address),
         cmocka_unit_test(either_digest_that_differs_is_fatal),
         cmocka_unit_test(a_chunk_that_is_not_here_or_not_itself_stops_it),

@@ -26,6 +26,7 @@ struct stoq_host {
     stoq_ns started_at;
     pthread_mutex_t opening; /* held while something is opened; never inside lock */
     pthread_mutex_t lock;
+    pthread_mutex_t record_lock;
     pthread_cond_t content_free;
     unsigned adding; /* operations that add content */
     bool removing;
@@ -73,6 +74,7 @@ static void init_sync(struct stoq_host *host)
     pthread_cond_init(&host->content_free, &attr);
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&host->lock, NULL);
+    pthread_mutex_init(&host->record_lock, NULL);
     pthread_mutex_init(&host->opening, NULL);
 }
 
@@ -116,6 +118,7 @@ enum stoq_status stoq_host_free(struct stoq_host *host, stoq_ns drain, struct st
     stoq_key_free(host->key);
     pthread_cond_destroy(&host->content_free);
     pthread_mutex_destroy(&host->lock);
+    pthread_mutex_destroy(&host->record_lock);
     pthread_mutex_destroy(&host->opening);
     free(host);
     return st;
@@ -271,6 +274,11 @@ void stoq_host_config(struct stoq_host *host, struct stoq_config *out)
     pthread_mutex_lock(&host->lock);
     *out = host->config;
     pthread_mutex_unlock(&host->lock);
+}
+
+pthread_mutex_t *stoq_host_record_lock(struct stoq_host *host)
+{
+    return &host->record_lock;
 }
 
 bool stoq_host_is_daemon(const struct stoq_host *host)

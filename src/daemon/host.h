@@ -10,6 +10,8 @@
 #include "sign/sign.h"
 #include "store/store.h"
 
+#include <pthread.h>
+
 struct stoq_host;
 
 struct stoq_host_config {
@@ -63,6 +65,9 @@ void stoq_host_log(struct stoq_host *host, enum stoq_log_level level, const char
     __attribute__((format(printf, 3, 4)));
 /* Ask the daemon's main thread to end. */
 void stoq_host_request_stop(struct stoq_host *host);
+
+/* What operations that read, change and write one record hold meanwhile. */
+pthread_mutex_t *stoq_host_record_lock(struct stoq_host *host);
 
 /*
  * Operations that add content run beside one another; a removal runs alone, since it may take chunks that

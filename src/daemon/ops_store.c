@@ -141,6 +141,7 @@ enum stoq_status op_store_put(struct stoq_host *host, const json_t *args, struct
     struct stoq_address expected;
     struct stoq_content_put_report report;
     struct stoq_content_put_ask ask = {
+        .record_lock = stoq_host_record_lock(host),
         .read = op_input_read,
         .read_user = &input,
         .progress = on_put,
