@@ -107,6 +107,9 @@ static int publish_args(struct cmd *cmd, json_t *args)
         json_object_set_new(args, "sign", json_false()) != 0) {
         rc = STOQ_EXIT_FAILED;
     }
+    if (rc == 0) {
+        rc = call_set_text(cmd, args, "secondary", cmd_value(cmd, "secondary"));
+    }
     if (rc == 0 && cmd_flag(cmd, "strict") &&
         json_object_set_new(args, "strict", json_true()) != 0) {
         rc = STOQ_EXIT_FAILED;

@@ -80,6 +80,11 @@ static void print_info(const json_t *o)
     json_object_foreach ((json_t *)(uintptr_t)o, key, value) {
         print_value(key, value);
     }
+    inner = json_object_get(o, "secondary");
+    if (inner != NULL) {
+        (void)printf("secondary    %s %s\n", stoq_json_text(inner, "algorithm"),
+                     stoq_json_text(inner, "digest"));
+    }
     json_object_foreach (json_object_get(o, "annotations"), name, inner) {
         (void)printf("annotation   %s=%s\n", name, json_string_value(inner));
     }
@@ -143,6 +148,9 @@ int cmd_cat(struct cmd *cmd)
 static void print_verdict(const json_t *result, const char *what)
 {
     const json_t *v = json_object_get(json_object_get(result, "reasons"), what);
+    if (v == NULL) {
+        return;
+    }
     (void)printf("%-10s %-9s %s\n", what, stoq_json_bool(v, "valid", false) ? "valid" : "not valid",
                  stoq_json_text(v, "why"));
 }
@@ -169,6 +177,7 @@ static int tell_verdict(struct cmd *cmd, json_t *result)
         print_verdict(result, "merkle");
         print_verdict(result, "signature");
         print_verdict(result, "consensus");
+        print_verdict(result, "secondary");
         print_verdict(result, "overall");
     }
     json_decref(result);

@@ -7,6 +7,7 @@
 
 #include "daemon/extract.h"
 #include "daemon/held.h"
+#include "daemon/verify.h"
 #include "wire/bech32m.h"
 
 #include <errno.h>
@@ -149,6 +150,22 @@ static enum stoq_status fetch(struct getting *g, struct stoq_error *err)
     return stoq_engine_fetch(stoq_host_engine(g->host), &ask, &g->fetch, err);
 }
 
+static void on_check(void *user, const struct stoq_verify_progress *p)
+{
+    struct getting *g = user;
+    op_progress(g->io,
+                json_pack("{s:s, s:s, s:I, s:I}", "type", "progress", "phase", "verify", "bytes",
+                          (json_int_t)p->bytes_done, "bytes_total", (json_int_t)p->bytes_total));
+}
+
+/* What was fetched is what the tree says; a digest that the manifest names is checked on top. */
+static enum stoq_status check_secondary(struct getting *g, struct stoq_error *err)
+{
+    const struct stoq_verify_ask ask = {
+        .id = g->id, .progress = on_check, .cancelled = on_cancelled, .user = g};
+    return stoq_verify_secondary(stoq_host_store(g->host), &ask, err);
+}
+
 static enum stoq_status extract(struct getting *g, struct stoq_error *err)
 {
     struct stoq_extract_ask ask = {
@@ -282,6 +299,9 @@ static enum stoq_status run(struct getting *g, json_t **result, struct stoq_erro
         g->fetch.complete_before = true;
     } else {
         st = fetch(g, err);
+        if (st == STOQ_OK) {
+            st = check_secondary(g, err);
+        }
     }
     if (st == STOQ_OK) {
         st = extract(g, err);

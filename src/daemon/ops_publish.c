@@ -159,6 +159,13 @@ static enum stoq_status fill_ask(struct stoq_host *host, const json_t *args, str
     in->ask.cancelled = on_cancelled;
     in->ask.is_strict = stoq_json_bool(args, "strict", false);
     in->ask.warning = on_warning;
+    const char *secondary = stoq_json_text(args, "secondary");
+    in->ask.secondary = secondary == NULL ? STOQ_HASH_NONE : stoq_hash_alg_named(secondary);
+    if (secondary != NULL && !stoq_manifest_secondary_is_fit(in->ask.secondary)) {
+        return stoq_fail(err, STOQ_RANGE, 0,
+                         "a package's secondary hash is sha3-256, sha256 or sha512, not '%.40s'",
+                         secondary);
+    }
     in->ask.user = in;
     in->io = io;
     in->warnings = json_array();

@@ -151,8 +151,8 @@ enum stoq_status op_cat(struct stoq_host *host, const json_t *args, struct stoq_
         st = stoq_json_path(args, "path", &path, err);
     }
     if (st == STOQ_OK) {
-        st = stoq_cat(stoq_host_store(host), &id, stoq_buf_span(&path), text != NULL ? &range : NULL,
-                      io->data, io->user, err);
+        st = stoq_cat(stoq_host_store(host), &id, stoq_buf_span(&path),
+                      text != NULL ? &range : NULL, io->data, io->user, err);
     }
     stoq_buf_release(&path);
     if (st == STOQ_OK) {
@@ -175,7 +175,7 @@ static json_t *verdict_to_json(const struct stoq_verdict *v)
 
 static json_t *verify_to_json(const char *id, const struct stoq_verify_report *r)
 {
-    return json_pack(
+    json_t *o = json_pack(
         "{s:s, s:b, s:b, s:b, s:b, s:{s:o, s:o, s:o, s:o}, s:o, s:I, s:I, s:I, s:I, "
         "s:I, s:o}",
         "id", id, "merkle_valid", (int)r->merkle.valid, "signature_valid", (int)r->signature.valid,
@@ -186,6 +186,12 @@ static json_t *verify_to_json(const char *id, const struct stoq_verify_report *r
         "bytes", (json_int_t)r->bytes, "chunks", (json_int_t)r->chunks, "chunks_good",
         (json_int_t)r->chunks_good, "chunks_bad", (json_int_t)r->chunks_bad, "chunks_missing",
         (json_int_t)r->chunks_missing, "seconds", op_seconds(r->elapsed_ns));
+    if (o != NULL && r->has_secondary) {
+        (void)json_object_set_new(o, "secondary_valid", json_boolean(r->secondary.valid));
+        (void)json_object_set_new(json_object_get(o, "reasons"), "secondary",
+                                  verdict_to_json(&r->secondary));
+    }
+    return o;
 }
 
 enum stoq_status op_verify(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,

@@ -37,7 +37,8 @@ struct publish {
     struct stoq_runs runs;
     struct stoq_table_writer table;
     struct stoq_manifest manifest;
-    struct stoq_buf scratch; /* an entry, then the manifest, then the signature */
+    struct stoq_hasher secondary; /* of the stream; without state: none is wanted */
+    struct stoq_buf scratch;      /* an entry, then the manifest, then the signature */
     size_t read_bytes;
     struct stoq_publish_progress progress;
     stoq_ns reported_at;
@@ -63,6 +64,28 @@ static enum stoq_status look_up(struct publish *p, struct stoq_error *err)
 static struct stoq_span optional_text(const char *text)
 {
     return text == NULL ? stoq_span(NULL, 0) : stoq_span_str(text);
+}
+
+/* The manifest's second digest: its algorithm and size are known before, its value at the end. */
+static enum stoq_status begin_secondary(struct publish *p, struct stoq_error *err)
+{
+    struct stoq_digest *d = &p->report->secondary;
+    d->alg = p->ask->secondary;
+    if (d->alg == STOQ_HASH_NONE) {
+        return STOQ_OK;
+    }
+    p->manifest.secondary_algorithm = d->alg;
+    p->manifest.secondary_digest = stoq_digest_span(d);
+    enum stoq_status st = stoq_hasher_init(&p->secondary, d->alg);
+    return st == STOQ_OK ? st : stoq_fail(err, st, 0, "the secondary hash cannot be made");
+}
+
+/* The next bytes of the stream. */
+static void hash_secondary(struct publish *p, struct stoq_span bytes)
+{
+    if (p->ask->secondary != STOQ_HASH_NONE) {
+        stoq_hasher_update(&p->secondary, bytes);
+    }
 }
 
 /* What the ask says goes into the manifest; refused before anything is read. */
@@ -97,12 +120,16 @@ static enum stoq_status fill_manifest(struct publish *p, struct stoq_error *err)
     for (size_t i = 0; i < ask->dependency_count; i++) {
         m->dependencies[i] = ask->dependencies[i];
     }
+    enum stoq_status st = begin_secondary(p, err);
+    if (st != STOQ_OK) {
+        return st;
+    }
     /* All counts zero is the empty package: the faults that remain are of the texts. */
     why = stoq_manifest_fault(m);
     if (why != NULL) {
         return stoq_fail(err, STOQ_RANGE, 0, "%s", why);
     }
-    enum stoq_status st = stoq_manifest_encode(m, &p->scratch);
+    st = stoq_manifest_encode(m, &p->scratch);
     if (st != STOQ_OK) {
         return stoq_fail(err, st == STOQ_NOMEM ? st : STOQ_RANGE, 0, "%s",
                          st == STOQ_FULL ? "the texts are too long for a manifest of 64 KiB"
@@ -143,6 +170,7 @@ static enum stoq_status put_table(struct publish *p, struct stoq_error *err)
                              why != NULL ? why : "the tree does not fit a file table");
         }
         p->report->files += is_file(&listed);
+        hash_secondary(p, stoq_buf_span(&p->scratch));
         st = stoq_ingest_add(p->ingest, stoq_buf_span(&p->scratch), err);
     }
     if (st != STOQ_OK) {
@@ -180,6 +208,7 @@ static enum stoq_status read_file(struct publish *p, size_t i, uint64_t size, in
         if (p->aliases != NULL) {
             stoq_aliases_update(p->aliases, stoq_span(room, n));
         }
+        hash_secondary(p, stoq_span(room, n));
         stoq_ingest_filled(p->ingest, n);
         at += n;
         p->progress.bytes_done += n;
@@ -270,6 +299,10 @@ static enum stoq_status put_description(struct publish *p, const struct stoq_mer
     m->bytes = root->bytes;
     m->root = root->hash;
     STOQ_ASSERT(m->bytes == p->progress.bytes_total);
+    if (p->ask->secondary != STOQ_HASH_NONE &&
+        stoq_hasher_final(&p->secondary, &p->report->secondary) != STOQ_OK) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "no memory to hash");
+    }
     stoq_buf_clear(&p->scratch);
     enum stoq_status st = stoq_manifest_encode(m, &p->scratch);
     if (st != STOQ_OK) {
@@ -379,6 +412,7 @@ enum stoq_status stoq_publish(struct stoq_store *store, const struct stoq_publis
     stoq_ingest_free(p->ingest);
     stoq_aliases_free(p->aliases);
     stoq_tree_free(p->tree);
+    stoq_hasher_release(&p->secondary);
     stoq_buf_release(&p->scratch);
     free(p);
     report->elapsed_ns = stoq_now() - began;

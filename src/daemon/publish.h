@@ -37,6 +37,9 @@ struct stoq_publish_ask {
     size_t read_bytes; /* bytes asked of one read, 1 .. STOQ_PUBLISH_READ_BYTES_MAX [1 MiB] */
     unsigned threads;  /* that hash, compress and store [one per processor, at most 8] */
     bool is_strict;    /* refuse what would be warned of */
+    /* sha3-256, sha256 or sha512 of the whole stream goes into the manifest (and so the id); made on
+     * the thread that reads [none] */
+    enum stoq_hash_alg secondary;
     /* Both are called on the caller's thread, about ten times a second. NULL: none. */
     void (*progress)(void *user, const struct stoq_publish_progress *p);
     bool (*cancelled)(void *user); /* true: stop */
@@ -54,11 +57,12 @@ struct stoq_publish_report {
     uint64_t bytes; /* of the package stream: the table and all contents */
     uint64_t chunks;
     uint64_t shards;
-    uint64_t chunks_new;   /* the store did not have */
-    uint64_t bytes_new;    /* their bytes */
-    uint64_t bytes_stored; /* the same as they lie on disk, after compression */
-    uint64_t aliases;      /* records that make files known by other digests */
-    uint64_t warnings;     /* given, or that would have been */
+    uint64_t chunks_new;          /* the store did not have */
+    uint64_t bytes_new;           /* their bytes */
+    uint64_t bytes_stored;        /* the same as they lie on disk, after compression */
+    struct stoq_digest secondary; /* STOQ_HASH_NONE: none was asked for */
+    uint64_t aliases;             /* records that make files known by other digests */
+    uint64_t warnings;            /* given, or that would have been */
     bool is_signed;
     struct stoq_key_id signer; /* when signed */
     uint64_t elapsed_ns;       /* until everything was durable */

@@ -1,198 +1,26 @@
 /*
- * Workers take one shard after the other: its chunk list is checked against the shard's root, then
- * each of its chunks is read and hashed. The caller's thread reports and listens for a stop. What is
- * damaged is counted, not fatal: the verdict says how much is wrong and where it begins.
+ * The verdicts. What is damaged is counted, not fatal: the verdict says how much is wrong and where it
+ * begins. The reading is in verify_chunks.c.
  */
 #include "daemon/verify.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "daemon/held.h"
 #include "daemon/local.h"
+#include "daemon/verify_internal.h"
 #include "os/sys.h"
-#include "os/workers.h"
-
-#define THREADS_DEFAULT_MAX 8
-#define THREADS_MAX 64
-#define REPORT_EVERY_NS 100000000L
 
 struct verify {
     struct stoq_store *store;
     const struct stoq_verify_ask *ask;
     struct stoq_verify_report *report;
     struct stoq_held *held;
-    uint64_t *first_chunk; /* of each shard */
-    atomic_size_t next_shard;
-    atomic_uint_fast64_t bytes_done;
-    atomic_bool stop;
-    pthread_mutex_t lock;
-    pthread_cond_t ended;
-    /* Under the lock: */
-    unsigned working;
-    struct stoq_error failed; /* the world's failure, not a damaged chunk */
 };
-
-struct worker {
-    struct stoq_job job;
-    struct verify *v;
-};
-
-/* One chunk, or `count` of them whose list is unusable, from the index on. */
-static void count_fault(struct verify *v, uint64_t index, uint64_t count, enum stoq_status why)
-{
-    struct stoq_verify_report *r = v->report;
-    (void)pthread_mutex_lock(&v->lock);
-    if (r->chunks_bad + r->chunks_missing == 0 || index < r->first_fault) {
-        r->first_fault = index;
-    }
-    if (why == STOQ_NOTFOUND) {
-        r->chunks_missing += count;
-    } else {
-        r->chunks_bad += count;
-    }
-    (void)pthread_mutex_unlock(&v->lock);
-}
 
 static bool is_fault(enum stoq_status st)
 {
     return st == STOQ_NOTFOUND || st == STOQ_PROOF;
-}
-
-static enum stoq_status check_chunks(struct verify *v, size_t shard, struct stoq_span list,
-                                     struct stoq_buf *bytes, struct stoq_error *err)
-{
-    size_t n = list.n / STOQ_MERKLE_CHUNK_ENTRY_BYTES;
-    uint64_t good = 0;
-    for (size_t i = 0; i < n && !atomic_load(&v->stop); i++) {
-        struct stoq_merkle_chunk c = stoq_merkle_chunk_at(list, i);
-        enum stoq_status st =
-            stoq_store_read(v->store, STOQ_RECORD_CHUNK, stoq_span(c.hash.b, sizeof c.hash.b),
-                            STOQ_STORE_VERIFY, bytes, err);
-        if (st == STOQ_OK && bytes->n != c.bytes) {
-            st = STOQ_PROOF;
-        }
-        if (is_fault(st)) {
-            count_fault(v, v->first_chunk[shard] + i, 1, st);
-        } else if (st != STOQ_OK) {
-            return st;
-        }
-        good += st == STOQ_OK;
-        atomic_fetch_add(&v->bytes_done, c.bytes);
-    }
-    (void)pthread_mutex_lock(&v->lock);
-    v->report->chunks_good += good;
-    (void)pthread_mutex_unlock(&v->lock);
-    return STOQ_OK;
-}
-
-static enum stoq_status check_shards(struct verify *v, struct stoq_buf *list,
-                                     struct stoq_buf *bytes, struct stoq_error *err)
-{
-    size_t count = stoq_held_shard_count(v->held);
-    enum stoq_status st = STOQ_OK;
-    while (st == STOQ_OK && !atomic_load(&v->stop)) {
-        size_t i = atomic_fetch_add(&v->next_shard, 1);
-        if (i >= count) {
-            break;
-        }
-        struct stoq_merkle_shard shard = stoq_merkle_shard_at(stoq_held_shard_list(v->held), i);
-        st = stoq_held_chunk_list(v->held, i, list, err);
-        if (st == STOQ_OK) {
-            st = check_chunks(v, i, stoq_buf_span(list), bytes, err);
-        } else if (is_fault(st)) {
-            count_fault(v, v->first_chunk[i], shard.chunks, st);
-            atomic_fetch_add(&v->bytes_done, shard.bytes);
-            st = STOQ_OK;
-        }
-    }
-    return st;
-}
-
-static void work(struct stoq_job *job)
-{
-    struct worker *w = (struct worker *)((char *)job - offsetof(struct worker, job));
-    struct verify *v = w->v;
-    struct stoq_buf list;
-    struct stoq_buf bytes;
-    struct stoq_error err = {0};
-    stoq_buf_init(&list, (size_t)STOQ_MERKLE_SHARD_CHUNKS_MAX * STOQ_MERKLE_CHUNK_ENTRY_BYTES);
-    stoq_buf_init(&bytes, STOQ_MERKLE_CHUNK_BYTES_MAX);
-    enum stoq_status st = check_shards(v, &list, &bytes, &err);
-    stoq_buf_release(&list);
-    stoq_buf_release(&bytes);
-    (void)pthread_mutex_lock(&v->lock);
-    if (st != STOQ_OK && v->failed.status == STOQ_OK) {
-        v->failed = err;
-        v->failed.status = st;
-        atomic_store(&v->stop, true);
-    }
-    v->working--;
-    (void)pthread_cond_signal(&v->ended);
-    (void)pthread_mutex_unlock(&v->lock);
-}
-
-/* Report ten times a second until no worker is left. */
-static enum stoq_status wait_for_workers(struct verify *v, struct stoq_error *err)
-{
-    const struct stoq_verify_ask *ask = v->ask;
-    bool is_cancelled = false;
-    (void)pthread_mutex_lock(&v->lock);
-    while (v->working > 0) {
-        struct timespec until;
-        (void)clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += REPORT_EVERY_NS;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
-        (void)pthread_cond_timedwait(&v->ended, &v->lock, &until);
-        (void)pthread_mutex_unlock(&v->lock);
-        if (ask->progress != NULL) {
-            const struct stoq_verify_progress p = {.bytes_total = v->report->bytes,
-                                                   .bytes_done = atomic_load(&v->bytes_done)};
-            ask->progress(ask->user, &p);
-        }
-        if (!is_cancelled && ask->cancelled != NULL && ask->cancelled(ask->user)) {
-            is_cancelled = true;
-            atomic_store(&v->stop, true);
-        }
-        (void)pthread_mutex_lock(&v->lock);
-    }
-    struct stoq_error failed = v->failed;
-    (void)pthread_mutex_unlock(&v->lock);
-    if (is_cancelled) {
-        return stoq_fail(err, STOQ_CANCELLED, 0, "interrupted");
-    }
-    if (failed.status != STOQ_OK && err != NULL) {
-        *err = failed;
-    }
-    return failed.status;
-}
-
-static enum stoq_status run_workers(struct verify *v, unsigned threads, struct stoq_error *err)
-{
-    struct stoq_workers *pool = NULL;
-    struct worker *workers = calloc(threads, sizeof *workers);
-    if (workers == NULL) {
-        return stoq_fail(err, STOQ_NOMEM, 0, "no memory to verify");
-    }
-    enum stoq_status st = stoq_workers_new(&pool, NULL, threads, threads, err);
-    if (st == STOQ_OK) {
-        v->working = threads;
-        for (unsigned i = 0; i < threads; i++) {
-            workers[i] = (struct worker){.job = {.work = work}, .v = v};
-            st = stoq_workers_run(pool, &workers[i].job);
-            STOQ_ASSERT(st == STOQ_OK); /* the queue has room for all of them */
-        }
-        st = wait_for_workers(v, err);
-    }
-    stoq_workers_free(pool);
-    free(workers);
-    return st;
 }
 
 static enum stoq_status ignore_entry(void *user, const struct stoq_entry *entry, uint64_t offset,
@@ -216,30 +44,40 @@ static void say(struct stoq_verdict *verdict, bool valid, const char *why)
     verdict->why[n] = 0;
 }
 
+/* The digest that was made of the stream, or none, against the manifest's. */
+static void judge_secondary(struct verify *v, const struct stoq_digest *got)
+{
+    struct stoq_verify_report *r = v->report;
+    const struct stoq_manifest *m = stoq_held_manifest(v->held);
+    r->has_secondary = m->secondary_algorithm != STOQ_HASH_NONE;
+    if (!r->has_secondary) {
+        return;
+    }
+    const char *name = stoq_hash_alg_name(stoq_hash_alg_code(m->secondary_algorithm));
+    char why[sizeof r->secondary.why];
+    bool valid =
+        got->alg != STOQ_HASH_NONE && stoq_span_eq(stoq_digest_span(got), m->secondary_digest);
+    (void)snprintf(why, sizeof why,
+                   got->alg == STOQ_HASH_NONE ? "%s: not checked, the content is damaged"
+                   : valid                    ? "%s: the whole content has the manifest's digest"
+                                              : "%s: the content's is not the manifest's",
+                   name);
+    say(&r->secondary, valid, why);
+}
+
 static enum stoq_status check_content(struct verify *v, struct stoq_error *err)
 {
     struct stoq_verify_report *r = v->report;
     const struct stoq_manifest *m = stoq_held_manifest(v->held);
+    struct stoq_digest digest;
     r->chunks = m->chunks;
     r->bytes = m->bytes;
-    size_t shards = stoq_held_shard_count(v->held);
-    v->first_chunk = calloc(shards + 1, sizeof *v->first_chunk);
-    if (v->first_chunk == NULL) {
-        return stoq_fail(err, STOQ_NOMEM, 0, "no memory to verify");
-    }
-    for (size_t i = 0; i < shards; i++) {
-        v->first_chunk[i + 1] =
-            v->first_chunk[i] + stoq_merkle_shard_at(stoq_held_shard_list(v->held), i).chunks;
-    }
-    unsigned threads = v->ask->threads;
-    if (threads == 0) {
-        long n = sysconf(_SC_NPROCESSORS_ONLN);
-        threads = n < 1 ? 1 : n > THREADS_DEFAULT_MAX ? THREADS_DEFAULT_MAX : (unsigned)n;
-    }
-    enum stoq_status st = run_workers(v, threads < THREADS_MAX ? threads : THREADS_MAX, err);
+    enum stoq_status st = stoq_verify_chunks(
+        v->held, v->store, v->ask, stoq_hash_alg_code(m->secondary_algorithm), r, &digest, err);
     if (st != STOQ_OK) {
         return st;
     }
+    judge_secondary(v, &digest);
     if (r->chunks_bad + r->chunks_missing > 0) {
         r->merkle.valid = false;
         (void)snprintf(
@@ -287,6 +125,8 @@ static void conclude(struct verify *v)
         !v->ask->signature_required && strcmp(r->signature.why, "unsigned") == 0;
     if (!r->merkle.valid) {
         r->overall = r->merkle;
+    } else if (r->has_secondary && !r->secondary.valid) {
+        r->overall = r->secondary;
     } else if (!r->signature.valid && !unsigned_is_fine) {
         r->overall = r->signature;
     } else {
@@ -305,8 +145,6 @@ enum stoq_status stoq_verify(struct stoq_store *store, const struct stoq_verify_
     if (!stoq_store_has(store, STOQ_RECORD_MANIFEST, stoq_span(ask->id.h.b, 32))) {
         return stoq_fail_code(err, STOQ_NOTFOUND, "ContentNotFound", "no such package here");
     }
-    (void)pthread_mutex_init(&v.lock, NULL);
-    (void)pthread_cond_init(&v.ended, NULL);
     enum stoq_status st = stoq_held_open(&v.held, store, &ask->id, &why);
     if (is_fault(st)) {
         say(&report->merkle, false, why.text);
@@ -323,9 +161,50 @@ enum stoq_status stoq_verify(struct stoq_store *store, const struct stoq_verify_
         conclude(&v);
     }
     stoq_held_close(v.held);
-    free(v.first_chunk);
-    (void)pthread_cond_destroy(&v.ended);
-    (void)pthread_mutex_destroy(&v.lock);
     report->elapsed_ns = stoq_now() - began;
     return st;
+}
+
+static bool keep_added_at(void *user, const struct stoq_local_package *p)
+{
+    *(uint64_t *)user = p->added_at;
+    return true;
+}
+
+/* Its bytes are what the tree says and not what the manifest says: whoever made it lied. */
+static enum stoq_status refuse_package(struct stoq_store *store, const struct stoq_package_id *id,
+                                       const struct stoq_verdict *why, struct stoq_error *err)
+{
+    uint64_t added_at = stoq_wall_seconds();
+    enum stoq_status st = stoq_local_info(store, id, keep_added_at, &added_at, err);
+    if (st == STOQ_OK) {
+        st = stoq_local_record(store, id, added_at, false, err);
+    }
+    if (st == STOQ_OK) {
+        st = stoq_store_sync(store, err);
+    }
+    return st != STOQ_OK ? st
+                         : stoq_fail_code(err, STOQ_PROOF, "IntegrityCheckFailed", "%s", why->why);
+}
+
+enum stoq_status stoq_verify_secondary(struct stoq_store *store, const struct stoq_verify_ask *ask,
+                                       struct stoq_error *err)
+{
+    struct stoq_held *held;
+    struct stoq_verify_report report;
+    enum stoq_status st = stoq_held_open(&held, store, &ask->id, err);
+    if (st != STOQ_OK) {
+        return st;
+    }
+    bool has_one = stoq_held_manifest(held)->secondary_algorithm != STOQ_HASH_NONE;
+    stoq_held_close(held);
+    if (!has_one) {
+        return STOQ_OK;
+    }
+    st = stoq_verify(store, ask, &report, err);
+    if (st != STOQ_OK || (report.merkle.valid && report.secondary.valid)) {
+        return st;
+    }
+    return refuse_package(store, &ask->id, report.merkle.valid ? &report.secondary : &report.merkle,
+                          err);
 }

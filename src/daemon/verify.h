@@ -33,6 +33,8 @@ struct stoq_verify_report {
     struct stoq_verdict merkle;    /* manifest, lists, file table and every chunk */
     struct stoq_verdict signature; /* an unsigned package is not valid here, and says so */
     struct stoq_verdict consensus; /* no witness quorum is asked of packages yet: not valid */
+    struct stoq_verdict secondary; /* the manifest's digest of the whole stream, where it has one */
+    bool has_secondary;            /* it has: a mismatch makes overall invalid */
     struct stoq_verdict overall;   /* what the ask required */
     struct stoq_key_id signer;     /* when signature.valid */
     uint64_t chunks;               /* of the package */
@@ -53,5 +55,18 @@ STOQ_WARN_UNUSED enum stoq_status stoq_verify(struct stoq_store *store,
                                               const struct stoq_verify_ask *ask,
                                               struct stoq_verify_report *report,
                                               struct stoq_error *err);
+
+/*
+ * For a package that has just come from elsewhere: where its manifest names a digest of the whole
+ * stream, read everything and compare.
+ *
+ * STOQ_OK     it has none, or the right one
+ * STOQ_PROOF  another one, or damaged content (IntegrityCheckFailed); the package is no longer taken
+ *             for complete
+ * and as stoq_verify. Costs nothing without such a digest.
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_verify_secondary(struct stoq_store *store,
+                                                        const struct stoq_verify_ask *ask,
+                                                        struct stoq_error *err);
 
 #endif

@@ -71,6 +71,9 @@ const char *stoq_manifest_version_fault(struct stoq_span version);
 const char *stoq_manifest_description_fault(struct stoq_span description);
 const char *stoq_manifest_license_fault(struct stoq_span license);
 
+/* May a manifest's secondary digest be of the algorithm with this code (section 7, key 10)? */
+bool stoq_manifest_secondary_is_fit(uint64_t code);
+
 /* Why these values cannot be a manifest: a static English sentence, or NULL when they can. Order of
  * annotations and dependencies is not looked at: encode sorts them. */
 const char *stoq_manifest_fault(const struct stoq_manifest *m);

@@ -106,16 +106,20 @@ static const char *dependencies_fault(const struct stoq_manifest *m)
     return NULL;
 }
 
+bool stoq_manifest_secondary_is_fit(uint64_t code)
+{
+    return code == STOQ_HASH_SHA3_256 || code == STOQ_HASH_SHA256 || code == STOQ_HASH_SHA512;
+}
+
 static const char *secondary_fault(const struct stoq_manifest *m)
 {
     if (m->secondary_algorithm == STOQ_HASH_NONE) {
         return m->secondary_digest.n == 0 ? NULL : "a secondary digest has no algorithm";
     }
-    enum stoq_hash_alg alg = stoq_hash_alg_code(m->secondary_algorithm);
-    if (alg != STOQ_HASH_SHA3_256 && alg != STOQ_HASH_SHA256 && alg != STOQ_HASH_SHA512) {
+    if (!stoq_manifest_secondary_is_fit(m->secondary_algorithm)) {
         return "the secondary hash is not SHA3-256, SHA-256 or SHA-512";
     }
-    if (m->secondary_digest.n != stoq_hash_alg_size(alg)) {
+    if (m->secondary_digest.n != stoq_hash_alg_size(stoq_hash_alg_code(m->secondary_algorithm))) {
         return "the secondary digest has not its algorithm's length";
     }
     return NULL;
