@@ -15,6 +15,8 @@ static const struct known known[] = {
     {"ChunkNotFound", STOQ_EXIT_NOT_FOUND, "a chunk is missing here and at every source"},
     {"IntegrityCheckFailed", STOQ_EXIT_INTEGRITY,
      "bytes do not match their hash, proof or signature"},
+    {"SourceChanged", STOQ_EXIT_INTEGRITY,
+     "a file that was published in place is gone or has other bytes now"},
     {"InvalidChunkIndex", STOQ_EXIT_USAGE, "a chunk index at or past the chunk count"},
     {"InsufficientReplicas", STOQ_EXIT_FAILED, "fewer verified copies than asked for"},
     {"InvalidProof", STOQ_EXIT_INTEGRITY, "a proof does not lead to the trusted root"},

@@ -12,6 +12,7 @@
 #include "os/file.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 
@@ -73,10 +74,22 @@ void stoq_store_unfind(struct stoq_store *s, struct stoq_found *found)
     }
 }
 
+/* Can the record be promised to somebody? */
+static bool is_here(struct stoq_store *s, uint8_t type, struct stoq_span key)
+{
+    struct stoq_found f;
+    if (stoq_store_check_key(type, key, NULL) != STOQ_OK ||
+        stoq_store_find(s, type, key, &f, NULL) != STOQ_OK) {
+        return false;
+    }
+    stoq_store_unfind(s, &f);
+    return f.where != STOQ_WHERE_NOWHERE && !f.e.quarantined;
+}
+
 bool stoq_store_has(struct stoq_store *s, enum stoq_record_type type, struct stoq_span key)
 {
-    struct stoq_stored info;
-    return stoq_store_stat(s, type, key, &info, NULL) == STOQ_OK;
+    return is_here(s, (uint8_t)type, key) ||
+           (type == STOQ_RECORD_CHUNK && is_here(s, STOQ_RECORD_IN_PLACE, key));
 }
 
 static enum stoq_status fail_not_found(uint8_t type, struct stoq_span key, struct stoq_error *err)
@@ -102,11 +115,14 @@ enum stoq_status stoq_store_stat(struct stoq_store *s, enum stoq_record_type typ
         return st;
     }
     stoq_store_unfind(s, &f);
-    if (f.where == STOQ_WHERE_NOWHERE || f.e.quarantined) {
-        return fail_not_found((uint8_t)type, key, err);
+    if (f.where != STOQ_WHERE_NOWHERE && !f.e.quarantined) {
+        *out = f.e.info;
+        return STOQ_OK;
     }
-    *out = f.e.info;
-    return STOQ_OK;
+    if (type == STOQ_RECORD_CHUNK && stoq_places_stat(s, key, out) == STOQ_OK) {
+        return STOQ_OK;
+    }
+    return fail_not_found((uint8_t)type, key, err);
 }
 
 /* Correct what the index said by what is pending. log.lock held. */
@@ -125,36 +141,65 @@ static void overlay_pending(const struct stoq_pending_set *pending, uint8_t type
     }
 }
 
-enum stoq_status stoq_store_has_many(struct stoq_store *s, enum stoq_record_type type,
-                                     struct stoq_span keys, size_t key_count, uint8_t *out,
-                                     struct stoq_error *err)
+/* Bits of the keys that one type of record has; out is zeroed. */
+static enum stoq_status has_of_type(struct stoq_store *s, uint8_t type, struct stoq_span keys,
+                                    size_t key_count, uint8_t *out, struct stoq_error *err)
 {
     struct stoq_log *log = &s->log;
-    size_t bytes;
-    memset(out, 0, (key_count + 7) / 8);
-    if (!stoq_mul_size(key_count, 32, &bytes) || bytes != keys.n) {
-        return stoq_fail(err, STOQ_RANGE, 0, "%zu keys cannot take %zu bytes", key_count, keys.n);
-    }
     bool settled = false;
     while (!settled) {
         (void)pthread_mutex_lock(&log->lock);
         uint64_t commits = log->commit_count;
         (void)pthread_mutex_unlock(&log->lock);
         memset(out, 0, (key_count + 7) / 8);
-        enum stoq_status st =
-            stoq_index_get_many(s->index, (uint8_t)type, keys, key_count, out, err);
+        enum stoq_status st = stoq_index_get_many(s->index, type, keys, key_count, out, err);
         if (st != STOQ_OK) {
-            memset(out, 0, (key_count + 7) / 8);
             return st;
         }
         (void)pthread_mutex_lock(&log->lock);
         settled = commits == log->commit_count; /* else some moved from there to here meanwhile */
         if (settled) {
-            overlay_pending(&log->pending, (uint8_t)type, keys, key_count, out);
+            overlay_pending(&log->pending, type, keys, key_count, out);
         }
         (void)pthread_mutex_unlock(&log->lock);
     }
     return STOQ_OK;
+}
+
+/* Add the chunks that are in place. */
+static enum stoq_status has_in_place(struct stoq_store *s, struct stoq_span keys, size_t key_count,
+                                     uint8_t *out, struct stoq_error *err)
+{
+    size_t n = (key_count + 7) / 8;
+    uint8_t *more = malloc(n > 0 ? n : 1);
+    if (more == NULL) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "look for chunks");
+    }
+    enum stoq_status st = has_of_type(s, STOQ_RECORD_IN_PLACE, keys, key_count, more, err);
+    for (size_t i = 0; st == STOQ_OK && i < n; i++) {
+        out[i] |= more[i];
+    }
+    free(more);
+    return st;
+}
+
+enum stoq_status stoq_store_has_many(struct stoq_store *s, enum stoq_record_type type,
+                                     struct stoq_span keys, size_t key_count, uint8_t *out,
+                                     struct stoq_error *err)
+{
+    size_t bytes;
+    memset(out, 0, (key_count + 7) / 8);
+    if (!stoq_mul_size(key_count, 32, &bytes) || bytes != keys.n) {
+        return stoq_fail(err, STOQ_RANGE, 0, "%zu keys cannot take %zu bytes", key_count, keys.n);
+    }
+    enum stoq_status st = has_of_type(s, (uint8_t)type, keys, key_count, out, err);
+    if (st == STOQ_OK && type == STOQ_RECORD_CHUNK) {
+        st = has_in_place(s, keys, key_count, out, err);
+    }
+    if (st != STOQ_OK) {
+        memset(out, 0, (key_count + 7) / 8);
+    }
+    return st;
 }
 
 static enum stoq_status fail_damaged(const struct stoq_entry *e, struct stoq_error *err)
@@ -195,6 +240,22 @@ static enum stoq_status read_place(struct stoq_store *s, const struct stoq_entry
     return STOQ_OK;
 }
 
+void stoq_store_mark_quarantined(struct stoq_store *s, const struct stoq_entry *e)
+{
+    struct stoq_error trouble;
+    if (s->read_only || e->quarantined) {
+        return;
+    }
+    /* It may be pending, synced but not committed; the index must know it first. */
+    if (stoq_store_sync(s, &trouble) != STOQ_OK ||
+        stoq_index_quarantine(s->index, e, &trouble) != STOQ_OK) {
+        stoq_store_say(s, "a damaged record could not be marked: %s", trouble.text);
+    }
+    (void)pthread_mutex_lock(&s->log.lock);
+    s->stats.quarantined++;
+    (void)pthread_mutex_unlock(&s->log.lock);
+}
+
 /* A record is damaged for good: let the index say so, so that nobody is promised it. */
 static enum stoq_status quarantine(struct stoq_store *s, const struct stoq_entry *e,
                                    struct stoq_error *err)
@@ -204,26 +265,16 @@ static enum stoq_status quarantine(struct stoq_store *s, const struct stoq_entry
     if (err != NULL) {
         *err = why;
     }
-    if (s->read_only || e->quarantined) {
-        return st;
+    if (!s->read_only && !e->quarantined) {
+        stoq_store_mark_quarantined(s, e);
+        stoq_store_say(s, "%s", why.text);
     }
-    /* It may be pending, synced but not committed; the index must know it first. */
-    struct stoq_error trouble;
-    if (stoq_store_sync(s, &trouble) != STOQ_OK ||
-        stoq_index_quarantine(s->index, e, &trouble) != STOQ_OK) {
-        stoq_store_say(s, "a damaged record could not be marked: %s", trouble.text);
-    }
-    (void)pthread_mutex_lock(&s->log.lock);
-    s->stats.quarantined++;
-    (void)pthread_mutex_unlock(&s->log.lock);
-    stoq_store_say(s, "%s", why.text);
     return st;
 }
 
-/* The stored payload of a record into out. */
-static enum stoq_status load(struct stoq_store *s, uint8_t type, struct stoq_span key,
-                             struct stoq_stored *info, struct stoq_buf *out,
-                             struct stoq_entry *where, struct stoq_error *err)
+enum stoq_status stoq_store_load(struct stoq_store *s, uint8_t type, struct stoq_span key,
+                                 struct stoq_stored *info, struct stoq_buf *out,
+                                 struct stoq_entry *where, struct stoq_error *err)
 {
     struct stoq_found f = {0};
     for (int attempt = 0;; attempt++) {
@@ -241,7 +292,8 @@ static enum stoq_status load(struct stoq_store *s, uint8_t type, struct stoq_spa
         if (st == STOQ_OK && f.where == STOQ_WHERE_MEMORY) {
             st = stoq_buf_add(out, stoq_span(f.stored, f.e.info.stored_len));
         } else if (st == STOQ_OK) {
-            st = f.e.quarantined ? STOQ_PROOF : read_place(s, &f.e, out->p);
+            bool skip = f.e.quarantined && type != STOQ_RECORD_IN_PLACE;
+            st = skip ? STOQ_PROOF : read_place(s, &f.e, out->p);
             out->n = st == STOQ_OK ? f.e.info.stored_len : 0;
         }
         stoq_store_unfind(s, &f);
@@ -255,6 +307,24 @@ static enum stoq_status load(struct stoq_store *s, uint8_t type, struct stoq_spa
                              : stoq_fail(err, st, st == STOQ_IO ? errno : 0, "read a %s",
                                          stoq_record_type_str(type));
     }
+}
+
+/* The same, of a chunk also from where it lies in place. Then it has been compared with its hash, and
+ * *flags asks for no more. */
+static enum stoq_status load_any(struct stoq_store *s, uint8_t type, struct stoq_span key,
+                                 struct stoq_stored *info, struct stoq_buf *out,
+                                 struct stoq_entry *where, unsigned *flags, struct stoq_error *err)
+{
+    enum stoq_status st = stoq_store_load(s, type, key, info, out, where, err);
+    if (type == STOQ_RECORD_CHUNK && (st == STOQ_NOTFOUND || st == STOQ_PROOF)) {
+        bool here;
+        enum stoq_status in_place = stoq_places_read(s, key, info, out, &here, err);
+        if (here) {
+            st = in_place;
+            *flags &= ~(unsigned)STOQ_STORE_VERIFY;
+        }
+    }
+    return st;
 }
 
 /* With STOQ_STORE_VERIFY: is it the chunk its key names? */
@@ -281,7 +351,7 @@ enum stoq_status stoq_store_read_stored(struct stoq_store *s, enum stoq_record_t
     stoq_buf_clear(out);
     enum stoq_status st = stoq_store_check_key((uint8_t)type, key, err);
     if (st == STOQ_OK) {
-        st = load(s, (uint8_t)type, key, info, out, &e, err);
+        st = load_any(s, (uint8_t)type, key, info, out, &e, &flags, err);
     }
     if (st == STOQ_OK) {
         st = verify(s, &e, flags, *info, stoq_buf_span(out), err);
@@ -301,7 +371,7 @@ enum stoq_status stoq_store_read(struct stoq_store *s, enum stoq_record_type typ
     stoq_buf_clear(out);
     enum stoq_status st = stoq_store_check_key((uint8_t)type, key, err);
     if (st == STOQ_OK) {
-        st = load(s, (uint8_t)type, key, &info, out, &e, err);
+        st = load_any(s, (uint8_t)type, key, &info, out, &e, &flags, err);
     }
     if (st == STOQ_OK && (info.flags & STOQ_STORED_ZSTD) != 0) {
         st = stoq_codec_unpack(s->codec, info, out);

@@ -29,7 +29,7 @@ enum stoq_record_type {
     STOQ_RECORD_LEASE = 9,
     STOQ_RECORD_TOMBSTONE = 10, /* written by stoq_store_delete alone */
     STOQ_RECORD_ALIAS = 11,
-    STOQ_RECORD_IN_PLACE = 12,
+    STOQ_RECORD_IN_PLACE = 12, /* key: chunk hash; see store/place.h */
     STOQ_RECORD_POINTER = 13,
     STOQ_RECORD_TRUST = 14,
     STOQ_RECORD_PACKAGE = 15, /* key: package id */

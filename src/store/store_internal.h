@@ -194,4 +194,25 @@ STOQ_WARN_UNUSED enum stoq_status stoq_store_find(struct stoq_store *s, uint8_t 
                                                   struct stoq_error *err);
 void stoq_store_unfind(struct stoq_store *s, struct stoq_found *found);
 
+/* The stored payload of a record into out, and its entry; damage is quarantined. A quarantined in-place
+ * source is read all the same. Results as stoq_store_read_stored. */
+STOQ_WARN_UNUSED enum stoq_status stoq_store_load(struct stoq_store *s, uint8_t type,
+                                                  struct stoq_span key, struct stoq_stored *info,
+                                                  struct stoq_buf *out, struct stoq_entry *where,
+                                                  struct stoq_error *err);
+/* Let the index say that a record is not to be promised to anybody. No lock held. */
+void stoq_store_mark_quarantined(struct stoq_store *s, const struct stoq_entry *e);
+
+/* --- place.c --- */
+
+/* The length of a chunk that is in place. STOQ_OK; anything else: it is not. */
+STOQ_WARN_UNUSED enum stoq_status stoq_places_stat(struct stoq_store *s, struct stoq_span key,
+                                                   struct stoq_stored *out);
+/* Read a chunk from where it is and compare it with its hash. *here false: no record says where, err is
+ * untouched. STOQ_OK: *info and out; STOQ_PROOF: other bytes are there now; STOQ_NOTFOUND: none can be
+ * read (both code SourceChanged); STOQ_NOMEM, STOQ_FULL. */
+STOQ_WARN_UNUSED enum stoq_status stoq_places_read(struct stoq_store *s, struct stoq_span key,
+                                                   struct stoq_stored *info, struct stoq_buf *out,
+                                                   bool *here, struct stoq_error *err);
+
 #endif

@@ -20,13 +20,13 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, HERE)
 
 from encoder.bundles import bundle_cases, make_bundles  # noqa: E402
-from encoder.cbor import make_cbor  # noqa: E402
+from encoder.cbor import cbor, make_cbor  # noqa: E402
 from encoder.chunks import make_chunks  # noqa: E402
 from encoder.ids import make_hash, make_ids  # noqa: E402
 from encoder.manifests import make_manifests  # noqa: E402
 from encoder.merkle import make_merkle, make_proofs  # noqa: E402
 from encoder.records import make_records  # noqa: E402
-from encoder.segments import make_segments  # noqa: E402
+from encoder.segments import in_place, make_segments  # noqa: E402
 from encoder.sign import make_sign, pem  # noqa: E402
 from encoder.tables import make_tables  # noqa: E402
 
@@ -51,6 +51,7 @@ def make_corpus():
     rows = {"cbor_fuzz": {}, "bech32m_fuzz": {}, "sign_envelope_fuzz": {}, "key_pem_fuzz": {},
             "content_record_fuzz": {}, "alias_record_fuzz": {}}
     rows["bundle_fuzz"] = bundle_cases()
+    rows["place_fuzz"] = {"two": in_place(bytes(100)), "one": cbor([5, [b"/f", 0, 5, 5, 1, 2, 3]])}
     rows["have_fuzz"] = {}
     for i, line in enumerate(make_bundles()):
         word, *fields = line.split()

@@ -30,6 +30,15 @@ def zstd_frame(data):
     return head + struct.pack("<I", len(data) << 3 | kind << 1 | 1)[:3] + block
 
 
+def in_place(chunk):
+    """Two files, the second from before 1970."""
+    rows = [
+        [b"/srv/a/first", 4096, 60, 5000, 1767225600 * 10**9 + 1, 1767225601 * 10**9, 77],
+        [b"/srv/a/\xff second", 0, len(chunk) - 60, len(chunk) - 60, 2**64 - 5, 0, 2**64 - 1],
+    ]
+    return cbor([len(chunk)] + rows)
+
+
 def make_segments():
     lines = [
         "# Section 9. header NUMBER STORE_ID HEADER; record TYPE FLAGS SEQUENCE KEY RAW STORED RECORD: RAW is the",
@@ -57,6 +66,7 @@ def make_segments():
         (2, 0, package_id, manifest, manifest),
         (5, 0, package_id + key_id, signature, signature),
         (15, 0, package_id, *[cbor({1: 1767225600, 2: True})] * 2),
+        (12, 0, blake3(chunk), *[in_place(chunk)] * 2),
         (10, 0, b"\1" + blake3(other), b"", b""),
         (10, 0, b"\5" + package_id + key_id, b"", b""),
     ]
