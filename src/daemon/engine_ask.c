@@ -351,6 +351,7 @@ static void batch_done(struct stoq_job *job)
                                      .u.chunk = {.cookie = a->cookie,
                                                  .index = a->indexes[c->item],
                                                  .status = c->status,
+                                                 .damaged = c->damaged,
                                                  .wire_bytes = wire,
                                                  .is_new = c->is_new}};
         (void)engine_feed(e, &ev);

@@ -10,24 +10,25 @@
  */
 #include "node/node_io.h"
 
-#define STOQ_NODE_FETCHES_MAX 64       /* at a time */
-#define STOQ_NODE_LINKS_MAX 16384      /* peers that are connected or being dialled */
-#define STOQ_NODE_SERVES_LINK_MAX 64   /* requests of one peer under way; more are answered Busy */
-#define STOQ_NODE_SERVES_MAX 1024      /* of all peers */
-#define STOQ_NODE_FAULTS_MAX 3         /* bad requests of one connection until it is closed */
-#define STOQ_NODE_WINDOW_SHARDS 512    /* of one fetch, whose lists are held at a time */
-#define STOQ_NODE_REPLIES_MAX 256      /* answers not yet polled; more requests are answered by CLOSE */
+#define STOQ_NODE_FETCHES_MAX 64     /* at a time */
+#define STOQ_NODE_LINKS_MAX 16384    /* peers that are connected or being dialled */
+#define STOQ_NODE_SERVES_LINK_MAX 64 /* requests of one peer under way; more are answered Busy */
+#define STOQ_NODE_SERVES_MAX 1024    /* of all peers */
+#define STOQ_NODE_FAULTS_MAX 3       /* bad requests of one connection until it is closed */
+#define STOQ_NODE_WINDOW_SHARDS 512  /* of one fetch, whose lists are held at a time */
+#define STOQ_NODE_REPLIES_MAX 256 /* answers not yet polled; more requests are answered by CLOSE */
 
 #define STOQ_NODE_DIAL_TIMEOUT (5 * STOQ_SEC)
 #define STOQ_NODE_META_TIMEOUT (10 * STOQ_SEC) /* one metadata query, Hello included */
-#define STOQ_NODE_STUCK_TIMEOUT (5 * STOQ_SEC) /* no source can supply what is wanted, none is dialled */
+#define STOQ_NODE_STUCK_TIMEOUT                                                                    \
+    (5 * STOQ_SEC) /* no source can supply what is wanted, none is dialled */
 
 /* Zero means the default in brackets. */
 struct stoq_node_config {
-    struct stoq_span agent;  /* kept; 1 .. 64 bytes ["stoq"] */
-    bool want_proofs;        /* ask for a proof with every chunk */
-    uint32_t serves_max;     /* [STOQ_NODE_SERVES_MAX] */
-    uint32_t serves_link_max;/* [STOQ_NODE_SERVES_LINK_MAX] */
+    struct stoq_span agent;   /* kept; 1 .. 64 bytes ["stoq"] */
+    bool want_proofs;         /* ask for a proof with every chunk */
+    uint32_t serves_max;      /* [STOQ_NODE_SERVES_MAX] */
+    uint32_t serves_link_max; /* [STOQ_NODE_SERVES_LINK_MAX] */
     struct stoq_alloc alloc;
 };
 
@@ -56,8 +57,8 @@ stoq_ns stoq_node_deadline(const struct stoq_node *node);
 
 struct stoq_node_fetch_progress {
     enum stoq_node_step step;
-    uint64_t bytes_total;      /* 0: not known yet */
-    uint64_t bytes_done;       /* had or brought, verified */
+    uint64_t bytes_total; /* 0: not known yet */
+    uint64_t bytes_done;  /* had or brought, verified */
     uint64_t bytes_from_peers;
     uint32_t sources;          /* connected now */
     uint64_t rate_bytes_per_s; /* sum of what the swarm expects of its sources */
@@ -72,7 +73,7 @@ struct stoq_node_stats {
     uint32_t serves;          /* under way */
     uint64_t requests_served; /* since new */
     uint64_t requests_refused;
-    uint64_t bytes_served;    /* payload */
+    uint64_t bytes_served; /* payload */
 };
 void stoq_node_stats(const struct stoq_node *node, struct stoq_node_stats *out);
 /* What the peer said in its Hello; false: none yet. out->agent is borrowed until the next feed. */

@@ -341,7 +341,9 @@ static void drive_hopeless(struct fetch *f)
         pending =
             pending || s->state == SOURCE_WAITED || (s->state == SOURCE_USABLE && !s->in_swarm);
     }
-    if (!pending || f->node->now >= f->stuck_until) {
+    bool is_due = f->node->now >= f->look_at;
+    bool may_help = !is_due || window_look_again(f);
+    if (!f->over && ((!pending && !may_help) || f->node->now >= f->stuck_until)) {
         fetch_end(f, fetch_verdict(f));
     }
 }
@@ -365,8 +367,9 @@ void fetch_drive(struct fetch *f)
 stoq_ns fetch_deadline(const struct fetch *f)
 {
     stoq_ns at = f->swarm == NULL ? STOQ_NEVER : stoq_swarm_deadline(f->swarm);
-    if (f->stuck && f->stuck_until > f->node->now && f->stuck_until < at) {
-        at = f->stuck_until;
+    stoq_ns look_at = f->look_at < f->stuck_until ? f->look_at : f->stuck_until;
+    if (f->stuck && look_at > f->node->now && look_at < at) {
+        at = look_at;
     }
     for (uint32_t i = 0; i < f->source_count; i++) {
         const struct source *s = &f->sources[i];

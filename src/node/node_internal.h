@@ -18,12 +18,14 @@
 #include "node/node.h"
 #include "package/manifest.h"
 
-#define LISTS_PER_QUERY 32   /* chunk lists asked for at once: some 180 kB */
-#define LIST_QUERIES_MAX 4   /* outstanding, of one fetch */
-#define LOADS_MAX 16         /* chunk lists being read from the store, of one fetch */
-#define BUSY_MAX 20          /* answers of Busy in a row until a source is given up */
+#define LISTS_PER_QUERY 32 /* chunk lists asked for at once: some 180 kB */
+#define LIST_QUERIES_MAX 4 /* outstanding, of one fetch */
+#define LOADS_MAX 16       /* chunk lists being read from the store, of one fetch */
+#define BUSY_MAX 20        /* answers of Busy in a row until a source is given up */
 #define BUSY_RETRY (200 * STOQ_MS)
-#define REDIALS_MAX 3        /* of a source whose connection was lost */
+#define LOOK_AGAIN                                                                                 \
+    (250 * STOQ_MS)   /* at sources that lacked what is wanted: they may be fetching it */
+#define REDIALS_MAX 3 /* of a source whose connection was lost */
 #define NOMEM_RETRY (50 * STOQ_MS)
 
 /* Shared bytes that outlive a fetch while an action lends them. */
@@ -38,7 +40,7 @@ enum pending_kind {
     PENDING_META,   /* ASK of a fetch */
     PENDING_CHUNKS, /* ASK_CHUNKS */
     PENDING_LOAD,
-    PENDING_SAVE,   /* SAVE_META, SYNC or SAVE_PACKAGE */
+    PENDING_SAVE, /* SAVE_META, SYNC or SAVE_PACKAGE */
     PENDING_HAVE,
 };
 
@@ -51,7 +53,7 @@ struct pending {
     stoq_node_cookie cookie;
     struct pending *next; /* all pending, for deadlines and ends of fetches */
     struct pending *prev;
-    struct fetch *fetch;  /* NULL once it has ended, and for Hello */
+    struct fetch *fetch; /* NULL once it has ended, and for Hello */
     stoq_peer peer;
     bool cancelled;
     bool timed_out;
@@ -109,9 +111,12 @@ struct source {
     enum source_state state;
     bool in_swarm;
     bool said_missing; /* it lacks chunks that were asked of it */
-    uint32_t redials;  /* after a connection that had worked was lost */
-    uint32_t busy;     /* answers of Busy in a row */
-    stoq_ns retry_at;  /* not before, after such an answer */
+    bool said_damaged; /* it will not have them later either */
+    enum stoq_status
+        last_status;  /* of its last request, if that failed; STOQ_OK since a chunk came */
+    uint32_t redials; /* after a connection that had worked was lost */
+    uint32_t busy;    /* answers of Busy in a row */
+    stoq_ns retry_at; /* not before, after such an answer */
     struct stoq_node_source_report report;
 };
 
@@ -119,8 +124,8 @@ enum shard_state {
     SHARD_LOADING, /* its list is being read from the store */
     SHARD_WANTED,  /* to be asked for */
     SHARD_ASKED,
-    SHARD_LISTED,  /* list here, have-check under way */
-    SHARD_OPEN,    /* in the swarm */
+    SHARD_LISTED, /* list here, have-check under way */
+    SHARD_OPEN,   /* in the swarm */
 };
 
 /* A shard at hand. */
@@ -145,8 +150,8 @@ enum fetch_step {
 /* One question to sources: asked of one, then of the next. */
 struct question {
     enum stoq_meta_kind kind;
-    bool open;   /* an answer is needed */
-    bool asked;  /* and on its way */
+    bool open;  /* an answer is needed */
+    bool asked; /* and on its way */
 };
 
 struct fetch {
@@ -177,7 +182,8 @@ struct fetch {
     bool swarm_ended;     /* ADD_END was fed */
     bool swarm_done;
     bool stuck;
-    stoq_ns stuck_until;
+    stoq_ns stuck_until; /* STOQ_NODE_STUCK_TIMEOUT after the last chunk; 0: not stuck since */
+    stoq_ns look_at;     /* when those that lacked chunks are asked again */
     uint32_t loads;
     uint32_t queries;
     struct stoq_node_report report;
@@ -238,7 +244,7 @@ void fetch_source_ready(struct fetch *f, struct source *s, const struct link *l)
 enum stoq_status fetch_source_add(struct fetch *f, stoq_peer peer);
 /* The next one to ask for metadata; NULL: none usable now. */
 struct source *fetch_source_pick(struct fetch *f);
-bool fetch_source_hope(const struct fetch *f); /* some may yet become usable */
+bool fetch_source_hope(const struct fetch *f);         /* some may yet become usable */
 enum stoq_status fetch_verdict(const struct fetch *f); /* why no source could help */
 
 /* node_meta.c */
@@ -268,6 +274,8 @@ void window_peer(struct fetch *f, struct source *s, const struct link *l);
 void window_peer_gone(struct fetch *f, struct source *s);
 void window_progress(struct fetch *f, struct pending *p, uint64_t bytes);
 void window_release(struct fetch *f);
+/* Let the swarm forget what its peers lacked. False: nobody in it may come to have more. */
+bool window_look_again(struct fetch *f);
 struct shard *window_find(struct fetch *f, uint64_t index);
 
 /* node_fetch.c */

@@ -29,18 +29,18 @@ enum stoq_node_event_kind {
     STOQ_NODE_ADD_SOURCE, /* u.source: one more source for a running fetch */
     STOQ_NODE_STOP,       /* u.stop: end this fetch; its DONE follows */
     /* About connections. */
-    STOQ_NODE_LINK_UP,    /* u.link: connected, either side having dialled */
-    STOQ_NODE_LINK_DOWN,  /* u.link: could not be reached, or lost. Its requests' closing events
+    STOQ_NODE_LINK_UP,   /* u.link: connected, either side having dialled */
+    STOQ_NODE_LINK_DOWN, /* u.link: could not be reached, or lost. Its requests' closing events
                            * follow or came before */
     /* Closing events. */
-    STOQ_NODE_REPLY,      /* u.reply: closes ASK */
-    STOQ_NODE_ASK_ENDED,  /* u.ended: closes ASK_CHUNKS */
-    STOQ_NODE_LOADED,     /* u.loaded: closes LOAD_META */
-    STOQ_NODE_HAVE,       /* u.have: closes CHECK_HAVE */
-    STOQ_NODE_SAVED,      /* u.ended: closes SAVE_META, SAVE_PACKAGE and SYNC */
+    STOQ_NODE_REPLY,     /* u.reply: closes ASK */
+    STOQ_NODE_ASK_ENDED, /* u.ended: closes ASK_CHUNKS */
+    STOQ_NODE_LOADED,    /* u.loaded: closes LOAD_META */
+    STOQ_NODE_HAVE,      /* u.have: closes CHECK_HAVE */
+    STOQ_NODE_SAVED,     /* u.ended: closes SAVE_META, SAVE_PACKAGE and SYNC */
     /* Between ASK_CHUNKS and ASK_ENDED. */
-    STOQ_NODE_CHUNK,      /* u.chunk: what became of one chunk */
-    STOQ_NODE_PROGRESS,   /* u.progress: payload bytes arrived; optional, at most every 50 ms is fine */
+    STOQ_NODE_CHUNK,    /* u.chunk: what became of one chunk */
+    STOQ_NODE_PROGRESS, /* u.progress: payload bytes arrived; optional, at most every 50 ms is fine */
     /* Others ask us. */
     STOQ_NODE_INBOUND,     /* u.inbound: a request, decoded */
     STOQ_NODE_INBOUND_BAD, /* u.bad: a request that is none; answered like one */
@@ -87,7 +87,8 @@ struct stoq_node_event {
         } ended;
         struct stoq_node_loaded {
             stoq_node_cookie cookie;
-            enum stoq_status status; /* STOQ_OK; STOQ_NOTFOUND; others count as NOTFOUND, a fresh copy
+            enum stoq_status
+                status; /* STOQ_OK; STOQ_NOTFOUND; others count as NOTFOUND, a fresh copy
                                       * is asked for */
             struct stoq_span bytes;
         } loaded;
@@ -103,6 +104,8 @@ struct stoq_node_event {
              * STOQ_NOTFOUND   the peer sent "missing"
              * STOQ_FULL, STOQ_IO, STOQ_NOMEM  our own store refused: the fetch ends with that */
             enum stoq_status status;
+            bool damaged; /* STOQ_NOTFOUND: the peer says its own copy is damaged, so waiting for
+                                  * it is in vain; else it may be fetching that chunk itself */
             uint32_t wire_bytes; /* as it travelled: head, proof, stored bytes */
             bool is_new;         /* the store did not have it when it was put */
         } chunk;
@@ -130,15 +133,15 @@ struct stoq_node_event {
 };
 
 enum stoq_node_action_kind {
-    STOQ_NODE_DIAL,         /* u.dial: connect; LINK_UP or LINK_DOWN answers. A peer that is connected
+    STOQ_NODE_DIAL,       /* u.dial: connect; LINK_UP or LINK_DOWN answers. A peer that is connected
                              * already is answered with LINK_UP at once */
-    STOQ_NODE_ASK,          /* u.ask: send this request, gather the reply */
-    STOQ_NODE_ASK_CHUNKS,   /* u.ask_chunks: send a ChunkRequest, verify and store what comes */
-    STOQ_NODE_CANCEL,       /* u.cancel: stop that ASK or ASK_CHUNKS; its closing event still follows */
-    STOQ_NODE_LOAD_META,    /* u.meta: read it from the store */
-    STOQ_NODE_SAVE_META,    /* u.meta: put it into the store. Borrowed until its SAVED */
-    STOQ_NODE_CHECK_HAVE,   /* u.check: which of these chunks are in the store? Borrowed until HAVE */
-    STOQ_NODE_SYNC,         /* u.sync: make all that was stored before this durable */
+    STOQ_NODE_ASK,        /* u.ask: send this request, gather the reply */
+    STOQ_NODE_ASK_CHUNKS, /* u.ask_chunks: send a ChunkRequest, verify and store what comes */
+    STOQ_NODE_CANCEL, /* u.cancel: stop that ASK or ASK_CHUNKS; its closing event still follows */
+    STOQ_NODE_LOAD_META,  /* u.meta: read it from the store */
+    STOQ_NODE_SAVE_META,  /* u.meta: put it into the store. Borrowed until its SAVED */
+    STOQ_NODE_CHECK_HAVE, /* u.check: which of these chunks are in the store? Borrowed until HAVE */
+    STOQ_NODE_SYNC,       /* u.sync: make all that was stored before this durable */
     STOQ_NODE_SAVE_PACKAGE, /* u.package: write its record, complete, durable when SAVED comes */
     STOQ_NODE_DONE,         /* u.done: a fetch is over; no more is said of it */
     STOQ_NODE_CHARGE,       /* u.charge: the peer's fault, for its reputation and the log */
@@ -188,7 +191,7 @@ struct stoq_node_report {
      * limits), STOQ_IO, STOQ_NOMEM. */
     enum stoq_status status;
     enum stoq_node_step step; /* of the fetch: what it was at */
-    uint64_t bytes;        /* of the package stream; 0: never known */
+    uint64_t bytes;           /* of the package stream; 0: never known */
     uint64_t chunks;
     uint64_t shards;
     uint64_t shards_known; /* whose chunk lists were in the store */
@@ -196,8 +199,8 @@ struct stoq_node_report {
     uint64_t chunks_had;
     uint64_t bytes_from_peers; /* raw bytes of chunks that peers brought, each once */
     uint64_t chunks_from_peers;
-    uint64_t bytes_new;    /* of those, what the store did not have (equal chunks, other fetches) */
-    uint64_t bytes_wire;   /* all that arrived for it, as it travelled, metadata included */
+    uint64_t bytes_new;  /* of those, what the store did not have (equal chunks, other fetches) */
+    uint64_t bytes_wire; /* all that arrived for it, as it travelled, metadata included */
     uint64_t bytes_duplicate; /* raw bytes of chunks that came again */
     stoq_ns started_at;
     stoq_ns ended_at;      /* everything durable */
@@ -222,7 +225,7 @@ struct stoq_node_action {
         } ask;
         struct stoq_node_ask_chunks {
             stoq_peer peer;
-            stoq_node_cookie cookie;        /* and the request id */
+            stoq_node_cookie cookie; /* and the request id */
             struct stoq_package_id id;
             const struct stoq_range *ranges;
             uint32_t range_count;

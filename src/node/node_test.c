@@ -274,6 +274,65 @@ static void a_lost_connection_is_made_again(void **state)
     world_release(&w);
 }
 
+/* The only source falls silent in the middle. */
+static void silence_is_a_time_out(void **state)
+{
+    (void)state;
+    begin(1, 3000);
+    w.at[1].fault = WORLD_SILENT;
+    w.at[1].fault_at = w.now + 150 * STOQ_MS;
+    stoq_ns took = fetch(1);
+    assert_int_equal(w.at[0].report.status, STOQ_TIMEOUT);
+    assert_int_equal(source(1)->status, STOQ_TIMEOUT);
+    assert_int_equal(source(1)->step, STOQ_NODE_STEP_CHUNKS);
+    assert_true(took < 20 * STOQ_SEC);
+    world_release(&w);
+}
+
+/* A source that is still fetching itself serves what it has; the rest is asked again. */
+static void a_chain_passes_it_on(void **state)
+{
+    (void)state;
+    world_init(&w, 3, NULL);
+    world_publish(&w, 1, 3000, 7, 0);
+    w.at[1].rate = 2000000;
+    const stoq_peer one = 1;
+    const stoq_peer two = 2;
+    world_fetch(&w, 2, &one, 1);
+    struct stoq_node_fetch_progress p = {0};
+    do {
+        assert_true(world_step(&w));
+        assert_true(stoq_node_fetch_progress(w.at[2].node, 1, &p));
+    } while (p.bytes_done == 0);
+    world_fetch(&w, 0, &two, 1);
+    stoq_ns took = world_run(&w, 0);
+    world_check_whole(&w, 0);
+    world_check_whole(&w, 2);
+    /* Little later than the one before it, whose bound is 500 ns a byte. */
+    assert_true(took < w.bytes * 500 + 2 * STOQ_SEC);
+    assert_true(w.at[1].chunks_sent < w.chunks + 200);
+    world_release(&w);
+}
+
+static void what_nobody_has_is_given_up(void **state)
+{
+    (void)state;
+    begin(1, 300);
+    w.at[1].fault = WORLD_HALF;
+    stoq_ns took = fetch(1);
+    assert_int_equal(w.at[0].report.status, STOQ_NOTFOUND);
+    assert_true(took >= STOQ_NODE_STUCK_TIMEOUT && took < 2 * STOQ_NODE_STUCK_TIMEOUT);
+    world_release(&w);
+    /* Damaged is final. */
+    begin(1, 300);
+    w.at[1].fault = WORLD_DAMAGED;
+    took = fetch(1);
+    assert_int_equal(w.at[0].report.status, STOQ_NOTFOUND);
+    assert_int_equal(w.at[0].report.chunks_from_peers, 150);
+    assert_true(took < STOQ_SEC);
+    world_release(&w);
+}
+
 static void a_full_store_ends_it(void **state)
 {
     (void)state;
@@ -436,6 +495,9 @@ int main(void)
         cmocka_unit_test(one_good_source_is_enough),
         cmocka_unit_test(a_busy_source_is_asked_again),
         cmocka_unit_test(a_lost_connection_is_made_again),
+        cmocka_unit_test(silence_is_a_time_out),
+        cmocka_unit_test(a_chain_passes_it_on),
+        cmocka_unit_test(what_nobody_has_is_given_up),
         cmocka_unit_test(a_full_store_ends_it),
         cmocka_unit_test(signatures_are_kept),
         cmocka_unit_test(a_large_package_passes),

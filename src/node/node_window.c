@@ -351,6 +351,47 @@ static void charge(struct fetch *f, const struct stoq_swarm_charge *c)
     }
 }
 
+static bool may_get_more(const struct source *s)
+{
+    return s->in_swarm && s->said_missing && !s->said_damaged;
+}
+
+/* Nobody in the swarm can supply what is wanted. Those that it gave up have failed; those that only lack
+ * chunks may be fetching them themselves, and are asked again until nothing has come for a while. */
+static void stuck(struct fetch *f)
+{
+    bool may_help = false;
+    for (uint32_t i = 0; i < f->source_count && !f->over; i++) {
+        struct source *s = &f->sources[i];
+        struct stoq_swarm_peer_stats stats;
+        if (s->in_swarm && stoq_swarm_peer_stats(f->swarm, s->peer, &stats) && !stats.usable) {
+            fetch_source_fail(f, s, s->last_status == STOQ_OK ? STOQ_TIMEOUT : s->last_status);
+        }
+        may_help = may_help || may_get_more(s);
+    }
+    if (f->stuck_until == 0) {
+        f->stuck_until = f->node->now + STOQ_NODE_STUCK_TIMEOUT;
+    }
+    f->stuck = true;
+    f->look_at = f->node->now + (may_help ? LOOK_AGAIN : 0);
+}
+
+bool window_look_again(struct fetch *f)
+{
+    bool may_help = false;
+    f->look_at = f->node->now + LOOK_AGAIN;
+    for (uint32_t i = 0; i < f->source_count && !f->over; i++) {
+        struct source *s = &f->sources[i];
+        const struct link *l = node_link(f->node, s->peer);
+        if (may_get_more(s) && l != NULL) {
+            window_peer_gone(f, s);
+            window_peer(f, s, l);
+            may_help = true;
+        }
+    }
+    return may_help;
+}
+
 static void swarm_act(struct fetch *f, const struct stoq_swarm_action *a)
 {
     enum stoq_status st = STOQ_OK;
@@ -370,8 +411,7 @@ static void swarm_act(struct fetch *f, const struct stoq_swarm_action *a)
         f->swarm_done = true;
         break;
     case STOQ_SWARM_STUCK:
-        f->stuck = true;
-        f->stuck_until = f->node->now + STOQ_NODE_STUCK_TIMEOUT;
+        stuck(f);
         break;
     }
     if (st != STOQ_OK) {
@@ -446,7 +486,9 @@ static void count_chunk(struct fetch *f, struct pending *p, const struct stoq_no
     f->report.chunks_from_peers++;
     f->report.bytes_from_peers += bytes;
     f->report.bytes_new += c->is_new ? bytes : 0;
+    f->stuck_until = f->stuck ? f->node->now + STOQ_NODE_STUCK_TIMEOUT : 0;
     if (src != NULL) {
+        src->last_status = STOQ_OK;
         src->report.chunks++;
         src->report.bytes += bytes;
     }
@@ -459,6 +501,7 @@ void window_chunk(struct fetch *f, struct pending *p, const struct stoq_node_chu
     if (src != NULL) {
         src->report.wire_bytes += c->wire_bytes;
         src->said_missing = src->said_missing || c->status == STOQ_NOTFOUND;
+        src->said_damaged = src->said_damaged || c->damaged;
     }
     struct stoq_swarm_event ev = {
         .u.chunk = {
@@ -498,6 +541,9 @@ void window_ended(struct fetch *f, struct pending *p, enum stoq_status status)
     struct source *s = fetch_source(f, p->peer);
     if (s != NULL && s->report.status == STOQ_OK && status == STOQ_NOTFOUND) {
         s->said_missing = true;
+    }
+    if (s != NULL && status != STOQ_OK && !p->cancelled) {
+        s->last_status = status;
     }
     tell_swarm(f, &ev);
 }

@@ -32,6 +32,7 @@ enum world_fault {
     WORLD_GARBAGE,   /* answers are no frames */
     WORLD_SHORT,     /* ends its payloads early */
     WORLD_HALF,      /* lacks every second chunk */
+    WORLD_DAMAGED,   /* has it, damaged */
     WORLD_BUSY,      /* says so to its first 5 requests */
     WORLD_WRONG_KEY, /* somebody else answers there */
 };
@@ -288,7 +289,8 @@ static inline void world_item(struct world *w, uint32_t node, struct world_ask *
                                              .index = a->indexes[out->index],
                                              .status = STOQ_NOTFOUND,
                                              .wire_bytes = 16 + out->item.stored_len}};
-    if (out->item.encoding != STOQ_ITEM_MISSING) {
+    ev.u.chunk.damaged = out->item.encoding == STOQ_ITEM_DAMAGED;
+    if (out->item.encoding == STOQ_ITEM_RAW) {
         struct stoq_hash h = stoq_hash_blake3(stoq_buf_span(&a->data));
         const struct stoq_merkle_chunk *want = &a->chunks[out->index];
         bool fits = stoq_hash_eq(&h, &want->hash) && a->data.n == want->bytes;
@@ -539,7 +541,10 @@ static inline void world_put_item(struct world_node *n, const struct world_recor
 {
     struct stoq_item item = {.encoding = STOQ_ITEM_MISSING};
     uint8_t head[STOQ_ITEM_HEAD_BYTES];
-    if (r != NULL && !(n->fault == WORLD_HALF && index % 2 == 1)) {
+    bool is_odd = index % 2 == 1;
+    if (n->fault == WORLD_DAMAGED && is_odd) {
+        item.encoding = STOQ_ITEM_DAMAGED;
+    } else if (r != NULL && !(n->fault == WORLD_HALF && is_odd)) {
         item = (struct stoq_item){STOQ_ITEM_RAW, (uint32_t)r->n, (uint32_t)r->n, 0};
     }
     stoq_item_head_put(head, &item);
@@ -586,7 +591,7 @@ static inline void world_run_request(struct world *w, struct world_job *job)
     if (n->dead || !n->linked[job->peer]) {
         return;
     }
-    if (n->fault == WORLD_SILENT) {
+    if (n->fault == WORLD_SILENT && w->now >= n->fault_at) {
         return;
     }
     struct stoq_message msg;

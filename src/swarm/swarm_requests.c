@@ -199,6 +199,7 @@ void stoq_swarm_chunk_done(struct stoq_swarm *sw, struct swarm_request *rq,
     for (uint32_t k = 0; k < STOQ_SWARM_ASKS_PER_CHUNK; k++) {
         if (ask[k] != 0) {
             struct swarm_request *of = sw->request[ask[k] - 1];
+            STOQ_ASSERT(of != NULL);
             stoq_swarm_unask(sw, run, chunk, ask[k] - 1u);
             finish_if_empty(sw, of, of != rq);
         }
