@@ -4,7 +4,6 @@
  */
 #include "daemon/engine_internal.h"
 
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,6 +131,7 @@ static enum stoq_status open_net(struct stoq_engine *e, struct stoq_error *err)
                .stream = engine_stream,
                .data = engine_data,
                .writable = engine_writable,
+               .may_open = engine_may_open,
                .stream_ended = engine_stream_ended,
                .stream_closed = engine_stream_closed},
         .user = e,
@@ -143,6 +143,7 @@ static enum stoq_status open_net(struct stoq_engine *e, struct stoq_error *err)
         .connections_max = e->cfg.connections_max,
         .conn_window_bytes = ENGINE_CONN_WINDOW,
         .idle_timeout_ns = e->cfg.idle_timeout_ns,
+        .leave_code = ENGINE_CODE_STOPPING,
     };
     return stoq_net_new(&e->net, &cfg, err);
 }

@@ -141,8 +141,8 @@ void engine_asks_conn_lost(struct stoq_engine *e, stoq_net_conn conn)
     }
 }
 
-/* Send it when the peer allows a stream; else it waits its turn. */
-static void ask_send(struct ask *a)
+/* False: the peer allows no more streams at present. Else it is on its way, or over and gone. */
+static bool ask_send(struct ask *a)
 {
     struct stoq_engine *e = a->engine;
     struct peer *p = a->peer;
@@ -150,15 +150,11 @@ static void ask_send(struct ask *a)
         a->phase = ASK_OVER;
         a->status = STOQ_NET;
         ask_finish(a);
-        return;
+        return true;
     }
     enum stoq_status st = stoq_net_stream_open(e->net, p->conn, &a->stream);
     if (st == STOQ_FULL) {
-        a->phase = ASK_WAITING;
-        a->next = NULL;
-        *p->waiting_last = a;
-        p->waiting_last = &a->next;
-        return;
+        return false;
     }
     a->conn = p->conn;
     if (st == STOQ_OK) {
@@ -178,18 +174,44 @@ static void ask_send(struct ask *a)
     }
     stoq_buf_release(&a->request);
     ask_finish(a);
+    return true;
 }
 
-void engine_ask_retry(struct stoq_engine *e, struct peer *p)
+/* Send it, or let it wait its turn behind those that wait already. */
+static void ask_submit(struct ask *a)
 {
-    (void)e;
-    struct ask *a = p->waiting;
-    if (a != NULL) {
-        p->waiting = a->next;
-        if (p->waiting == NULL) {
-            p->waiting_last = &p->waiting;
+    struct peer *p = a->peer;
+    if (p->waiting == NULL && ask_send(a)) {
+        return;
+    }
+    a->phase = ASK_WAITING;
+    a->next = NULL;
+    *p->waiting_last = a;
+    p->waiting_last = &a->next;
+}
+
+void engine_ask_retry(struct peer *p)
+{
+    while (p->waiting != NULL) {
+        struct ask *a = p->waiting;
+        unwait(a);
+        if (!ask_send(a)) {
+            a->next = p->waiting; /* first again */
+            p->waiting = a;
+            if (a->next == NULL) {
+                p->waiting_last = &a->next;
+            }
+            return;
         }
-        ask_send(a);
+    }
+}
+
+void engine_may_open(void *user, stoq_net_conn conn)
+{
+    struct stoq_engine *e = user;
+    struct peer *p = stoq_map_get(&e->conns, (struct stoq_map_key){conn, 0});
+    if (p != NULL) {
+        engine_ask_retry(p);
     }
 }
 
@@ -227,7 +249,7 @@ void engine_ask(struct stoq_engine *e, const struct stoq_node_ask *want)
         return;
     }
     a->payload_max = want->payload_max;
-    ask_send(a);
+    ask_submit(a);
 }
 
 static enum stoq_status chunk_request(struct ask *a, const struct stoq_node_ask_chunks *want)
@@ -269,7 +291,7 @@ void engine_ask_chunks(struct stoq_engine *e, const struct stoq_node_ask_chunks 
         (void)engine_feed(e, &ev);
         return;
     }
-    ask_send(a);
+    ask_submit(a);
 }
 
 void engine_ask_cancel(struct stoq_engine *e, stoq_node_cookie cookie)

@@ -317,7 +317,8 @@ void engine_ask_cancel(struct stoq_engine *e, stoq_node_cookie cookie);
 void engine_ask_data(struct ask *a, struct stoq_span bytes, bool fin);
 /* The stream or its connection is over without a proper end. */
 void engine_ask_lost(struct ask *a, enum stoq_status status);
-void engine_ask_retry(struct stoq_engine *e, struct peer *p);
+void engine_ask_retry(struct peer *p); /* send what waits, as far as the peer allows */
+void engine_may_open(void *user, stoq_net_conn conn);
 struct ask *engine_ask_of(struct stoq_engine *e, stoq_net_conn conn, stoq_net_stream stream);
 void engine_asks_cut(struct stoq_engine *e); /* all of them */
 void engine_asks_conn_lost(struct stoq_engine *e, stoq_net_conn conn);

@@ -238,7 +238,7 @@ void engine_closed(void *user, stoq_net_conn conn, const struct stoq_net_closed 
             p->state = PEER_IDLE;
             link_event(e, p, false, 0, why_status(info->why));
         } else {
-            engine_ask_retry(e, p);
+            engine_ask_retry(p);
         }
     }
     engine_peer_unref(e, p);

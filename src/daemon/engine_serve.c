@@ -523,10 +523,6 @@ void engine_stream_closed(void *user, stoq_net_conn conn, stoq_net_stream stream
         inbound_over(in);
     }
     (void)code;
-    struct peer *p = stoq_map_get(&e->conns, (struct stoq_map_key){conn, 0});
-    if (p != NULL && p->waiting != NULL) {
-        engine_ask_retry(e, p);
-    }
 }
 
 void engine_send(struct stoq_engine *e, const struct stoq_node_send *s)
@@ -539,6 +535,7 @@ void engine_send(struct stoq_engine *e, const struct stoq_node_send *s)
     in->is_meta = true;
     in->ended = true;
     in->moved_at = stoq_now();
+    stoq_net_stream_class(e->net, in->conn, in->stream, STOQ_NET_CONTROL);
     if (send_message(in, s->msg, true) != STOQ_OK) {
         inbound_cut(in, ENGINE_CODE_CANCELLED);
     }
@@ -562,6 +559,7 @@ void engine_serve(struct stoq_engine *e, const struct stoq_node_serve *s, bool i
     in->kind = s->kind;
     in->shards = s->shards;
     in->want_proofs = s->want_proofs;
+    stoq_net_stream_class(e->net, in->conn, in->stream, is_meta ? STOQ_NET_CONTROL : STOQ_NET_BULK);
     if (!is_meta) {
         in->ranges = calloc(s->range_count, sizeof *in->ranges);
         if (in->ranges == NULL) {
