@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# A source whose bytes are wrong, and pass for good in its own store: the receiver's hash finds it. Alone
+# it is refused and nothing of it is kept; beside an honest source it is left after that chunk and the
+# fetch ends identical.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$STOQ_SRC/tests/e2e/lib.sh"
+mkdir in
+head -c 30000000 /dev/urandom >in/random
+start A
+id=$(on A publish in --name data --version 1 -q)
+start C
+on C get "$id" --from "$(contact A)" -q
+stop A
+python3 "$STOQ_SRC/tests/tools/flip_chunk.py" --forge A/store 3
+start A
+
+exits 4 on B get "$id" --from "$(contact A)" -o tree --json
+jq -e '.error.code == "IntegrityCheckFailed"' out >/dev/null || fail "not named: $(cat out)"
+says 'do not have the hash'
+[ ! -e tree ] || fail "a tree was written"
+exits 3 on B info "$id" --json
+exits 0 on C verify "$id" -q
+
+exits 0 on B get "$id" --from "$(contact A)" --from "$(contact C)" -o tree --json
+same_tree in tree
+jq -e --arg liar "$(jq -r .peer A.ready)" \
+    '.sources[] | select(.peer == $liar) | .why | contains("do not have the hash")' out >/dev/null ||
+    fail "the liar is not named: $(cat out)"
+exits 0 on B verify "$id" -q
