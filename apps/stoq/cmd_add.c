@@ -1,5 +1,6 @@
 /* Commands that change what the store holds: publish, get, rm. */
 #include "call.h"
+#include "chunk/profile.h"
 #include "cmd_alias.h"
 #include "commands.h"
 #include "human.h"
@@ -96,6 +97,9 @@ static int publish_args(struct cmd *cmd, json_t *args)
     }
     if (rc == 0) {
         rc = set_aliases(cmd, args);
+    }
+    if (rc == 0) {
+        rc = set_number(cmd, args, "profile", "profile", STOQ_PROFILE_1, STOQ_PROFILE_2);
     }
     if (rc == 0) {
         rc = set_number(cmd, args, "read-bytes", "read_bytes", 1, 16 * STOQ_MIB);

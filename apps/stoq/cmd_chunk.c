@@ -38,11 +38,12 @@ static enum stoq_status put_lengths(struct cmd *cmd, const char *path,
     return st == STOQ_NOTFOUND ? STOQ_OK : st;
 }
 
-static enum stoq_status put_package_lengths(struct cmd *cmd, const char *path, json_t *lengths,
-                                            struct stoq_error *err)
+static enum stoq_status put_package_lengths(struct cmd *cmd, const char *path,
+                                            const struct stoq_chunk_profile *profile,
+                                            json_t *lengths, struct stoq_error *err)
 {
     struct package_cut *p = NULL;
-    enum stoq_status st = package_cut_open(&p, path, err);
+    enum stoq_status st = package_cut_open(&p, path, profile, err);
     while (st == STOQ_OK) {
         size_t n = 0;
         st = package_cut_next(p, &n, err);
@@ -55,13 +56,15 @@ static enum stoq_status put_package_lengths(struct cmd *cmd, const char *path, j
     return is_done ? STOQ_OK : st;
 }
 
-/* --profile stands alone. False after the usage error was told. */
-static bool check_profile(const struct cmd *cmd)
+/* The profile asked for, NULL when none is; --profile stands alone. False after the usage error was
+ * told. */
+static bool check_profile(const struct cmd *cmd, const struct stoq_chunk_profile **out)
 {
-    uint64_t profile = STOQ_CHUNK_PROFILE_1_CODE;
-    if (!cmd_value_u64(cmd, "profile", profile, profile, &profile)) {
+    uint64_t code = 0;
+    if (!cmd_value_u64(cmd, "profile", STOQ_PROFILE_1, STOQ_PROFILE_2, &code)) {
         return false;
     }
+    *out = stoq_chunk_profile(code);
     if (cmd_flag(cmd, "profile") && (cmd_flag(cmd, "min") || cmd_flag(cmd, "avg") ||
                                      cmd_flag(cmd, "max") || cmd_flag(cmd, "norm"))) {
         (void)cmd_usage(cmd, "--profile stands for all of --min, --avg, --max and --norm");
@@ -76,14 +79,15 @@ static bool check_profile(const struct cmd *cmd)
 
 int cmd_chunk(struct cmd *cmd)
 {
+    const struct stoq_chunk_profile *profile;
     struct stoq_chunk_params params;
     struct stoq_error err;
-    if (!check_profile(cmd) || !cut_options(cmd, &params)) {
+    if (!check_profile(cmd, &profile) || !cut_options(cmd, &params)) {
         return STOQ_EXIT_USAGE;
     }
     json_t *lengths = json_array();
-    enum stoq_status st = cmd_flag(cmd, "profile")
-                              ? put_package_lengths(cmd, cmd->args[0], lengths, &err)
+    enum stoq_status st = profile != NULL
+                              ? put_package_lengths(cmd, cmd->args[0], profile, lengths, &err)
                               : put_lengths(cmd, cmd->args[0], &params, lengths, &err);
     if (st != STOQ_OK) {
         json_decref(lengths);

@@ -1,9 +1,9 @@
 #include "cut_package.h"
 
-#include "chunk/fastcdc.h"
 #include "chunk/runs.h"
 #include "input.h"
 #include "os/tree_read.h"
+#include "package/manifest.h"
 #include "package/table.h"
 
 #include <stdlib.h>
@@ -11,10 +11,15 @@
 
 /*
  * The parts of the stream are numbered: first every entry's piece of the file table, then every file.
- * A window slides over the open run: where it holds a longest chunk, or the run's end, it is cut;
- * otherwise the next piece of the stream is read behind what it holds. A part that begins a new run
- * waits until the window is empty. The table is encoded twice, once to know its length, so that memory
- * does not grow with it.
+ * A window slides over the stream:
+ *
+ *     begin              looked             end
+ *     | of the open run  | read, not looked at |   room
+ *
+ * Where the open run's part of it holds a longest chunk, or the run's end, it is cut; otherwise the
+ * rest is looked at for ends of runs, and then the next piece of the stream is read behind it. A part
+ * that begins a new run waits until the window is empty. The table is encoded twice, once to know its
+ * length, so that memory does not grow with it.
  */
 
 struct package_cut {
@@ -30,10 +35,11 @@ struct package_cut {
     int fd;
     uint64_t part_at; /* of the file being read */
     uint64_t part_bytes;
-    bool run_ends; /* what the window holds is the rest of its run */
-    size_t begin;  /* of the window */
+    bool run_ends; /* the open run ends at looked */
+    size_t begin;
+    size_t looked;
     size_t end;
-    uint8_t window[2 * 262144 + INPUT_READ_BYTES];
+    uint8_t window[2 * STOQ_MANIFEST_CHUNK_BYTES_MAX + INPUT_READ_BYTES];
 };
 
 static struct stoq_entry entry_of(const struct stoq_tree_entry *e)
@@ -77,15 +83,14 @@ static enum stoq_status measure_table(struct package_cut *p, struct stoq_error *
 }
 
 enum stoq_status package_cut_open(struct package_cut **out, const char *path,
-                                  struct stoq_error *err)
+                                  const struct stoq_chunk_profile *profile, struct stoq_error *err)
 {
-    const struct stoq_chunk_params params = STOQ_CHUNK_PROFILE_1;
     struct package_cut *p = calloc(1, sizeof *p);
     if (p == NULL) {
         return stoq_fail(err, STOQ_NOMEM, 0, "no memory to read %s", path);
     }
-    STOQ_ASSERT(stoq_chunker_init(&p->chunker, &params) == STOQ_OK);
-    stoq_runs_init(&p->runs);
+    STOQ_ASSERT(stoq_chunker_init(&p->chunker, &profile->params) == STOQ_OK);
+    stoq_runs_init(&p->runs, profile);
     stoq_buf_init(&p->piece, STOQ_TABLE_ENTRY_BYTES_MAX);
     p->in_table = true;
     p->fd = -1;
@@ -189,10 +194,26 @@ static bool is_at_end(const struct package_cut *p)
     return !p->part_open && p->entry == stoq_tree_count(p->tree);
 }
 
+/* Look at what was read, up to the run's end. */
+static void look(struct package_cut *p)
+{
+    while (!p->run_ends && p->looked < p->end) {
+        struct stoq_span rest = stoq_span(p->window + p->looked, p->end - p->looked);
+        uint64_t ended;
+        p->looked += stoq_runs_take(&p->runs, rest, &ended);
+        p->run_ends = ended > 0;
+    }
+}
+
 /* Make the window hold a longest chunk, or the rest of the run. */
 static enum stoq_status fill_window(struct package_cut *p, struct stoq_error *err)
 {
+    look(p);
+    if (p->run_ends || p->looked - p->begin >= p->chunker.params.max) {
+        return STOQ_OK;
+    }
     memmove(p->window, p->window + p->begin, p->end - p->begin);
+    p->looked -= p->begin;
     p->end -= p->begin;
     p->begin = 0;
     while (!p->run_ends && p->end < sizeof p->window && !is_at_end(p)) {
@@ -205,6 +226,7 @@ static enum stoq_status fill_window(struct package_cut *p, struct stoq_error *er
         if (st != STOQ_OK) {
             return st;
         }
+        look(p);
     }
     return STOQ_OK;
 }
@@ -212,15 +234,15 @@ static enum stoq_status fill_window(struct package_cut *p, struct stoq_error *er
 enum stoq_status package_cut_next(struct package_cut *p, size_t *out, struct stoq_error *err)
 {
     for (;;) {
-        if (!p->run_ends && p->end - p->begin < p->chunker.params.max) {
+        if (!p->run_ends && p->looked - p->begin < p->chunker.params.max) {
             enum stoq_status st = fill_window(p, err);
             if (st != STOQ_OK) {
                 return st;
             }
         }
-        bool last = p->run_ends || is_at_end(p);
-        size_t n =
-            stoq_chunker_cut(&p->chunker, stoq_span(p->window + p->begin, p->end - p->begin), last);
+        bool last = p->run_ends || (is_at_end(p) && p->looked == p->end);
+        struct stoq_span run = stoq_span(p->window + p->begin, p->looked - p->begin);
+        size_t n = stoq_chunker_cut(&p->chunker, run, last);
         if (n > 0) {
             p->begin += n;
             *out = n;
@@ -229,6 +251,6 @@ enum stoq_status package_cut_next(struct package_cut *p, size_t *out, struct sto
         if (!p->run_ends) {
             return STOQ_NOTFOUND;
         }
-        p->run_ends = false; /* the next part's run begins in an empty window */
+        p->run_ends = false; /* the next run begins at looked */
     }
 }

@@ -1,13 +1,14 @@
 #ifndef STOQ_APPS_STOQ_CUT_PACKAGE_H
 #define STOQ_APPS_STOQ_CUT_PACKAGE_H
-/* The chunks of a package of profile 1: its file table, then its files, in runs. */
-#include "base/bytes.h"
+/* The chunks of a package: its file table, then its files, in runs. */
+#include "chunk/profile.h"
 
 struct package_cut;
 
 /* List what is at path, a file or a directory. STOQ_OK, or as stoq_tree_list and STOQ_RANGE for a name
  * that no package can hold; *out stays NULL then. */
 STOQ_WARN_UNUSED enum stoq_status package_cut_open(struct package_cut **out, const char *path,
+                                                   const struct stoq_chunk_profile *profile,
                                                    struct stoq_error *err);
 void package_cut_close(struct package_cut *p); /* NULL is fine */
 

@@ -8,7 +8,7 @@ static const struct cmd_option hash_options[] = {
 
 static const struct cmd_option chunk_options[] = {
     CUT_OPTIONS,
-    {"profile", 0, "CODE", "show a package's cuts, the file table's among them: 1", false},
+    {"profile", 0, "CODE", "show a package's cuts, the file table's among them: 1 or 2", false},
 };
 
 static const struct cmd_option merkle_options[] = {

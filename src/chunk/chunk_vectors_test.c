@@ -112,7 +112,7 @@ static void check_package(struct vectors *v)
     struct stoq_runs runs;
     uint64_t ended;
     size_t at = 0;
-    stoq_runs_init(&runs);
+    stoq_runs_init(&runs, stoq_chunk_profile(STOQ_PROFILE_1));
     assert_int_equal(stoq_runs_add(&runs, STOQ_RUN_TABLE, table_bytes, &ended), STOQ_OK);
     sizes.rest = vectors_str(v, 3);
     while (numbers_next(&sizes, &size)) {

@@ -16,9 +16,8 @@ struct stoq_chunk_params {
     uint32_t level;
 };
 
-/* The sizes of profile 1, code 1 in a manifest. A package's runs come from chunk/runs.h. */
+/* The sizes of profile 1 (chunk/profile.h). A package's runs come from chunk/runs.h. */
 #define STOQ_CHUNK_PROFILE_1 ((struct stoq_chunk_params){16384, 65536, 262144, 2})
-#define STOQ_CHUNK_PROFILE_1_CODE 1u
 
 /* The ranges of the plumbing; besides, min <= avg <= max. */
 #define STOQ_CHUNK_MIN_LO 64u

@@ -5,7 +5,12 @@
 
 #include <cmocka.h>
 
-#define T STOQ_RUN_FILE_BYTES_MIN
+#define T 16384u
+
+static void start(struct stoq_runs *r)
+{
+    stoq_runs_init(r, stoq_chunk_profile(STOQ_PROFILE_1));
+}
 
 static void add(struct stoq_runs *r, enum stoq_run_part part, uint64_t bytes, uint64_t want_ended)
 {
@@ -18,7 +23,7 @@ static void an_empty_stream_has_no_run(void **state)
 {
     (void)state;
     struct stoq_runs r;
-    stoq_runs_init(&r);
+    start(&r);
     assert_true(stoq_runs_finish(&r) == 0);
     add(&r, STOQ_RUN_TABLE, 0, 0);
     add(&r, STOQ_RUN_FILE, 0, 0);
@@ -29,7 +34,7 @@ static void the_table_is_a_run_of_its_own(void **state)
 {
     (void)state;
     struct stoq_runs r;
-    stoq_runs_init(&r);
+    start(&r);
     add(&r, STOQ_RUN_TABLE, 10, 0);
     add(&r, STOQ_RUN_FILE, 5, 10);
     assert_true(stoq_runs_finish(&r) == 5);
@@ -43,7 +48,7 @@ static void small_files_share_runs_between_large_ones(void **state)
 {
     (void)state;
     struct stoq_runs r;
-    stoq_runs_init(&r);
+    start(&r);
     add(&r, STOQ_RUN_TABLE, 100, 0);
     add(&r, STOQ_RUN_FILE, 1, 100);
     add(&r, STOQ_RUN_FILE, T - 1, 0);
@@ -59,7 +64,7 @@ static void empty_files_are_small_files(void **state)
 {
     (void)state;
     struct stoq_runs r;
-    stoq_runs_init(&r);
+    start(&r);
     add(&r, STOQ_RUN_TABLE, 7, 0);
     add(&r, STOQ_RUN_FILE, 0, 7);
     add(&r, STOQ_RUN_FILE, T, 0); /* the run of one empty file is not reported */
@@ -74,7 +79,7 @@ static void a_stream_has_a_last_byte(void **state)
 {
     (void)state;
     struct stoq_runs r;
-    stoq_runs_init(&r);
+    start(&r);
     uint64_t ended = 9;
     add(&r, STOQ_RUN_TABLE, 1, 0);
     assert_int_equal(stoq_runs_add(&r, STOQ_RUN_FILE, UINT64_MAX, &ended), STOQ_RANGE);
@@ -86,9 +91,49 @@ static void a_stream_has_a_last_byte(void **state)
     assert_true(stoq_runs_finish(&r) == STOQ_RUN_STREAM_BYTES_MAX - 1);
 }
 
+/* Bytes that are no archive: profile 2 asks for them and finds nothing. */
+static void take_zeros(struct stoq_runs *r, uint64_t bytes)
+{
+    static const uint8_t zeros[1000];
+    while (bytes > 0) {
+        uint64_t ended;
+        size_t n = bytes < sizeof zeros ? (size_t)bytes : sizeof zeros;
+        assert_int_equal(stoq_runs_take(r, stoq_span(zeros, n), &ended), n);
+        assert_true(ended == 0);
+        bytes -= n;
+    }
+}
+
+static void profiles_have_their_own_sizes(void **state)
+{
+    (void)state;
+    const struct stoq_chunk_profile *one = stoq_chunk_profile(1);
+    const struct stoq_chunk_profile *two = stoq_chunk_profile(2);
+    const struct stoq_chunk_params sizes = STOQ_CHUNK_PROFILE_1;
+    assert_true(one->code == 1 && one->run_bytes_min == T && !one->scans_tar);
+    assert_memory_equal(&one->params, &sizes, sizeof sizes);
+    assert_true(two->code == 2 && two->run_bytes_min == T / 2 && two->scans_tar);
+    assert_null(stoq_chunk_profile(0));
+    assert_null(stoq_chunk_profile(3));
+    assert_null(stoq_chunk_profile(17));
+    assert_null(stoq_chunk_profile(UINT64_MAX));
+    struct stoq_runs r;
+    stoq_runs_init(&r, two);
+    add(&r, STOQ_RUN_TABLE, 1, 0);
+    add(&r, STOQ_RUN_FILE, T / 2 - 1, 1);
+    add(&r, STOQ_RUN_FILE, T / 2, T / 2 - 1);
+    take_zeros(&r, T / 2);
+    add(&r, STOQ_RUN_FILE, 3 * T, T / 2);
+    take_zeros(&r, 3 * T);
+    assert_true(stoq_runs_finish(&r) == 3 * T);
+    add(&r, STOQ_RUN_FILE, 5, 0);
+    assert_true(stoq_runs_finish(&r) == 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(profiles_have_their_own_sizes),
         cmocka_unit_test(an_empty_stream_has_no_run),
         cmocka_unit_test(the_table_is_a_run_of_its_own),
         cmocka_unit_test(small_files_share_runs_between_large_ones),

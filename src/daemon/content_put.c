@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "chunk/profile.h"
 #include "daemon/ingest.h"
 #include "hash/many.h"
 #include "os/sys.h"
@@ -81,7 +82,8 @@ static enum stoq_status begin(struct put *p, struct stoq_error *err)
     if (st != STOQ_OK) {
         return stoq_fail(err, st, 0, "no memory to hash");
     }
-    return stoq_ingest_new(&p->ingest, p->store, thread_count(ask->threads), err);
+    return stoq_ingest_new(&p->ingest, p->store, &stoq_chunk_profile(STOQ_PROFILE_DEFAULT)->params,
+                           thread_count(ask->threads), err);
 }
 
 static enum stoq_status take_bytes(struct put *p, struct stoq_error *err)

@@ -18,13 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "chunk/fastcdc.h"
 #include "hash/hash.h"
 #include "os/workers.h"
 
 /* A block takes a full room behind the longest possible rest of a chunk. */
 #define BLOCK_BYTES (STOQ_INGEST_ROOM_MAX + STOQ_MERKLE_CHUNK_BYTES_MAX)
-/* At least 16 KiB lie between every second cut, so this seals few blocks early. */
+/* At least 8 KiB lie between every second cut, so this seals few blocks early. */
 #define BLOCK_CHUNKS 256
 /* Two blocks per worker keep it busy while one is filled and one retired. */
 #define BLOCKS_PER_WORKER 2
@@ -217,14 +216,14 @@ static enum stoq_status submit(struct stoq_ingest *in, struct stoq_error *err)
     return st;
 }
 
-/* Cut what can be cut. False: the block's list of chunks is full. */
-static bool cut(struct stoq_ingest *in, struct block *b, bool last)
+/* Cut what can be cut of the bytes before `end`. False: the block's list of chunks is full. */
+static bool cut(struct stoq_ingest *in, struct block *b, size_t end, bool last)
 {
-    while (b->filled > b->cut) {
+    while (end > b->cut) {
         if (b->chunk_count == BLOCK_CHUNKS) {
             return false;
         }
-        struct stoq_span rest = stoq_span(b->bytes + b->cut, b->filled - b->cut);
+        struct stoq_span rest = stoq_span(b->bytes + b->cut, end - b->cut);
         size_t n = stoq_chunker_cut(&in->chunker, rest, last);
         if (n == 0) {
             break;
@@ -235,12 +234,12 @@ static bool cut(struct stoq_ingest *in, struct block *b, bool last)
     return true;
 }
 
-static enum stoq_status ingest_init(struct stoq_ingest *in, unsigned threads,
-                                    struct stoq_error *err)
+static enum stoq_status ingest_init(struct stoq_ingest *in, const struct stoq_chunk_params *params,
+                                    unsigned threads, struct stoq_error *err)
 {
     const struct stoq_merkle_config cfg = {.chunk_bytes_max = STOQ_MERKLE_CHUNK_BYTES_MAX};
-    enum stoq_status st = stoq_chunker_init(&in->chunker, &STOQ_CHUNK_PROFILE_1);
-    STOQ_ASSERT(st == STOQ_OK);
+    enum stoq_status st = stoq_chunker_init(&in->chunker, params);
+    STOQ_ASSERT(st == STOQ_OK && params->max <= STOQ_MERKLE_CHUNK_BYTES_MAX);
     st = stoq_merkle_new(&in->merkle, &cfg);
     in->block_count = threads > 1 ? threads * BLOCKS_PER_WORKER + BLOCKS_MORE : BLOCKS_MORE;
     in->blocks = calloc(in->block_count, sizeof *in->blocks);
@@ -263,7 +262,8 @@ static enum stoq_status ingest_init(struct stoq_ingest *in, unsigned threads,
 }
 
 enum stoq_status stoq_ingest_new(struct stoq_ingest **out, struct stoq_store *store,
-                                 unsigned threads, struct stoq_error *err)
+                                 const struct stoq_chunk_params *params, unsigned threads,
+                                 struct stoq_error *err)
 {
     struct stoq_ingest *in = calloc(1, sizeof *in);
     if (in == NULL) {
@@ -273,7 +273,7 @@ enum stoq_status stoq_ingest_new(struct stoq_ingest **out, struct stoq_store *st
     stoq_buf_init(&in->shard_list, STOQ_RECORD_BYTES_MAX);
     (void)pthread_mutex_init(&in->lock, NULL);
     (void)pthread_cond_init(&in->done, NULL);
-    enum stoq_status st = ingest_init(in, threads, err);
+    enum stoq_status st = ingest_init(in, params, threads, err);
     if (st != STOQ_OK) {
         stoq_ingest_free(in);
         return st;
@@ -307,7 +307,7 @@ enum stoq_status stoq_ingest_room(struct stoq_ingest *in, uint8_t **out, size_t 
     struct block *b = block_at(in, in->next);
     /* Less than a chunk's worth of room is not worth a read. Once all is cut that can be, the rest is
      * shorter than the longest chunk, so the next block has more room than that. */
-    while (!cut(in, b, false) || BLOCK_BYTES - b->filled < STOQ_MERKLE_CHUNK_BYTES_MAX) {
+    while (!cut(in, b, b->filled, false) || BLOCK_BYTES - b->filled < STOQ_MERKLE_CHUNK_BYTES_MAX) {
         enum stoq_status st = submit(in, err);
         if (st != STOQ_OK) {
             return st;
@@ -325,6 +325,13 @@ void stoq_ingest_filled(struct stoq_ingest *in, size_t n)
     struct block *b = block_at(in, in->next);
     STOQ_ASSERT(n <= BLOCK_BYTES - b->filled);
     b->filled += n;
+}
+
+struct stoq_span stoq_ingest_last(const struct stoq_ingest *in, size_t n)
+{
+    const struct block *b = &in->blocks[in->next % in->block_count];
+    STOQ_ASSERT(n <= b->filled - b->cut);
+    return stoq_span(b->bytes + b->filled - n, n);
 }
 
 enum stoq_status stoq_ingest_add(struct stoq_ingest *in, struct stoq_span bytes,
@@ -345,20 +352,27 @@ enum stoq_status stoq_ingest_add(struct stoq_ingest *in, struct stoq_span bytes,
     return STOQ_OK;
 }
 
-enum stoq_status stoq_ingest_end_run(struct stoq_ingest *in, struct stoq_error *err)
+enum stoq_status stoq_ingest_end_run(struct stoq_ingest *in, size_t after, struct stoq_error *err)
 {
-    enum stoq_status st = STOQ_OK;
-    while (st == STOQ_OK && !cut(in, block_at(in, in->next), true)) {
-        st = submit(in, err);
+    for (;;) {
+        struct block *b = block_at(in, in->next);
+        STOQ_ASSERT(after <= b->filled - b->cut);
+        if (cut(in, b, b->filled - after, true)) {
+            return STOQ_OK;
+        }
+        /* The next block begins with all that is not cut yet, what is after the end included. */
+        enum stoq_status st = submit(in, err);
+        if (st != STOQ_OK) {
+            return st;
+        }
     }
-    return st;
 }
 
 enum stoq_status stoq_ingest_finish(struct stoq_ingest *in, struct stoq_merkle_root *root,
                                     struct stoq_span *shard_list, struct stoq_ingest_counts *counts,
                                     struct stoq_error *err)
 {
-    enum stoq_status st = stoq_ingest_end_run(in, err);
+    enum stoq_status st = stoq_ingest_end_run(in, 0, err);
     if (st == STOQ_OK && block_at(in, in->next)->chunk_count > 0) {
         st = submit(in, err);
     }

@@ -5,6 +5,7 @@
  * the caller's thread, hashing and storing by workers, and the tree is fed in stream order whatever
  * the workers' order was. Memory is a fixed number of blocks.
  */
+#include "chunk/fastcdc.h"
 #include "merkle/merkle.h"
 #include "store/store.h"
 
@@ -19,10 +20,18 @@ struct stoq_ingest_counts {
     uint64_t bytes_stored; /* the same after compression */
 };
 
-/* threads: 1 .. 64; with 1 everything happens inside the calls. STOQ_NOMEM, STOQ_IO. */
+/*
+ * Begin.
+ *
+ * params   the sizes of chunks: in range, and max at most STOQ_MERKLE_CHUNK_BYTES_MAX (asserted)
+ * threads  1 .. 64; with 1 everything happens inside the calls
+ *
+ * STOQ_OK, STOQ_NOMEM, STOQ_IO
+ */
 STOQ_WARN_UNUSED enum stoq_status stoq_ingest_new(struct stoq_ingest **out,
-                                                  struct stoq_store *store, unsigned threads,
-                                                  struct stoq_error *err);
+                                                  struct stoq_store *store,
+                                                  const struct stoq_chunk_params *params,
+                                                  unsigned threads, struct stoq_error *err);
 /* Waits for what is under way. NULL is fine. */
 void stoq_ingest_free(struct stoq_ingest *in);
 
@@ -36,12 +45,19 @@ STOQ_WARN_UNUSED enum stoq_status stoq_ingest_room(struct stoq_ingest *in, uint8
                                                    struct stoq_error *err);
 void stoq_ingest_filled(struct stoq_ingest *in, size_t n);
 
+/* The last n bytes filled and not in a chunk yet, borrowed until the next call of any of these. */
+struct stoq_span stoq_ingest_last(const struct stoq_ingest *in, size_t n);
+
 /* Copy bytes into the open run: room and filled as often as needed. */
 STOQ_WARN_UNUSED enum stoq_status stoq_ingest_add(struct stoq_ingest *in, struct stoq_span bytes,
                                                   struct stoq_error *err);
 
-/* The run ends here: what is left of it is its last chunk. Results as room. */
-STOQ_WARN_UNUSED enum stoq_status stoq_ingest_end_run(struct stoq_ingest *in,
+/*
+ * The open run ends `after` bytes before the last one filled, and the next begins there; 0: here. What
+ * is left of the run is its last chunk. Ends inside what one call of stoq_ingest_filled reported are
+ * told in order, before the next call of stoq_ingest_room. Results as room.
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_ingest_end_run(struct stoq_ingest *in, size_t after,
                                                       struct stoq_error *err);
 
 /*

@@ -143,6 +143,10 @@ static enum stoq_status fill_ask(struct stoq_host *host, const json_t *args, str
     }
     uint64_t read_bytes = stoq_json_u64(args, "read_bytes", 0);
     uint64_t threads = stoq_json_u64(args, "threads", 0);
+    uint64_t profile = stoq_json_u64(args, "profile", STOQ_PROFILE_DEFAULT);
+    if (stoq_chunk_profile(profile) == NULL) {
+        return stoq_fail(err, STOQ_RANGE, 0, "the profile is 1 or 2");
+    }
     if (read_bytes > STOQ_PUBLISH_READ_BYTES_MAX || threads > STOQ_PUBLISH_THREADS_MAX) {
         return stoq_fail(err, STOQ_RANGE, 0, "read_bytes is at most %zu, threads at most %d",
                          STOQ_PUBLISH_READ_BYTES_MAX, STOQ_PUBLISH_THREADS_MAX);
@@ -153,6 +157,7 @@ static enum stoq_status fill_ask(struct stoq_host *host, const json_t *args, str
     in->ask.description = stoq_json_text(args, "description");
     in->ask.license = stoq_json_text(args, "license");
     in->ask.key = stoq_json_bool(args, "sign", true) ? stoq_host_key(host) : NULL;
+    in->ask.profile = (unsigned)profile;
     in->ask.read_bytes = (size_t)read_bytes;
     in->ask.threads = (unsigned)threads;
     in->ask.progress = on_progress;

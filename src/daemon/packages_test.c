@@ -590,9 +590,9 @@ static struct stoq_package_id forge(struct stoq_span table, uint64_t entries,
                                     struct stoq_span contents)
 {
     struct stoq_ingest *in;
-    assert_int_equal(stoq_ingest_new(&in, store, 1, NULL), STOQ_OK);
+    assert_int_equal(stoq_ingest_new(&in, store, &STOQ_CHUNK_PROFILE_1, 1, NULL), STOQ_OK);
     assert_int_equal(stoq_ingest_add(in, table, NULL), STOQ_OK);
-    assert_int_equal(stoq_ingest_end_run(in, NULL), STOQ_OK);
+    assert_int_equal(stoq_ingest_end_run(in, 0, NULL), STOQ_OK);
     assert_int_equal(stoq_ingest_add(in, contents, NULL), STOQ_OK);
     struct stoq_merkle_root root;
     struct stoq_span list;

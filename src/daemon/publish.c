@@ -34,6 +34,7 @@ struct publish {
     struct stoq_tree *tree;
     struct stoq_ingest *ingest;
     struct stoq_aliases *aliases; /* NULL: none are wanted */
+    const struct stoq_chunk_profile *profile;
     struct stoq_runs runs;
     struct stoq_table_writer table;
     struct stoq_manifest manifest;
@@ -88,6 +89,17 @@ static void hash_secondary(struct publish *p, struct stoq_span bytes)
     }
 }
 
+static enum stoq_status choose_profile(struct publish *p, struct stoq_error *err)
+{
+    unsigned code = p->ask->profile != 0 ? p->ask->profile : STOQ_PROFILE_DEFAULT;
+    p->profile = stoq_chunk_profile(code);
+    if (p->profile == NULL) {
+        return stoq_fail(err, STOQ_RANGE, 0, "there is no profile %u: 1 and 2 are", code);
+    }
+    stoq_runs_init(&p->runs, p->profile);
+    return STOQ_OK;
+}
+
 /* What the ask says goes into the manifest; refused before anything is read. */
 static enum stoq_status fill_manifest(struct publish *p, struct stoq_error *err)
 {
@@ -98,7 +110,7 @@ static enum stoq_status fill_manifest(struct publish *p, struct stoq_error *err)
     m->version = optional_text(ask->version);
     m->description = optional_text(ask->description);
     m->license = optional_text(ask->license);
-    m->profile = STOQ_PROFILE_1;
+    m->profile = p->profile->code;
     const char *why = stoq_manifest_name_fault(m->name);
     if (why != NULL) {
         return stoq_fail(err, STOQ_RANGE, 0, "the name %s", why);
@@ -188,6 +200,21 @@ static enum stoq_status put_table(struct publish *p, struct stoq_error *err)
     return STOQ_OK;
 }
 
+/* n bytes of a file have been read into the ingest: tell it the runs that end among them. */
+static enum stoq_status take_bytes(struct publish *p, size_t n, struct stoq_error *err)
+{
+    stoq_ingest_filled(p->ingest, n);
+    enum stoq_status st = STOQ_OK;
+    while (st == STOQ_OK && n > 0) {
+        uint64_t ended;
+        n -= stoq_runs_take(&p->runs, stoq_ingest_last(p->ingest, n), &ended);
+        if (ended > 0) {
+            st = stoq_ingest_end_run(p->ingest, n, err);
+        }
+    }
+    return st;
+}
+
 static enum stoq_status read_file(struct publish *p, size_t i, uint64_t size, int fd,
                                   struct stoq_error *err)
 {
@@ -209,7 +236,10 @@ static enum stoq_status read_file(struct publish *p, size_t i, uint64_t size, in
             stoq_aliases_update(p->aliases, stoq_span(room, n));
         }
         hash_secondary(p, stoq_span(room, n));
-        stoq_ingest_filled(p->ingest, n);
+        st = take_bytes(p, n, err);
+        if (st != STOQ_OK) {
+            return st;
+        }
         at += n;
         p->progress.bytes_done += n;
         st = look_up(p, err);
@@ -226,7 +256,7 @@ static enum stoq_status put_file(struct publish *p, size_t i, uint64_t size, str
     enum stoq_status st = stoq_runs_add(&p->runs, STOQ_RUN_FILE, size, &ended);
     STOQ_ASSERT(st == STOQ_OK); /* the sum was checked with the table */
     if (ended > 0) {
-        st = stoq_ingest_end_run(p->ingest, err);
+        st = stoq_ingest_end_run(p->ingest, 0, err);
     }
     int fd;
     if (st == STOQ_OK) {
@@ -390,9 +420,11 @@ enum stoq_status stoq_publish(struct stoq_store *store, const struct stoq_publis
     p->report = report;
     p->read_bytes = ask->read_bytes == 0 ? STOQ_INGEST_ROOM_MAX : ask->read_bytes;
     stoq_buf_init(&p->scratch, (size_t)2 * STOQ_MANIFEST_BYTES_MAX);
-    stoq_runs_init(&p->runs);
     stoq_table_writer_init(&p->table);
-    enum stoq_status st = fill_manifest(p, err);
+    enum stoq_status st = choose_profile(p, err);
+    if (st == STOQ_OK) {
+        st = fill_manifest(p, err);
+    }
     if (st == STOQ_OK) {
         st = stoq_tree_list(&p->tree, ask->path, ask->cancelled, ask->user, err);
     }
@@ -401,7 +433,8 @@ enum stoq_status stoq_publish(struct stoq_store *store, const struct stoq_publis
                               err);
     }
     if (st == STOQ_OK) {
-        st = stoq_ingest_new(&p->ingest, store, thread_count(ask->threads), err);
+        st = stoq_ingest_new(&p->ingest, store, &p->profile->params, thread_count(ask->threads),
+                             err);
     }
     if (st == STOQ_OK && ask->alias_count > 0) {
         st = stoq_aliases_new(&p->aliases, ask->aliases, ask->alias_count, err);

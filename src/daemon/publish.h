@@ -34,6 +34,7 @@ struct stoq_publish_ask {
      * computed on the thread that reads. */
     enum stoq_hash_alg aliases[STOQ_HASH_MANY_MAX];
     size_t alias_count;
+    unsigned profile;  /* a code of chunk/profile.h [STOQ_PROFILE_DEFAULT] */
     size_t read_bytes; /* bytes asked of one read, 1 .. STOQ_PUBLISH_READ_BYTES_MAX [1 MiB] */
     unsigned threads;  /* that hash, compress and store [one per processor, at most 8] */
     bool is_strict;    /* refuse what would be warned of */
@@ -70,13 +71,13 @@ struct stoq_publish_report {
 
 /*
  * Walk the input, cut it, store it, and write its manifest. The id depends on the files, their names
- * and executable bits and on what ask names, and on nothing else: not on threads, read sizes, times,
- * owners, umask, locale or the order a directory is read in. Every input byte is read once. Memory
- * is flat but for the list of paths (some 150 bytes per entry).
+ * and executable bits, on the profile and on what ask names, and on nothing else: not on threads, read
+ * sizes, times, owners, umask, locale or the order a directory is read in. Every input byte is read
+ * once. Memory is flat but for the list of paths (some 150 bytes per entry).
  *
  * STOQ_OK         durable: a crash after this loses nothing of it
- * STOQ_RANGE      a name, version, ... that the format does not allow, or an input that is neither a
- *                 directory nor a regular file; the sentence says which and why
+ * STOQ_RANGE      a name, version, profile, ... that the format does not allow, or an input that is
+ *                 neither a directory nor a regular file; the sentence says which and why
  * STOQ_NOTFOUND   no such input
  * STOQ_IO         something in it cannot be read or is a device, socket or pipe (the path is named),
  *                 or the store's disk failed

@@ -223,21 +223,28 @@ static void read_secondary(struct stoq_cbor_rd *r, struct stoq_manifest *m)
     stoq_cbor_rd_leave(r);
 }
 
-/* A number that must be 1: another one is a format we do not speak. */
-static uint64_t read_one(struct stoq_cbor_rd *r)
+/* Another number is a format we do not speak. */
+static void read_format(struct stoq_cbor_rd *r)
 {
-    uint64_t v = stoq_cbor_rd_uint(r);
-    if (v != 1) {
+    if (stoq_cbor_rd_uint(r) != STOQ_MANIFEST_VERSION) {
         stoq_cbor_rd_fail(r, STOQ_VERSION);
     }
-    return v;
+}
+
+static uint64_t read_profile(struct stoq_cbor_rd *r)
+{
+    uint64_t code = stoq_cbor_rd_uint(r);
+    if (stoq_chunk_profile(code) == NULL) {
+        stoq_cbor_rd_fail(r, STOQ_VERSION);
+    }
+    return code;
 }
 
 static void read_field(struct stoq_cbor_rd *r, uint64_t key, struct stoq_manifest *m)
 {
     switch (key) {
     case KEY_FORMAT:
-        (void)read_one(r);
+        read_format(r);
         break;
     case KEY_NAME:
         m->name = stoq_cbor_rd_text(r, 1, STOQ_MANIFEST_NAME_MAX);
@@ -258,7 +265,7 @@ static void read_field(struct stoq_cbor_rd *r, uint64_t key, struct stoq_manifes
         read_dependencies(r, m);
         break;
     case KEY_PROFILE:
-        m->profile = read_one(r);
+        m->profile = read_profile(r);
         break;
     case KEY_TABLE_BYTES:
         m->table_bytes = stoq_cbor_rd_uint(r);

@@ -5,7 +5,7 @@
  * content (docs/FORMATS.md section 7). Its hash is the package id, so one set of values has exactly
  * one encoding and every other encoding is refused.
  */
-#include "base/bytes.h"
+#include "chunk/profile.h"
 
 #define STOQ_MANIFEST_VERSION 1
 #define STOQ_MANIFEST_BYTES_MAX 65536
@@ -22,8 +22,6 @@
 #define STOQ_MANIFEST_SHARD_CHUNKS_MAX 512   /* chunks of a shard, section 5 */
 #define STOQ_MANIFEST_ENTRIES_MAX ((uint64_t)1 << 24)
 #define STOQ_MANIFEST_STREAM_BYTES_MAX ((uint64_t)1 << 48)
-
-#define STOQ_PROFILE_1 1 /* FastCDC in runs, the only profile spoken today */
 
 struct stoq_manifest_annotation {
     struct stoq_span key;
@@ -50,7 +48,7 @@ struct stoq_manifest {
     struct stoq_manifest_annotation annotations[STOQ_MANIFEST_ANNOTATIONS_MAX];
     size_t dependency_count;
     struct stoq_manifest_dependency dependencies[STOQ_MANIFEST_DEPENDENCIES_MAX];
-    uint64_t profile;
+    uint64_t profile; /* a code of chunk/profile.h */
     uint64_t table_bytes;
     uint64_t secondary_algorithm; /* 0: absent; else code 2, 3 or 5 of section 2 */
     struct stoq_span secondary_digest;
@@ -95,7 +93,7 @@ STOQ_WARN_UNUSED enum stoq_status stoq_manifest_encode(struct stoq_manifest *m,
  * counts can belong together. On failure *out is undefined.
  *
  * STOQ_TRUNC      the bytes end inside the manifest
- * STOQ_VERSION    a format version other than 1, or a profile other than 1
+ * STOQ_VERSION    a format version other than 1, or a profile that chunk/profile.h does not have
  * STOQ_MALFORMED  anything else that section 7 does not allow, bytes after the map included
  * Cost: one pass, no allocation.
  */

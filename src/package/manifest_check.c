@@ -166,8 +166,8 @@ const char *stoq_manifest_fault(const struct stoq_manifest *m)
     if (stoq_manifest_license_fault(m->license) != NULL) {
         return "the license is not UTF-8 of up to 256 bytes";
     }
-    if (m->profile != STOQ_PROFILE_1) {
-        return "the profile is not 1";
+    if (stoq_chunk_profile(m->profile) == NULL) {
+        return "the profile is not 1 or 2";
     }
     const char *why = annotations_fault(m);
     if (why == NULL) {

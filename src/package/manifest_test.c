@@ -125,7 +125,8 @@ static void values_out_of_range_are_refused(void **state)
         change;                                                                                    \
         refuse(m);                                                                                 \
     } while (0)
-    REFUSE(m.profile = 2);
+    REFUSE(m.profile = 0);
+    REFUSE(m.profile = 3);
     REFUSE(m.table_bytes = 1001);
     REFUSE(m.table_bytes = 0);
     REFUSE(m.entries = 0);
@@ -208,8 +209,8 @@ static void names_and_versions_are_judged(void **state)
         assert_non_null(stoq_manifest_name_fault(stoq_span_str(bad_names[i])));
     }
     static const char *const good_versions[] = {"1", "1:2.3-4+deb12u1~x", "\xc3\xbc", "\xc2\xa1"};
-    static const char *const bad_versions[] = {"",    "a b",  "a\tb",      "1/2",
-                                               "1@2", "\x7f", "x\n", "\xff"};
+    static const char *const bad_versions[] = {"",    "a b",  "a\tb", "1/2",
+                                               "1@2", "\x7f", "x\n",  "\xff"};
     for (size_t i = 0; i < STOQ_COUNT(good_versions); i++) {
         assert_null(stoq_manifest_version_fault(stoq_span_str(good_versions[i])));
     }
@@ -256,7 +257,7 @@ static void hand_field(struct hand *h, uint64_t key, uint64_t value)
 enum fault {
     FAULT_NONE,
     FAULT_FORMAT_2,
-    FAULT_PROFILE_2,
+    FAULT_PROFILE_3,
     FAULT_NO_NAME,
     FAULT_UNKNOWN_KEY,
     FAULT_EMPTY_DESCRIPTION,
@@ -330,7 +331,7 @@ static enum stoq_status by_hand(enum fault f)
     stoq_cbor_put_uint(&h.w, 3);
     stoq_cbor_put_text(&h.w, stoq_span_str("1"));
     hand_optional(&h, f);
-    hand_field(&h, 8, f == FAULT_PROFILE_2 ? 2 : 1);
+    hand_field(&h, 8, f == FAULT_PROFILE_3 ? 3 : 1);
     hand_field(&h, 9, 0);
     if (f == FAULT_SECONDARY_OF_3) {
         static const uint8_t digest[32];
@@ -361,7 +362,7 @@ static void foreign_bytes_are_refused(void **state)
     (void)state;
     assert_int_equal(by_hand(FAULT_NONE), STOQ_OK); /* the empty directory */
     assert_int_equal(by_hand(FAULT_FORMAT_2), STOQ_VERSION);
-    assert_int_equal(by_hand(FAULT_PROFILE_2), STOQ_VERSION);
+    assert_int_equal(by_hand(FAULT_PROFILE_3), STOQ_VERSION);
     for (int f = FAULT_NO_NAME; f < FAULTS; f++) {
         assert_int_equal(by_hand((enum fault)f), STOQ_MALFORMED);
     }

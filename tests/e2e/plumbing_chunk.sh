@@ -1,11 +1,12 @@
 #!/bin/bash
 # `stoq chunk` cuts like the independent encoder of tests/vectors, however the bytes arrive, shows a
-# package's forced cuts with --profile, and refuses parameters out of range with the range.
+# package's forced cuts with --profile (2: at the members of archives that tar made, where Python's
+# tarfile says they are), and refuses parameters out of range with the range.
 . "$(dirname "$0")/lib.sh"
 
 model() { # model PYTHON-EXPRESSION: with m and t the encoder, d the bytes of ./data
     PYTHONPATH=$STOQ_SRC/tests/vectors PYTHONDONTWRITEBYTECODE=1 python3 -c "
-import encoder.chunks as m, encoder.tables as t
+import encoder.chunks as m, encoder.tables as t, encoder.tars as a
 d = open('data', 'rb').read()
 print(*($1), sep='\n')"
 }
@@ -78,6 +79,51 @@ mv data.all data
 "$STOQ" chunk --profile 1 many >out
 cmp want out || fail "--profile 1 of many names: not the model's cuts"
 
+# Profile 2: archives in every format that tar writes, their large members and what lies between.
+head -c 3000000 /dev/urandom >many.bytes
+mkdir -p archive/in
+for size in 0 1 8191 8192 8193 12288 40000 511 700000 200 300; do
+    head -c "$size" data >"archive/in/of-$size"
+done
+ln archive/in/of-8193 archive/in/z-hard
+ln -s of-1 archive/in/soft
+long=archive/$(printf 'long%.0s' {1..60})/$(printf 'name%.0s' {1..30})
+mkdir -p "${long%/*}" && head -c 33333 data >"$long"
+cuts() { # cuts ARCHIVE: the independent scanner agrees with tarfile about the large members; its cuts
+    PYTHONPATH=$STOQ_SRC/tests/vectors PYTHONDONTWRITEBYTECODE=1 python3 -c "
+import sys, tarfile, encoder.tars as a, encoder.tables as t
+d = open('$1', 'rb').read()
+want = []
+for x in tarfile.open('$1') if '${2-}' else []:
+    if x.isreg() and x.size >= 8192:
+        want += [x.offset_data, x.offset_data + x.size]
+assert a.tar_cuts(d, 8192) == want, (a.tar_cuts(d, 8192), want)
+table = t.table_of([(b'$1', 0, len(d))])
+print(*a.chunk_package_2(len(table), [d], table + d), sep='\n')"
+}
+for format in gnu oldgnu pax posix ustar v7; do
+    tar --format=$format -cf $format.tar -C archive . 2>tar.err || grep -q 'too long\|cannot be' tar.err || fail "tar: $(cat tar.err)"
+    members=yes && [ $format != v7 ] || members=
+    cuts $format.tar $members >want
+    "$STOQ" chunk --profile 2 $format.tar >out
+    cmp want out || fail "--profile 2 of a $format archive: not the model's cuts"
+done
+[ "$("$STOQ" chunk --profile 2 gnu.tar | grep -cx 8192)" -ge 1 ] || fail "a member of 8192 bytes is no chunk of its own"
+# A member larger than any buffer, behind many small ones; and the archive cut short inside it.
+mkdir wide && (cd wide && seq -f %04.0f 3000 | xargs touch && mv ../many.bytes z)
+tar --format=pax -cf wide.tar -C wide .
+cuts wide.tar yes >want
+"$STOQ" chunk --profile 2 wide.tar >out
+cmp want out || fail "--profile 2 of a large archive: not the model's cuts"
+mkdir both && head -c 3500000 wide.tar >both/cut.tar && cp gnu.tar both/whole.tar && cp archive/in/of-700000 both/plain
+PYTHONPATH=$STOQ_SRC/tests/vectors PYTHONDONTWRITEBYTECODE=1 python3 -c "
+import os, encoder.tars as a, encoder.tables as t
+files = [open('both/' + n, 'rb').read() for n in ('cut.tar', 'plain', 'whole.tar')]
+table = t.table_of([(n, 0, len(d)) for n, d in zip((b'cut.tar', b'plain', b'whole.tar'), files)])
+print(*a.chunk_package_2(len(table), files, table + b''.join(files)), sep='\n')" >want
+"$STOQ" chunk --profile 2 both >out
+cmp want out || fail "--profile 2 of a directory: not the model's cuts"
+
 : >empty
 [ -z "$("$STOQ" chunk empty)" ] || fail "an empty input has a chunk"
 [ "$("$STOQ" chunk --json empty)" = '{"lengths":[]}' ] || fail "an empty input in JSON"
@@ -96,8 +142,10 @@ refused 1024..16777216 --min 64 --avg 256 --max 1023
 refused 65536..16777216 --max 65535
 refused 65536..16777216 --max 99999999999999999999
 refused 0..3 --norm 4
-refused profile --profile 2
+refused profile --profile 0
+refused profile --profile 3
 refused profile --profile 1 --min 64
+refused profile --profile 2 --max 4096
 exits 2 "$STOQ" chunk --min x data
 exits 2 "$STOQ" chunk --profile 1 -
 exits 3 "$STOQ" chunk nosuchfile

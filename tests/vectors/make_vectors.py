@@ -6,13 +6,14 @@ mistake has to be made twice to pass. Needs Python 3 alone, and on the path: b3s
 
     make_vectors.py            write tests/vectors/*.txt
     make_vectors.py --check    make them again and compare; exit 1 when one differs
-    make_vectors.py --corpus   write seeds for the fuzz targets of src/wire, src/sign and src/daemon
+    make_vectors.py --corpus   write seeds for the fuzz targets of src/wire, sign, chunk and daemon
 
 Each file is lines of fields separated by single spaces; bytes are hexadecimal, `-` for none.
 `random SEED N` inputs are outputs of SplitMix64 (Vigna's splitmix64.c), started at SEED, each
 as 8 little-endian bytes, cut to N bytes.
 """
 import os
+import struct
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -29,12 +30,14 @@ from encoder.records import make_records  # noqa: E402
 from encoder.segments import in_place, make_segments  # noqa: E402
 from encoder.sign import make_sign, pem  # noqa: E402
 from encoder.tables import make_tables  # noqa: E402
+from encoder.tars import bytes_of, make_tars  # noqa: E402
 
 FILES = {
     "cbor": make_cbor,
     "ids": make_ids,
     "hash": make_hash,
     "chunks": make_chunks,
+    "tars": make_tars,
     "merkle": make_merkle,
     "proofs": make_proofs,
     "tables": make_tables,
@@ -49,7 +52,7 @@ FILES = {
 def make_corpus():
     """A few inputs per decoder for fuzz/corpus/TARGET/NAME: good ones, and some of each refusal."""
     rows = {"cbor_fuzz": {}, "bech32m_fuzz": {}, "sign_envelope_fuzz": {}, "key_pem_fuzz": {},
-            "content_record_fuzz": {}, "alias_record_fuzz": {}}
+            "content_record_fuzz": {}, "alias_record_fuzz": {}, "tar_scan_fuzz": {}}
     rows["bundle_fuzz"] = bundle_cases()
     rows["place_fuzz"] = {"two": in_place(bytes(100)), "one": cbor([5, [b"/f", 0, 5, 5, 1, 2, 3]])}
     rows["have_fuzz"] = {}
@@ -77,6 +80,11 @@ def make_corpus():
         target = word.removeprefix("refused-") + "_record_fuzz"
         if target in rows and len(fields[-1]) < 1000:
             rows[target]["%s-%d" % (word, i)] = bytes.fromhex(fields[-2] + fields[-1])
+    for i, line in enumerate(make_tars()):
+        word, *fields = line.split()
+        if word == "runs" and i % 3 == 0 and len(fields[2]) < 1000:
+            # T, bytes a read, 1 to mend the checksums; then the file.
+            rows["tar_scan_fuzz"][fields[0]] = struct.pack("<HHB", 1000, 1 + i * 37 % 600, i % 2) + bytes_of(fields[2])
     rows["key_pem_fuzz"]["encrypted"] = pem(b"\x30\x00").replace(b"PRIVATE", b"ENCRYPTED PRIVATE")
     rows["key_pem_fuzz"]["rsa"] = pem(b"\x30\x82\x04\xbc" + bytes(60))
     for target, files in rows.items():

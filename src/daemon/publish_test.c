@@ -1,0 +1,253 @@
+/*
+ * The chunks of a published package are those of its profile: the root of a publish, with its blocks,
+ * workers and pieces of reads, against one made from the whole stream in memory.
+ */
+#include "daemon/publish.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/prng.h"
+#include "chunk/runs.h"
+#include "daemon/held.h"
+#include "hash/hash.h"
+#include "os/file.h"
+#include "os/tree_read.h"
+#include "package/table.h"
+
+#define STREAM_BYTES_MAX ((size_t)16 << 20)
+
+static char scratch[64];
+static struct stoq_store *store;
+
+static const char *at(const char *name)
+{
+    static char path[4][128];
+    static int next;
+    char *out = path[next++ % 4];
+    assert_int_equal(stoq_file_join(out, sizeof path[0], scratch, name), STOQ_OK);
+    return out;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    (void)snprintf(scratch, sizeof scratch, "/tmp/stoq-publish-XXXXXX");
+    if (mkdtemp(scratch) == NULL) {
+        return -1;
+    }
+    const struct stoq_store_config cfg = {
+        .dir = at("store"), .create = true, .segment_bytes = 64 * STOQ_MIB, .map_bytes = STOQ_GIB};
+    assert_int_equal(stoq_store_open(&store, &cfg, NULL), STOQ_OK);
+    return mkdir(at("in"), 0755);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    assert_int_equal(stoq_store_close(store, NULL), STOQ_OK);
+    return stoq_tree_remove(AT_FDCWD, scratch, NULL) == STOQ_OK ? 0 : -1;
+}
+
+/* The files of the package, in order of their names, and the stream that they make. */
+struct stream {
+    struct stoq_buf bytes;
+    uint64_t part_bytes[8]; /* the table's first */
+    size_t part_count;
+};
+
+static void add_random(struct stoq_buf *b, size_t n, uint64_t seed)
+{
+    struct stoq_prng r = stoq_prng(seed);
+    for (size_t i = 0; i < n; i += 8) {
+        uint8_t word[8];
+        stoq_le64_put(word, stoq_prng_next(&r));
+        assert_int_equal(stoq_buf_add(b, stoq_span(word, n - i < 8 ? n - i : 8)), STOQ_OK);
+    }
+}
+
+static void add_member(struct stoq_buf *b, size_t n, uint64_t seed)
+{
+    uint8_t h[STOQ_TAR_BLOCK_BYTES] = {0};
+    static const uint8_t zeros[STOQ_TAR_BLOCK_BYTES];
+    (void)snprintf((char *)h, 100, "member-%llu", (unsigned long long)seed);
+    (void)snprintf((char *)h + 124, 12, "%011zo", n);
+    memset(h + 148, ' ', 8);
+    h[156] = '0';
+    memcpy(h + 257, "ustar\00000", 8);
+    unsigned sum = 0;
+    for (size_t i = 0; i < sizeof h; i++) {
+        sum += h[i];
+    }
+    (void)snprintf((char *)h + 148, 8, "%06o", sum);
+    assert_int_equal(stoq_buf_add(b, stoq_span(h, sizeof h)), STOQ_OK);
+    add_random(b, n, seed);
+    assert_int_equal(stoq_buf_add(b, stoq_span(zeros, (512 - n % 512) % 512)), STOQ_OK);
+}
+
+/* Write a file and append it to the stream. */
+static void put_file(struct stream *s, const char *name, struct stoq_span contents)
+{
+    int fd = open(at(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    assert_true(fd >= 0);
+    assert_int_equal(stoq_file_write_all(fd, contents), STOQ_OK);
+    assert_int_equal(close(fd), 0);
+    s->part_bytes[s->part_count++] = contents.n;
+    assert_int_equal(stoq_buf_add(&s->bytes, contents), STOQ_OK);
+}
+
+/* More members of 8192 bytes than a block of the ingest has chunks, then small and large ones. */
+static void make_archive(struct stoq_buf *b)
+{
+    for (uint64_t i = 0; i < 700; i++) {
+        add_member(b, 8192, i);
+    }
+    for (uint64_t i = 0; i < 300; i++) {
+        add_member(b, (size_t)(i * i % 9000), 1000 + i);
+    }
+    add_member(b, 3000000, 2000);
+    add_member(b, 5, 2001);
+}
+
+/* in/a.tar, in/b, in/c: an archive, small files, a large one; the table made by hand. */
+static void make_tree(struct stream *s)
+{
+    static const char *const names[] = {"a.tar", "b", "c"};
+    struct stoq_buf archive;
+    struct stoq_buf plain;
+    stoq_buf_init(&archive, STREAM_BYTES_MAX);
+    stoq_buf_init(&plain, STREAM_BYTES_MAX);
+    stoq_buf_init(&s->bytes, STREAM_BYTES_MAX);
+    make_archive(&archive);
+    add_random(&plain, 1000001, 3000);
+    const uint64_t sizes[] = {archive.n, 77, plain.n};
+    struct stoq_table_writer w;
+    stoq_table_writer_init(&w);
+    for (size_t i = 0; i < STOQ_COUNT(names); i++) {
+        const struct stoq_entry e = {stoq_span_str(names[i]), STOQ_ENTRY_FILE, sizes[i], {NULL, 0}};
+        assert_int_equal(stoq_table_writer_add(&w, &e, &s->bytes), STOQ_OK);
+    }
+    s->part_bytes[0] = s->bytes.n;
+    s->part_count = 1;
+    put_file(s, "in/a.tar", stoq_buf_span(&archive));
+    put_file(s, "in/b", stoq_span(plain.p, 77));
+    put_file(s, "in/c", stoq_buf_span(&plain));
+    stoq_buf_release(&archive);
+    stoq_buf_release(&plain);
+}
+
+/* A root being made from the stream. */
+struct cutting {
+    struct stoq_chunker chunker;
+    struct stoq_merkle *merkle;
+    struct stoq_span rest; /* not in a chunk yet */
+};
+
+static void cut_run(struct cutting *c, uint64_t bytes)
+{
+    while (bytes > 0) {
+        struct stoq_merkle_closed closed;
+        bool has_closed;
+        size_t n = stoq_chunker_cut(&c->chunker, stoq_span(c->rest.p, (size_t)bytes), true);
+        const struct stoq_merkle_chunk chunk = {stoq_hash_blake3(stoq_span(c->rest.p, n)),
+                                                (uint32_t)n};
+        assert_int_equal(stoq_merkle_add(c->merkle, &chunk, &closed, &has_closed), STOQ_OK);
+        c->rest = stoq_span(c->rest.p + n, c->rest.n - n);
+        bytes -= n;
+    }
+}
+
+static struct stoq_merkle_root root_of(const struct stream *s,
+                                       const struct stoq_chunk_profile *profile)
+{
+    const struct stoq_merkle_config cfg = {.chunk_bytes_max = STOQ_MERKLE_CHUNK_BYTES_MAX};
+    struct cutting c = {.rest = stoq_buf_span(&s->bytes)};
+    struct stoq_runs runs;
+    const uint8_t *part = s->bytes.p;
+    uint64_t ended;
+    assert_int_equal(stoq_chunker_init(&c.chunker, &profile->params), STOQ_OK);
+    assert_int_equal(stoq_merkle_new(&c.merkle, &cfg), STOQ_OK);
+    stoq_runs_init(&runs, profile);
+    for (size_t i = 0; i < s->part_count; i++) {
+        enum stoq_run_part kind = i == 0 ? STOQ_RUN_TABLE : STOQ_RUN_FILE;
+        assert_int_equal(stoq_runs_add(&runs, kind, s->part_bytes[i], &ended), STOQ_OK);
+        cut_run(&c, ended);
+        for (size_t taken = 0; taken < s->part_bytes[i];) {
+            struct stoq_span left = stoq_span(part + taken, (size_t)s->part_bytes[i] - taken);
+            taken += stoq_runs_take(&runs, left, &ended);
+            cut_run(&c, ended);
+        }
+        part += s->part_bytes[i];
+    }
+    cut_run(&c, stoq_runs_finish(&runs));
+    assert_int_equal(c.rest.n, 0);
+    struct stoq_merkle_root root;
+    struct stoq_merkle_closed closed;
+    bool has_closed;
+    stoq_merkle_finish(c.merkle, &closed, &has_closed, &root);
+    stoq_merkle_free(c.merkle);
+    return root;
+}
+
+static void check_publish(const struct stoq_publish_ask *ask, const struct stoq_merkle_root *want)
+{
+    struct stoq_publish_report r;
+    struct stoq_held *held;
+    assert_int_equal(stoq_publish(store, ask, &r, NULL), STOQ_OK);
+    assert_int_equal(stoq_held_open(&held, store, &r.id, NULL), STOQ_OK);
+    const struct stoq_manifest *m = stoq_held_manifest(held);
+    assert_int_equal(m->profile, ask->profile == 0 ? STOQ_PROFILE_DEFAULT : ask->profile);
+    assert_int_equal(m->bytes, want->bytes);
+    assert_int_equal(m->chunks, want->chunks);
+    assert_true(stoq_hash_eq(&m->root, &want->hash));
+    stoq_held_close(held);
+}
+
+static void the_root_is_that_of_the_profile(void **state)
+{
+    (void)state;
+    static const size_t reads[] = {0, 1021, 65536, 300000};
+    struct stream s;
+    make_tree(&s);
+    struct stoq_merkle_root roots[3];
+    for (unsigned code = 0; code <= STOQ_PROFILE_2; code++) {
+        struct stoq_publish_ask ask = {
+            .path = at("in"), .name = "x", .version = "1", .profile = code};
+        roots[code] = root_of(&s, stoq_chunk_profile(code == 0 ? STOQ_PROFILE_DEFAULT : code));
+        for (unsigned i = 0; i < STOQ_COUNT(reads); i++) {
+            ask.read_bytes = reads[i];
+            ask.threads = i + 1;
+            check_publish(&ask, &roots[code]);
+        }
+    }
+    /* Each of the 700 members and its header are a chunk. */
+    assert_true(roots[2].chunks > 1400 && roots[1].chunks < 400);
+    stoq_buf_release(&s.bytes);
+}
+
+static void an_unknown_profile_is_refused(void **state)
+{
+    (void)state;
+    struct stoq_publish_ask ask = {.path = at("in"), .name = "x", .version = "1", .profile = 3};
+    struct stoq_publish_report r;
+    struct stoq_error err;
+    assert_int_equal(stoq_publish(store, &ask, &r, &err), STOQ_RANGE);
+    assert_non_null(strstr(err.text, "profile 3"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_root_is_that_of_the_profile, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_unknown_profile_is_refused, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
