@@ -60,24 +60,6 @@ static int set_number(struct cmd *cmd, json_t *args, const char *option, const c
     return stoq_json_set_u64(args, key, v) ? 0 : STOQ_EXIT_FAILED;
 }
 
-/* --alias b3sum,sha256 ... as an array. */
-static int set_aliases(struct cmd *cmd, json_t *args)
-{
-    json_t *list = json_array();
-    const char *text;
-    for (size_t i = 0; (text = cmd_value_at(cmd, "alias", i)) != NULL; i++) {
-        for (;;) {
-            size_t n = strcspn(text, ",");
-            (void)json_array_append_new(list, json_stringn(text, n));
-            if (text[n] == '\0') {
-                break;
-            }
-            text += n + 1;
-        }
-    }
-    return json_object_set_new(args, "aliases", list) == 0 ? 0 : STOQ_EXIT_FAILED;
-}
-
 static int publish_args(struct cmd *cmd, json_t *args)
 {
     static const char *const texts[] = {"name", "version", "description", "license"};
@@ -96,7 +78,7 @@ static int publish_args(struct cmd *cmd, json_t *args)
         rc = set_list(cmd, args, "depends", "depends");
     }
     if (rc == 0) {
-        rc = set_aliases(cmd, args);
+        rc = alias_set_option(cmd, args);
     }
     if (rc == 0) {
         rc = set_number(cmd, args, "profile", "profile", STOQ_PROFILE_1, STOQ_PROFILE_2);

@@ -1,4 +1,4 @@
-/* Files by the digests other programs print: find, and the --sha256 and the like of get and cat. */
+/* Files by the digests other programs print: alias, find, and the --sha256 and the like of get and cat. */
 #include "cmd_alias.h"
 
 #include "call.h"
@@ -9,6 +9,58 @@
 #include <string.h>
 
 static const char *const algs[] = {"b3sum", "sha256", "sha512", "sha3-256"};
+
+/* Append the words between commas. */
+static void add_words(json_t *list, const char *text)
+{
+    for (;;) {
+        size_t n = strcspn(text, ",");
+        (void)json_array_append_new(list, json_stringn(text, n));
+        if (text[n] == '\0') {
+            break;
+        }
+        text += n + 1;
+    }
+}
+
+int alias_set_option(struct cmd *cmd, json_t *args)
+{
+    json_t *list = json_array();
+    const char *text;
+    for (size_t i = 0; (text = cmd_value_at(cmd, "alias", i)) != NULL; i++) {
+        add_words(list, text);
+    }
+    return json_object_set_new(args, "aliases", list) == 0 ? 0 : STOQ_EXIT_FAILED;
+}
+
+int cmd_alias(struct cmd *cmd)
+{
+    json_t *result;
+    json_t *list = json_array();
+    json_t *args = json_object();
+    add_words(list, cmd->args[1]);
+    int rc = call_set_text(cmd, args, "id", cmd->args[0]);
+    if (json_object_set_new(args, "aliases", list) != 0 && rc == 0) {
+        rc = STOQ_EXIT_FAILED;
+    }
+    if (rc != 0) {
+        json_decref(args);
+        return rc;
+    }
+    rc = call_op(cmd, "alias", args, &result);
+    if (rc != 0) {
+        return rc;
+    }
+    if (cmd->json) {
+        return cmd_print_json(cmd, result);
+    }
+    if (!cmd->quiet) {
+        (void)fprintf(stderr, "%llu aliases\n",
+                      (unsigned long long)stoq_json_u64(result, "aliases", 0));
+    }
+    json_decref(result);
+    return cmd_finish(cmd);
+}
 
 bool alias_is_asked(const struct cmd *cmd)
 {

@@ -11,6 +11,9 @@
     {"sha3-256", 0, "HEX", "the file with this SHA3-256 digest", false}
 /* clang-format on */
 
+/* The --alias options, each a list with commas, as "aliases". 0, or an exit code. */
+int alias_set_option(struct cmd *cmd, json_t *args);
+
 bool alias_is_asked(const struct cmd *cmd);
 /* Get that file: to output, to standard output for "-", NULL: only check it. The exit code. */
 int alias_get(struct cmd *cmd, const char *output);

@@ -7,6 +7,7 @@ int cmd_init(struct cmd *cmd);
 int cmd_daemon(struct cmd *cmd);
 int cmd_publish(struct cmd *cmd);
 int cmd_get(struct cmd *cmd);
+int cmd_alias(struct cmd *cmd);
 int cmd_find(struct cmd *cmd);
 int cmd_ls(struct cmd *cmd);
 int cmd_info(struct cmd *cmd);

@@ -5,6 +5,7 @@
  * store, no part of a package or its id, and never believed: what is read by one is compared with it.
  */
 #include "daemon/alias_record.h"
+#include "hash/many.h"
 #include "store/store.h"
 
 /* Contents of at most this many bytes are compared with the digest before the first byte leaves. */
@@ -43,6 +44,27 @@ STOQ_WARN_UNUSED enum stoq_status stoq_aliases_put(
     struct stoq_aliases *a, struct stoq_store *store, const struct stoq_package_id *id,
     struct stoq_span (*path_of)(void *user, uint32_t index), void *user, uint64_t *records,
     struct stoq_error *err);
+
+/* All borrowed for the call. */
+struct stoq_alias_make_ask {
+    struct stoq_package_id id;
+    enum stoq_hash_alg algs[STOQ_HASH_MANY_MAX]; /* fit, each once (asserted) */
+    size_t alg_count;
+    bool (*cancelled)(void *user); /* asked before each file; NULL: never */
+    void *user;
+};
+
+/*
+ * Make the files of a complete package here known by these digests, whoever published it. Reads all of
+ * it, every chunk checked. Durable when it returns.
+ *
+ * STOQ_NOTFOUND  no such complete package (ContentNotFound)
+ * STOQ_PROOF     damaged content
+ * STOQ_CANCELLED, and as stoq_aliases_put; nothing was made
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_aliases_make(struct stoq_store *store,
+                                                    const struct stoq_alias_make_ask *ask,
+                                                    uint64_t *records, struct stoq_error *err);
 
 /*
  * Call each for every file of a complete package here that is known by this digest, by package id and

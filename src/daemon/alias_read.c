@@ -65,8 +65,7 @@ static enum stoq_status read_file(struct reading *r, struct stoq_store *store,
     if (st != STOQ_OK) {
         return stoq_fail(err, st, 0, "no memory to hash");
     }
-    st = stoq_cat(store, &r->found->id, stoq_buf_span(&r->found->path), NULL, take_bytes, r,
-                  err);
+    st = stoq_cat(store, &r->found->id, stoq_buf_span(&r->found->path), NULL, take_bytes, r, err);
     return st == STOQ_OK ? check(r, err) : st;
 }
 

@@ -38,6 +38,10 @@ static const struct stoq_json_key verify_keys[] = {
 static const struct stoq_json_key id_keys[] = {
     {"id", STOQ_JSON_TEXT, true},
 };
+static const struct stoq_json_key alias_keys[] = {
+    {"id", STOQ_JSON_TEXT, true},
+    {"aliases", STOQ_JSON_TEXTS, true},
+};
 static const struct stoq_json_key find_keys[] = {
     {"alg", STOQ_JSON_TEXT, true},
     {"digest", STOQ_JSON_TEXT, true},
@@ -90,6 +94,7 @@ static const struct stoq_op ops[] = {
     {"cat", op_cat, STOQ_OP_DATA, KEYS(cat_keys)},
     {"verify", op_verify, 0, KEYS(verify_keys)},
     {"rm", op_rm, STOQ_OP_WRITES, KEYS(id_keys)},
+    {"alias", op_alias, STOQ_OP_WRITES, KEYS(alias_keys)},
     {"find", op_find, 0, KEYS(find_keys)},
     {"get_file", op_get_file, STOQ_OP_DATA, KEYS(get_file_keys)},
     {"store_put", op_store_put, STOQ_OP_WRITES, KEYS(store_put_keys)},

@@ -1,4 +1,4 @@
-/* Files by the digests of the outside world: find, get_file. */
+/* Files by the digests of the outside world: alias, find, get_file. */
 #include "daemon/ops_internal.h"
 
 #include "daemon/alias.h"
@@ -9,6 +9,52 @@
 #include <string.h>
 
 #define MATCHES_MAX 10000 /* of one reply */
+
+enum stoq_status op_alias_algs(const json_t *args, enum stoq_hash_alg *out, size_t *count,
+                               struct stoq_error *err)
+{
+    const json_t *list = json_object_get(args, "aliases");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        enum stoq_hash_alg alg = stoq_alias_alg_named(name);
+        bool is_new = alg != STOQ_HASH_NONE;
+        for (size_t k = 0; k < *count; k++) {
+            is_new = is_new && out[k] != alg;
+        }
+        if (!is_new) {
+            return stoq_fail(
+                err, STOQ_RANGE, 0,
+                "aliases are b3sum, sha3-256, sha256 and sha512, each once, not '%.40s'", name);
+        }
+        out[(*count)++] = alg;
+    }
+    return STOQ_OK;
+}
+
+enum stoq_status op_alias(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
+                          json_t **result, struct stoq_error *err)
+{
+    struct stoq_alias_make_ask ask = {.cancelled = op_cancelled, .user = io};
+    uint64_t records = 0;
+    stoq_ns began = stoq_now();
+    enum stoq_status st = op_id(args, &ask.id, err);
+    if (st == STOQ_OK) {
+        st = op_alias_algs(args, ask.algs, &ask.alg_count, err);
+    }
+    if (st == STOQ_OK) {
+        st = stoq_host_content_begin(host, false, OP_WAIT_NS, op_cancelled, io, err);
+    }
+    if (st != STOQ_OK) {
+        return st;
+    }
+    st = stoq_aliases_make(stoq_host_store(host), &ask, &records, err);
+    stoq_host_content_end(host, false);
+    if (st == STOQ_OK) {
+        *result = json_pack("{s:s, s:I, s:o}", "id", stoq_json_text(args, "id"), "aliases",
+                            (json_int_t)records, "seconds", op_seconds(stoq_now() - began));
+    }
+    return st;
+}
 
 /* The "alg" and "digest" arguments. */
 static enum stoq_status take_digest(const json_t *args, struct stoq_digest *out,

@@ -5,6 +5,7 @@
 #include "daemon/local.h"
 #include "daemon/ops.h"
 #include "daemon/source.h"
+#include "hash/hash.h"
 #include "os/feed.h"
 
 #define OP_PATH_MAX ((size_t)4096)
@@ -19,6 +20,7 @@ stoq_op_fn op_manifest;
 stoq_op_fn op_cat;
 stoq_op_fn op_verify;
 stoq_op_fn op_rm;
+stoq_op_fn op_alias;
 stoq_op_fn op_find;
 stoq_op_fn op_get_file;
 stoq_op_fn op_store_put;
@@ -38,6 +40,11 @@ stoq_op_fn op_stop;
 /* The "id" argument. */
 STOQ_WARN_UNUSED enum stoq_status op_id(const json_t *args, struct stoq_package_id *out,
                                         struct stoq_error *err);
+
+/* The "aliases" argument: algorithms that files can be known by, each once, STOQ_HASH_MANY_MAX at most.
+ * STOQ_OK, also without any; STOQ_RANGE. */
+STOQ_WARN_UNUSED enum stoq_status op_alias_algs(const json_t *args, enum stoq_hash_alg *out,
+                                                size_t *count, struct stoq_error *err);
 
 /* Seconds with microseconds. */
 json_t *op_seconds(uint64_t ns);

@@ -1,6 +1,5 @@
 #include "daemon/ops_internal.h"
 
-#include "daemon/alias.h"
 #include "daemon/publish.h"
 #include "wire/bech32m.h"
 
@@ -82,27 +81,6 @@ static enum stoq_status take_dependencies(struct inputs *in, const json_t *list,
     return STOQ_OK;
 }
 
-/* "b3sum", "sha256", ...: each once. */
-static enum stoq_status take_aliases(struct inputs *in, const json_t *list, struct stoq_error *err)
-{
-    struct stoq_publish_ask *ask = &in->ask;
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const char *name = json_string_value(json_array_get(list, i));
-        enum stoq_hash_alg alg = stoq_alias_alg_named(name);
-        bool is_new = alg != STOQ_HASH_NONE;
-        for (size_t k = 0; k < ask->alias_count; k++) {
-            is_new = is_new && ask->aliases[k] != alg;
-        }
-        if (!is_new) {
-            return stoq_fail(
-                err, STOQ_RANGE, 0,
-                "aliases are b3sum, sha3-256, sha256 and sha512, each once, not '%.40s'", name);
-        }
-        ask->aliases[ask->alias_count++] = alg;
-    }
-    return STOQ_OK;
-}
-
 static void on_progress(void *user, const struct stoq_publish_progress *p)
 {
     const struct inputs *in = user;
@@ -136,7 +114,7 @@ static enum stoq_status fill_ask(struct stoq_host *host, const json_t *args, str
         st = take_dependencies(in, json_object_get(args, "depends"), err);
     }
     if (st == STOQ_OK) {
-        st = take_aliases(in, json_object_get(args, "aliases"), err);
+        st = op_alias_algs(args, in->ask.aliases, &in->ask.alias_count, err);
     }
     if (st != STOQ_OK) {
         return st;

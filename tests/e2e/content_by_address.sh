@@ -44,7 +44,7 @@ contents() { # NAME: put, get, put again
     exits 3 on "$name" store get "$unknown"
     says 'no content of that address'
     exits 2 on "$name" store get "${address%?}q"
-    exits 2 on "$name" store get stoq1qquqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqlek395
+    exits 2 on "$name" store get stoq1qquqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqlek395
     exits 2 on "$name" store put small --output x
     exits 2 on "$name" store put .
     exits 3 on "$name" store put nosuch

@@ -70,6 +70,22 @@ start B
 aliases B
 stop B
 
+# A package that was fetched, or published without aliases, gets them when asked.
+start D
+id=$(on D publish in --name one --version 1 -q)
+exits 3 on E find --sha512 "$(sha512 in/big)"
+on E get "$id" --from "$(contact D)" -q
+exits 3 on E find --sha512 "$(sha512 in/big)"
+on E alias "$id" sha512,b3sum --json >out
+jq -e '.aliases == 6' out >/dev/null || fail "alias: $(cat out)"
+[ "$(on E find --sha512 "$(sha512 in/big)")" = "$id  one 1  big" ] || fail "find of a fetched file"
+on E find --b3sum "$(b3 in/a)" --json | jq -e '.matches | map(.path) == ["a", "sub/b"]' >/dev/null || fail "find of two"
+on D alias "$id" sha256 -q
+on D cat --sha256 "$(sha256 in/big)" | cmp - in/big || fail "alias through the daemon"
+exits 2 on E alias "$id" md5
+exits 3 on E alias stoq1qquqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqlek395 sha256
+stop D
+
 # One flipped byte in the stored file: exit 4, and no output.
 on C publish in --name one --version 1 --alias sha256 -q >id
 python3 - C/store/segments/00000001.seg in/big <<'P'
