@@ -509,7 +509,7 @@ static void the_only_source_is_waited_for(void **state)
 static void random_worlds_finish(void **state)
 {
     (void)state;
-    for (uint64_t seed = 0; seed < 150; seed++) {
+    for (uint64_t seed = 0; seed < 50; seed++) {
         struct stoq_prng r = stoq_prng(seed * 77 + 1);
         struct world w;
         world_init(&w, 1 * MB + stoq_prng_below(&r, 60 * MB), seed);
