@@ -25,6 +25,10 @@ fuzz: ## fuzz every target for FUZZ_SECONDS (60), or only TARGET
 	@tools/deps fuzz
 	@tools/fuzz -s $(FUZZ_SECONDS) $(TARGET)
 
+crash: ## 10,000 crash states of the store, each durability step left out in turn, 200 kills
+	@tools/deps build check
+	@tools/crash $(SEED)
+
 bench: all ## measure against references in the same run
 	@tools/bench
 
@@ -49,4 +53,4 @@ clean: ## remove what was built, but not build/deps
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/   make \1: \2/p' Makefile
 
-.PHONY: all demo check asan tsan fuzz bench tidy fmt deps install clean help
+.PHONY: all demo check asan tsan fuzz crash bench tidy fmt deps install clean help

@@ -286,6 +286,30 @@ static void a_closing_store_reports_its_loss(void **state)
     }
 }
 
+/* A disk that said "written" and kept something else. */
+static void a_rewrite_is_read_back(void **state)
+{
+    struct stoq_scratch *t = *state;
+    char path[256];
+    (void)snprintf(path, sizeof path, "%s/bytes", t->dir);
+    uint8_t *p = malloc(20000);
+    assert_non_null(p);
+    struct stoq_span s = stoq_scratch_bytes(p, 20000, 1, false);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, s.p, s.n, 8), 20000);
+    assert_int_equal(fsync(fd), 0);
+    const struct stoq_durable_fault none = {0};
+    assert_int_equal(stoq_durable_readback(&none, path, s, 8), 0);
+    p[13000] ^= 1;
+    assert_int_equal(stoq_durable_readback(&none, path, s, 8), EIO);
+    p[13000] ^= 1;
+    assert_int_equal(ftruncate(fd, 20000), 0);
+    assert_int_equal(stoq_durable_readback(&none, path, s, 8), EIO);
+    (void)close(fd);
+    free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +318,7 @@ int main(void)
         STOQ_SCRATCH_TEST(a_small_disk_fills_up),
         STOQ_SCRATCH_TEST(a_failed_fdatasync_is_made_good),
         STOQ_SCRATCH_TEST(a_dying_disk_is_an_error_until_it_recovers),
+        STOQ_SCRATCH_TEST(a_rewrite_is_read_back),
         STOQ_SCRATCH_TEST(a_failed_index_commit_is_tried_again),
         STOQ_SCRATCH_TEST(no_segment_no_put),
         STOQ_SCRATCH_TEST(a_closing_store_reports_its_loss),

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define N 50000
-#define ROUNDS 25
+#define ROUNDS 25 /* STOQ_KILL_ROUNDS in the environment: as many instead */
 #define PER_SYNC 8
 
 /* Chunks 0 .. are written in order; *acked tells how many are durable. Never returns. */
@@ -67,7 +67,9 @@ static void what_was_acknowledged_survives(void **state)
     struct stoq_scratch *t = *state;
     struct stoq_prng r = stoq_prng(7);
     uint64_t acked = 0;
-    for (int round = 0; round < ROUNDS; round++) {
+    const char *wanted = getenv("STOQ_KILL_ROUNDS");
+    int rounds = wanted == NULL ? ROUNDS : (int)strtol(wanted, NULL, 10);
+    for (int round = 0; round < rounds; round++) {
         acked = write_and_kill(t, acked, STOQ_MS * (1 + stoq_prng_below(&r, 60)));
         stoq_scratch_open(t);
         for (uint64_t i = 0; i < acked; i++) {
@@ -80,7 +82,7 @@ static void what_was_acknowledged_survives(void **state)
         }
         stoq_scratch_close(t);
     }
-    print_message("# %llu chunks survived %d kills\n", (unsigned long long)acked, ROUNDS);
+    print_message("# %llu chunks survived %d kills\n", (unsigned long long)acked, rounds);
     assert_true(acked > 0);
     struct stoq_store_config cfg = stoq_scratch_config(t);
     struct stoq_store_rebuild_report report;
