@@ -143,7 +143,7 @@ static enum stoq_status open_net(struct stoq_engine *e, struct stoq_error *err)
         .connections_max = e->cfg.connections_max,
         .conn_window_bytes = ENGINE_CONN_WINDOW,
         .idle_timeout_ns = e->cfg.idle_timeout_ns,
-        .leave_code = ENGINE_CODE_STOPPING,
+        .leave_code = STOQ_APP_GOING_AWAY,
     };
     return stoq_net_new(&e->net, &cfg, err);
 }

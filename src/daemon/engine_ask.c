@@ -166,7 +166,7 @@ static bool ask_send(struct ask *a)
             st = stoq_net_write_copy(e->net, a->conn, a->stream, stoq_buf_span(&a->request), true);
         }
         if (st != STOQ_OK) {
-            ask_give_up(a, st, ENGINE_CODE_CANCELLED);
+            ask_give_up(a, st, STOQ_APP_CANCELLED);
         }
     } else {
         a->phase = ASK_OVER;
@@ -298,7 +298,7 @@ void engine_ask_cancel(struct stoq_engine *e, stoq_node_cookie cookie)
 {
     struct ask *a = stoq_map_get(&e->cookies, (struct stoq_map_key){cookie, 0});
     if (a != NULL) {
-        ask_give_up(a, STOQ_CANCELLED, ENGINE_CODE_CANCELLED);
+        ask_give_up(a, STOQ_CANCELLED, STOQ_APP_CANCELLED);
         ask_finish(a);
     }
 }
@@ -309,7 +309,7 @@ void engine_asks_cut(struct stoq_engine *e)
     struct ask *a;
     while ((a = stoq_map_next(&e->cookies, &at)) != NULL) {
         if (a->phase != ASK_OVER) {
-            ask_give_up(a, STOQ_CANCELLED, ENGINE_CODE_STOPPING);
+            ask_give_up(a, STOQ_CANCELLED, STOQ_APP_GOING_AWAY);
             ask_finish(a);
             at = 0; /* removing has moved things */
         }
@@ -575,7 +575,7 @@ void engine_ask_data(struct ask *a, struct stoq_span bytes, bool fin)
         st = STOQ_MALFORMED;
     }
     if (st != STOQ_OK) {
-        ask_give_up(a, st, ENGINE_CODE_MALFORMED);
+        ask_give_up(a, st, STOQ_APP_VIOLATION);
         ask_finish(a);
         return;
     }

@@ -44,13 +44,6 @@
 #define ENGINE_PROGRESS (50 * STOQ_MS)
 #define ENGINE_CONN_WINDOW (16u << 20)  /* a long fat path: 1 Gb/s at 100 ms needs 12.5 MB */
 
-/* Application codes of QUIC closes and resets (docs/PROTOCOL.md). */
-#define ENGINE_CODE_DONE 0u
-#define ENGINE_CODE_CANCELLED 1u
-#define ENGINE_CODE_MALFORMED 2u
-#define ENGINE_CODE_TIMEOUT 3u
-#define ENGINE_CODE_STOPPING 4u
-
 enum peer_state {
     PEER_IDLE,    /* known, not connected */
     PEER_DIALLED, /* dial under way */

@@ -12,7 +12,7 @@ static void close_link(struct stoq_engine *e, const struct stoq_node_close *c)
 {
     struct peer *p = engine_peer_at(e, c->peer);
     if (p->conn != 0) {
-        stoq_net_close(e->net, p->conn, ENGINE_CODE_MALFORMED, stoq_node_why_str(c->why));
+        stoq_net_close(e->net, p->conn, STOQ_APP_VIOLATION, stoq_node_why_str(c->why));
     }
 }
 

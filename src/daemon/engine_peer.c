@@ -100,7 +100,7 @@ static void link_event(struct stoq_engine *e, struct peer *p, bool up, stoq_ns r
                                  .u.link = {.peer = p->number, .rtt_ns = rtt_ns, .status = status}};
     enum stoq_status st = engine_feed(e, &ev);
     if (up && st != STOQ_OK) {
-        stoq_net_close(e->net, p->conn, ENGINE_CODE_STOPPING, "no room for another peer");
+        stoq_net_close(e->net, p->conn, STOQ_APP_GOING_AWAY, "no room for another peer");
     }
 }
 
@@ -119,7 +119,7 @@ void engine_peer_dial(struct stoq_engine *e, struct peer *p, stoq_ns timeout_ns)
     stoq_net_conn conn;
     enum stoq_status st = stoq_net_dial(e->net, &dial, &conn);
     if (st == STOQ_OK && stoq_map_put(&e->conns, (struct stoq_map_key){conn, 0}, p) != STOQ_OK) {
-        stoq_net_close(e->net, conn, ENGINE_CODE_STOPPING, "out of memory");
+        stoq_net_close(e->net, conn, STOQ_APP_GOING_AWAY, "out of memory");
         st = STOQ_NOMEM;
     }
     if (st != STOQ_OK) {
@@ -146,7 +146,7 @@ void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened 
             p = NULL;
         }
         if (p == NULL) {
-            stoq_net_close(e->net, conn, ENGINE_CODE_STOPPING, "no room for another peer");
+            stoq_net_close(e->net, conn, STOQ_APP_GOING_AWAY, "no room for another peer");
             return;
         }
         p->conn_count++;

@@ -205,7 +205,7 @@ static void send_error(struct inbound *in)
                                .u.error = {.code = in->error, .text = stoq_span(in->err.text, n)}};
     in->ended = true;
     if (send_message(in, &msg, true) != STOQ_OK) {
-        inbound_cut(in, ENGINE_CODE_CANCELLED);
+        inbound_cut(in, STOQ_APP_CANCELLED);
     }
 }
 
@@ -236,7 +236,7 @@ static void send_meta(struct inbound *in)
         }
     }
     if (st != STOQ_OK) {
-        inbound_cut(in, ENGINE_CODE_CANCELLED);
+        inbound_cut(in, STOQ_APP_CANCELLED);
         return;
     }
     in->bytes_out = in->meta.n;
@@ -253,7 +253,7 @@ static bool send_pieces(struct inbound *in)
             .request_id = in->request_id,
             .u.response = {.kind = STOQ_META_CHUNKS, .items = in->chunk_count}};
         if (send_message(in, &msg, false) != STOQ_OK) {
-            inbound_cut(in, ENGINE_CODE_CANCELLED);
+            inbound_cut(in, STOQ_APP_CANCELLED);
             return false;
         }
         in->head_sent = true;
@@ -266,7 +266,7 @@ static bool send_pieces(struct inbound *in)
             return false;
         }
         if (st != STOQ_OK) {
-            inbound_cut(in, ENGINE_CODE_CANCELLED);
+            inbound_cut(in, STOQ_APP_CANCELLED);
             return false;
         }
         in->pieces = p->next; /* the transport has it now */
@@ -306,7 +306,7 @@ static void produce_done(struct stoq_job *job)
     if (in->error != 0 && !in->head_sent) {
         send_error(in);
     } else if (in->error != 0) {
-        inbound_cut(in, ENGINE_CODE_CANCELLED);
+        inbound_cut(in, STOQ_APP_CANCELLED);
     } else if (in->is_meta) {
         send_meta(in);
     } else {
@@ -335,7 +335,7 @@ static bool give_spares(struct inbound *in)
 static void produce(struct inbound *in)
 {
     if (!in->is_meta && !give_spares(in)) {
-        inbound_cut(in, ENGINE_CODE_CANCELLED);
+        inbound_cut(in, STOQ_APP_CANCELLED);
         return;
     }
     in->job = (struct stoq_job){.work = produce_work, .done = produce_done};
@@ -343,7 +343,7 @@ static void produce(struct inbound *in)
     in->reading = true;
     if (engine_run(in->engine, &in->job) != STOQ_OK) {
         in->reading = false;
-        inbound_cut(in, ENGINE_CODE_CANCELLED);
+        inbound_cut(in, STOQ_APP_CANCELLED);
     }
 }
 
@@ -389,8 +389,8 @@ void engine_stream(void *user, stoq_net_conn conn, stoq_net_stream stream)
     struct peer *p = stoq_map_get(&e->conns, (struct stoq_map_key){conn, 0});
     struct inbound *in = p == NULL || e->draining ? NULL : calloc(1, sizeof *in);
     if (in == NULL) {
-        stoq_net_stream_stop(e->net, conn, stream, ENGINE_CODE_STOPPING);
-        stoq_net_stream_reset(e->net, conn, stream, ENGINE_CODE_STOPPING);
+        stoq_net_stream_stop(e->net, conn, stream, STOQ_APP_GOING_AWAY);
+        stoq_net_stream_reset(e->net, conn, stream, STOQ_APP_GOING_AWAY);
         return;
     }
     in->engine = e;
@@ -409,7 +409,7 @@ void engine_stream(void *user, stoq_net_conn conn, stoq_net_stream stream)
     p->inbound_count++;
     if (stoq_map_put(&e->streams, key, in) != STOQ_OK ||
         stoq_map_put(&e->inbounds, (struct stoq_map_key){in->number, 0}, in) != STOQ_OK) {
-        inbound_cut(in, ENGINE_CODE_STOPPING);
+        inbound_cut(in, STOQ_APP_GOING_AWAY);
     }
 }
 
@@ -438,7 +438,7 @@ static void inbound_decide(struct inbound *in, enum stoq_status st, struct stoq_
                                                 .status = st}};
     }
     if (engine_feed(e, &ev) != STOQ_OK) {
-        inbound_cut(in, ENGINE_CODE_STOPPING);
+        inbound_cut(in, STOQ_APP_GOING_AWAY);
     }
 }
 
@@ -448,7 +448,7 @@ static void inbound_data(struct inbound *in, struct stoq_span bytes, bool fin)
     stoq_net_consumed(e->net, in->conn, in->stream, bytes.n);
     if (in->phase != INBOUND_READING) {
         if (bytes.n > 0) {
-            inbound_cut(in, ENGINE_CODE_MALFORMED); /* a request is one frame */
+            inbound_cut(in, STOQ_APP_VIOLATION); /* a request is one frame */
         }
         return;
     }
@@ -461,7 +461,7 @@ static void inbound_data(struct inbound *in, struct stoq_span bytes, bool fin)
         st = STOQ_MALFORMED;
     }
     if (st == STOQ_NOMEM) {
-        inbound_cut(in, ENGINE_CODE_STOPPING);
+        inbound_cut(in, STOQ_APP_GOING_AWAY);
         return;
     }
     inbound_decide(in, st == STOQ_TRUNC ? STOQ_MALFORMED : st, cbor);
@@ -507,7 +507,7 @@ void engine_stream_ended(void *user, stoq_net_conn conn, stoq_net_stream stream,
     }
     struct inbound *in = inbound_of(e, conn, stream);
     if (in != NULL) {
-        inbound_cut(in, ENGINE_CODE_CANCELLED);
+        inbound_cut(in, STOQ_APP_CANCELLED);
     }
 }
 
@@ -537,7 +537,7 @@ void engine_send(struct stoq_engine *e, const struct stoq_node_send *s)
     in->moved_at = stoq_now();
     stoq_net_stream_class(e->net, in->conn, in->stream, STOQ_NET_CONTROL);
     if (send_message(in, s->msg, true) != STOQ_OK) {
-        inbound_cut(in, ENGINE_CODE_CANCELLED);
+        inbound_cut(in, STOQ_APP_CANCELLED);
     }
 }
 
@@ -563,7 +563,7 @@ void engine_serve(struct stoq_engine *e, const struct stoq_node_serve *s, bool i
     if (!is_meta) {
         in->ranges = calloc(s->range_count, sizeof *in->ranges);
         if (in->ranges == NULL) {
-            inbound_cut(in, ENGINE_CODE_STOPPING);
+            inbound_cut(in, STOQ_APP_GOING_AWAY);
             return;
         }
         memcpy(in->ranges, s->ranges, s->range_count * sizeof *in->ranges);
@@ -579,7 +579,7 @@ void engine_serves_cut(struct stoq_engine *e)
     size_t at = 0;
     struct inbound *in;
     while ((in = stoq_map_next(&e->streams, &at)) != NULL) {
-        inbound_cut(in, ENGINE_CODE_STOPPING);
+        inbound_cut(in, STOQ_APP_GOING_AWAY);
         at = 0; /* removing has moved things */
     }
 }
@@ -607,7 +607,7 @@ void engine_sweep(struct stoq_engine *e, stoq_ns now)
             char name[16];
             engine_log(e, "%s..: request cut, it did not move for %u s",
                        engine_peer_name(in->peer, name), (unsigned)(limit / STOQ_SEC));
-            inbound_cut(in, ENGINE_CODE_TIMEOUT);
+            inbound_cut(in, STOQ_APP_VIOLATION);
             at = 0; /* removing has moved things */
         }
     }
