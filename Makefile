@@ -25,7 +25,7 @@ fuzz: ## fuzz every target for FUZZ_SECONDS (60), or only TARGET
 	@tools/deps fuzz
 	@tools/fuzz -s $(FUZZ_SECONDS) $(TARGET)
 
-crash: ## 10,000 crash states of the store, each durability step left out in turn, 200 kills
+crash: ## 12,000 crash states of the store, each durability step left out in turn, 200 kills
 	@tools/deps build check
 	@tools/crash $(SEED)
 

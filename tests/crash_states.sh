@@ -7,7 +7,7 @@ set -eu
 
 [ "$STOQ_FLAVOUR" = debug ] || { echo "the recorder stands where a sanitizer would"; exit 77; }
 crash=$STOQ_BUILD/tests/crash/crash
-"$crash" -n "${STOQ_CRASH_STATES:-125}" -s "${STOQ_CRASH_SEED:-1}"
+"$crash" -n "${STOQ_CRASH_STATES:-100}" -s "${STOQ_CRASH_SEED:-1}"
 
 command -v strace >/dev/null || { echo "no strace: the recorder's list is not compared"; exit 0; }
 strace -o /dev/null true 2>/dev/null || { echo "strace may not trace here"; exit 0; }

@@ -26,6 +26,8 @@ enum crash_kind {
     CRASH_TOUCH, /* key is being put, or deleted if `deleted` */
     CRASH_ACK,   /* everything touched before, in this session, is acknowledged */
     CRASH_KILL,  /* the session ended without a sync */
+    CRASH_DOUBT, /* key: its put or delete failed, and may have happened all the same */
+    CRASH_LOST,  /* inode: a sync failed; what was not synced then never will be */
 };
 
 struct crash_op {
@@ -74,6 +76,11 @@ bool crash_record(struct crash_log *log, const char *dir);
 void crash_record_touch(uint32_t key, bool deleted);
 void crash_record_ack(void);
 void crash_record_kill(void);
+void crash_record_doubt(uint32_t key);
+/* Let the nth CRASH_WRITE or CRASH_SYNC from now on, counted from 1, fail with an errno: the write
+ * comes back short by half, and the one after it fails; the sync loses what it was to make durable.
+ * 0: none. */
+void crash_record_fail(enum crash_kind kind, unsigned nth, int with_errno);
 /* Whatever was recorded is durable. */
 void crash_record_base(void);
 

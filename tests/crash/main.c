@@ -151,8 +151,8 @@ static unsigned batch_apart(const struct campaign *c, const struct crash_log *lo
 
 static void list_ops(const struct crash_log *log)
 {
-    static const char *const name[] = {"create",   "mkdir", "unlink", "rename", "write",
-                                       "truncate", "sync",  "touch",  "ack",    "kill"};
+    static const char *const name[] = {"create", "mkdir", "unlink", "rename", "write", "truncate",
+                                       "sync",   "touch", "ack",    "kill",   "doubt", "lost"};
     for (uint32_t i = 0; i < log->op_count; i++) {
         const struct crash_op *op = &log->op[i];
         bool names = op->kind <= CRASH_RENAME;
@@ -182,8 +182,9 @@ static const char *order_broken(const struct crash_log *log)
         if (op->kind == CRASH_SYNC) {
             cut = cut == (int)op->inode ? -1 : cut;
             moved = moved == (int)op->inode ? -1 : moved;
-        } else if (op->kind == CRASH_TRUNCATE && strstr(log->inode[op->inode].name, ".seg")) {
-            cut = (int)op->inode;
+        } else if (op->kind == CRASH_TRUNCATE && log->op[i - 1].kind != CRASH_LOST &&
+                   strstr(log->inode[op->inode].name, ".seg") != NULL) {
+            cut = (int)op->inode; /* after a failed sync it is tidiness: all is written elsewhere */
         } else if (op->kind == CRASH_RENAME) {
             moved = (int)op->parent2;
         } else if (op->kind == CRASH_TOUCH || op->kind == CRASH_ACK) {

@@ -26,6 +26,12 @@
 #include <unistd.h>
 
 static struct crash_log *recording;
+static struct {
+    enum crash_kind kind;
+    unsigned left; /* the call that brings it to 0 fails */
+    bool write_fails;
+    int e;
+} fault;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 struct crash_log *crash_log_new(void)
@@ -217,6 +223,46 @@ void crash_record_kill(void)
     note_mark(CRASH_KILL, 0, false);
 }
 
+void crash_record_doubt(uint32_t key)
+{
+    note_mark(CRASH_DOUBT, key, false);
+}
+
+void crash_record_fail(enum crash_kind kind, unsigned nth, int with_errno)
+{
+    (void)pthread_mutex_lock(&lock);
+    fault.kind = kind;
+    fault.left = nth;
+    fault.e = with_errno;
+    fault.write_fails = false;
+    (void)pthread_mutex_unlock(&lock);
+}
+
+static bool fails_now(enum crash_kind kind, int inode)
+{
+    if (inode < 0 || fault.kind != kind || fault.left == 0) {
+        return false;
+    }
+    fault.left--;
+    return fault.left == 0;
+}
+
+/* How much of a write is let through; -1: it fails. */
+static ssize_t let_write(int fd, size_t n)
+{
+    int inode = inode_of_fd(fd);
+    if (inode >= 0 && fault.write_fails) {
+        fault.write_fails = false;
+        errno = fault.e;
+        return -1;
+    }
+    if (!fails_now(CRASH_WRITE, inode)) {
+        return (ssize_t)n;
+    }
+    fault.write_fails = true;
+    return n < 2 ? 1 : (ssize_t)n / 2;
+}
+
 void crash_record_base(void)
 {
     for (uint32_t i = 0; i < recording->inode_count; i++) {
@@ -288,7 +334,8 @@ int openat64(int dirfd, const char *path, int flags, ...)
 ssize_t pwrite(int fd, const void *p, size_t n, off_t offset)
 {
     (void)pthread_mutex_lock(&lock);
-    ssize_t got = syscall(SYS_pwrite64, fd, p, n, offset);
+    ssize_t let = let_write(fd, n);
+    ssize_t got = let < 0 ? -1 : syscall(SYS_pwrite64, fd, p, (size_t)let, offset);
     if (got > 0) {
         note_write(fd, p, (size_t)got, (uint64_t)offset);
     }
@@ -308,7 +355,8 @@ ssize_t write(int fd, const void *p, size_t n)
     }
     (void)pthread_mutex_lock(&lock);
     off_t at = lseek(fd, 0, SEEK_CUR);
-    ssize_t got = syscall(SYS_write, fd, p, n);
+    ssize_t let = let_write(fd, n);
+    ssize_t got = let < 0 ? -1 : syscall(SYS_write, fd, p, (size_t)let);
     if (got > 0) {
         note_write(fd, p, (size_t)got, (uint64_t)at);
     }
@@ -323,7 +371,13 @@ ssize_t writev(int fd, const struct iovec *v, int count)
     }
     (void)pthread_mutex_lock(&lock);
     off_t at = lseek(fd, 0, SEEK_CUR);
-    ssize_t got = syscall(SYS_writev, fd, v, count);
+    ssize_t let = let_write(fd, v[0].iov_len);
+    bool whole = let == (ssize_t)v[0].iov_len;
+    ssize_t got = -1;
+    if (let >= 0) {
+        got = whole ? syscall(SYS_writev, fd, v, count)
+                    : syscall(SYS_write, fd, v[0].iov_base, (size_t)let);
+    }
     size_t left = got > 0 ? (size_t)got : 0;
     for (int i = 0; i < count && left > 0; i++) {
         size_t n = v[i].iov_len < left ? v[i].iov_len : left;
@@ -338,13 +392,16 @@ ssize_t writev(int fd, const struct iovec *v, int count)
 static int do_sync(int fd, long call)
 {
     (void)pthread_mutex_lock(&lock);
-    int rc = (int)syscall(call, fd);
     int inode = inode_of_fd(fd);
-    struct crash_op *op = rc == 0 && inode >= 0 ? note(CRASH_SYNC) : NULL;
+    bool lost = fails_now(CRASH_SYNC, inode);
+    int rc = lost ? -1 : (int)syscall(call, fd);
+    struct crash_op *op = inode >= 0 && (rc == 0 || lost) ? note(CRASH_SYNC) : NULL;
     if (op != NULL) {
+        op->kind = lost ? CRASH_LOST : CRASH_SYNC;
         op->inode = (uint32_t)inode;
         op->data_only = call == SYS_fdatasync;
     }
+    errno = lost ? fault.e : errno;
     (void)pthread_mutex_unlock(&lock);
     return rc;
 }

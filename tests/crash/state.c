@@ -182,22 +182,21 @@ static bool changes_files(const struct crash_op *op)
 /* open_op[] lists the operations before prefix that no sync covers; their count. */
 static size_t list_open(const struct crash_log *log, uint32_t prefix, uint32_t *open_op)
 {
-    int64_t synced[CRASH_INODES_MAX];
-    for (size_t i = 0; i < CRASH_INODES_MAX; i++) {
-        synced[i] = -1;
-    }
-    for (uint32_t i = 0; i < prefix; i++) {
-        if (log->op[i].kind == CRASH_SYNC) {
-            synced[log->op[i].inode] = i;
-        }
-    }
+    bool covered[CRASH_INODES_MAX] = {false}; /* by a later sync, with no failed one before it */
     size_t n = 0;
-    for (uint32_t i = log->base_count; i < prefix; i++) {
-        const struct crash_op *op = &log->op[i];
-        bool returned = op->durable && i + 1 < prefix;
-        if (changes_files(op) && !returned && synced[covered_by(op)] < (int64_t)i) {
-            open_op[n++] = i;
+    for (uint32_t i = prefix; i > log->base_count; i--) {
+        const struct crash_op *op = &log->op[i - 1];
+        bool returned = op->durable && i < prefix;
+        if (op->kind == CRASH_SYNC || op->kind == CRASH_LOST) {
+            covered[op->inode] = op->kind == CRASH_SYNC;
+        } else if (changes_files(op) && !returned && !covered[covered_by(op)]) {
+            open_op[n++] = i - 1;
         }
+    }
+    for (size_t i = 0; i < n / 2; i++) {
+        uint32_t swap = open_op[i];
+        open_op[i] = open_op[n - 1 - i];
+        open_op[n - 1 - i] = swap;
     }
     return n;
 }
@@ -324,6 +323,10 @@ void crash_state_expect(const struct crash_log *log, uint32_t prefix,
         }
         for (size_t k = 0; k < CRASH_KEYS && op->kind == CRASH_ACK; k++) {
             out[k] = wanted[k] != CRASH_ANY ? wanted[k] : out[k];
+        }
+        if (op->kind == CRASH_DOUBT) {
+            wanted[op->key] = CRASH_ANY;
+            out[op->key] = CRASH_ANY;
         }
         if (op->kind == CRASH_ACK || op->kind == CRASH_KILL) {
             memset(wanted, 0, sizeof wanted);

@@ -1,11 +1,13 @@
 /*
- * Four stories of a store with segments of 64 KiB:
+ * Five stories of a store with segments of 64 KiB:
  *
  *   life     made, filled over several segments, chunks deleted and put again, closed and reopened
  *   killed   sessions that end without a sync, their last records in the page cache alone, and
  *            sessions after them that build on what they found
  *   torn     a power cut has torn the last record; it is cut off and the store goes on after it
  *   rebuilt  the index is lost, or damaged, and made anew; then the store goes on
+ *   faulty   one call a session fails: a write comes back short and then with ENOSPC, a sync with
+ *            EIO, and what it was to make durable is lost for good
  *
  * A killed session's successor sees the page cache, a power cut's sees what had been synced: the
  * log goes on over a kill, and begins anew (crash_record_base) at a power cut.
@@ -242,6 +244,72 @@ static bool rebuilt(const struct crash_keys *keys, const char *dir)
     return end(&w);
 }
 
+/* Put, delete and sync while one call fails; what the store refuses is in doubt, what it says it has
+ * synced it must keep. */
+static void put_or_doubt(struct session *w, uint32_t k, bool deleted)
+{
+    const struct crash_key *key = &w->keys->key[k];
+    struct stoq_span id = stoq_span(key->id, sizeof key->id);
+    bool is_new;
+    if (deleted && !stoq_store_has(w->s, STOQ_RECORD_CHUNK, id)) {
+        return;
+    }
+    crash_record_touch(k, deleted);
+    enum stoq_status st = deleted ? stoq_store_delete(w->s, STOQ_RECORD_CHUNK, id, NULL)
+                                  : stoq_store_put(w->s, STOQ_RECORD_CHUNK, id, STOQ_STORE_VERIFY,
+                                                   key->bytes, &is_new, NULL);
+    if (st != STOQ_OK) {
+        crash_record_doubt(k);
+    }
+}
+
+static bool sync_in_the_end(struct session *w)
+{
+    for (int i = 0; i < 4; i++) {
+        if (stoq_store_sync(w->s, NULL) == STOQ_OK) {
+            crash_record_ack();
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A write of LMDB's own head that fails ends its environment, and only the next session goes on. */
+static bool faulty_session(const struct crash_keys *keys, const char *dir, uint32_t from,
+                           enum crash_kind kind, unsigned nth)
+{
+    struct session w;
+    begin(&w, keys, dir);
+    if (w.bad) {
+        return false;
+    }
+    crash_record_fail(kind, nth, kind == CRASH_SYNC ? EIO : ENOSPC);
+    put_or_doubt(&w, from, false);
+    bool good = sync_in_the_end(&w);
+    put_or_doubt(&w, from + 1, false);
+    put_or_doubt(&w, from, true);
+    put_or_doubt(&w, from + 2, false);
+    good = sync_in_the_end(&w) && good;
+    crash_record_fail(kind, 0, 0);
+    good = stoq_store_close(w.s, NULL) == STOQ_OK && good;
+    if (!good) {
+        crash_record_kill();
+    }
+    return true;
+}
+
+static bool faulty(const struct crash_keys *keys, const char *dir)
+{
+    bool good = true;
+    for (unsigned nth = 1; nth <= 14 && good; nth++) {
+        good = faulty_session(keys, dir, nth * 4, CRASH_WRITE, nth);
+    }
+    for (unsigned nth = 1; nth <= 7 && good; nth++) {
+        good = faulty_session(keys, dir, 80 + nth * 4, CRASH_SYNC, nth);
+    }
+    return good;
+}
+
 const struct crash_work crash_works[] = {
-    {"life", life}, {"killed", killed}, {"torn", torn}, {"rebuilt", rebuilt}};
+    {"life", life}, {"killed", killed}, {"torn", torn}, {"rebuilt", rebuilt}, {"faulty", faulty}};
 const unsigned crash_work_count = sizeof crash_works / sizeof crash_works[0];
