@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Flip one bit in the payload of a live chunk record of a store (docs/FORMATS.md section 9).
 
-usage: flip_chunk.py [--forge] STORE_DIR [NTH]
+usage: flip_chunk.py [--forge] STORE_DIR [NTH | all]
 
-Walks the segments in order, takes the NTH chunk record (0-based, the middle one by default) and
+Walks the segments in order, takes the NTH chunk record (0-based, the middle one by default), or all, and
 flips the lowest bit of its payload's middle byte in place. Prints what it did as one line. The
 store's owner finds the damage by the record's checksum. With --forge the checksum is made right
 again (by xxhsum): the owner then sends the bytes as if they were good, and only their hash tells.
@@ -44,16 +44,7 @@ def forge(f, record, key_len, stored):
     f.write(struct.pack("<Q", xxh3_64_many([head + body])[0]))
 
 
-def main():
-    args = [a for a in sys.argv[1:] if a != "--forge"]
-    directory = os.path.join(args[0], "segments")
-    records = []
-    for name in sorted(os.listdir(directory)):
-        records += chunk_records(os.path.join(directory, name))
-    if not records:
-        sys.exit("no chunk record in " + directory)
-    nth = int(args[1]) if len(args) > 1 else len(records) // 2
-    path, record, key_len, stored, key = records[nth]
+def flip(path, record, key_len, stored):
     at = record + 32 + key_len + stored // 2
     with open(path, "r+b") as f:
         f.seek(at)
@@ -64,7 +55,24 @@ def main():
             forge(f, record, key_len, stored)
         f.flush()
         os.fsync(f.fileno())
-    print(f"flipped one bit of chunk {key[:16]}.. in {os.path.basename(path)} at byte {at}")
+
+
+def main():
+    args = [a for a in sys.argv[1:] if a != "--forge"]
+    directory = os.path.join(args[0], "segments")
+    records = []
+    for name in sorted(os.listdir(directory)):
+        records += chunk_records(os.path.join(directory, name))
+    if not records:
+        sys.exit("no chunk record in " + directory)
+    if len(args) > 1 and args[1] == "all":
+        chosen = records
+    else:
+        chosen = [records[int(args[1]) if len(args) > 1 else len(records) // 2]]
+    for path, record, key_len, stored, key in chosen:
+        flip(path, record, key_len, stored)
+    print(f"flipped one bit of chunk {chosen[0][4][:16]}.." + (f" and {len(chosen) - 1} more" if chosen[1:] else "")
+          + f" in {os.path.basename(chosen[0][0])}")
 
 
 main()
