@@ -603,7 +603,7 @@ void engine_sweep(struct stoq_engine *e, stoq_ns now)
     while ((in = stoq_map_next(&e->streams, &at)) != NULL) {
         stoq_ns limit =
             in->phase == INBOUND_READING ? ENGINE_INBOUND_TIMEOUT : ENGINE_SERVE_TIMEOUT;
-        if (!in->reading && now - in->moved_at > limit) {
+        if (!in->reading && in->moved_at + limit < now) { /* it may have moved since now */
             char name[16];
             engine_log(e, "%s..: request cut, it did not move for %u s",
                        engine_peer_name(in->peer, name), (unsigned)(limit / STOQ_SEC));
