@@ -89,6 +89,10 @@ static int publish_args(struct cmd *cmd, json_t *args)
     if (rc == 0) {
         rc = set_number(cmd, args, "threads", "threads", 1, 64);
     }
+    if (rc == 0 && cmd_flag(cmd, "in-place") &&
+        json_object_set_new(args, "in_place", json_true()) != 0) {
+        rc = STOQ_EXIT_FAILED;
+    }
     if (rc == 0 && cmd_flag(cmd, "no-sign") &&
         json_object_set_new(args, "sign", json_false()) != 0) {
         rc = STOQ_EXIT_FAILED;

@@ -17,6 +17,7 @@ static const struct cmd_option publish_options[] = {
     {"annotation", 0, "KEY=VALUE", "anything else worth keeping with it", true},
     {"depends", 0, "NAME[@REQ][#ID]", "a package it needs", true},
     {"alias", 0, "ALG,...", "make its files findable by b3sum, sha256, sha512, sha3-256", true},
+    {"in-place", 0, NULL, "refer to the files where they are, store no second copy", false},
     {"no-sign", 0, NULL, "leave it unsigned", false},
     {"secondary", 0, "ALG", "keep sha256, sha512 or sha3-256 of all of it in the manifest", false},
     {"strict", 0, NULL, "refuse names that differ only in upper and lower case", false},

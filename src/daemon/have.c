@@ -296,6 +296,9 @@ enum stoq_status stoq_have_add_store(struct stoq_have *have, struct stoq_store *
     stoq_buf_init(&g.keys, (size_t)STOQ_MERKLE_SHARD_CHUNKS_MAX * ROOT_BYTES);
     enum stoq_status st = stoq_store_each(store, STOQ_RECORD_CHUNK, gather_chunk, &g, err);
     if (st == STOQ_OK && g.status == STOQ_OK) {
+        st = stoq_store_each(store, STOQ_RECORD_IN_PLACE, gather_chunk, &g, err);
+    }
+    if (st == STOQ_OK && g.status == STOQ_OK) {
         st = stoq_store_each(store, STOQ_RECORD_CHUNK_LIST, gather_shard, &g, err);
     }
     stoq_buf_release(&g.list);

@@ -37,6 +37,7 @@ struct block {
     size_t cut; /* bytes that are chunks already; the rest moves on */
     size_t chunk_count;
     struct stoq_merkle_chunk chunks[BLOCK_CHUNKS]; /* lengths by the caller, hashes by the worker */
+    struct stoq_pieces pieces;                     /* where the bytes come from, with a keeper */
     bool is_done;
 };
 
@@ -48,8 +49,11 @@ struct stoq_ingest {
     struct stoq_workers *workers; /* NULL: one thread */
     struct block *blocks;
     size_t block_count;
-    uint64_t first; /* oldest block not retired; block n is blocks[n % block_count] */
-    uint64_t next;  /* the one being filled */
+    uint64_t first;            /* oldest block not retired; block n is blocks[n % block_count] */
+    uint64_t next;             /* the one being filled */
+    struct stoq_keeper keeper; /* keep NULL: none */
+    uint64_t source;           /* of what is being filled, and where in it */
+    uint64_t source_offset;
     pthread_mutex_t lock;
     pthread_cond_t done; /* some block is done */
     /* Under the lock: */
@@ -104,6 +108,47 @@ static enum stoq_status store_chunk(struct stoq_ingest *in, struct stoq_merkle_c
     return st;
 }
 
+/* A chunk whose pieces are known: *done when it needs not be stored. */
+static enum stoq_status keep_chunk(struct stoq_ingest *in, struct stoq_merkle_chunk *chunk,
+                                   const uint8_t *bytes, const struct stoq_piece *pieces,
+                                   size_t count, struct stoq_ingest_counts *counts, bool *done,
+                                   struct stoq_error *err)
+{
+    bool is_new = false;
+    chunk->hash = stoq_hash_blake3(stoq_span(bytes, chunk->bytes));
+    enum stoq_status st =
+        in->keeper.keep(in->keeper.user, &chunk->hash, pieces, count, done, &is_new, err);
+    if (st == STOQ_OK && *done) {
+        counts->bytes_kept += chunk->bytes;
+        counts->chunks_new += is_new;
+        counts->bytes_new += is_new ? chunk->bytes : 0;
+    }
+    return st;
+}
+
+/* The block's chunks, with a keeper asked first. */
+static enum stoq_status keep_or_store(struct block *b, struct stoq_ingest_counts *counts,
+                                      struct stoq_error *err)
+{
+    struct stoq_piece *pieces = calloc(b->pieces.n + 1, sizeof *pieces);
+    enum stoq_status st = pieces == NULL ? STOQ_NOMEM : STOQ_OK;
+    size_t at = 0;
+    size_t first = 0;
+    for (size_t i = 0; st == STOQ_OK && i < b->chunk_count; i++) {
+        bool done = false;
+        size_t n = stoq_pieces_of(&b->pieces, at, b->chunks[i].bytes, &first, pieces);
+        if (n > 0) {
+            st = keep_chunk(b->in, &b->chunks[i], b->bytes + at, pieces, n, counts, &done, err);
+        }
+        if (st == STOQ_OK && !done) {
+            st = store_chunk(b->in, &b->chunks[i], b->bytes + at, counts, err);
+        }
+        at += b->chunks[i].bytes;
+    }
+    free(pieces);
+    return st;
+}
+
 /* Hash and store a block's chunks, on whatever thread. */
 static void work_on(struct block *b)
 {
@@ -112,7 +157,10 @@ static void work_on(struct block *b)
     struct stoq_ingest_counts counts = {0};
     enum stoq_status st = failure(in, NULL);
     size_t at = 0;
-    for (size_t i = 0; st == STOQ_OK && i < b->chunk_count; i++) {
+    if (st == STOQ_OK && in->keeper.keep != NULL) {
+        st = keep_or_store(b, &counts, &err);
+    }
+    for (size_t i = 0; st == STOQ_OK && in->keeper.keep == NULL && i < b->chunk_count; i++) {
         st = store_chunk(in, &b->chunks[i], b->bytes + at, &counts, &err);
         at += b->chunks[i].bytes;
     }
@@ -126,6 +174,7 @@ static void work_on(struct block *b)
     in->counts.chunks_new += counts.chunks_new;
     in->counts.bytes_new += counts.bytes_new;
     in->counts.bytes_stored += counts.bytes_stored;
+    in->counts.bytes_kept += counts.bytes_kept;
     b->is_done = true;
     (void)pthread_cond_signal(&in->done);
     (void)pthread_mutex_unlock(&in->lock);
@@ -189,6 +238,7 @@ static void clear(struct block *b)
     b->cut = 0;
     b->chunk_count = 0;
     b->is_done = false;
+    stoq_pieces_clear(&b->pieces);
 }
 
 /* Hand the block being filled to the workers; what is not cut yet moves to the next one. */
@@ -206,6 +256,9 @@ static enum stoq_status submit(struct stoq_ingest *in, struct stoq_error *err)
     clear(after);
     after->filled = b->filled - b->cut;
     memcpy(after->bytes, b->bytes + b->cut, after->filled);
+    if (stoq_pieces_move_on(&b->pieces, b->cut, &after->pieces) != STOQ_OK) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "no memory to publish");
+    }
     in->next++;
     if (in->workers == NULL) {
         work_on(b);
@@ -270,6 +323,7 @@ enum stoq_status stoq_ingest_new(struct stoq_ingest **out, struct stoq_store *st
         return stoq_fail(err, STOQ_NOMEM, 0, "no memory to publish");
     }
     in->store = store;
+    in->source = STOQ_INGEST_NO_SOURCE;
     stoq_buf_init(&in->shard_list, STOQ_RECORD_BYTES_MAX);
     (void)pthread_mutex_init(&in->lock, NULL);
     (void)pthread_cond_init(&in->done, NULL);
@@ -292,6 +346,7 @@ void stoq_ingest_free(struct stoq_ingest *in)
     stoq_workers_free(in->workers);
     for (size_t i = 0; in->blocks != NULL && i < in->block_count; i++) {
         free(in->blocks[i].bytes);
+        stoq_pieces_release(&in->blocks[i].pieces);
     }
     free(in->blocks);
     stoq_merkle_free(in->merkle);
@@ -324,6 +379,15 @@ void stoq_ingest_filled(struct stoq_ingest *in, size_t n)
 {
     struct block *b = block_at(in, in->next);
     STOQ_ASSERT(n <= BLOCK_BYTES - b->filled);
+    if (in->keeper.keep != NULL && in->source != STOQ_INGEST_NO_SOURCE && n > 0) {
+        const struct stoq_piece piece = {in->source, in->source_offset, n};
+        if (stoq_pieces_add(&b->pieces, b->filled, piece) != STOQ_OK) {
+            struct stoq_error err;
+            (void)stoq_fail(&err, STOQ_NOMEM, 0, "no memory to publish");
+            keep_failure(in, &err);
+        }
+        in->source_offset += n;
+    }
     b->filled += n;
 }
 
@@ -332,6 +396,17 @@ struct stoq_span stoq_ingest_last(const struct stoq_ingest *in, size_t n)
     const struct block *b = &in->blocks[in->next % in->block_count];
     STOQ_ASSERT(n <= b->filled - b->cut);
     return stoq_span(b->bytes + b->filled - n, n);
+}
+
+void stoq_ingest_set_keeper(struct stoq_ingest *in, struct stoq_keeper keeper)
+{
+    in->keeper = keeper;
+}
+
+void stoq_ingest_from(struct stoq_ingest *in, uint64_t source, uint64_t offset)
+{
+    in->source = source;
+    in->source_offset = offset;
 }
 
 enum stoq_status stoq_ingest_add(struct stoq_ingest *in, struct stoq_span bytes,

@@ -6,6 +6,7 @@
  * the workers' order was. Memory is a fixed number of blocks.
  */
 #include "chunk/fastcdc.h"
+#include "daemon/pieces.h"
 #include "merkle/merkle.h"
 #include "store/store.h"
 
@@ -17,7 +18,22 @@ struct stoq_ingest;
 struct stoq_ingest_counts {
     uint64_t chunks_new;   /* the store did not have */
     uint64_t bytes_new;    /* their bytes */
-    uint64_t bytes_stored; /* the same after compression */
+    uint64_t bytes_stored; /* the same after compression; 0 of those kept elsewhere */
+    uint64_t bytes_kept;   /* of chunks, new or not, that stay where they came from */
+};
+
+/* Keeps chunks where they came from instead of in the store. */
+struct stoq_keeper {
+    /*
+     * Keep a chunk whose bytes are these pieces. Called on any of the ingest's threads.
+     *
+     * *kept    false: it must be stored after all
+     * *is_new  the store did not have it
+     */
+    enum stoq_status (*keep)(void *user, const struct stoq_hash *hash,
+                             const struct stoq_piece *pieces, size_t count, bool *kept,
+                             bool *is_new, struct stoq_error *err);
+    void *user;
 };
 
 /*
@@ -47,6 +63,13 @@ void stoq_ingest_filled(struct stoq_ingest *in, size_t n);
 
 /* The last n bytes filled and not in a chunk yet, borrowed until the next call of any of these. */
 struct stoq_span stoq_ingest_last(const struct stoq_ingest *in, size_t n);
+
+/* Before the first byte. Chunks all of whose bytes come from sources go to the keeper. */
+void stoq_ingest_set_keeper(struct stoq_ingest *in, struct stoq_keeper keeper);
+/* What is filled from now on comes from this source, from the offset on; STOQ_INGEST_NO_SOURCE: from
+ * nowhere. */
+#define STOQ_INGEST_NO_SOURCE UINT64_MAX
+void stoq_ingest_from(struct stoq_ingest *in, uint64_t source, uint64_t offset);
 
 /* Copy bytes into the open run: room and filled as often as needed. */
 STOQ_WARN_UNUSED enum stoq_status stoq_ingest_add(struct stoq_ingest *in, struct stoq_span bytes,

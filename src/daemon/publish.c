@@ -18,6 +18,7 @@
 #include "chunk/runs.h"
 #include "daemon/alias.h"
 #include "daemon/ingest.h"
+#include "daemon/keep_in_place.h"
 #include "daemon/local.h"
 #include "daemon/names.h"
 #include "os/sys.h"
@@ -33,6 +34,7 @@ struct publish {
     struct stoq_publish_report *report;
     struct stoq_tree *tree;
     struct stoq_ingest *ingest;
+    struct stoq_keep_in_place keep; /* with ask->in_place */
     struct stoq_aliases *aliases; /* NULL: none are wanted */
     const struct stoq_chunk_profile *profile;
     struct stoq_runs runs;
@@ -269,6 +271,7 @@ static enum stoq_status put_file(struct publish *p, size_t i, uint64_t size, str
         st = stoq_aliases_begin(p->aliases, err);
     }
     if (st == STOQ_OK) {
+        stoq_ingest_from(p->ingest, i, 0);
         st = read_file(p, i, size, fd, err);
     }
     if (st == STOQ_OK && p->aliases != NULL) {
@@ -389,6 +392,7 @@ static enum stoq_status publish_tree(struct publish *p, struct stoq_error *err)
     p->report->chunks_new = counts.chunks_new;
     p->report->bytes_new = counts.bytes_new;
     p->report->bytes_stored = counts.bytes_stored;
+    p->report->bytes_in_place = counts.bytes_kept;
     p->report->existed = stoq_local_has(p->store, &p->report->id);
     if (p->report->existed) {
         return STOQ_OK;
@@ -435,6 +439,10 @@ enum stoq_status stoq_publish(struct stoq_store *store, const struct stoq_publis
     if (st == STOQ_OK) {
         st = stoq_ingest_new(&p->ingest, store, &p->profile->params, thread_count(ask->threads),
                              err);
+    }
+    if (st == STOQ_OK && ask->in_place) {
+        p->keep = (struct stoq_keep_in_place){store, p->tree};
+        stoq_ingest_set_keeper(p->ingest, stoq_keep_in_place(&p->keep));
     }
     if (st == STOQ_OK && ask->alias_count > 0) {
         st = stoq_aliases_new(&p->aliases, ask->aliases, ask->alias_count, err);

@@ -29,6 +29,7 @@ struct stoq_publish_ask {
     size_t annotation_count;
     const struct stoq_manifest_dependency *dependencies;
     size_t dependency_count;
+    bool in_place;              /* refer to the files where they are instead of storing them */
     const struct stoq_key *key; /* signs the package; NULL: unsigned */
     /* Make every file known by these digests too (daemon/alias.h): fit ones, each once. They are
      * computed on the thread that reads. */
@@ -61,6 +62,7 @@ struct stoq_publish_report {
     uint64_t chunks_new;          /* the store did not have */
     uint64_t bytes_new;           /* their bytes */
     uint64_t bytes_stored;        /* the same as they lie on disk, after compression */
+    uint64_t bytes_in_place;      /* of the stream, that are referred to and not stored */
     struct stoq_digest secondary; /* STOQ_HASH_NONE: none was asked for */
     uint64_t aliases;             /* records that make files known by other digests */
     uint64_t warnings;            /* given, or that would have been */

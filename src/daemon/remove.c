@@ -11,6 +11,7 @@
 #include "daemon/content.h"
 #include "daemon/held.h"
 #include "daemon/local.h"
+#include "store/place.h"
 
 #define HASH_BYTES 32
 #define SIGNATURE_KEY_BYTES 64
@@ -312,6 +313,23 @@ static enum stoq_status drop_description(struct removal *r)
     return st;
 }
 
+/* The stored chunk, and what is said of the user's own files. Those stay. */
+static enum stoq_status drop_chunk(struct removal *r, struct stoq_span key,
+                                   struct stoq_local_removed *report)
+{
+    struct stoq_stored info;
+    enum stoq_status st = STOQ_OK;
+    if (stoq_store_stat(r->store, STOQ_RECORD_CHUNK, key, &info, NULL) != STOQ_OK) {
+        return st;
+    }
+    report->chunks++;
+    if (stoq_store_is_stored(r->store, key)) {
+        report->bytes += info.stored_len;
+        st = drop(r, STOQ_RECORD_CHUNK, key);
+    }
+    return st == STOQ_OK ? drop(r, STOQ_RECORD_IN_PLACE, key) : st;
+}
+
 static enum stoq_status drop_chunks(struct removal *r, struct stoq_local_removed *report)
 {
     enum stoq_status st = STOQ_OK;
@@ -323,13 +341,10 @@ static enum stoq_status drop_chunks(struct removal *r, struct stoq_local_removed
     }
     for (size_t i = 0; st == STOQ_OK && i < r->chunks.count; i++) {
         struct stoq_span key = stoq_span(r->chunks.hashes.p + i * HASH_BYTES, HASH_BYTES);
-        struct stoq_stored info;
         if (r->chunks.marks[i] != 0) {
             report->chunks_shared++;
-        } else if (stoq_store_stat(r->store, STOQ_RECORD_CHUNK, key, &info, NULL) == STOQ_OK) {
-            st = drop(r, STOQ_RECORD_CHUNK, key);
-            report->chunks++;
-            report->bytes += info.stored_len;
+        } else {
+            st = drop_chunk(r, key, report);
         }
     }
     return st;

@@ -79,12 +79,13 @@ static enum stoq_status check_content(struct verify *v, struct stoq_error *err)
     }
     judge_secondary(v, &digest);
     if (r->chunks_bad + r->chunks_missing > 0) {
-        r->merkle.valid = false;
+        char text[200 + sizeof r->first_why];
         (void)snprintf(
-            r->merkle.why, sizeof r->merkle.why,
-            "%llu chunks are damaged and %llu are not here, the first of them chunk %llu",
+            text, sizeof text,
+            "%llu chunks are damaged and %llu are not here, the first of them chunk %llu: %s",
             (unsigned long long)r->chunks_bad, (unsigned long long)r->chunks_missing,
-            (unsigned long long)r->first_fault);
+            (unsigned long long)r->first_fault, r->first_why);
+        say(&r->merkle, false, text);
         return STOQ_OK;
     }
     st = stoq_held_each_entry(v->held, ignore_entry, NULL, err);

@@ -25,7 +25,7 @@ struct stoq_verify_ask {
 /* A verdict and its reason, one sentence, also when it is good. */
 struct stoq_verdict {
     bool valid;
-    char why[200];
+    char why[400];
 };
 
 /* The specification's VerificationResult. */
@@ -43,6 +43,7 @@ struct stoq_verify_report {
     uint64_t chunks_bad;     /* damaged */
     uint64_t chunks_missing; /* not here */
     uint64_t first_fault;    /* index of the first bad or missing chunk, when there is one */
+    char first_why[512];        /* what is wrong with it */
     uint64_t elapsed_ns;
 };
 

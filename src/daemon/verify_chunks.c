@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -50,12 +51,14 @@ struct worker {
 };
 
 /* count chunks from the index on: one, or those of a list that is unusable. */
-static void count_fault(struct reading *r, uint64_t index, uint64_t count, enum stoq_status why)
+static void count_fault(struct reading *r, uint64_t index, uint64_t count, enum stoq_status why,
+                        const struct stoq_error *err)
 {
     struct stoq_verify_report *report = r->report;
     (void)pthread_mutex_lock(&r->lock);
     if (report->chunks_bad + report->chunks_missing == 0 || index < report->first_fault) {
         report->first_fault = index;
+        (void)snprintf(report->first_why, sizeof report->first_why, "%s", err->text);
     }
     if (why == STOQ_NOTFOUND) {
         report->chunks_missing += count;
@@ -88,7 +91,7 @@ static enum stoq_status next_list(struct reading *r, bool *more, struct stoq_err
             return st;
         }
         struct stoq_merkle_shard shard = stoq_merkle_shard_at(stoq_held_shard_list(r->held), i);
-        count_fault(r, r->next_chunk, shard.chunks, st);
+        count_fault(r, r->next_chunk, shard.chunks, st, err);
         atomic_fetch_add(&r->bytes_done, shard.bytes);
         r->next_chunk += shard.chunks;
         stoq_buf_clear(&r->list);
@@ -148,10 +151,10 @@ static enum stoq_status check_chunks(struct reading *r, struct stoq_buf *bytes, 
         st = stoq_store_read(r->store, STOQ_RECORD_CHUNK, stoq_span(c.hash.b, sizeof c.hash.b),
                              STOQ_STORE_VERIFY, bytes, err);
         if (st == STOQ_OK && bytes->n != c.bytes) {
-            st = STOQ_PROOF;
+            st = stoq_fail(err, STOQ_PROOF, 0, "a chunk of the wrong length");
         }
         if (is_fault(st)) {
-            count_fault(r, index, 1, st);
+            count_fault(r, index, 1, st, err);
         } else if (st != STOQ_OK) {
             return st;
         } else {

@@ -6,7 +6,7 @@
  * "a-b" sorts between "a" and "a/b".
  *
  * Paths lie NUL-terminated in blocks that are never moved, a link's target right behind its path; an
- * entry is 40 bytes. Whether a name is a file, and its size, comes from one fstatat; directories and
+ * entry is 48 bytes. Whether a name is a file, and its size, comes from one fstatat; directories and
  * links cost none where the file system tells their type.
  */
 #include "os/tree_read.h"
@@ -38,11 +38,13 @@ struct item {
     uint8_t kind;
     uint64_t size;
     int64_t mtime_ns;
+    int64_t ctime_ns;
     uint64_t inode;
 };
 
 struct stoq_tree {
     char *root_path; /* as given, for messages */
+    char *real_path; /* absolute, without links; NULL: not to be had */
     int root;        /* the directory, or the single file */
     bool is_single;
     struct stoq_beneath beneath;
@@ -54,9 +56,18 @@ struct stoq_tree {
     void *user;
 };
 
-static int64_t mtime_ns(const struct stat *st)
+static int64_t ns_of(struct timespec t)
 {
-    return (int64_t)((uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec);
+    return (int64_t)((uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec);
+}
+
+/* Keep what a regular file is like. */
+static void take_file(struct item *it, const struct stat *st)
+{
+    it->size = (uint64_t)st->st_size;
+    it->mtime_ns = ns_of(st->st_mtim);
+    it->ctime_ns = ns_of(st->st_ctim);
+    it->inode = st->st_ino;
 }
 
 static enum stoq_tree_kind file_kind(const struct stat *st)
@@ -143,9 +154,7 @@ static enum stoq_status look(struct stoq_tree *t, int dir, const char *name, str
     }
     if (S_ISREG(st.st_mode)) {
         it->kind = (uint8_t)file_kind(&st);
-        it->size = (uint64_t)st.st_size;
-        it->mtime_ns = mtime_ns(&st);
-        it->inode = st.st_ino;
+        take_file(it, &st);
         return STOQ_OK;
     }
     if (S_ISDIR(st.st_mode)) {
@@ -294,9 +303,7 @@ static enum stoq_status list_single(struct stoq_tree *t, const char *path, const
     it->path = kept;
     it->path_bytes = (uint16_t)strlen(name);
     it->kind = (uint8_t)file_kind(st);
-    it->size = (uint64_t)st->st_size;
-    it->mtime_ns = mtime_ns(st);
-    it->inode = st->st_ino;
+    take_file(it, st);
     return STOQ_OK;
 }
 
@@ -317,6 +324,7 @@ static enum stoq_status list_open(struct stoq_tree **out, int fd, const char *pa
         (void)close(fd);
         return stoq_fail(err, STOQ_NOMEM, 0, "no memory for the list of files");
     }
+    t->real_path = realpath(path, NULL);
     t->root = fd;
     t->cancelled = cancelled;
     t->user = user;
@@ -370,6 +378,7 @@ void stoq_tree_free(struct stoq_tree *tree)
     }
     free(tree->items);
     free(tree->root_path);
+    free(tree->real_path);
     free(tree);
 }
 
@@ -391,6 +400,31 @@ struct stoq_tree_entry stoq_tree_at(const struct stoq_tree *tree, size_t i)
         e.target = stoq_span(it->path + it->path_bytes + 1, it->target_bytes);
     }
     return e;
+}
+
+struct stoq_tree_identity stoq_tree_identity_at(const struct stoq_tree *tree, size_t i)
+{
+    STOQ_ASSERT(i < tree->count);
+    const struct item *it = &tree->items[i];
+    return (struct stoq_tree_identity){it->size, it->mtime_ns, it->ctime_ns, it->inode};
+}
+
+enum stoq_status stoq_tree_path(const struct stoq_tree *tree, size_t i, struct stoq_buf *out)
+{
+    STOQ_ASSERT(i < tree->count);
+    const struct item *it = &tree->items[i];
+    stoq_buf_clear(out);
+    if (tree->real_path == NULL) {
+        return STOQ_IO;
+    }
+    enum stoq_status st = stoq_buf_add(out, stoq_span_str(tree->real_path));
+    if (st == STOQ_OK && !tree->is_single) {
+        st = stoq_buf_add(out, stoq_span("/", tree->real_path[1] != 0 ? 1 : 0));
+    }
+    if (st == STOQ_OK && !tree->is_single) {
+        st = stoq_buf_add(out, stoq_span(it->path, it->path_bytes));
+    }
+    return st == STOQ_OK && out->n > STOQ_TREE_PATH_MAX ? STOQ_FULL : st;
 }
 
 enum stoq_status stoq_tree_open(struct stoq_tree *tree, size_t i, int *fd, struct stoq_error *err)
@@ -436,7 +470,7 @@ enum stoq_status stoq_tree_close(const struct stoq_tree *tree, size_t i, int fd,
     bool looked = fstat(fd, &st) == 0;
     (void)close(fd);
     if (!looked || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != it->size ||
-        st.st_ino != it->inode || mtime_ns(&st) != it->mtime_ns) {
+        st.st_ino != it->inode || ns_of(st.st_mtim) != it->mtime_ns) {
         return fail_at(tree, it->path, STOQ_BUSY, 0, "changed while it was read", err);
     }
     return STOQ_OK;

@@ -40,7 +40,7 @@ struct stoq_tree;
  * STOQ_IO         something below is unreadable, or neither file, directory nor link
  * STOQ_BUSY       something went away between listing and looking
  * STOQ_CANCELLED, STOQ_NOMEM
- * The sentence names the path at fault. Memory: 48 bytes and the path per entry. Descriptors: two.
+ * The sentence names the path at fault. Memory: 56 bytes and the path per entry. Descriptors: two.
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_tree_list(struct stoq_tree **out, const char *path,
                                                  bool (*cancelled)(void *user), void *user,
@@ -50,6 +50,19 @@ void stoq_tree_free(struct stoq_tree *tree); /* NULL is fine */
 size_t stoq_tree_count(const struct stoq_tree *tree);
 /* Entry i, 0 .. count - 1 (asserted); spans live as long as the tree. */
 struct stoq_tree_entry stoq_tree_at(const struct stoq_tree *tree, size_t i);
+
+/* What file i was like when it was listed. */
+struct stoq_tree_identity {
+    uint64_t size;
+    int64_t mtime_ns;
+    int64_t ctime_ns;
+    uint64_t inode;
+};
+struct stoq_tree_identity stoq_tree_identity_at(const struct stoq_tree *tree, size_t i);
+/* Its absolute path, without links in it, into out (cleared). STOQ_OK; STOQ_FULL: longer than
+ * STOQ_TREE_PATH_MAX bytes; STOQ_IO, STOQ_NOMEM. Any thread. */
+STOQ_WARN_UNUSED enum stoq_status stoq_tree_path(const struct stoq_tree *tree, size_t i,
+                                                 struct stoq_buf *out);
 
 /*
  * Open file i for reading. *fd is the caller's, to be given to stoq_tree_close.

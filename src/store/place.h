@@ -43,6 +43,9 @@ STOQ_WARN_UNUSED enum stoq_status stoq_store_put_places(struct stoq_store *s, st
                                                         size_t count, bool *is_new,
                                                         struct stoq_error *err);
 
+/* Is the chunk in the store itself, whatever is said of places? */
+bool stoq_store_is_stored(struct stoq_store *s, struct stoq_span key);
+
 /* The payload of such a record, appended to out. STOQ_OK; STOQ_RANGE; STOQ_FULL: more than
  * STOQ_PLACES_BYTES_MAX; STOQ_NOMEM. */
 STOQ_WARN_UNUSED enum stoq_status stoq_places_encode(const struct stoq_place *places, size_t count,

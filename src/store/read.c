@@ -10,6 +10,7 @@
 #include "store/store_internal.h"
 
 #include "os/file.h"
+#include "store/place.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -90,6 +91,11 @@ bool stoq_store_has(struct stoq_store *s, enum stoq_record_type type, struct sto
 {
     return is_here(s, (uint8_t)type, key) ||
            (type == STOQ_RECORD_CHUNK && is_here(s, STOQ_RECORD_IN_PLACE, key));
+}
+
+bool stoq_store_is_stored(struct stoq_store *s, struct stoq_span key)
+{
+    return is_here(s, STOQ_RECORD_CHUNK, key);
 }
 
 static enum stoq_status fail_not_found(uint8_t type, struct stoq_span key, struct stoq_error *err)
