@@ -259,4 +259,25 @@ STOQ_WARN_UNUSED enum stoq_status stoq_store_rebuild(const struct stoq_store_con
                                                      struct stoq_store_rebuild_report *report,
                                                      struct stoq_error *err);
 
+struct stoq_store_fsck_report {
+    uint64_t segments;
+    uint64_t records; /* whole ones, live or not */
+    uint64_t bytes;   /* read of segments */
+    uint64_t damaged; /* places in segments, live or not */
+    uint64_t live;    /* records that the index promises, each read */
+    uint64_t lost;    /* of these: cannot be had; quarantined now */
+    uint64_t problems;
+};
+
+/*
+ * Read everything: each record of each segment by checksum, each chunk by its hash, each promise of
+ * the index. Works beside puts and reads. each is called with a sentence for every problem.
+ *
+ * STOQ_OK: it ran, report->problems says how it is; STOQ_IO, STOQ_NOMEM, STOQ_FULL: it could not
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_store_fsck(struct stoq_store *s,
+                                                  void (*each)(void *user, const char *what),
+                                                  void *user, struct stoq_store_fsck_report *report,
+                                                  struct stoq_error *err);
+
 #endif
