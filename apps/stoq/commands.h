@@ -15,6 +15,7 @@ int cmd_cat(struct cmd *cmd);
 int cmd_verify(struct cmd *cmd);
 int cmd_rm(struct cmd *cmd);
 int cmd_store(struct cmd *cmd);
+int cmd_fsck(struct cmd *cmd);
 int cmd_export(struct cmd *cmd);
 int cmd_import(struct cmd *cmd);
 int cmd_have(struct cmd *cmd);

@@ -146,6 +146,13 @@ static const struct cmd_row rows[] = {
      .args_min = 1,
      .args_max = 1,
      .run = cmd_rm},
+    {.name = "fsck",
+     .synopsis = "",
+     .summary = "read all of the store and say what is damaged",
+     .details = "Every record by its checksum, every chunk by its hash, everything the index\n"
+                "promises. Exit code 4 when something is damaged; what cannot be read is not\n"
+                "offered any more, and a get fetches it again.",
+     .run = cmd_fsck},
     {.name = "store",
      .synopsis = "put FILE|- | get ADDR | verify ADDR | rm ADDR | ls | stats | rebuild",
      .summary = "keep any bytes under an address that is a digest of them",

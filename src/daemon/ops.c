@@ -103,6 +103,7 @@ static const struct stoq_op ops[] = {
     {"store_rm", op_store_rm, STOQ_OP_WRITES, KEYS(address_keys)},
     {"store_ls", op_store_ls, STOQ_OP_NO_STORE, NULL, 0},
     {"store_stats", op_store_stats, 0, NULL, 0},
+    {"fsck", op_fsck, 0, NULL, 0},
     {"export", op_export, STOQ_OP_DATA, KEYS(export_keys)},
     {"import", op_import, STOQ_OP_WRITES, KEYS(import_keys)},
     {"bundle", op_bundle, STOQ_OP_NO_STORE, KEYS(import_keys)},

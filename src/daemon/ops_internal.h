@@ -29,6 +29,7 @@ stoq_op_fn op_store_verify;
 stoq_op_fn op_store_rm;
 stoq_op_fn op_store_ls;
 stoq_op_fn op_store_stats;
+stoq_op_fn op_fsck;
 stoq_op_fn op_export;
 stoq_op_fn op_import;
 stoq_op_fn op_bundle;
