@@ -309,7 +309,7 @@ const char *stoq_config_template(void)
            "# auto, cubic or bbr\n"
            "#congestion = auto\n"
            "# Largest UDP payload tried, 1200..65000.\n"
-           "#packet_bytes_max = 65000\n"
+           "#packet_bytes_max = 32700\n"
            "\n"
            "[limits]\n"
            "# Connections with peers, and with local clients.\n"

@@ -27,7 +27,7 @@ struct stoq_engine_config {
     size_t listen_count;
     enum stoq_net_mode mode;
     enum stoq_net_cc cc;
-    uint16_t packet_bytes_max;  /* largest UDP payload tried [65000] */
+    uint16_t packet_bytes_max;  /* largest UDP payload tried [32700] */
     unsigned workers;           /* hashing, decompression, disk [2] */
     size_t connections_max;     /* [4096] */
     stoq_ns idle_timeout_ns;    /* [30 s] */
