@@ -251,8 +251,8 @@ int main(int argc, char **argv)
     size_t each = input_count == 0 ? 0 : total / input_count;
     each = each < MUTATIONS_EACH_MIN ? MUTATIONS_EACH_MIN : each;
     for (size_t i = 0; i < input_count; i++) {
-        (void)alarm(60); /* an input that takes that long is a finding too */
         for (size_t number = 0; number <= each; number++) {
+            (void)alarm(60); /* an input that takes that long is a finding too */
             if (!run(i, number, NULL)) {
                 return 1;
             }
