@@ -304,8 +304,8 @@ void engine_closed(void *user, stoq_net_conn conn, const struct stoq_net_closed 
 void engine_refused(void *user, const struct stoq_net_closed *info);
 
 /* engine_ask.c */
-void engine_ask(struct stoq_engine *e, const struct stoq_node_ask *a);
-void engine_ask_chunks(struct stoq_engine *e, const struct stoq_node_ask_chunks *a);
+void engine_ask(struct stoq_engine *e, const struct stoq_node_ask *want);
+void engine_ask_chunks(struct stoq_engine *e, const struct stoq_node_ask_chunks *want);
 void engine_ask_cancel(struct stoq_engine *e, stoq_node_cookie cookie);
 void engine_ask_data(struct ask *a, struct stoq_span bytes, bool fin);
 /* The stream or its connection is over without a proper end. */

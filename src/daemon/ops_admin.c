@@ -119,8 +119,8 @@ static enum stoq_status gather(struct stoq_host *host, struct stoq_engine_stats 
 enum stoq_status op_status(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
                            json_t **result, struct stoq_error *err)
 {
-    struct stoq_engine_stats net;
-    struct stoq_store_stats store;
+    struct stoq_engine_stats net = {0};
+    struct stoq_store_stats store = {0};
     struct stoq_config config;
     char peer[STOQ_ID_TEXT_CAP];
     enum stoq_status st = gather(host, &net, &store, err);
