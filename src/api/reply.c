@@ -112,8 +112,10 @@ ssize_t reply_read(struct stoq_api_reply *reply, char *out, size_t max)
     if (wait_locked(reply)) {
         size_t n = reply->bytes.n - reply->taken;
         n = n < max ? n : max;
-        memcpy(out, reply->bytes.p + reply->taken, n);
-        reply->taken += n;
+        if (n > 0) {
+            memcpy(out, reply->bytes.p + reply->taken, n);
+            reply->taken += n;
+        }
         got = n > 0 ? (ssize_t)n : (reply->broken ? -1 : 0);
         if (reply->taken == reply->bytes.n) {
             stoq_buf_clear(&reply->bytes);
