@@ -60,7 +60,9 @@ for locale in tr_TR:UTF-8 sv_SE:ISO-8859-1 en_US:UTF-8; do
         fail "localedef cannot make $locale"
     [ -d "locales/${locale/:/.}" ] || fail "no locale $locale"
     # This shell cannot change to it, and says so; the program can.
-    got=$({ export LOCPATH="$TMP/locales" LC_ALL="${locale/:/.}"; } 2>"$TMP/said" && id_of tree)
+    # OpenSSL calls newlocale, and glibc 2.36 leaks the parsed LOCPATH there.
+    got=$({ export LOCPATH="$TMP/locales" LC_ALL="${locale/:/.}" ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0"; } 2>"$TMP/said" &&
+        id_of tree)
     same "the locale $locale" "$got"
 done
 # That the locales are in force: ls sorts otherwise in one of them.
