@@ -340,14 +340,13 @@ static void a_shard_with_a_hole_is_not_had(void **state)
     struct stoq_buf list;
     stoq_buf_init(&list, STOQ_MIB);
     assert_int_equal(stoq_have_shard_count(all), 1);
-    struct stoq_span key = stoq_span(NULL, 0);
     uint8_t chunk[32];
     assert_int_equal(stoq_have_write(all, keep, &list, &err), STOQ_OK);
     struct stoq_hash root;
     memcpy(root.b, list.p + 32, 32);
     struct stoq_buf chunks;
     stoq_buf_init(&chunks, STOQ_MIB);
-    key = stoq_span(root.b, 32);
+    struct stoq_span key = stoq_span(root.b, 32);
     assert_int_equal(stoq_store_read(giver, STOQ_RECORD_CHUNK_LIST, key, 0, &chunks, &err),
                      STOQ_OK);
     memcpy(chunk, chunks.p + 36, 32);

@@ -52,8 +52,11 @@ enum stoq_result stoq_session_open(struct stoq_session **out,
     struct stoq_addr listen[STOQ_NET_LISTEN_MAX];
     struct stoq_home *home = calloc(1, sizeof *home);
     struct stoq_session *s = calloc(1, sizeof *s);
-    enum stoq_status st =
-        home != NULL && s != NULL ? STOQ_OK : stoq_fail(&err, STOQ_NOMEM, 0, "no memory");
+    enum stoq_status st = STOQ_OK;
+    if (home == NULL || s == NULL) {
+        (void)stoq_fail(&err, STOQ_NOMEM, 0, "no memory");
+        st = STOQ_NOMEM;
+    }
     if (st == STOQ_OK && options->listen_count > STOQ_NET_LISTEN_MAX) {
         st = stoq_fail(&err, STOQ_RANGE, 0, "at most %d addresses", STOQ_NET_LISTEN_MAX);
     }
