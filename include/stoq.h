@@ -25,7 +25,7 @@ extern "C" {
 enum stoq_result {
     STOQ_RESULT_OK = 0,
     STOQ_RESULT_FAILED = 1,
-    STOQ_RESULT_USAGE = 2,       /* an argument is wrong */
+    STOQ_RESULT_USAGE = 2, /* an argument is wrong */
     STOQ_RESULT_NOT_FOUND = 3,
     STOQ_RESULT_INTEGRITY = 4,   /* bytes do not match their hash, proof or signature */
     STOQ_RESULT_NETWORK = 5,     /* unreachable, refused or timed out */
@@ -40,7 +40,7 @@ struct stoq_failure {
 
 /* How far an operation is. Borrowed for the call. */
 struct stoq_event {
-    const char *phase;         /* "publish", "fetch", "extract", "verify" */
+    const char *phase; /* "publish", "fetch", "extract", "verify" */
     uint64_t bytes;
     uint64_t bytes_total;      /* 0: not known yet */
     uint64_t bytes_from_peers; /* fetch */
@@ -49,8 +49,9 @@ struct stoq_event {
 
 /* Zero it, then set what is wanted. All borrowed for the call but on_event and user, which are kept. */
 struct stoq_session_options {
-    const char *home;          /* directory; NULL: STOQ_HOME, else the XDG directories */
-    const char *const *listen; /* "[::]:4433", ...: serve others from these addresses; NULL: dial only */
+    const char *home; /* directory; NULL: STOQ_HOME, else the XDG directories */
+    /* "[::]:4433", ...: serve others from these addresses; NULL: dial only */
+    const char *const *listen;
     size_t listen_count;
     /* Called about ten times a second on the thread that runs an operation. Anything but 0 stops the
      * operation: it returns STOQ_RESULT_CANCELLED and keeps what is verified. */

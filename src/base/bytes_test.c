@@ -99,9 +99,12 @@ static void errors_carry_errno_and_prefix(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reader_stays_bad),          cmocka_unit_test(writer_refuses_overflow),
-        cmocka_unit_test(buffer_has_a_cap),          cmocka_unit_test(spans_compare_like_paths),
-        cmocka_unit_test(hex_goes_both_ways),        cmocka_unit_test(draws_repeat_and_stay_below),
+        cmocka_unit_test(reader_stays_bad),
+        cmocka_unit_test(writer_refuses_overflow),
+        cmocka_unit_test(buffer_has_a_cap),
+        cmocka_unit_test(spans_compare_like_paths),
+        cmocka_unit_test(hex_goes_both_ways),
+        cmocka_unit_test(draws_repeat_and_stay_below),
         cmocka_unit_test(errors_carry_errno_and_prefix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,20 +11,20 @@
 
 enum stoq_status {
     STOQ_OK = 0,
-    STOQ_NOMEM = -1,     /* out of memory */
-    STOQ_FULL = -2,      /* a cap, quota or disk is reached; try later or raise it */
-    STOQ_TRUNC = -3,     /* input ends too early; with more bytes it could be fine */
-    STOQ_MALFORMED = -4, /* input breaks its format */
-    STOQ_PROOF = -5,     /* bytes do not match their hash, proof or signature */
-    STOQ_NOTFOUND = -6,  /* no such thing here */
-    STOQ_IO = -7,        /* the operating system refused; errno tells */
-    STOQ_BUSY = -8,      /* held by someone else now */
-    STOQ_VERSION = -9,   /* a format or protocol version we do not speak */
-    STOQ_RANGE = -10,    /* an argument lies outside its documented range */
-    STOQ_NET = -11,      /* peer unreachable, connection lost, handshake refused */
-    STOQ_TIMEOUT = -12,  /* a wait reached its limit */
-    STOQ_CANCELLED = -13,/* asked to stop */
-    STOQ_EXISTS = -14,   /* it is there already and must not be overwritten */
+    STOQ_NOMEM = -1,      /* out of memory */
+    STOQ_FULL = -2,       /* a cap, quota or disk is reached; try later or raise it */
+    STOQ_TRUNC = -3,      /* input ends too early; with more bytes it could be fine */
+    STOQ_MALFORMED = -4,  /* input breaks its format */
+    STOQ_PROOF = -5,      /* bytes do not match their hash, proof or signature */
+    STOQ_NOTFOUND = -6,   /* no such thing here */
+    STOQ_IO = -7,         /* the operating system refused; errno tells */
+    STOQ_BUSY = -8,       /* held by someone else now */
+    STOQ_VERSION = -9,    /* a format or protocol version we do not speak */
+    STOQ_RANGE = -10,     /* an argument lies outside its documented range */
+    STOQ_NET = -11,       /* peer unreachable, connection lost, handshake refused */
+    STOQ_TIMEOUT = -12,   /* a wait reached its limit */
+    STOQ_CANCELLED = -13, /* asked to stop */
+    STOQ_EXISTS = -14,    /* it is there already and must not be overwritten */
 };
 
 #define STOQ_WARN_UNUSED __attribute__((warn_unused_result))

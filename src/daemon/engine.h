@@ -21,16 +21,16 @@ struct stoq_store;
 
 /* Zero means the default in brackets. */
 struct stoq_engine_config {
-    struct stoq_store *store;   /* kept; writable */
-    const struct stoq_key *key; /* kept */
+    struct stoq_store *store;       /* kept; writable */
+    const struct stoq_key *key;     /* kept */
     const struct stoq_addr *listen; /* none: dialling only */
     size_t listen_count;
     enum stoq_net_mode mode;
     enum stoq_net_cc cc;
-    uint16_t packet_bytes_max;  /* largest UDP payload tried [32700] */
-    unsigned workers;           /* hashing, decompression, disk [2] */
-    size_t connections_max;     /* [4096] */
-    stoq_ns idle_timeout_ns;    /* [30 s] */
+    uint16_t packet_bytes_max; /* largest UDP payload tried [32700] */
+    unsigned workers;          /* hashing, decompression, disk [2] */
+    size_t connections_max;    /* [4096] */
+    stoq_ns idle_timeout_ns;   /* [30 s] */
     /* A line for the operator's log. Called on the network thread; must not block for long. */
     void (*log)(void *user, const char *line);
     void *log_user;
@@ -76,16 +76,16 @@ struct stoq_fetch_report_source {
     struct stoq_peer_id peer;
     struct stoq_addr addr;
     bool connected;
-    char group[32];         /* key exchange agreed on; "" when never connected */
-    uint64_t bytes;         /* raw chunk bytes taken from it, verified */
-    uint64_t bytes_stored;  /* the same as they travelled */
+    char group[32];        /* key exchange agreed on; "" when never connected */
+    uint64_t bytes;        /* raw chunk bytes taken from it, verified */
+    uint64_t bytes_stored; /* the same as they travelled */
     uint64_t chunks;
     enum stoq_status status; /* STOQ_OK, or why it was given up */
     char why[200];           /* one sentence; "" when all went well */
 };
 
 struct stoq_fetch_report {
-    uint64_t bytes;            /* of the package stream */
+    uint64_t bytes; /* of the package stream */
     uint64_t chunks;
     uint64_t shards;
     uint64_t bytes_had;        /* of chunks that were in the store before */
@@ -119,9 +119,9 @@ STOQ_WARN_UNUSED enum stoq_status stoq_engine_fetch(struct stoq_engine *engine,
 /* One call per connection, in no particular order, on the caller's thread, from a snapshot. */
 struct stoq_engine_peer {
     struct stoq_net_info net;
-    char agent[64];          /* what the peer says it is; untrusted text, printable ASCII */
-    uint64_t bytes_served;   /* payload we sent it */
-    uint64_t bytes_fetched;  /* payload it sent us */
+    char agent[64];         /* what the peer says it is; untrusted text, printable ASCII */
+    uint64_t bytes_served;  /* payload we sent it */
+    uint64_t bytes_fetched; /* payload it sent us */
     uint64_t requests_served;
 };
 STOQ_WARN_UNUSED enum stoq_status stoq_engine_peers(struct stoq_engine *engine,

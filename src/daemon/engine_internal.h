@@ -34,15 +34,15 @@
 #define ENGINE_BATCH_BYTES (512u << 10) /* of arrived chunks verified in one job */
 #define ENGINE_BATCH_CHUNKS 64u         /* likewise, small ones */
 #define ENGINE_PIECES 16u               /* chunks read for a reply in one job, about 1 MiB */
-#define ENGINE_SERVE_AHEAD (1u << 20)   /* bytes of a reply waiting in its stream before we read more */
+#define ENGINE_SERVE_AHEAD (1u << 20)   /* of a reply waiting in its stream before we read more */
 #define ENGINE_SERVE_BYTES_MAX (48u << 20) /* of all replies together; beyond it they take turns */
-#define ENGINE_PIECES_KEPT 128u         /* idle buffers kept for reuse */
-#define ENGINE_HELD_MAX 8u              /* packages whose lists stay in memory for serving */
+#define ENGINE_PIECES_KEPT 128u            /* idle buffers kept for reuse */
+#define ENGINE_HELD_MAX 8u                 /* packages whose lists stay in memory for serving */
 #define ENGINE_INBOUND_TIMEOUT (10 * STOQ_SEC) /* for a request to be complete */
-#define ENGINE_SERVE_TIMEOUT (30 * STOQ_SEC)   /* for a reply to move on: a peer that reads nothing */
+#define ENGINE_SERVE_TIMEOUT (30 * STOQ_SEC) /* for a reply to move on: a peer that reads nothing */
 #define ENGINE_SWEEP STOQ_SEC
 #define ENGINE_PROGRESS (50 * STOQ_MS)
-#define ENGINE_CONN_WINDOW (16u << 20)  /* a long fat path: 1 Gb/s at 100 ms needs 12.5 MB */
+#define ENGINE_CONN_WINDOW (16u << 20) /* a long fat path: 1 Gb/s at 100 ms needs 12.5 MB */
 
 enum peer_state {
     PEER_IDLE,    /* known, not connected */
@@ -64,23 +64,23 @@ struct peer {
     struct stoq_addr addr; /* where it was last seen or said to be */
     char group[32];
     char agent[64];
-    char why[200];         /* the last thing that went wrong, one sentence */
-    const char *code;      /* error name when it could not be connected; NULL: it could */
-    bool damaged;          /* it said that a chunk of its own is damaged */
+    char why[200];    /* the last thing that went wrong, one sentence */
+    const char *code; /* error name when it could not be connected; NULL: it could */
+    bool damaged;     /* it said that a chunk of its own is damaged */
     uint64_t bytes_served;
     uint64_t bytes_fetched;
     uint64_t requests_served;
     uint32_t inbound_count; /* requests of it being read or answered */
-    struct ask *waiting;   /* asks without a stream yet, in order */
+    struct ask *waiting;    /* asks without a stream yet, in order */
     struct ask **waiting_last;
-    bool live;             /* the slot is in use */
+    bool live; /* the slot is in use */
 };
 
 enum ask_phase {
     ASK_WAITING, /* the peer allows no more streams at present */
     ASK_FRAME,   /* the reply's frame is being read */
     ASK_PAYLOAD,
-    ASK_OVER,    /* no more is read; jobs may still run */
+    ASK_OVER, /* no more is read; jobs may still run */
 };
 
 /* A run of arrived chunks on its way through a worker. */
@@ -125,7 +125,7 @@ struct ask {
     enum stoq_status status;
     /* ASK_CHUNKS */
     const struct stoq_merkle_chunk *chunks; /* the node's, until ASK_ENDED */
-    uint64_t *indexes; /* package index of each item */
+    uint64_t *indexes;                      /* package index of each item */
     uint32_t chunk_count;
     struct stoq_items items;
     struct batch *batch; /* being filled */
@@ -201,15 +201,15 @@ struct inbound {
     struct held_ref *held;    /* cached by the engine */
     struct stoq_held *opened; /* opened by the job, to be cached */
     bool checked;
-    uint32_t range_at;    /* where production stands */
+    uint32_t range_at; /* where production stands */
     uint32_t range_done;
-    uint64_t list_shard;  /* whose chunk list is loaded; UINT64_MAX: none */
+    uint64_t list_shard; /* whose chunk list is loaded; UINT64_MAX: none */
     struct stoq_merkle_place list_place;
     struct stoq_buf list;
-    struct piece *pieces;  /* made by the job, in order */
+    struct piece *pieces; /* made by the job, in order */
     struct piece **pieces_last;
-    struct piece *spare;   /* given to the job to fill */
-    struct stoq_buf meta;  /* payload of a metadata reply */
+    struct piece *spare;        /* given to the job to fill */
+    struct stoq_buf meta;       /* payload of a metadata reply */
     enum stoq_error_code error; /* 0: none */
     struct stoq_error err;
 };
@@ -223,7 +223,7 @@ struct fetch {
     struct peer *peers[STOQ_FETCH_SOURCES_MAX];
     size_t peer_count;
     struct stoq_fetch_report *report;
-    char why[sizeof ((struct stoq_error *)0)->text];
+    char why[sizeof((struct stoq_error *)0)->text];
     const char *code;
     enum stoq_status status;
     pthread_mutex_t lock; /* guards what follows */
@@ -250,7 +250,7 @@ struct stoq_engine {
     struct stoq_error store_refused; /* what the store said when it last refused something */
 
     struct peer *peers[ENGINE_PEERS_MAX];
-    uint32_t peer_slots; /* used so far */
+    uint32_t peer_slots;      /* used so far */
     struct stoq_map conns;    /* conn -> peer */
     struct stoq_map asks;     /* conn, stream -> ask */
     struct stoq_map cookies;  /* cookie -> ask */

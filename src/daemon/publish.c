@@ -35,7 +35,7 @@ struct publish {
     struct stoq_tree *tree;
     struct stoq_ingest *ingest;
     struct stoq_keep_in_place keep; /* with ask->in_place */
-    struct stoq_aliases *aliases; /* NULL: none are wanted */
+    struct stoq_aliases *aliases;   /* NULL: none are wanted */
     const struct stoq_chunk_profile *profile;
     struct stoq_runs runs;
     struct stoq_table_writer table;

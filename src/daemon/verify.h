@@ -43,7 +43,7 @@ struct stoq_verify_report {
     uint64_t chunks_bad;     /* damaged */
     uint64_t chunks_missing; /* not here */
     uint64_t first_fault;    /* index of the first bad or missing chunk, when there is one */
-    char first_why[512];        /* what is wrong with it */
+    char first_why[512];     /* what is wrong with it */
     uint64_t elapsed_ns;
 };
 

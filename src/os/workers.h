@@ -19,9 +19,9 @@ struct stoq_job {
 };
 
 /* threads 1 .. 64; queue_max jobs may wait, one more is refused. STOQ_NOMEM, STOQ_IO, STOQ_RANGE. */
-STOQ_WARN_UNUSED enum stoq_status stoq_workers_new(struct stoq_workers **out, struct stoq_loop *loop,
-                                                   unsigned threads, size_t queue_max,
-                                                   struct stoq_error *err);
+STOQ_WARN_UNUSED enum stoq_status stoq_workers_new(struct stoq_workers **out,
+                                                   struct stoq_loop *loop, unsigned threads,
+                                                   size_t queue_max, struct stoq_error *err);
 /* Run what is queued, then end the threads. done callbacks of a pool with a loop are posted to it and
  * run there: the loop must still be served or freed after this. NULL is fine. */
 void stoq_workers_free(struct stoq_workers *workers);

@@ -450,18 +450,12 @@ static void empty_blocks_do_no_harm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STOQ_SCRATCH_TEST(records_come_back),
-        STOQ_SCRATCH_TEST(sizes_at_the_edges),
-        STOQ_SCRATCH_TEST(bad_arguments_are_refused),
-        STOQ_SCRATCH_TEST(stored_forms_travel),
-        STOQ_SCRATCH_TEST(the_newest_wins),
-        STOQ_SCRATCH_TEST(deleted_stays_deleted),
-        STOQ_SCRATCH_TEST(listing_pages_through),
-        STOQ_SCRATCH_TEST(listing_keeps_to_a_prefix),
-        STOQ_SCRATCH_TEST(one_writer_many_readers),
-        STOQ_SCRATCH_TEST(empty_blocks_do_no_harm),
-        STOQ_SCRATCH_TEST(formats_are_told_apart),
-        STOQ_SCRATCH_TEST(segments_roll),
+        STOQ_SCRATCH_TEST(records_come_back),         STOQ_SCRATCH_TEST(sizes_at_the_edges),
+        STOQ_SCRATCH_TEST(bad_arguments_are_refused), STOQ_SCRATCH_TEST(stored_forms_travel),
+        STOQ_SCRATCH_TEST(the_newest_wins),           STOQ_SCRATCH_TEST(deleted_stays_deleted),
+        STOQ_SCRATCH_TEST(listing_pages_through),     STOQ_SCRATCH_TEST(listing_keeps_to_a_prefix),
+        STOQ_SCRATCH_TEST(one_writer_many_readers),   STOQ_SCRATCH_TEST(empty_blocks_do_no_harm),
+        STOQ_SCRATCH_TEST(formats_are_told_apart),    STOQ_SCRATCH_TEST(segments_roll),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
