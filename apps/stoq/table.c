@@ -21,7 +21,7 @@ static const struct cmd_option publish_options[] = {
     {"no-sign", 0, NULL, "leave it unsigned", false},
     {"secondary", 0, "ALG", "keep sha256, sha512 or sha3-256 of all of it in the manifest", false},
     {"strict", 0, NULL, "refuse names that differ only in upper and lower case", false},
-    {"profile", 0, "CODE", "how the content is cut, 1 or 2 [1]", false},
+    {"profile", 0, "CODE", "how the content is cut, 1 or 2 [2]", false},
     {"threads", 0, "N", "threads that hash and store, 1..64", false},
     {"read-bytes", 0, "N", "bytes of one read, 1..16777216", false},
 };

@@ -10,7 +10,7 @@
 #define STOQ_PROFILE_1 1u /* FastCDC in runs of files */
 #define STOQ_PROFILE_2 2u /* smaller chunks, and runs of the large members of tar archives too */
 /* Of whoever asks for none. */
-#define STOQ_PROFILE_DEFAULT STOQ_PROFILE_1
+#define STOQ_PROFILE_DEFAULT STOQ_PROFILE_2
 
 struct stoq_chunk_profile {
     uint32_t code;
