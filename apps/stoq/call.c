@@ -138,10 +138,23 @@ static enum stoq_status take_line(struct call *c, struct stoq_span line)
     return STOQ_OK;
 }
 
+/* Whether the reply is content; its request's number is behind the type then. */
+static bool is_content(const char *content_type, unsigned long long *request)
+{
+    static const char type[] = "application/octet-stream; request=";
+    if (strncmp(content_type, type, sizeof type - 1) != 0) {
+        return false;
+    }
+    const char *digits = content_type + sizeof type - 1;
+    char *end;
+    *request = strtoull(digits, &end, 10);
+    return end != digits;
+}
+
 static enum stoq_status on_head(void *user, int http_status, const char *content_type)
 {
     struct call *c = user;
-    c->content = sscanf(content_type, "application/octet-stream; request=%llu", &c->request) == 1;
+    c->content = is_content(content_type, &c->request);
     return STOQ_OK;
 }
 

@@ -36,6 +36,7 @@ int cmd_peers(struct cmd *cmd)
     return cmd_finish(cmd);
 }
 
+/* As deep as JSON may nest that was read (api/json.h). NOLINTNEXTLINE(misc-no-recursion) */
 static void print_tree(const json_t *o, const char *before)
 {
     const char *key;

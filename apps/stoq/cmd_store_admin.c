@@ -103,7 +103,7 @@ int store_rebuild(struct cmd *cmd)
 {
     struct stoq_home home;
     struct stoq_error err = {0};
-    struct stoq_store_rebuild_report r;
+    struct stoq_store_rebuild_report r = {0};
     int exit_code;
     stoq_ns began = stoq_now();
     if (!call_home(cmd, &home, &exit_code)) {

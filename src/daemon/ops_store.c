@@ -196,6 +196,8 @@ static enum stoq_status get_to_file(struct stoq_host *host, struct stoq_content_
     if (st == STOQ_OK) {
         st = stoq_outfile_commit(sink.file, err);
     }
+    ask->sink = NULL;
+    ask->sink_user = NULL;
     stoq_outfile_free(sink.file);
     return st;
 }
