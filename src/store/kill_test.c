@@ -69,8 +69,10 @@ static void what_was_acknowledged_survives(void **state)
     uint64_t acked = 0;
     const char *wanted = getenv("STOQ_KILL_ROUNDS");
     int rounds = wanted == NULL ? ROUNDS : (int)strtol(wanted, NULL, 10);
+    uint64_t most_ms = 60; /* until a kill; more while nothing is durable by then */
     for (int round = 0; round < rounds; round++) {
-        acked = write_and_kill(t, acked, STOQ_MS * (1 + stoq_prng_below(&r, 60)));
+        acked = write_and_kill(t, acked, STOQ_MS * (1 + stoq_prng_below(&r, most_ms)));
+        most_ms = acked == 0 && most_ms < 900 ? most_ms + 60 : most_ms;
         stoq_scratch_open(t);
         for (uint64_t i = 0; i < acked; i++) {
             assert_true(stoq_scratch_has(t, N, i, i % 3 == 0));
