@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/export_parts.h"
 #include "daemon/held.h"
 #include "hash/hash.h"
 #include "os/sys.h"
@@ -43,7 +44,8 @@ struct export
     enum stoq_status status;    /* of a gathering callback */
     struct stoq_buf prefixes;   /* of the chunks to carry, ascending once the first walk is done */
     uint8_t *marks;             /* one byte per prefix: met in this walk */
-    struct stoq_held *held;     /* the package of the walk */
+    struct stoq_export_parts *parts; /* NULL: the receiver has nothing */
+    struct stoq_held *held;          /* the package of the walk */
     struct stoq_bundle_entry entry;
     struct stoq_buf list;
     struct stoq_buf payload;
@@ -118,8 +120,8 @@ static enum stoq_status walk_shard(struct export *x, const struct walk *w, size_
         } else {
             st = w->chunk(x, &chunk);
         }
-        if (st != STOQ_OK) {
-            stoq_error_prefix(x->err, "chunk %zu of shard %zu", k, i);
+        if (st == STOQ_NOTFOUND || st == STOQ_PROOF) {
+            stoq_error_prefix(x->err, "chunk %zu of shard %zu: ", k, i);
         }
     }
     return st == STOQ_OK ? look_up(x) : st;
@@ -260,11 +262,31 @@ static bool next_signature(struct export *x, struct stoq_span *key)
 
 /* --- the second walk --- */
 
+/* The open chunk list as it will be sent: by parts where that is shorter. */
+static enum stoq_status form_list(struct export *x, enum stoq_bundle_type *type,
+                                  struct stoq_span *payload)
+{
+    *type = STOQ_BUNDLE_CHUNK_LIST;
+    *payload = stoq_buf_span(&x->list);
+    if (x->parts == NULL) {
+        return STOQ_OK;
+    }
+    enum stoq_status st = stoq_export_parts_of(x->parts, *payload, &x->payload);
+    if (st == STOQ_OK) {
+        *type = STOQ_BUNDLE_CHUNK_PARTS;
+        *payload = stoq_buf_span(&x->payload);
+    }
+    return st == STOQ_NOMEM ? fail_memory(x, st) : STOQ_OK;
+}
+
 static enum stoq_status plan_shard(struct export *x, const struct stoq_merkle_shard *shard)
 {
-    x->header.bytes +=
-        stoq_bundle_record_bytes(HASH_BYTES, shard->chunks * STOQ_MERKLE_CHUNK_ENTRY_BYTES);
-    return STOQ_OK;
+    enum stoq_bundle_type type;
+    struct stoq_span payload;
+    enum stoq_status st = form_list(x, &type, &payload);
+    (void)shard;
+    x->header.bytes += stoq_bundle_record_bytes(HASH_BYTES, payload.n);
+    return st;
 }
 
 static enum stoq_status plan_chunk(struct export *x, const struct stoq_merkle_chunk *chunk)
@@ -402,8 +424,10 @@ static enum stoq_status write_begin(struct export *x)
 
 static enum stoq_status write_shard(struct export *x, const struct stoq_merkle_shard *shard)
 {
-    return write_plain(x, STOQ_BUNDLE_CHUNK_LIST, stoq_span(shard->root.b, HASH_BYTES),
-                       stoq_buf_span(&x->list));
+    enum stoq_bundle_type type;
+    struct stoq_span payload;
+    enum stoq_status st = form_list(x, &type, &payload);
+    return st == STOQ_OK ? write_plain(x, type, stoq_span(shard->root.b, HASH_BYTES), payload) : st;
 }
 
 static enum stoq_status write_chunk(struct export *x, const struct stoq_merkle_chunk *chunk)
@@ -525,6 +549,9 @@ static enum stoq_status run(struct export *x)
     if (st == STOQ_OK) {
         st = gather_signatures(x);
     }
+    if (st == STOQ_OK && x->ask->have != NULL) {
+        st = stoq_export_parts_new(&x->parts, x->store, x->ask->have, x->err);
+    }
     if (st == STOQ_OK) {
         st = plan(x);
     }
@@ -560,6 +587,7 @@ enum stoq_status stoq_export(struct stoq_store *store, const struct stoq_export_
     stoq_buf_release(&x->prefixes);
     free(x->marks);
     stoq_held_close(x->held);
+    stoq_export_parts_free(x->parts);
     stoq_buf_release(&x->list);
     stoq_buf_release(&x->payload);
     stoq_buf_release(&x->out);

@@ -95,6 +95,14 @@ size_t stoq_have_shard_count(const struct stoq_have *have)
     return have->roots.n / ROOT_BYTES;
 }
 
+struct stoq_hash stoq_have_shard_at(const struct stoq_have *have, size_t i)
+{
+    struct stoq_hash h;
+    STOQ_ASSERT(i < stoq_have_shard_count(have));
+    memcpy(h.b, have->roots.p + i * ROOT_BYTES, sizeof h.b);
+    return h;
+}
+
 size_t stoq_have_chunk_count(const struct stoq_have *have)
 {
     return have->prefixes.n / PREFIX_BYTES;
@@ -167,7 +175,7 @@ enum stoq_status stoq_have_read(struct stoq_have *have, const char *path, struct
     if (st == STOQ_OK) {
         st = stoq_have_parse(have, stoq_buf_span(&b), err);
         if (st != STOQ_OK) {
-            stoq_error_prefix(err, "%s", stoq_show_path(text, stoq_span_str(path)));
+            stoq_error_prefix(err, "%s: ", stoq_show_path(text, stoq_span_str(path)));
         }
     }
     stoq_buf_release(&b);

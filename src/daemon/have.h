@@ -42,6 +42,8 @@ void stoq_have_seal(struct stoq_have *have);
 
 bool stoq_have_shard(const struct stoq_have *have, const struct stoq_hash *root);
 bool stoq_have_chunk(const struct stoq_have *have, const struct stoq_hash *hash);
+/* The i-th shard's root, ascending; i must be less than the count (asserted). */
+struct stoq_hash stoq_have_shard_at(const struct stoq_have *have, size_t i);
 size_t stoq_have_shard_count(const struct stoq_have *have);
 size_t stoq_have_chunk_count(const struct stoq_have *have);
 

@@ -187,7 +187,7 @@ static enum stoq_status take_chunk(struct import *m, const struct stoq_bundle_ev
         m->report->bytes_new += info.raw_len;
         m->report->bytes_stored += info.stored_len;
     } else if (st == STOQ_PROOF || st == STOQ_MALFORMED) {
-        stoq_error_prefix(m->err, "the bundle is damaged before byte %llu",
+        stoq_error_prefix(m->err, "the bundle is damaged before byte %llu: ",
                           (unsigned long long)stoq_bundle_reader_offset(m->reader));
     }
     return st;
@@ -312,10 +312,27 @@ static enum stoq_status take(struct import *m, const struct stoq_bundle_event *e
     case STOQ_BUNDLE_SAW_PACKAGE_END:
         return take_package_end(m, event);
     case STOQ_BUNDLE_SAW_END:
+    case STOQ_BUNDLE_WANTS_CHUNK_LIST:
     case STOQ_BUNDLE_NOTHING:
         break;
     }
     return STOQ_OK;
+}
+
+/* The reader needs the chunk list of a shard that we should have: load it into m->piece. */
+static enum stoq_status load_list(struct import *m, struct stoq_span root)
+{
+    char hex[2 * HASH_BYTES + 1];
+    enum stoq_status st =
+        stoq_store_read(m->store, STOQ_RECORD_CHUNK_LIST, root, 0, &m->piece, m->err);
+    if (st != STOQ_NOTFOUND) {
+        return st;
+    }
+    stoq_hex_put(hex, root);
+    return stoq_fail_code(m->err, st, "ChunkNotFound",
+                          "the bundle is for a store that has shard %.16s, which is not here; what "
+                          "came before is kept",
+                          hex);
 }
 
 static enum stoq_status refuse(struct import *m, enum stoq_status st)
@@ -353,6 +370,13 @@ static enum stoq_status read_all(struct import *m)
             return st;
         }
         st = stoq_bundle_reader_feed(m->reader, bytes, &event);
+        while (st == STOQ_OK && event.kind == STOQ_BUNDLE_WANTS_CHUNK_LIST) {
+            st = load_list(m, event.key);
+            if (st != STOQ_OK) {
+                return st;
+            }
+            st = stoq_bundle_reader_give(m->reader, stoq_buf_span(&m->piece), &event);
+        }
         if (st != STOQ_OK) {
             return refuse(m, st);
         }

@@ -109,7 +109,7 @@ static enum stoq_status take_have(struct stoq_host *host, const json_t *args,
     for (size_t i = 0; st == STOQ_OK && i < json_array_size(packages); i++) {
         st = stoq_have_add_package(*out, stoq_host_store(host), &ids[i], err);
         if (st != STOQ_OK) {
-            stoq_error_prefix(err, "%s", json_string_value(json_array_get(packages, i)));
+            stoq_error_prefix(err, "%s: ", json_string_value(json_array_get(packages, i)));
         }
     }
     if (st == STOQ_OK) {

@@ -26,6 +26,7 @@ enum stoq_bundle_type {
     STOQ_BUNDLE_SIGNATURE = 5,
     STOQ_BUNDLE_ENTRY = 32,
     STOQ_BUNDLE_PACKAGE_END = 33,
+    STOQ_BUNDLE_CHUNK_PARTS = 34, /* a chunk list by parts of others, package/list_parts.h */
     STOQ_BUNDLE_END = 63,
 };
 
@@ -85,14 +86,15 @@ static inline uint64_t stoq_bundle_record_bytes(size_t key_len, uint64_t stored_
 
 /* What has just been read. */
 enum stoq_bundle_event_kind {
-    STOQ_BUNDLE_NOTHING,         /* half a record: go on */
-    STOQ_BUNDLE_SAW_HEADER,      /* header */
-    STOQ_BUNDLE_SAW_ENTRY,       /* entry; its counts are a claim until its package has ended */
-    STOQ_BUNDLE_SAW_MANIFEST,    /* id, manifest, stored: a package begins */
-    STOQ_BUNDLE_SAW_SIGNATURE,   /* key, stored; names this package, its arithmetic is unchecked */
-    STOQ_BUNDLE_SAW_SHARD_LIST,  /* key: the package root; stored */
-    STOQ_BUNDLE_SAW_CHUNK_LIST,  /* key: the shard root; stored */
-    STOQ_BUNDLE_SAW_CHUNK,       /* key: the chunk's hash; raw_len is true, stored unchecked */
+    STOQ_BUNDLE_NOTHING,          /* half a record: go on */
+    STOQ_BUNDLE_SAW_HEADER,       /* header */
+    STOQ_BUNDLE_SAW_ENTRY,        /* entry; its counts are a claim until its package has ended */
+    STOQ_BUNDLE_SAW_MANIFEST,     /* id, manifest, stored: a package begins */
+    STOQ_BUNDLE_SAW_SIGNATURE,    /* key, stored; names this package, its arithmetic is unchecked */
+    STOQ_BUNDLE_SAW_SHARD_LIST,   /* key: the package root; stored */
+    STOQ_BUNDLE_SAW_CHUNK_LIST,   /* key: the shard root; stored */
+    STOQ_BUNDLE_WANTS_CHUNK_LIST, /* key: a shard root whose list is needed; give follows, not feed */
+    STOQ_BUNDLE_SAW_CHUNK,        /* key: the chunk's hash; raw_len is true, stored unchecked */
     STOQ_BUNDLE_SAW_PACKAGE_END, /* id */
     STOQ_BUNDLE_SAW_END,         /* the whole is as it was written; nothing may follow */
 };
@@ -128,10 +130,22 @@ size_t stoq_bundle_reader_want(const struct stoq_bundle_reader *r);
  *                 newer bundle, manifest or profile; stoq_bundle_reader_fault says what exactly, and
  *                 only free may follow
  * STOQ_NOMEM
- * Memory: 72 bytes per package, one manifest, one shard list, one chunk list.
+ * Memory: 72 bytes per package, one manifest, one shard list, up to 33 chunk lists.
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_bundle_reader_feed(struct stoq_bundle_reader *r,
                                                           struct stoq_span in,
+                                                          struct stoq_bundle_event *event);
+
+/*
+ * After STOQ_BUNDLE_WANTS_CHUNK_LIST: the chunk list of the shard it named. The next event is another
+ * wish or STOQ_BUNDLE_SAW_CHUNK_LIST.
+ *
+ * list  borrowed for the call; its entries are checked with the list they become part of
+ *
+ * STOQ_OK; STOQ_PROOF, STOQ_MALFORMED, STOQ_NOMEM as feed
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_bundle_reader_give(struct stoq_bundle_reader *r,
+                                                          struct stoq_span list,
                                                           struct stoq_bundle_event *event);
 
 /* A static English sentence about the last failure, and the byte where the record at fault begins

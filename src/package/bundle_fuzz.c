@@ -26,6 +26,11 @@ static void read_all(struct stoq_span in)
         struct stoq_bundle_event event;
         st = stoq_bundle_reader_feed(r, stoq_span(in.p + at, want), &event);
         at += want;
+        while (st == STOQ_OK && event.kind == STOQ_BUNDLE_WANTS_CHUNK_LIST) {
+            /* Entries from somewhere in the input, as many as one of its bytes says. */
+            size_t n = (size_t)(event.key.p[0] % 64) * 36;
+            st = stoq_bundle_reader_give(r, stoq_span(in.p, n < in.n ? n : 0), &event);
+        }
         if (event.kind == STOQ_BUNDLE_SAW_CHUNK) {
             STOQ_ASSERT(event.raw_len <= STOQ_MANIFEST_CHUNK_BYTES_MAX);
             STOQ_ASSERT(event.stored.n <= event.raw_len);

@@ -18,6 +18,24 @@ struct outcome {
     size_t used;
 };
 
+static struct stoq_buf had; /* the list that the receiver of the vector `parts` has */
+static struct stoq_hash had_root;
+
+static void load_had(void)
+{
+    struct vectors v;
+    stoq_buf_init(&had, STOQ_MIB);
+    vectors_open(&v, "bundles");
+    while (vectors_next(&v)) {
+        if (vectors_is(&v, "list")) {
+            had_root = vectors_hash(&v, 1);
+            assert_int_equal(stoq_buf_add(&had, vectors_bytes(&v, 2)), STOQ_OK);
+        }
+    }
+    vectors_close(&v);
+    assert_true(had.n > 0);
+}
+
 /* Read all of it, each piece in memory of its exact size. */
 static struct outcome read_all(struct stoq_span in)
 {
@@ -36,6 +54,12 @@ static struct outcome read_all(struct stoq_span in)
         memcpy(piece, in.p + o.used, want);
         o.used += want;
         o.status = stoq_bundle_reader_feed(r, stoq_span(piece, want), &event);
+        while (o.status == STOQ_OK && event.kind == STOQ_BUNDLE_WANTS_CHUNK_LIST) {
+            bool right = memcmp(event.key.p, had_root.b, sizeof had_root.b) == 0;
+            o.seen[event.kind]++;
+            o.status = stoq_bundle_reader_give(r, right ? stoq_buf_span(&had) : stoq_span(NULL, 0),
+                                               &event);
+        }
         o.seen[event.kind]++;
         if (event.kind == STOQ_BUNDLE_SAW_CHUNK && event.flags == 0) {
             struct stoq_hash h = stoq_hash_blake3(event.stored);
@@ -151,7 +175,10 @@ static void bundles_of_the_vectors_are_read(void **state)
     static const struct {
         const char *name;
         unsigned packages, signatures, lists, chunks;
-    } want[] = {{"one", 1, 1, 1, 2}, {"several", 3, 1, 2, 4}, {"assumed", 1, 0, 0, 0}};
+    } want[] = {{"one", 1, 1, 1, 2},
+                {"several", 3, 1, 2, 4},
+                {"assumed", 1, 0, 0, 0},
+                {"parts", 1, 0, 1, 1}};
     (void)state;
     struct draft d;
     for (size_t i = 0; i < STOQ_COUNT(want); i++) {
@@ -174,18 +201,56 @@ static void bundles_of_the_vectors_are_read(void **state)
 static void every_flipped_bit_and_cut_is_seen(void **state)
 {
     (void)state;
+    static const char *const names[] = {"several", "parts"};
     struct draft d;
-    load(&d, "several");
-    for (size_t bit = 0; bit < 8 * d.n; bit++) {
-        d.p[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        struct outcome o = read_all(stoq_span(d.p, d.n));
-        assert_true(o.status == STOQ_MALFORMED || o.status == STOQ_PROOF);
-        assert_true(o.fault[0] != 0);
-        d.p[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    for (size_t i = 0; i < STOQ_COUNT(names); i++) {
+        load(&d, names[i]);
+        for (size_t bit = 0; bit < 8 * d.n; bit++) {
+            d.p[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            struct outcome o = read_all(stoq_span(d.p, d.n));
+            assert_true(o.status == STOQ_MALFORMED || o.status == STOQ_PROOF);
+            assert_true(o.fault[0] != 0);
+            d.p[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        }
+        for (size_t n = 0; n < d.n; n++) {
+            assert_int_equal(read_all(stoq_span(d.p, n)).status, STOQ_TRUNC);
+        }
     }
-    for (size_t n = 0; n < d.n; n++) {
-        assert_int_equal(read_all(stoq_span(d.p, n)).status, STOQ_TRUNC);
+}
+
+/* Parts of lists that the receiver has: a wrong one, none, or other parts make no shard. */
+static void parts_are_held_to_the_root(void **state)
+{
+    (void)state;
+    struct draft d;
+    load(&d, "parts");
+    uint8_t *p = find(&d, STOQ_BUNDLE_CHUNK_PARTS, 0) + STOQ_BUNDLE_HEAD_BYTES + 32;
+    p[1] ^= 1; /* another base: the receiver gives nothing */
+    mend(&d);
+    refused(&d, STOQ_MALFORMED, "parts of a chunk list that break");
+    load(&d, "parts");
+    p[33 + 2] ^= 1; /* another first entry */
+    mend(&d);
+    refused(&d, STOQ_PROOF, "does not lead to its shard's root");
+    load(&d, "parts");
+    p[33 + 4] = 200; /* more than the base has */
+    mend(&d);
+    refused(&d, STOQ_MALFORMED, "parts of a chunk list that break");
+    for (int count = 0; count < 256; count += count == 0 ? 33 : 100) {
+        load(&d, "parts");
+        p[0] = (uint8_t)count;
+        mend(&d);
+        refused(&d, STOQ_MALFORMED, "parts of a chunk list that break");
     }
+    had.p[0] ^= 1; /* what the receiver has is damaged */
+    load(&d, "parts");
+    refused(&d, STOQ_PROOF, "does not lead to its shard's root");
+    had.p[0] ^= 1;
+    load(&d, "parts");
+    put_in(&d, find(&d, STOQ_BUNDLE_CHUNK_PARTS, 0), find(&d, STOQ_BUNDLE_CHUNK_PARTS, 0),
+           record_n(find(&d, STOQ_BUNDLE_CHUNK_PARTS, 0)));
+    mend(&d);
+    refused(&d, STOQ_MALFORMED, "of no shard");
 }
 
 static void what_is_written_is_what_the_vectors_say(void **state)
@@ -407,11 +472,15 @@ int main(void)
         cmocka_unit_test(bundles_of_the_vectors_are_read),
         cmocka_unit_test(every_flipped_bit_and_cut_is_seen),
         cmocka_unit_test(what_is_written_is_what_the_vectors_say),
+        cmocka_unit_test(parts_are_held_to_the_root),
         cmocka_unit_test(headers_are_refused),
         cmocka_unit_test(records_stand_in_their_order),
         cmocka_unit_test(lengths_are_judged_before_they_are_read),
         cmocka_unit_test(nothing_is_taken_on_trust),
         cmocka_unit_test(the_index_is_held_to_its_word),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    load_had();
+    int rc = cmocka_run_group_tests(tests, NULL, NULL);
+    stoq_buf_release(&had);
+    return rc;
 }

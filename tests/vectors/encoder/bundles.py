@@ -21,8 +21,20 @@ def header(packages, size, chunks, stored, assumed):
     return head + u64(xxh3_64_many([head])[0])
 
 
-def one_package(name, version, contents, seed=None, left_out=(), stored_form=lambda data: (0, data)):
-    """Entry and records of a package whose table and files are one chunk each; left_out are shard indices."""
+def list_parts(bases, rows):
+    """Record 34: rows are (base, first, count), or a list of entries that stand in no base."""
+    out = bytes([len(bases)]) + b"".join(bases)
+    for row in rows:
+        if isinstance(row, tuple):
+            out += struct.pack("<HHH", *row)
+        else:
+            out += struct.pack("<HHH", 0xFFFF, 0, len(row)) + chunk_list(row)
+    return out
+
+
+def one_package(name, version, contents, seed=None, left_out=(), stored_form=lambda data: (0, data), had=None):
+    """Entry and records of a package whose table and files are one chunk each; left_out are shard indices;
+    had is the one shard of the receiver: (root, chunks)."""
     paths = [b"%04d" % i for i in range(len(contents))]
     table = table_of([(path, 0, len(data)) for path, data in zip(paths, contents)])
     parts = ([table] if table else []) + [data for data in contents if data]
@@ -44,8 +56,16 @@ def one_package(name, version, contents, seed=None, left_out=(), stored_form=lam
             assumed += len(shard)
             at += len(shard)
             continue
-        body.append(record(4, package.shard_roots[i], chunk_list(shard)))
+        if had is None:
+            body.append(record(4, package.shard_roots[i], chunk_list(shard)))
+        else:
+            rows = [(0, had[1].index(c), 1) if c in had[1] else [c] for c in shard]
+            body.append(record(34, package.shard_roots[i], list_parts([had[0]], rows)))
         for digest, length in shard:
+            if had is not None and (digest, length) in had[1]:
+                assumed += 1
+                at += 1
+                continue
             flags, stored = stored_form(parts[at])
             body.append(record(1, digest, stored, flags, length))
             carried += 1
@@ -71,13 +91,26 @@ def packed(data):
     return (1, stored) if len(stored) < len(data) else (0, data)
 
 
+def had_shard():
+    """A shard that the receiver has: a table and three files, each a chunk."""
+    contents = [random_bytes(300 + i, 500) for i in range(3)]
+    table = table_of([(b"%04d" % i, 0, len(data)) for i, data in enumerate(contents)])
+    package = Package([(blake3(part), len(part)) for part in [table] + contents])
+    return contents, package.shard_roots[0], package.shards[0]
+
+
 def bundle_cases():
     # Each run of small files is one chunk, and so is each file of 16 KiB or more that has no cut: here at most one file.
     small = one_package("hello", "1.0", [b"hello, world\n"], random_bytes(95, 32))
     empty = one_package("nothing", "0", [])
     same = one_package("same", "1", [b"s" * 200], stored_form=packed)
     gone = one_package("gone", "2", [random_bytes(96, 300)], left_out=(0,))
-    return {"one": bundle([small]), "several": bundle([small, empty, same]), "assumed": bundle([gone])}
+    contents, root, chunks = had_shard()
+    changed = one_package("parts", "2", [contents[0], random_bytes(303, 500), contents[2]], had=(root, chunks))
+    return {
+        "one": bundle([small]), "several": bundle([small, empty, same]), "assumed": bundle([gone]),
+        "parts": bundle([changed]),
+    }
 
 
 def have_list(shards, chunks):
@@ -88,10 +121,13 @@ def have_list(shards, chunks):
 
 def make_bundles():
     lines = [
-        "# Section 11. bundle NAME BYTES; have SHARDS CHUNKS BYTES: the roots and hashes joined, and the list of them.",
+        "# Section 11. bundle NAME BYTES; list ROOT LIST, which a receiver of `parts` has; have SHARDS CHUNKS BYTES:",
+        "# the roots and hashes joined, and the list of them.",
     ]
     for name, data in bundle_cases().items():
         lines.append("bundle %s %s" % (name, data.hex()))
+    _, root, chunks = had_shard()
+    lines.append("list %s %s" % (root.hex(), chunk_list(chunks).hex()))
     for shards, chunks in ((0, 0), (2, 5)):
         roots = [random_bytes(97 + i, 32) for i in range(shards)]
         hashes = [random_bytes(197 + i, 32) for i in range(chunks)]
