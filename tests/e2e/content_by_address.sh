@@ -31,7 +31,7 @@ contents() { # NAME: put, get, put again
     [ "$(jq -r '.secondary[0].digest' out)" = "$(sha256sum <small | cut -d' ' -f1)" ] || fail "$name: sha256"
     address=$(jq -r .address out)
     on "$name" store get "$address" | cmp - small || fail "$name: get by sha3-256"
-    on "$name" store verify "$address" | grep -q 'sha3-256, sha256, sha512' || fail "$name: verify"
+    on "$name" store verify "$address" | grep 'sha3-256, sha256, sha512' || fail "$name: verify"
 
     exits 2 on "$name" store put small --hash xxh3-128
     says 'anybody can make other bytes with the same value'
@@ -43,7 +43,9 @@ contents() { # NAME: put, get, put again
     says 'small is there already'
     exits 3 on "$name" store get "$unknown"
     says 'no content of that address'
-    exits 2 on "$name" store get "${address%?}q"
+    last=q # another last letter than the address has
+    [[ $address != *q ]] || last=p
+    exits 2 on "$name" store get "${address%?}$last"
     exits 2 on "$name" store get stoq1qquqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqlek395
     exits 2 on "$name" store put small --output x
     exits 2 on "$name" store put .

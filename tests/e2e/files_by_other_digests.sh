@@ -29,7 +29,7 @@ aliases() { # NAME
     jq -e --arg id "$id" '.id == $id and .path == "big" and .bytes == 2000000' out >/dev/null || fail "$name: $(cat out)"
     cmp in/big "big.$name" || fail "$name: get by digest"
     on "$name" get --sha256 "$(sha256 in/a)" -o - | cmp - in/a || fail "$name: get -o - by digest"
-    on "$name" get --sha256 "$(sha256 in/big)" | grep -q "^$id  big  " || fail "$name: get without -o"
+    on "$name" get --sha256 "$(sha256 in/big)" | grep "^$id  big  " || fail "$name: get without -o"
     exits 1 on "$name" get --sha256 "$(sha256 in/a)" -o "$TMP/big.$name"
     says 'is there already'
     exits 3 on "$name" find --sha3-256 "$(openssl dgst -sha3-256 -r in/a | cut -d' ' -f1)"

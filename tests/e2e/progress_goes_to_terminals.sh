@@ -35,6 +35,6 @@ kill -INT $pid
 code=0 && wait $pid || code=$?
 [ $code = 130 ] || fail "interrupted publish exited with $code"
 [ ! -s out7 ] || fail "an id was printed by an interrupted publish"
-tail -n 1 err7 | grep -q '^stoq: ' || fail "no sentence: $(cat err7)"
+tail -n 1 err7 | grep '^stoq: ' || fail "no sentence: $(cat err7)"
 "${publish[@]}" 7 -q >out
 on A verify "$(cat out)" -q

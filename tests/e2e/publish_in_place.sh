@@ -2,7 +2,7 @@
 # publish --in-place stores no second copy; the package is served, read and exported from the user's own
 # files; a file that changes gives nothing wrong to anybody, and every command says which file it was.
 . "$(dirname "$0")/lib.sh"
-"$STOQ" help publish 2>/dev/null | grep -q -- --in-place || exit 77
+"$STOQ" help publish 2>/dev/null | grep -- --in-place || exit 77
 
 mkdir -p tree/sub
 head -c 20000000 /dev/urandom >tree/large

@@ -53,7 +53,7 @@ for alg in sha256 sha512 sha3-256; do
     exits 0 on A info "$id" --json
     jq -e --arg a $alg --arg d "$(python3 stream.py in $alg)" '.secondary == {algorithm: $a, digest: $d}' out >/dev/null ||
         fail "$alg: not the digest of the stream: $(cat out)"
-    on A info "$id" | grep -q "^secondary  *$alg " || fail "$alg: info does not show it"
+    on A info "$id" | grep "^secondary  *$alg " || fail "$alg: info does not show it"
     exits 0 on A verify "$id" --json
     jq -e '.secondary_valid and .overall_valid and .reasons.secondary.valid' out >/dev/null || fail "$alg: $(cat out)"
 done
