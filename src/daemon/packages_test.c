@@ -926,8 +926,8 @@ static void ranges_of_a_file(void **state)
     assert_int_equal(stoq_held_chunk_list(held, 0, &list, NULL), STOQ_OK);
     struct stoq_merkle_chunk first = first_chunk_of(stoq_buf_span(&list), stoq_buf_span(&all));
     stoq_held_close(held);
-    assert_int_equal(
-        stoq_store_delete(store, STOQ_RECORD_CHUNK, stoq_span(first.hash.b, 32), NULL), STOQ_OK);
+    assert_int_equal(stoq_store_delete(store, STOQ_RECORD_CHUNK, stoq_span(first.hash.b, 32), NULL),
+                     STOQ_OK);
     cat_range(&r.id, "large", "-100", &got);
     assert_memory_equal(got.p, all.p + all.n - 100, 100);
     stoq_buf_clear(&got);
