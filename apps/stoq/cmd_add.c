@@ -164,6 +164,9 @@ static int get_args(struct cmd *cmd, json_t *args)
     if (rc == 0) {
         rc = call_set_text(cmd, args, "range", cmd_value(cmd, "range"));
     }
+    if (rc == 0 && cmd_value(cmd, "seed") != NULL) {
+        rc = call_set_path(cmd, args, "seed", cmd_value(cmd, "seed"));
+    }
     if (rc == 0) {
         rc = set_list(cmd, args, "from", "from");
     }
@@ -181,11 +184,16 @@ static void tell_get(const json_t *result)
     const char *signer = stoq_json_text(result, "signed_by");
     const char *group = stoq_json_text(result, "group");
     uint64_t from_peers = stoq_json_u64(result, "bytes_from_peers", 0);
+    uint64_t from_seed = stoq_json_u64(result, "bytes_from_seed", 0);
     double seconds = json_number_value(json_object_get(result, "seconds"));
-    (void)fprintf(
-        stderr, "%s %s: %s, %s had, %s from peers", stoq_json_text(result, "name"),
-        stoq_json_text(result, "version"), human_bytes(a, stoq_json_u64(result, "bytes", 0)),
-        human_bytes(b, stoq_json_u64(result, "bytes_had", 0)), human_bytes(c, from_peers));
+    (void)fprintf(stderr, "%s %s: %s, %s had", stoq_json_text(result, "name"),
+                  stoq_json_text(result, "version"),
+                  human_bytes(a, stoq_json_u64(result, "bytes", 0)),
+                  human_bytes(b, stoq_json_u64(result, "bytes_had", 0)));
+    if (from_seed > 0) {
+        (void)fprintf(stderr, ", %s from the seed", human_bytes(a, from_seed));
+    }
+    (void)fprintf(stderr, ", %s from peers", human_bytes(c, from_peers));
     if (from_peers > 0 && seconds > 0) {
         (void)fprintf(stderr, " in %.2f s (%.0f MB/s, %s)", seconds,
                       (double)from_peers / 1e6 / seconds, group != NULL ? group : "?");
@@ -206,7 +214,8 @@ static void tell_get(const json_t *result)
 int cmd_get(struct cmd *cmd)
 {
     if (alias_is_asked(cmd)) {
-        bool is_local = !cmd_flag(cmd, "from") && !cmd_flag(cmd, "timeout");
+        bool is_local =
+            !cmd_flag(cmd, "from") && !cmd_flag(cmd, "timeout") && !cmd_flag(cmd, "seed");
         return is_local ? alias_get(cmd, cmd_value(cmd, "output"))
                         : cmd_usage(cmd, "a file named by a digest is looked for here alone");
     }

@@ -1,6 +1,6 @@
 #include "commands.h"
 #include "cut.h"
-#include "cut_package.h"
+#include "daemon/tree_cut.h"
 
 #include <string.h>
 
@@ -42,17 +42,23 @@ static enum stoq_status put_package_lengths(struct cmd *cmd, const char *path,
                                             const struct stoq_chunk_profile *profile,
                                             json_t *lengths, struct stoq_error *err)
 {
-    struct package_cut *p = NULL;
-    enum stoq_status st = package_cut_open(&p, path, profile, err);
+    struct stoq_tree *tree = NULL;
+    struct stoq_tree_cut *cut = NULL;
+    enum stoq_status st = stoq_tree_list(&tree, path, NULL, NULL, err);
+    if (st == STOQ_OK) {
+        const struct stoq_tree_cut_ask ask = {.tree = tree, .profile = profile};
+        st = stoq_tree_cut_open(&cut, &ask, err);
+    }
     while (st == STOQ_OK) {
-        size_t n = 0;
-        st = package_cut_next(p, &n, err);
+        struct stoq_span chunk;
+        st = stoq_tree_cut_next(cut, &chunk, err);
         if (st == STOQ_OK) {
-            st = put_length(cmd, lengths, n, err);
+            st = put_length(cmd, lengths, chunk.n, err);
         }
     }
-    bool is_done = p != NULL && st == STOQ_NOTFOUND;
-    package_cut_close(p);
+    bool is_done = cut != NULL && st == STOQ_NOTFOUND;
+    stoq_tree_cut_close(cut);
+    stoq_tree_free(tree);
     return is_done ? STOQ_OK : st;
 }
 

@@ -28,6 +28,7 @@ static const struct cmd_option publish_options[] = {
 static const struct cmd_option get_options[] = {
     {"output", 'o', "DIR", "then write its tree to DIR; - writes its only file to stdout", false},
     {"from", 0, "PEER@ADDR", "a source; without any, the configuration's peers", true},
+    {"seed", 0, "PATH", "files here, an older version say, that may hold some of it", false},
     {"range", 0, "A-B", "with -o -: only these bytes of the file, from 0; A- or -N too", false},
     {"timeout", 0, "SECONDS", "give up after this time", false},
     ALIAS_OPTIONS,
@@ -97,8 +98,10 @@ static const struct cmd_row rows[] = {
      .summary = "fetch a package into the store, verified, and write its tree",
      .details =
          "Chunks that are here already are not fetched. What was fetched before a failure stays,\n"
-         "so a second get goes on from there. With a digest instead of an id: one file of a package\n"
-         "that is here, published with --alias, checked against the digest (exit code 4).",
+         "so a second get goes on from there. A seed need not be published: it is cut and hashed\n"
+         "first, and what the package shares with it is not fetched.\n"
+         "With a digest instead of an id: one file of a package that is here, published with\n"
+         "--alias, checked against the digest (exit code 4).",
      OPTIONS(get_options),
      .args_max = 1,
      .run = cmd_get},

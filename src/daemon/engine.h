@@ -14,6 +14,7 @@
 
 struct stoq_engine;
 struct stoq_key;
+struct stoq_seed;
 struct stoq_store;
 
 /* Sources one fetch may name; more are refused with STOQ_RANGE. */
@@ -64,7 +65,8 @@ struct stoq_fetch_ask {
     struct stoq_package_id id;
     const struct stoq_fetch_source *sources;
     size_t source_count;
-    stoq_ns timeout_ns; /* for the whole fetch; 0: none, steps have their own */
+    struct stoq_seed *seed; /* tried before any source; NULL: none */
+    stoq_ns timeout_ns;     /* for the whole fetch; 0: none, steps have their own */
     /* Called on the caller's thread, about ten times a second. NULL: none. */
     void (*progress)(void *user, const struct stoq_fetch_progress *p);
     /* Return true to stop: what is verified stays in the store. Asked about ten times a second. */
@@ -89,6 +91,7 @@ struct stoq_fetch_report {
     uint64_t chunks;
     uint64_t shards;
     uint64_t bytes_had;        /* of chunks that were in the store before */
+    uint64_t bytes_from_seed;  /* raw bytes of chunks that the seed had */
     uint64_t bytes_from_peers; /* raw bytes of chunks taken from peers */
     uint64_t bytes_wire;       /* the same as they travelled, metadata included */
     uint64_t bytes_new;        /* raw bytes added to the store */

@@ -147,12 +147,14 @@ void engine_fetch_done(struct fetch *f, const struct stoq_node_report *report)
     out->chunks = report->chunks;
     out->shards = report->shards;
     out->shards_known = report->shards_known;
-    out->bytes_had = report->bytes_had;
+    out->bytes_had = report->bytes_had - f->seed_bytes; /* the node cannot tell them apart */
+    out->bytes_from_seed = f->seed_bytes;
     out->bytes_from_peers = report->bytes_from_peers;
     out->bytes_wire = report->bytes_wire;
-    out->bytes_new = report->bytes_new;
+    out->bytes_new = report->bytes_new + f->seed_bytes_new;
     out->elapsed_ns = report->ended_at - report->started_at;
-    out->complete_before = status == STOQ_OK && report->chunks_from_peers == 0;
+    out->complete_before =
+        status == STOQ_OK && report->chunks_from_peers == 0 && f->seed_bytes == 0;
     out->source_count = f->peer_count;
     bool damaged = false;
     for (size_t i = 0; i < f->peer_count; i++) {

@@ -220,6 +220,8 @@ struct fetch {
     struct fetch *next;
     stoq_fetch_id number;
     const struct stoq_fetch_ask *ask;
+    uint64_t seed_bytes;     /* of chunks taken from the seed */
+    uint64_t seed_bytes_new; /* of those, what the store did not have */
     struct peer *peers[STOQ_FETCH_SOURCES_MAX];
     size_t peer_count;
     struct stoq_fetch_report *report;

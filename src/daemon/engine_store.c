@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "daemon/local.h"
+#include "daemon/seed.h"
 
 struct task {
     struct stoq_job job;
@@ -18,6 +19,10 @@ struct task {
     struct stoq_key_id signer;
     struct stoq_span bytes; /* the node's */
     uint32_t count;
+    stoq_fetch_id fetch;
+    struct stoq_seed *seed; /* held; NULL: none */
+    uint64_t seed_bytes;
+    uint64_t seed_bytes_new;
     struct stoq_buf out;
     enum stoq_status status;
     struct stoq_error err;
@@ -231,6 +236,42 @@ void engine_save_package(struct stoq_engine *e, const struct stoq_node_package *
     }
 }
 
+/* Put the chunk into the store if the seed has it. */
+static enum stoq_status take_from_seed(struct task *t, const struct stoq_merkle_chunk *chunk,
+                                       struct stoq_buf *bytes)
+{
+    enum stoq_status st = stoq_seed_read(t->seed, chunk, bytes);
+    if (st != STOQ_OK) {
+        return st;
+    }
+    bool is_new = false;
+    st = stoq_store_put(t->engine->cfg.store, STOQ_RECORD_CHUNK,
+                        stoq_span(chunk->hash.b, sizeof chunk->hash.b), 0, stoq_buf_span(bytes),
+                        &is_new, &t->err);
+    if (st == STOQ_OK) {
+        t->seed_bytes += chunk->bytes;
+        t->seed_bytes_new += is_new ? chunk->bytes : 0;
+    }
+    return st;
+}
+
+/* What the store lacks and the seed has. When the store refuses one, the rest are left to the peers'
+ * chunks: those it refuses too, and that ends the fetch with its reason. */
+static void take_seeds(struct task *t)
+{
+    struct stoq_buf bytes;
+    enum stoq_status st = STOQ_OK;
+    stoq_buf_init(&bytes, STOQ_MERKLE_CHUNK_BYTES_MAX);
+    for (uint32_t i = 0; (st == STOQ_OK || st == STOQ_NOTFOUND) && i < t->count; i++) {
+        if ((t->out.p[i / 8] >> (i & 7) & 1) == 0) {
+            const struct stoq_merkle_chunk chunk = stoq_merkle_chunk_at(t->bytes, i);
+            st = take_from_seed(t, &chunk, &bytes);
+            t->out.p[i / 8] |= (uint8_t)((st == STOQ_OK ? 1u : 0u) << (i & 7));
+        }
+    }
+    stoq_buf_release(&bytes);
+}
+
 static void check_work(struct stoq_job *job)
 {
     struct task *t = (struct task *)job;
@@ -254,11 +295,20 @@ static void check_work(struct stoq_job *job)
             return; /* then none counts as held */
         }
     }
+    if (t->seed != NULL) {
+        take_seeds(t);
+    }
 }
 
 static void check_done(struct stoq_job *job)
 {
     struct task *t = (struct task *)job;
+    struct fetch *f = engine_fetch_find(t->engine, t->fetch);
+    if (f != NULL) {
+        f->seed_bytes += t->seed_bytes;
+        f->seed_bytes_new += t->seed_bytes_new;
+    }
+    stoq_seed_drop(t->seed);
     struct stoq_node_event ev = {
         .kind = STOQ_NODE_HAVE,
         .u.have = {.cookie = t->cookie, .bits = t->status == STOQ_OK ? t->out.p : NULL}};
@@ -274,7 +324,13 @@ void engine_check_have(struct stoq_engine *e, const struct stoq_node_check *c)
         (void)engine_feed(e, &ev);
         return;
     }
+    struct fetch *f = engine_fetch_find(e, c->fetch);
     t->bytes = c->chunk_list;
     t->count = c->chunk_count;
+    t->fetch = c->fetch;
+    t->seed = f == NULL ? NULL : f->ask->seed;
+    if (t->seed != NULL) {
+        stoq_seed_hold(t->seed); /* the fetch may be over before the job is */
+    }
     task_run(t);
 }

@@ -19,7 +19,8 @@ static const struct stoq_json_key get_keys[] = {
     {"id", STOQ_JSON_TEXT, true},          {"output", STOQ_JSON_TEXT, false},
     {"output_b64", STOQ_JSON_TEXT, false}, {"stream", STOQ_JSON_BOOL, false},
     {"from", STOQ_JSON_TEXTS, false},      {"timeout_s", STOQ_JSON_UINT, false},
-    {"range", STOQ_JSON_TEXT, false},
+    {"range", STOQ_JSON_TEXT, false},      {"seed", STOQ_JSON_TEXT, false},
+    {"seed_b64", STOQ_JSON_TEXT, false},
 };
 static const struct stoq_json_key info_keys[] = {
     {"id", STOQ_JSON_TEXT, true},

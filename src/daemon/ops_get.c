@@ -7,6 +7,7 @@
 
 #include "daemon/extract.h"
 #include "daemon/held.h"
+#include "daemon/seed.h"
 #include "daemon/verify.h"
 #include "wire/bech32m.h"
 
@@ -25,7 +26,9 @@ struct getting {
     bool stream;
     bool has_range; /* of the stream */
     struct stoq_byte_range range;
-    struct stoq_buf output; /* n = 0: none */
+    struct stoq_buf output;    /* n = 0: none */
+    struct stoq_buf seed_path; /* n = 0: none */
+    struct stoq_seed *seed;
     struct stoq_fetch_report fetch;
     struct stoq_extract_report extract;
 };
@@ -37,6 +40,14 @@ static void on_fetch(void *user, const struct stoq_fetch_progress *p)
                                  "fetch", "bytes", (json_int_t)p->bytes_done, "bytes_total",
                                  (json_int_t)p->bytes_total, "bytes_from_peers",
                                  (json_int_t)p->bytes_from_peers, "sources", (int)p->sources));
+}
+
+static void on_seed(void *user, const struct stoq_seed_progress *p)
+{
+    struct getting *g = user;
+    op_progress(g->io,
+                json_pack("{s:s, s:s, s:I, s:I}", "type", "progress", "phase", "seed", "bytes",
+                          (json_int_t)p->bytes_done, "bytes_total", (json_int_t)p->bytes_total));
 }
 
 static void on_extract(void *user, const struct stoq_extract_progress *p)
@@ -109,6 +120,11 @@ static enum stoq_status take_args(struct getting *g, const json_t *args, struct 
     } else if (st == STOQ_OK && has_output) {
         st = stoq_json_path(args, "output", &g->output, err);
     }
+    bool has_seed =
+        json_object_get(args, "seed") != NULL || json_object_get(args, "seed_b64") != NULL;
+    if (st == STOQ_OK && has_seed) {
+        st = stoq_json_path(args, "seed", &g->seed_path, err);
+    }
     return st;
 }
 
@@ -127,6 +143,37 @@ static enum stoq_status check_output(const struct getting *g, struct stoq_error 
     return errno == ENOENT ? STOQ_OK : stoq_fail(err, STOQ_IO, errno, "output %.300s", out);
 }
 
+/* The manifest's profile when it is here already, 0 otherwise. */
+static unsigned known_profile(struct getting *g)
+{
+    struct stoq_buf bytes;
+    struct stoq_manifest *m = malloc(sizeof *m);
+    unsigned profile = 0;
+    stoq_buf_init(&bytes, STOQ_MANIFEST_BYTES_MAX);
+    if (m != NULL &&
+        stoq_store_read(stoq_host_store(g->host), STOQ_RECORD_MANIFEST,
+                        stoq_span(g->id.h.b, sizeof g->id.h.b), 0, &bytes, NULL) == STOQ_OK &&
+        stoq_manifest_decode(stoq_buf_span(&bytes), m) == STOQ_OK) {
+        profile = (unsigned)m->profile;
+    }
+    stoq_buf_release(&bytes);
+    free(m);
+    return profile;
+}
+
+static enum stoq_status open_seed(struct getting *g, struct stoq_error *err)
+{
+    if (g->seed_path.n == 0) {
+        return STOQ_OK;
+    }
+    const struct stoq_seed_ask ask = {.path = (const char *)g->seed_path.p,
+                                      .profile = known_profile(g),
+                                      .progress = on_seed,
+                                      .cancelled = on_cancelled,
+                                      .user = g};
+    return stoq_seed_open(&g->seed, &ask, err);
+}
+
 static enum stoq_status fetch(struct getting *g, struct stoq_error *err)
 {
     if (g->source_count == 0) {
@@ -134,12 +181,16 @@ static enum stoq_status fetch(struct getting *g, struct stoq_error *err)
                               "the package is not complete here and no source is named: use --from "
                               "PEER@ADDRESS or a 'peer =' line in the configuration");
     }
-    enum stoq_status st = stoq_host_start(g->host, err);
+    enum stoq_status st = open_seed(g, err);
+    if (st == STOQ_OK) {
+        st = stoq_host_start(g->host, err);
+    }
     if (st != STOQ_OK) {
         return st;
     }
     struct stoq_fetch_ask ask = {
         .id = g->id,
+        .seed = g->seed,
         .sources = g->sources,
         .source_count = g->source_count,
         .timeout_ns = g->timeout_ns,
@@ -269,11 +320,12 @@ static json_t *to_json(struct getting *g, uint64_t elapsed_ns, struct stoq_error
     }
     stoq_package_id_put(id, &g->id);
     json_t *result = json_pack(
-        "{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:s?}", "id", id, "complete_before",
+        "{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:s?}", "id", id, "complete_before",
         (int)f->complete_before, "bytes_new", (json_int_t)f->bytes_new, "bytes_from_peers",
-        (json_int_t)f->bytes_from_peers, "bytes_had", (json_int_t)f->bytes_had, "bytes_wire",
-        (json_int_t)f->bytes_wire, "shards_known", (json_int_t)f->shards_known, "seconds",
-        op_seconds(elapsed_ns), "sources", sources, "group", group);
+        (json_int_t)f->bytes_from_peers, "bytes_had", (json_int_t)f->bytes_had, "bytes_from_seed",
+        (json_int_t)f->bytes_from_seed, "bytes_wire", (json_int_t)f->bytes_wire, "shards_known",
+        (json_int_t)f->shards_known, "seconds", op_seconds(elapsed_ns), "sources", sources, "group",
+        group);
     if (result == NULL) {
         return NULL;
     }
@@ -325,6 +377,7 @@ enum stoq_status op_get(struct stoq_host *host, const json_t *args, struct stoq_
     g->host = host;
     g->io = io;
     stoq_buf_init(&g->output, OP_PATH_MAX);
+    stoq_buf_init(&g->seed_path, OP_PATH_MAX);
     enum stoq_status st = take_args(g, args, err);
     if (st == STOQ_OK) {
         st = stoq_host_content_begin(host, false, OP_WAIT_NS, op_cancelled, io, err);
@@ -333,7 +386,9 @@ enum stoq_status op_get(struct stoq_host *host, const json_t *args, struct stoq_
         st = run(g, result, err);
         stoq_host_content_end(host, false);
     }
+    stoq_seed_drop(g->seed);
     stoq_buf_release(&g->output);
+    stoq_buf_release(&g->seed_path);
     free(g);
     return st;
 }

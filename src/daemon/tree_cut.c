@@ -1,14 +1,3 @@
-#include "cut_package.h"
-
-#include "chunk/runs.h"
-#include "input.h"
-#include "os/tree_read.h"
-#include "package/manifest.h"
-#include "package/table.h"
-
-#include <stdlib.h>
-#include <string.h>
-
 /*
  * The parts of the stream are numbered: first every entry's piece of the file table, then every file.
  * A window slides over the stream:
@@ -21,8 +10,18 @@
  * that begins a new run waits until the window is empty. The table is encoded twice, once to know its
  * length, so that memory does not grow with it.
  */
+#include "daemon/tree_cut.h"
 
-struct package_cut {
+#include <stdlib.h>
+#include <string.h>
+
+#include "chunk/runs.h"
+#include "package/manifest.h"
+#include "package/table.h"
+
+#define READ_BYTES ((size_t)1 << 20)
+
+struct stoq_tree_cut {
     struct stoq_tree *tree;
     struct stoq_chunker chunker;
     struct stoq_runs runs;
@@ -30,6 +29,7 @@ struct package_cut {
     struct stoq_buf piece; /* of the table: the entry being read */
     size_t piece_at;
     size_t entry; /* of the part being read */
+    bool is_lenient;
     bool in_table;
     bool part_open; /* the part being read has bytes left, or is a file not closed yet */
     int fd;
@@ -39,7 +39,7 @@ struct package_cut {
     size_t begin;
     size_t looked;
     size_t end;
-    uint8_t window[2 * STOQ_MANIFEST_CHUNK_BYTES_MAX + INPUT_READ_BYTES];
+    uint8_t window[2 * STOQ_MANIFEST_CHUNK_BYTES_MAX + READ_BYTES];
 };
 
 static struct stoq_entry entry_of(const struct stoq_tree_entry *e)
@@ -54,7 +54,7 @@ static struct stoq_entry entry_of(const struct stoq_tree_entry *e)
 }
 
 /* Encode entry i into p->piece. */
-static enum stoq_status encode_entry(struct package_cut *p, size_t i, struct stoq_error *err)
+static enum stoq_status encode_entry(struct stoq_tree_cut *p, size_t i, struct stoq_error *err)
 {
     struct stoq_tree_entry listed = stoq_tree_at(p->tree, i);
     struct stoq_entry entry = entry_of(&listed);
@@ -67,7 +67,7 @@ static enum stoq_status encode_entry(struct package_cut *p, size_t i, struct sto
 }
 
 /* Write the table to nowhere; its run is then the open one. */
-static enum stoq_status measure_table(struct package_cut *p, struct stoq_error *err)
+static enum stoq_status measure_table(struct stoq_tree_cut *p, struct stoq_error *err)
 {
     enum stoq_status st = STOQ_OK;
     uint64_t ended;
@@ -82,47 +82,50 @@ static enum stoq_status measure_table(struct package_cut *p, struct stoq_error *
     return st;
 }
 
-enum stoq_status package_cut_open(struct package_cut **out, const char *path,
-                                  const struct stoq_chunk_profile *profile, struct stoq_error *err)
+enum stoq_status stoq_tree_cut_open(struct stoq_tree_cut **out, const struct stoq_tree_cut_ask *ask,
+                                    struct stoq_error *err)
 {
-    struct package_cut *p = calloc(1, sizeof *p);
+    struct stoq_tree_cut *p = calloc(1, sizeof *p);
     if (p == NULL) {
-        return stoq_fail(err, STOQ_NOMEM, 0, "no memory to read %s", path);
+        return stoq_fail(err, STOQ_NOMEM, 0, "no memory to cut a tree");
     }
-    STOQ_ASSERT(stoq_chunker_init(&p->chunker, &profile->params) == STOQ_OK);
-    stoq_runs_init(&p->runs, profile);
+    p->tree = ask->tree;
+    p->is_lenient = ask->is_lenient;
+    STOQ_ASSERT(stoq_chunker_init(&p->chunker, &ask->profile->params) == STOQ_OK);
+    stoq_runs_init(&p->runs, ask->profile);
     stoq_buf_init(&p->piece, STOQ_TABLE_ENTRY_BYTES_MAX);
-    p->in_table = true;
+    p->in_table = stoq_tree_count(p->tree) > 0;
     p->fd = -1;
-    enum stoq_status st = stoq_tree_list(&p->tree, path, NULL, NULL, err);
-    if (st == STOQ_OK) {
-        st = measure_table(p, err);
-    }
+    enum stoq_status st = measure_table(p, err);
     if (st != STOQ_OK) {
-        package_cut_close(p);
+        stoq_tree_cut_close(p);
         return st;
     }
     *out = p;
     return STOQ_OK;
 }
 
-void package_cut_close(struct package_cut *p)
+void stoq_tree_cut_close(struct stoq_tree_cut *p)
 {
     if (p == NULL) {
         return;
     }
     if (p->fd >= 0) {
-        struct stoq_error ignored;
-        enum stoq_status st = stoq_tree_close(p->tree, p->entry, p->fd, &ignored);
-        (void)st; /* the failure that brought us here is told already */
+        enum stoq_status st = stoq_tree_close(p->tree, p->entry, p->fd, NULL);
+        (void)st; /* whatever brought us here is told already */
     }
-    stoq_tree_free(p->tree);
     stoq_buf_release(&p->piece);
     free(p);
 }
 
+/* A failure of the file at hand: a lenient cut goes on without it. */
+static enum stoq_status forgive(const struct stoq_tree_cut *p, enum stoq_status st)
+{
+    return p->is_lenient && st != STOQ_NOMEM ? STOQ_OK : st;
+}
+
 /* Begin the part of the current entry, if it has one in this half of the stream. */
-static enum stoq_status begin_part(struct package_cut *p, struct stoq_error *err)
+static enum stoq_status begin_part(struct stoq_tree_cut *p, struct stoq_error *err)
 {
     if (p->in_table) {
         p->part_open = true;
@@ -139,6 +142,10 @@ static enum stoq_status begin_part(struct package_cut *p, struct stoq_error *err
     }
     st = stoq_tree_open(p->tree, p->entry, &p->fd, err);
     if (st != STOQ_OK) {
+        p->fd = -1;
+        st = forgive(p, st);
+    }
+    if (st != STOQ_OK) {
         return st;
     }
     p->run_ends = ended > 0;
@@ -149,7 +156,7 @@ static enum stoq_status begin_part(struct package_cut *p, struct stoq_error *err
 }
 
 /* Go to the next entry; after the last one's piece of the table, to the first one's contents. */
-static void next_part(struct package_cut *p)
+static void next_part(struct stoq_tree_cut *p)
 {
     p->part_open = false;
     p->entry++;
@@ -159,8 +166,28 @@ static void next_part(struct package_cut *p)
     }
 }
 
+static enum stoq_status read_file(struct stoq_tree_cut *p, uint8_t *to, size_t n,
+                                  struct stoq_error *err)
+{
+    enum stoq_status st = STOQ_IO;
+    if (p->fd >= 0) {
+        st = stoq_tree_read(p->tree, p->entry, p->fd, to, n, p->part_at, err);
+    }
+    if (st != STOQ_OK) {
+        memset(to, 0, n);
+    }
+    return st == STOQ_OK ? st : forgive(p, st);
+}
+
+static enum stoq_status close_file(struct stoq_tree_cut *p, struct stoq_error *err)
+{
+    int fd = p->fd;
+    p->fd = -1;
+    return fd < 0 ? STOQ_OK : forgive(p, stoq_tree_close(p->tree, p->entry, fd, err));
+}
+
 /* Move some of the open part behind what the window holds. */
-static enum stoq_status read_part(struct package_cut *p, struct stoq_error *err)
+static enum stoq_status read_part(struct stoq_tree_cut *p, struct stoq_error *err)
 {
     size_t room = sizeof p->window - p->end;
     if (p->in_table) {
@@ -176,26 +203,23 @@ static enum stoq_status read_part(struct package_cut *p, struct stoq_error *err)
     }
     uint64_t left = p->part_bytes - p->part_at;
     size_t n = left < room ? (size_t)left : room;
-    enum stoq_status st =
-        stoq_tree_read(p->tree, p->entry, p->fd, p->window + p->end, n, p->part_at, err);
+    enum stoq_status st = read_file(p, p->window + p->end, n, err);
     p->end += n;
     p->part_at += n;
     if (st == STOQ_OK && n == left) {
-        int fd = p->fd;
-        p->fd = -1;
-        st = stoq_tree_close(p->tree, p->entry, fd, err);
+        st = close_file(p, err);
         next_part(p);
     }
     return st;
 }
 
-static bool is_at_end(const struct package_cut *p)
+static bool is_at_end(const struct stoq_tree_cut *p)
 {
     return !p->part_open && p->entry == stoq_tree_count(p->tree);
 }
 
 /* Look at what was read, up to the run's end. */
-static void look(struct package_cut *p)
+static void look(struct stoq_tree_cut *p)
 {
     while (!p->run_ends && p->looked < p->end) {
         struct stoq_span rest = stoq_span(p->window + p->looked, p->end - p->looked);
@@ -206,7 +230,7 @@ static void look(struct package_cut *p)
 }
 
 /* Make the window hold a longest chunk, or the rest of the run. */
-static enum stoq_status fill_window(struct package_cut *p, struct stoq_error *err)
+static enum stoq_status fill_window(struct stoq_tree_cut *p, struct stoq_error *err)
 {
     look(p);
     if (p->run_ends || p->looked - p->begin >= p->chunker.params.max) {
@@ -231,7 +255,8 @@ static enum stoq_status fill_window(struct package_cut *p, struct stoq_error *er
     return STOQ_OK;
 }
 
-enum stoq_status package_cut_next(struct package_cut *p, size_t *out, struct stoq_error *err)
+enum stoq_status stoq_tree_cut_next(struct stoq_tree_cut *p, struct stoq_span *out,
+                                    struct stoq_error *err)
 {
     for (;;) {
         if (!p->run_ends && p->looked - p->begin < p->chunker.params.max) {
@@ -244,8 +269,8 @@ enum stoq_status package_cut_next(struct package_cut *p, size_t *out, struct sto
         struct stoq_span run = stoq_span(p->window + p->begin, p->looked - p->begin);
         size_t n = stoq_chunker_cut(&p->chunker, run, last);
         if (n > 0) {
+            *out = stoq_span(run.p, n);
             p->begin += n;
-            *out = n;
             return STOQ_OK;
         }
         if (!p->run_ends) {

@@ -251,6 +251,9 @@ struct stoq_node_action {
         } meta;
         struct stoq_node_check {
             stoq_node_cookie cookie;
+            stoq_fetch_id
+                fetch; /* for the shell, which may know other places of this fetch's chunks
+                                  * and put them into the store first */
             struct stoq_span chunk_list; /* 36-byte entries */
             uint32_t chunk_count;
         } check;

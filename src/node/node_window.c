@@ -204,6 +204,7 @@ static enum stoq_status check_have(struct fetch *f, struct shard *s)
     p->blob = s->list;
     s->list->refs++;
     o->action.u.check = (struct stoq_node_check){.cookie = p->cookie,
+                                                 .fetch = f->id,
                                                  .chunk_list = node_blob_span(s->list),
                                                  .chunk_count = (uint32_t)s->entry.chunks};
     return STOQ_OK;
