@@ -64,6 +64,10 @@ static const struct cmd_option import_options[] = {
 static const struct cmd_option have_options[] = {
     {"output", 'o', "FILE", "write the list there; - is standard output [-]", false},
 };
+static const struct cmd_option lease_options[] = {
+    {"for", 0, "TIME", "how long from now: 90s, 30m, 2h, 7d or 4w", false},
+    {"end", 0, NULL, "end it now", false},
+};
 static const struct cmd_option stop_options[] = {
     {"timeout", 0, "SECONDS", "wait this long for its end [10]", false},
 };
@@ -149,6 +153,40 @@ static const struct cmd_row rows[] = {
      .args_min = 1,
      .args_max = 1,
      .run = cmd_rm},
+    {.name = "pin",
+     .synopsis = "ID|ADDR",
+     .summary = "keep a package or content until it is unpinned",
+     .details = "gc and the quota leave it alone, and rm refuses it.",
+     .args_min = 1,
+     .args_max = 1,
+     .run = cmd_pin},
+    {.name = "unpin",
+     .synopsis = "ID|ADDR",
+     .summary = "take a pin away",
+     .args_min = 1,
+     .args_max = 1,
+     .run = cmd_unpin},
+    {.name = "pins", .synopsis = "", .summary = "list the pins", .run = cmd_pins},
+    {.name = "root",
+     .synopsis = "set NAME ID|ADDR | rm NAME | ls",
+     .summary = "keep what a name of your own stands for",
+     .details =
+         "set  gives the name another meaning; what it stood for before is no longer kept by it.\n"
+         "rm   ends it.\n"
+         "ls   lists all of them.\n"
+         "A name has 1 to 64 letters, digits and + . _ / -, beginning with a letter or digit.",
+     .args_min = 1,
+     .args_max = 3,
+     .run = cmd_root},
+    {.name = "lease",
+     .synopsis = "ID|ADDR --for TIME | ID|ADDR --end",
+     .summary = "keep a package or content for a time",
+     .details = "A lease of something leased already extends it, never shortens it; --end ends it.",
+     OPTIONS(lease_options),
+     .args_min = 1,
+     .args_max = 1,
+     .run = cmd_lease},
+    {.name = "leases", .synopsis = "", .summary = "list the leases", .run = cmd_leases},
     {.name = "fsck",
      .synopsis = "",
      .summary = "read all of the store and say what is damaged",

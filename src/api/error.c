@@ -36,6 +36,7 @@ static const struct known known[] = {
     {"Interrupted", STOQ_EXIT_INTERRUPTED, "stopped by a signal or by the client going away"},
     {"DiskFull", STOQ_EXIT_FAILED, "no space left; what was stored stays stored"},
     {"LimitReached", STOQ_EXIT_FAILED, "a configured limit is reached"},
+    {"ContentKept", STOQ_EXIT_FAILED, "a pin, a named root or a lease keeps it"},
     {"NamesCollide", STOQ_EXIT_FAILED,
      "two names differ only in upper and lower case, and --strict was asked"},
     {"OutputExists", STOQ_EXIT_FAILED, "the output is there already and is not overwritten"},

@@ -39,6 +39,17 @@ static const struct stoq_json_key verify_keys[] = {
 static const struct stoq_json_key id_keys[] = {
     {"id", STOQ_JSON_TEXT, true},
 };
+static const struct stoq_json_key lease_keys[] = {
+    {"id", STOQ_JSON_TEXT, true},
+    {"seconds", STOQ_JSON_UINT, true},
+};
+static const struct stoq_json_key root_keys[] = {
+    {"name", STOQ_JSON_TEXT, true},
+    {"id", STOQ_JSON_TEXT, true},
+};
+static const struct stoq_json_key name_keys[] = {
+    {"name", STOQ_JSON_TEXT, true},
+};
 static const struct stoq_json_key alias_keys[] = {
     {"id", STOQ_JSON_TEXT, true},
     {"aliases", STOQ_JSON_TEXTS, true},
@@ -95,6 +106,15 @@ static const struct stoq_op ops[] = {
     {"cat", op_cat, STOQ_OP_DATA, KEYS(cat_keys)},
     {"verify", op_verify, 0, KEYS(verify_keys)},
     {"rm", op_rm, STOQ_OP_WRITES, KEYS(id_keys)},
+    {"pin", op_pin, STOQ_OP_WRITES, KEYS(id_keys)},
+    {"unpin", op_unpin, STOQ_OP_WRITES, KEYS(id_keys)},
+    {"pins", op_pins, STOQ_OP_NO_STORE, NULL, 0},
+    {"root_set", op_root_set, STOQ_OP_WRITES, KEYS(root_keys)},
+    {"root_rm", op_root_rm, STOQ_OP_WRITES, KEYS(name_keys)},
+    {"roots", op_roots, STOQ_OP_NO_STORE, NULL, 0},
+    {"lease", op_lease, STOQ_OP_WRITES, KEYS(lease_keys)},
+    {"lease_end", op_lease_end, STOQ_OP_WRITES, KEYS(id_keys)},
+    {"leases", op_leases, STOQ_OP_NO_STORE, NULL, 0},
     {"alias", op_alias, STOQ_OP_WRITES, KEYS(alias_keys)},
     {"find", op_find, 0, KEYS(find_keys)},
     {"get_file", op_get_file, STOQ_OP_DATA, KEYS(get_file_keys)},

@@ -1,6 +1,7 @@
 /* Removal, and what only a running daemon can tell or do: peers, status, stop. */
 #include "daemon/ops_internal.h"
 
+#include "daemon/keep.h"
 #include "os/sys.h"
 #include "wire/bech32m.h"
 
@@ -19,7 +20,11 @@ enum stoq_status op_rm(struct stoq_host *host, const json_t *args, struct stoq_o
     if (st != STOQ_OK) {
         return st;
     }
-    st = stoq_local_remove(stoq_host_store(host), &id, &removed, err);
+    struct stoq_subject subject = stoq_subject_of_package(&id);
+    st = stoq_keep_check_free(stoq_host_store(host), &subject, stoq_wall_seconds(), err);
+    if (st == STOQ_OK) {
+        st = stoq_local_remove(stoq_host_store(host), &id, &removed, err);
+    }
     stoq_host_content_end(host, true);
     if (st == STOQ_OK) {
         *result = json_pack("{s:s, s:I, s:I, s:I}", "id", stoq_json_text(args, "id"), "chunks",

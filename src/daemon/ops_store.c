@@ -2,6 +2,7 @@
 #include "daemon/ops_internal.h"
 
 #include "daemon/content.h"
+#include "daemon/keep.h"
 #include "os/outfile.h"
 #include "os/sys.h"
 
@@ -273,7 +274,11 @@ enum stoq_status op_store_rm(struct stoq_host *host, const json_t *args, struct 
     if (st != STOQ_OK) {
         return st;
     }
-    st = stoq_content_remove(stoq_host_store(host), &address, &removed, err);
+    struct stoq_subject subject = stoq_subject_of_address(&address);
+    st = stoq_keep_check_free(stoq_host_store(host), &subject, stoq_wall_seconds(), err);
+    if (st == STOQ_OK) {
+        st = stoq_content_remove(stoq_host_store(host), &address, &removed, err);
+    }
     stoq_host_content_end(host, true);
     if (st == STOQ_OK) {
         *result = json_pack("{s:s, s:I, s:I, s:I}", "address", text, "chunks",

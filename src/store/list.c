@@ -64,6 +64,29 @@ enum stoq_status stoq_store_each(struct stoq_store *s, enum stoq_record_type typ
     return stoq_store_each_under(s, type, stoq_span(NULL, 0), each, user, err);
 }
 
+enum stoq_status stoq_store_count_quarantined(struct stoq_store *s, enum stoq_record_type type,
+                                              uint64_t *count, struct stoq_error *err)
+{
+    struct stoq_entry last = {0};
+    struct stoq_entry *page = calloc(PAGE_ENTRIES, sizeof *page);
+    *count = 0;
+    if (page == NULL) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "list %ss", stoq_record_type_str((uint8_t)type));
+    }
+    enum stoq_status st = STOQ_OK;
+    size_t n = PAGE_ENTRIES;
+    while (st == STOQ_OK && n == PAGE_ENTRIES) {
+        st = stoq_index_page(s->index, (uint8_t)type, stoq_entry_key(&last), page, PAGE_ENTRIES, &n,
+                             err);
+        for (size_t i = 0; st == STOQ_OK && i < n; i++) {
+            *count += page[i].quarantined;
+            last = page[i];
+        }
+    }
+    free(page);
+    return st;
+}
+
 static enum stoq_status count_segments(const struct stoq_store *s, struct stoq_store_stats *out,
                                        struct stoq_error *err)
 {

@@ -217,6 +217,12 @@ STOQ_WARN_UNUSED enum stoq_status stoq_store_each_under(
     bool (*each)(void *user, struct stoq_span key, struct stoq_stored info), void *user,
     struct stoq_error *err);
 
+/* How many records of a type are quarantined: known by key, not readable, in no listing above. */
+STOQ_WARN_UNUSED enum stoq_status stoq_store_count_quarantined(struct stoq_store *s,
+                                                               enum stoq_record_type type,
+                                                               uint64_t *count,
+                                                               struct stoq_error *err);
+
 struct stoq_store_stats {
     /* What is indexed, by type. */
     struct stoq_store_type_stats {

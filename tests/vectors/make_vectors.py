@@ -24,6 +24,7 @@ from encoder.bundles import bundle_cases, make_bundles  # noqa: E402
 from encoder.cbor import cbor, make_cbor  # noqa: E402
 from encoder.chunks import make_chunks  # noqa: E402
 from encoder.ids import make_hash, make_ids  # noqa: E402
+from encoder.keeps import make_keeps  # noqa: E402
 from encoder.manifests import make_manifests  # noqa: E402
 from encoder.merkle import make_merkle, make_proofs  # noqa: E402
 from encoder.records import make_records  # noqa: E402
@@ -45,6 +46,7 @@ FILES = {
     "sign": make_sign,
     "segments": make_segments,
     "records": make_records,
+    "keeps": make_keeps,
     "bundles": make_bundles,
 }
 
@@ -80,6 +82,11 @@ def make_corpus():
         target = word.removeprefix("refused-") + "_record_fuzz"
         if target in rows and len(fields[-1]) < 1000:
             rows[target]["%s-%d" % (word, i)] = bytes.fromhex(fields[-2] + fields[-1])
+    rows["keep_record_fuzz"] = {}
+    for i, line in enumerate(make_keeps()[1:]):
+        word, *fields = line.split()
+        kind, key, payload = int(fields[-3] if word != "keep" else fields[0]), bytes.fromhex(fields[-2]), fields[-1]
+        rows["keep_record_fuzz"]["%s-%d" % (word, i)] = bytes([kind - 7, len(key)]) + key + bytes.fromhex(payload)
     for i, line in enumerate(make_tars()):
         word, *fields = line.split()
         if word == "runs" and i % 3 == 0 and len(fields[2]) < 1000:
