@@ -67,6 +67,8 @@ static const struct cmd_option have_options[] = {
 static const struct cmd_option lease_options[] = {
     {"for", 0, "TIME", "how long from now: 90s, 30m, 2h, 7d or 4w", false},
     {"end", 0, NULL, "end it now", false},
+static const struct cmd_option rule_options[] = {
+    {"candidates", 0, "FILE", "peers as `stoq peers --json` prints them [the daemon's]", false},
 };
 static const struct cmd_option stop_options[] = {
     {"timeout", 0, "SECONDS", "wait this long for its end [10]", false},
@@ -239,6 +241,15 @@ static const struct cmd_row rows[] = {
      OPTIONS(have_options),
      .run = cmd_have},
     {.name = "peers", .synopsis = "", .summary = "list the daemon's connections", .run = cmd_peers},
+    {.name = "rule",
+     .synopsis = "try FILE",
+     .summary = "show which peers a rule keeps, which it drops, and why",
+     .details = "Rules are what `custom` choices take; docs/RULES.md defines them. For each peer: the\n"
+                "verdict, and for those not kept the clause that decided and the values it saw.",
+     OPTIONS(rule_options),
+     .args_min = 2,
+     .args_max = 2,
+     .run = cmd_rule},
     {.name = "status", .synopsis = "", .summary = "show the daemon's figures", .run = cmd_status},
     {.name = "stop",
      .synopsis = "",

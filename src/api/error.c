@@ -25,6 +25,7 @@ static const struct known known[] = {
     {"InvalidId", STOQ_EXIT_USAGE, "a text id is damaged; the message says how"},
     {"ConfigInvalid", STOQ_EXIT_FAILED,
      "the configuration file has an error; the message names the line"},
+    {"RuleInvalid", STOQ_EXIT_FAILED, "a rule has an error; the message names line and column"},
     {"DaemonNotRunning", STOQ_EXIT_NO_DAEMON, "the command needs a running daemon"},
     {"DaemonRunning", STOQ_EXIT_FAILED, "a daemon already serves this home"},
     {"PeerUnreachable", STOQ_EXIT_NETWORK, "no source could be reached"},
