@@ -67,6 +67,7 @@ static const struct cmd_option have_options[] = {
 static const struct cmd_option lease_options[] = {
     {"for", 0, "TIME", "how long from now: 90s, 30m, 2h, 7d or 4w", false},
     {"end", 0, NULL, "end it now", false},
+};
 static const struct cmd_option rule_options[] = {
     {"candidates", 0, "FILE", "peers as `stoq peers --json` prints them [the daemon's]", false},
 };
