@@ -3,6 +3,10 @@
  * over [::1], no disk and no hash. The ceiling that bench/transfer's figures are held against.
  *
  * usage: net_ceiling [--mib N] [--packet BYTES] [--streams N] [--runs N] [--cc cubic|bbr] [--free]
+ *                    [--listen ADDR] [--via ADDR]
+ *
+ * With --listen the source is there instead of on a port of [::1], and with --via the sink dials that
+ * address, a relay's, say (bench/path).
  *
  * Source and sink are pinned to the first two processors unless --free. The clock runs from the
  * sink's first request to the last byte; CPU is user + system of each process over that time. Without
@@ -32,6 +36,8 @@ struct options {
     unsigned runs;
     enum stoq_net_cc cc;
     bool pinned;
+    struct stoq_addr listen; /* no port: [::1]:0 */
+    struct stoq_addr via;    /* no port: where the source is */
 };
 
 struct outgoing {
@@ -217,10 +223,11 @@ static void end_release(struct end *e)
 static void run_source(const struct options *opt, int addr_fd, int result_fd)
 {
     struct end e = {.result_fd = result_fd};
-    struct stoq_addr addr;
+    struct stoq_addr addr = opt->listen;
     pin(opt, 0);
     e.hot = malloc(HOT_BYTES);
-    if (e.hot == NULL || stoq_addr_parse(&addr, stoq_span_str("[::1]:0"), 0) != STOQ_OK) {
+    if (e.hot == NULL ||
+        (addr.port == 0 && stoq_addr_parse(&addr, stoq_span_str("[::1]:0"), 0) != STOQ_OK)) {
         die("set-up failed");
     }
     memset(e.hot, 'x', HOT_BYTES);
@@ -266,8 +273,13 @@ static void run_once(const struct options *opt)
     stoq_net_conn conn;
     pin(opt, 1);
     end_init(&e, opt, 2, NULL);
-    if (read(addr_fd[0], &dial.addr, sizeof dial.addr) != (ssize_t)sizeof dial.addr ||
-        stoq_net_dial(e.net, &dial, &conn) != STOQ_OK) {
+    if (read(addr_fd[0], &dial.addr, sizeof dial.addr) != (ssize_t)sizeof dial.addr) {
+        die("pipe");
+    }
+    if (opt->via.port != 0) {
+        dial.addr = opt->via;
+    }
+    if (stoq_net_dial(e.net, &dial, &conn) != STOQ_OK) {
         die("cannot dial");
     }
     stoq_loop_run(e.loop);
@@ -294,6 +306,13 @@ static unsigned long number(const char *text, unsigned long min, unsigned long m
     return v;
 }
 
+static void take_addr(struct stoq_addr *addr, const char *text)
+{
+    if (stoq_addr_parse(addr, stoq_span_str(text), 0) != STOQ_OK) {
+        die("an address has a port, as in [::1]:4477");
+    }
+}
+
 static void parse(int argc, char **argv, struct options *opt)
 {
     static const struct option longs[] = {
@@ -303,6 +322,8 @@ static void parse(int argc, char **argv, struct options *opt)
         {"runs", required_argument, NULL, 'r'},
         {"cc", required_argument, NULL, 'c'},
         {"free", no_argument, NULL, 'f'},
+        {"listen", required_argument, NULL, 'l'},
+        {"via", required_argument, NULL, 'v'},
         {NULL, 0, NULL, 0},
     };
     int c;
@@ -327,6 +348,12 @@ static void parse(int argc, char **argv, struct options *opt)
             break;
         case 'f':
             opt->pinned = false;
+            break;
+        case 'l':
+            take_addr(&opt->listen, optarg);
+            break;
+        case 'v':
+            take_addr(&opt->via, optarg);
             break;
         default:
             die("see the head of bench/net_ceiling.c for the options");
