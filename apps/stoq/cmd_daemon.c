@@ -2,6 +2,10 @@
  * The daemon: opens everything, serves peers and the control socket, says so in the ready file, then only
  * waits for signals. The main thread is the one that waits; `stop` sends the process a TERM, so there is
  * one way out. It has five seconds: three for running operations, two for peers.
+ *
+ * A service manager (os/notify.h) is told READY once it serves, RELOADING and READY around a reload, STOPPING
+ * when it begins to end. The watchdog speaks for the network thread: a sign of life is asked for three times
+ * in each interval, and the manager hears WATCHDOG only when the one before was given.
  */
 #include "call.h"
 #include "commands.h"
@@ -10,6 +14,7 @@
 #include "daemon/control.h"
 #include "daemon/host.h"
 #include "os/file.h"
+#include "os/notify.h"
 #include "os/sys.h"
 #include "os/unix.h"
 #include "wire/bech32m.h"
@@ -20,10 +25,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define OPERATIONS_GRACE (3 * STOQ_SEC)
 #define PEERS_GRACE (2 * STOQ_SEC)
+#define BEATS_PER_WATCHDOG 3
 
 struct daemon {
     struct cmd *cmd;
@@ -32,6 +39,7 @@ struct daemon {
     size_t listen_count;
     struct stoq_host *host;
     struct stoq_api_server *api;
+    struct stoq_notify manager;
     bool ready_written;
     sigset_t signals;
 };
@@ -135,22 +143,42 @@ static enum stoq_status start(struct daemon *d, struct stoq_error *err)
 static void reload(struct daemon *d)
 {
     struct stoq_error err;
+    stoq_notify_send(&d->manager, "RELOADING=1\nMONOTONIC_USEC=%llu",
+                     (unsigned long long)(stoq_now() / 1000));
     if (stoq_host_reload(d->host, &err) == STOQ_OK) {
         stoq_host_log(d->host, STOQ_LOG_INFO, "configuration read again");
+        stoq_notify_send(&d->manager, "READY=1\nSTATUS=serving");
     } else {
         stoq_host_log(d->host, STOQ_LOG_QUIET, "configuration kept as it was: %s", err.text);
+        stoq_notify_send(&d->manager, "READY=1\nSTATUS=serving; configuration refused: %s",
+                         err.text);
     }
+}
+
+/* The next signal, or 0 when it is time for a sign of life. */
+static int next_signal(struct daemon *d)
+{
+    stoq_ns beat = d->manager.watchdog_ns / BEATS_PER_WATCHDOG;
+    if (beat == 0) {
+        int signum;
+        return sigwait(&d->signals, &signum) == 0 ? signum : SIGTERM;
+    }
+    struct timespec wait = {.tv_sec = (time_t)(beat / STOQ_SEC),
+                            .tv_nsec = (long)(beat % STOQ_SEC)};
+    int signum = sigtimedwait(&d->signals, NULL, &wait);
+    return signum > 0 ? signum : 0;
 }
 
 static void wait_for_end(struct daemon *d)
 {
     int signum = 0;
     while (signum != SIGTERM && signum != SIGINT) {
-        if (sigwait(&d->signals, &signum) != 0) {
-            signum = SIGTERM;
-        }
+        signum = next_signal(d);
         if (signum == SIGHUP) {
             reload(d);
+        }
+        if (d->manager.watchdog_ns != 0 && stoq_engine_beat(stoq_host_engine(d->host))) {
+            stoq_notify_send(&d->manager, "WATCHDOG=1");
         }
     }
 }
@@ -173,6 +201,7 @@ static void *second_signal(void *user)
 static enum stoq_status end(struct daemon *d, struct stoq_error *err)
 {
     pthread_t watcher;
+    stoq_notify_send(&d->manager, "STOPPING=1\nSTATUS=ending");
     bool watching = pthread_create(&watcher, NULL, second_signal, d) == 0;
     if (d->ready_written) {
         (void)unlink(cmd_value(d->cmd, "ready-file"));
@@ -210,8 +239,10 @@ int cmd_daemon(struct cmd *cmd)
     d->cmd = cmd;
     if ((exit_code = take_listen(d)) == 0 && call_home(cmd, &d->home, &exit_code)) {
         block_signals(d);
+        stoq_notify_open(&d->manager);
         enum stoq_status st = start(d, &err);
         if (st == STOQ_OK) {
+            stoq_notify_send(&d->manager, "READY=1\nSTATUS=serving");
             wait_for_end(d);
         }
         enum stoq_status ended = end(d, &closing);
@@ -219,6 +250,7 @@ int cmd_daemon(struct cmd *cmd)
             st = ended;
             err = closing;
         }
+        stoq_notify_close(&d->manager);
         exit_code = st == STOQ_OK ? STOQ_EXIT_OK : cmd_fail(cmd, &err);
     }
     free(d);

@@ -5,6 +5,7 @@
 #include "daemon/engine_internal.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,6 +119,23 @@ void engine_call(struct stoq_engine *e, void (*fn)(struct stoq_engine *e, void *
     pthread_mutex_unlock(&c.lock);
     pthread_cond_destroy(&c.changed);
     pthread_mutex_destroy(&c.lock);
+}
+
+static void run_beat(struct stoq_post *post)
+{
+    struct stoq_engine *e =
+        (struct stoq_engine *)(void *)((uint8_t *)post - offsetof(struct stoq_engine, beat));
+    atomic_store(&e->beat_pending, false);
+}
+
+bool stoq_engine_beat(struct stoq_engine *e)
+{
+    if (atomic_exchange(&e->beat_pending, true)) {
+        return false;
+    }
+    e->beat.run = run_beat;
+    stoq_loop_post(e->loop, &e->beat);
+    return true;
 }
 
 static enum stoq_status open_net(struct stoq_engine *e, struct stoq_error *err)

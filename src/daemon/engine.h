@@ -45,6 +45,10 @@ STOQ_WARN_UNUSED enum stoq_status stoq_engine_start(struct stoq_engine **out,
  * goodbye to peers, end the threads. NULL is fine. */
 void stoq_engine_stop(struct stoq_engine *engine, stoq_ns drain_ns);
 
+/* Ask the network thread for a sign of life, without waiting. True: it gave the one asked for by the call
+ * before this one. One caller at a time. */
+bool stoq_engine_beat(struct stoq_engine *engine);
+
 /* The i-th bound address with its real port; false past the last. */
 bool stoq_engine_local_addr(const struct stoq_engine *engine, size_t i, struct stoq_addr *out);
 

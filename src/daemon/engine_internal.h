@@ -26,6 +26,7 @@
 #include "wire/items.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* Caps, each with its reason. */
 #define ENGINE_PEERS_MAX 8192u          /* slots: connected, dialled or named by a fetch */
@@ -244,6 +245,8 @@ struct stoq_engine {
     struct stoq_hook hook;
     pthread_t thread;
     bool thread_runs;
+    struct stoq_post beat;    /* a sign of life asked for ... */
+    atomic_bool beat_pending; /* ... and not given yet */
     bool draining;
     stoq_ns drain_until;
     stoq_ns sweep_at;

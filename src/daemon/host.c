@@ -19,6 +19,7 @@ struct stoq_host {
     struct stoq_home home;
     struct stoq_addr listen[STOQ_NET_LISTEN_MAX]; /* copied from cfg */
     struct stoq_config config;                    /* under lock: a reload replaces it */
+    struct stoq_host_reading reading;             /* under lock */
     struct stoq_key *key;
     struct stoq_store *store;
     bool store_writable;
@@ -97,6 +98,7 @@ enum stoq_status stoq_host_new(struct stoq_host **out, const struct stoq_host_co
         free(host);
         return st;
     }
+    host->reading.at = stoq_wall_seconds();
     if (host->config.store_dir[0] != '\0') {
         memcpy(host->home.store_dir, host->config.store_dir, sizeof host->home.store_dir);
     }
@@ -238,15 +240,26 @@ enum stoq_status stoq_host_reload(struct stoq_host *host, struct stoq_error *err
         return stoq_fail(err, STOQ_NOMEM, 0, "no memory for the configuration");
     }
     enum stoq_status st = load_config(&host->home, fresh, err);
+    pthread_mutex_lock(&host->lock);
+    host->reading.failed = st != STOQ_OK;
     if (st == STOQ_OK) {
-        pthread_mutex_lock(&host->lock);
+        host->reading.at = stoq_wall_seconds();
         memcpy(host->config.peers, fresh->peers, sizeof fresh->peers);
         host->config.peer_count = fresh->peer_count;
         host->config.log_level = fresh->log_level;
-        pthread_mutex_unlock(&host->lock);
+    } else {
+        (void)snprintf(host->reading.why, sizeof host->reading.why, "%s", err->text);
     }
+    pthread_mutex_unlock(&host->lock);
     free(fresh);
     return st;
+}
+
+void stoq_host_reading(struct stoq_host *host, struct stoq_host_reading *out)
+{
+    pthread_mutex_lock(&host->lock);
+    *out = host->reading;
+    pthread_mutex_unlock(&host->lock);
 }
 
 struct stoq_store *stoq_host_store(struct stoq_host *host)

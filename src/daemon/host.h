@@ -49,8 +49,16 @@ STOQ_WARN_UNUSED enum stoq_status stoq_host_open(struct stoq_host *host, bool ma
 STOQ_WARN_UNUSED enum stoq_status stoq_host_start(struct stoq_host *host, struct stoq_error *err);
 
 /* Read the configuration again. Static peers and the log level change at once, other keys with the next
- * start. On an error the old one stays. */
+ * start. On an error the old one stays, and stoq_host_reading tells of it. */
 STOQ_WARN_UNUSED enum stoq_status stoq_host_reload(struct stoq_host *host, struct stoq_error *err);
+
+/* What the last reading of the configuration file said. */
+struct stoq_host_reading {
+    uint64_t at;   /* seconds since 1970, of the one that holds */
+    bool failed;   /* a later one was refused: the configuration before it holds */
+    char why[512]; /* "FILE:LINE: KEY: reason" */
+};
+void stoq_host_reading(struct stoq_host *host, struct stoq_host_reading *out);
 
 /* NULL while not open. */
 struct stoq_store *stoq_host_store(struct stoq_host *host);

@@ -111,6 +111,15 @@ static json_t *net_to_json(const struct stoq_engine_stats *s)
                      (json_int_t)s->fetching);
 }
 
+/* Which configuration holds, and why a later one does not. */
+static json_t *reading_to_json(struct stoq_host *host)
+{
+    struct stoq_host_reading r;
+    stoq_host_reading(host, &r);
+    return json_pack("{s:s, s:I, s:s*}", "file", stoq_host_home(host)->config_file, "read_at",
+                     (json_int_t)r.at, "refused", r.failed ? r.why : NULL);
+}
+
 static enum stoq_status gather(struct stoq_host *host, struct stoq_engine_stats *net,
                                struct stoq_store_stats *store, struct stoq_error *err)
 {
@@ -143,6 +152,9 @@ enum stoq_status op_status(struct stoq_host *host, const json_t *args, struct st
                         stoq_net_cc_str(config.congestion), "seconds",
                         op_seconds(stoq_now() - stoq_host_started_at(host)), "store",
                         store_to_json(&store), "net", net_to_json(&net));
+    if (*result != NULL) {
+        (void)json_object_set_new(*result, "configuration", reading_to_json(host));
+    }
     return STOQ_OK;
 }
 
