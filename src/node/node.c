@@ -28,6 +28,7 @@ enum stoq_status stoq_node_new(struct stoq_node **out, const struct stoq_node_co
     n->out_last = &n->out_first;
     stoq_map_init(&n->pending, stoq_prng_next(&n->prng));
     stoq_map_init(&n->links, stoq_prng_next(&n->prng));
+    stoq_map_init(&n->wants, stoq_prng_next(&n->prng));
     *out = n;
     return STOQ_OK;
 }
@@ -54,6 +55,7 @@ void stoq_node_free(struct stoq_node *n)
         stoq_free(&n->cfg.alloc, l);
     }
     stoq_map_release(&n->links);
+    stoq_map_release(&n->wants);
     stoq_map_release(&n->pending);
     struct stoq_alloc alloc = n->cfg.alloc;
     stoq_free(&alloc, n);
@@ -71,7 +73,7 @@ static void closed(struct stoq_node *n, const struct stoq_node_event *ev, struct
         break;
     case STOQ_NODE_ASK_ENDED:
         if (p->fetch != NULL) {
-            window_ended(p->fetch, p, ev->u.ended.status);
+            swarm_ended(p->fetch, p, ev->u.ended.status);
         }
         break;
     case STOQ_NODE_LOADED:
@@ -81,7 +83,7 @@ static void closed(struct stoq_node *n, const struct stoq_node_event *ev, struct
         break;
     case STOQ_NODE_HAVE:
         if (p->fetch != NULL) {
-            window_have(p->fetch, p->shard, ev->u.have.bits);
+            window_have(p->fetch, p, ev->u.have.bits);
         }
         break;
     default:
@@ -130,7 +132,7 @@ static void feed_chunk(struct stoq_node *n, const struct stoq_node_chunk *c)
 {
     struct pending *p = node_pending_find(n, c->cookie);
     if (p != NULL && p->kind == PENDING_CHUNKS && p->fetch != NULL && p->fetch->swarm != NULL) {
-        window_chunk(p->fetch, p, c);
+        swarm_chunk(p->fetch, p, c);
     }
 }
 
@@ -138,7 +140,7 @@ static void feed_progress(struct stoq_node *n, const struct stoq_node_progress *
 {
     struct pending *p = node_pending_find(n, g->cookie);
     if (p != NULL && p->kind == PENDING_CHUNKS && p->fetch != NULL && p->fetch->swarm != NULL) {
-        window_progress(p->fetch, p, g->bytes);
+        swarm_progress(p->fetch, p, g->bytes);
     }
 }
 
@@ -151,6 +153,12 @@ static enum stoq_status feed_user(struct stoq_node *n, const struct stoq_node_ev
     case STOQ_NODE_ADD_SOURCE:
         f = fetch_find(n, ev->u.source.fetch);
         return f == NULL ? STOQ_OK : fetch_source_add(f, ev->u.source.peer);
+    case STOQ_NODE_WANT:
+        f = fetch_find(n, ev->u.want.fetch);
+        if (f != NULL && f->until < ev->u.want.until) {
+            f->until = ev->u.want.until;
+        }
+        return STOQ_OK;
     default:
         f = fetch_find(n, ev->u.stop.fetch);
         if (f != NULL) {
@@ -165,6 +173,7 @@ static enum stoq_status dispatch(struct stoq_node *n, const struct stoq_node_eve
     switch (ev->kind) {
     case STOQ_NODE_FETCH:
     case STOQ_NODE_ADD_SOURCE:
+    case STOQ_NODE_WANT:
     case STOQ_NODE_STOP:
         return feed_user(n, ev);
     case STOQ_NODE_LINK_UP:
@@ -200,9 +209,12 @@ static enum stoq_status dispatch(struct stoq_node *n, const struct stoq_node_eve
 
 static void drive(struct stoq_node *n)
 {
-    for (struct fetch *f = n->fetches; f != NULL; f = f->next) {
-        fetch_drive(f);
-    }
+    do {
+        n->drive_again = false;
+        for (struct fetch *f = n->fetches; f != NULL; f = f->next) {
+            fetch_drive(f);
+        }
+    } while (n->drive_again);
     fetch_free_over(n);
 }
 
@@ -220,6 +232,11 @@ static void time_out(struct stoq_node *n)
         if (p->deadline <= n->now) {
             p->timed_out = true;
             node_pending_cancel(n, p);
+        } else if (p->other_at <= n->now) {
+            p->other_at = STOQ_NEVER;
+            if (p->fetch != NULL) {
+                meta_ask_other(p->fetch, p);
+            }
         }
     }
 }
@@ -240,6 +257,7 @@ stoq_ns stoq_node_deadline(const struct stoq_node *n)
     stoq_ns at = n->retry_at > n->now ? n->retry_at : STOQ_NEVER;
     for (const struct pending *p = n->pending_first; p != NULL; p = p->next) {
         at = p->deadline < at ? p->deadline : at;
+        at = p->other_at < at ? p->other_at : at;
     }
     for (const struct fetch *f = n->fetches; f != NULL; f = f->next) {
         stoq_ns mine = fetch_deadline(f);
@@ -251,10 +269,7 @@ stoq_ns stoq_node_deadline(const struct stoq_node *n)
 bool stoq_node_fetch_progress(const struct stoq_node *n, stoq_fetch_id fetch,
                               struct stoq_node_fetch_progress *out)
 {
-    const struct fetch *f = n->fetches;
-    while (f != NULL && (f->over || f->id != fetch)) {
-        f = f->next;
-    }
+    const struct fetch *f = fetch_find(n, fetch);
     if (f == NULL) {
         return false;
     }
@@ -265,8 +280,8 @@ bool stoq_node_fetch_progress(const struct stoq_node *n, stoq_fetch_id fetch,
     };
     *out = (struct stoq_node_fetch_progress){
         .step = steps[f->step],
-        .bytes_total = f->root.bytes,
-        .bytes_done = f->report.bytes_had + f->report.bytes_from_peers,
+        .bytes_total = f->root.bytes == 0 ? 0 : f->end - f->first,
+        .bytes_done = f->report.bytes_had + f->report.bytes_from_peers + f->report.bytes_shared,
         .bytes_from_peers = f->report.bytes_from_peers,
     };
     for (uint32_t i = 0; i < f->source_count; i++) {
@@ -276,6 +291,16 @@ bool stoq_node_fetch_progress(const struct stoq_node *n, stoq_fetch_id fetch,
             out->rate_bytes_per_s += stats.rate_bytes_per_s;
         }
     }
+    return true;
+}
+
+bool stoq_node_fetch_ready(const struct stoq_node *n, stoq_fetch_id fetch, uint64_t *out)
+{
+    struct fetch *f = fetch_find(n, fetch);
+    if (f == NULL || f->step < STEP_CHUNKS) {
+        return false;
+    }
+    *out = window_ready(f);
     return true;
 }
 

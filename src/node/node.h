@@ -57,8 +57,8 @@ stoq_ns stoq_node_deadline(const struct stoq_node *node);
 
 struct stoq_node_fetch_progress {
     enum stoq_node_step step;
-    uint64_t bytes_total; /* 0: not known yet */
-    uint64_t bytes_done;  /* had or brought, verified */
+    uint64_t bytes_total; /* of the package, or of the part that is wanted; 0: not known yet */
+    uint64_t bytes_done;  /* had or brought, verified; of a part whole chunks, so it may be more */
     uint64_t bytes_from_peers;
     uint32_t sources;          /* connected now */
     uint64_t rate_bytes_per_s; /* sum of what the swarm expects of its sources */
@@ -66,6 +66,11 @@ struct stoq_node_fetch_progress {
 /* False: no such fetch. */
 bool stoq_node_fetch_progress(const struct stoq_node *node, stoq_fetch_id fetch,
                               struct stoq_node_fetch_progress *out);
+
+/* The first byte of what the fetch wants that is not in the store yet; all before it, from the first one
+ * wanted, is, in whole chunks. The end of what is wanted: all of it is. False: no such fetch, or it does
+ * not know its shards yet. */
+bool stoq_node_fetch_ready(const struct stoq_node *node, stoq_fetch_id fetch, uint64_t *out);
 
 struct stoq_node_stats {
     uint32_t fetches;

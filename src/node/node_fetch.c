@@ -1,14 +1,15 @@
 /*
- * A fetch walks: manifest, shard list, chunks (see node_window.c), sync, package record. Sources are
- * dialled at the start, all of them, while the store is asked for what an earlier, interrupted fetch has
- * left. Everything learned is saved as it is checked, so that this node serves it on at once; the
- * package record is written only when every chunk is durable.
+ * A fetch walks: manifest, shard list, chunks (see node_window.c and node_swarm.c), sync, package record.
+ * Sources are dialled at the start, all of them, while the store is asked for what an earlier,
+ * interrupted fetch has left. Everything learned is saved as it is checked, so that this node serves it
+ * on at once; the package record is written only when every chunk is durable. A fetch of a part ends
+ * with its chunks and writes no record.
  */
 #include "node/node_internal.h"
 
 #include <string.h>
 
-struct fetch *fetch_find(struct stoq_node *n, stoq_fetch_id id)
+struct fetch *fetch_find(const struct stoq_node *n, stoq_fetch_id id)
 {
     struct fetch *f = n->fetches;
     while (f != NULL && (f->over || f->id != id)) {
@@ -45,6 +46,10 @@ enum stoq_status fetch_begin(struct stoq_node *n, const struct stoq_node_fetch *
     f->id = ev->fetch;
     f->package = ev->id;
     f->strategy = ev->strategy;
+    f->is_part = ev->is_part;
+    f->first = ev->is_part ? ev->first : 0;
+    f->end = ev->is_part ? ev->end : UINT64_MAX;
+    f->until = ev->until == 0 ? UINT64_MAX : ev->until;
     f->manifest_q.kind = STOQ_META_MANIFEST;
     f->list_q.kind = STOQ_META_SHARD_LIST;
     f->signatures_q.kind = STOQ_META_SIGNATURES;
@@ -90,6 +95,7 @@ void fetch_end(struct fetch *f, enum stoq_status status)
     }
     f->over = true;
     n->fetch_count--;
+    share_drop(f);
     for (struct pending *p = n->pending_first; p != NULL; p = p->next) {
         if (p->fetch == f) {
             node_pending_cancel(n, p);
@@ -174,6 +180,8 @@ void fetch_manifest(struct fetch *f, struct stoq_span bytes, bool from_store,
     }
     f->root = (struct stoq_merkle_root){
         .hash = m->root, .shards = m->shards, .chunks = m->chunks, .bytes = m->bytes};
+    f->end = f->end < m->bytes ? f->end : m->bytes;
+    f->first = f->first < f->end ? f->first : f->end;
     f->manifest_bytes = node_blob(n, bytes);
     st = f->manifest_bytes == NULL ? STOQ_NOMEM : STOQ_OK;
     if (st == STOQ_OK && !from_store) {
@@ -297,8 +305,12 @@ void fetch_saved(struct fetch *f, struct pending *p, enum stoq_status status)
 /* All chunks are here and everything learned is on its way to the store. */
 static void drive_end(struct fetch *f)
 {
-    bool signatures = f->signatures_done || !fetch_source_hope(f);
+    bool signatures = f->is_part || f->signatures_done || !fetch_source_hope(f);
     if (f->step != STEP_CHUNKS || !f->swarm_done || f->saves > 0 || !signatures) {
+        return;
+    }
+    if (f->is_part) {
+        fetch_end(f, STOQ_OK);
         return;
     }
     f->step = STEP_SYNC;
@@ -327,7 +339,7 @@ static void drive_hopeless(struct fetch *f)
         return;
     }
     if (!fetch_source_hope(f)) {
-        if (!waits_for_store(f)) {
+        if (!waits_for_store(f) && f->follows == 0) {
             fetch_end(f, fetch_verdict(f));
         }
         return;
@@ -342,7 +354,7 @@ static void drive_hopeless(struct fetch *f)
             pending || s->state == SOURCE_WAITED || (s->state == SOURCE_USABLE && !s->in_swarm);
     }
     bool is_due = f->node->now >= f->look_at;
-    bool may_help = !is_due || window_look_again(f);
+    bool may_help = !is_due || swarm_look_again(f);
     if (!f->over && ((!pending && !may_help) || f->node->now >= f->stuck_until)) {
         fetch_end(f, fetch_verdict(f));
     }

@@ -145,7 +145,9 @@ static void done(struct model *m, const struct stoq_node_done *d)
     STOQ_ASSERT(d->fetch < FETCHES && m->running[d->fetch]);
     m->running[d->fetch] = false;
     if (d->report->status == STOQ_OK) {
-        STOQ_ASSERT(d->report->chunks_had + d->report->chunks_from_peers == CHUNKS);
+        STOQ_ASSERT(d->report->chunks_had + d->report->chunks_from_peers +
+                        d->report->chunks_shared ==
+                    CHUNKS);
         for (uint32_t i = 0; i < CHUNKS; i++) {
             STOQ_ASSERT(m->stored[i]);
         }

@@ -8,7 +8,9 @@
  *   node_link.c     links to peers: dialling, Hello, loss
  *   node_sources.c  the sources of a fetch: state, failures, the report
  *   node_meta.c     metadata: from the store, else from a source, with failover
- *   node_window.c   the shards at hand, the swarm and its requests
+ *   node_window.c   the shards at hand: lists, what of them is here, what the swarm is given
+ *   node_swarm.c    the swarm: its peers, requests, chunks
+ *   node_share.c    equal chunks, of one fetch or of several: asked for once
  *   node_fetch.c    the steps of a fetch
  *   node_serve.c    requests of others
  *   node_name.c     words for enums
@@ -26,7 +28,9 @@
 #define LOOK_AGAIN                                                                                 \
     (250 * STOQ_MS)   /* at sources that lacked what is wanted: they may be fetching it */
 #define REDIALS_MAX 3 /* of a source whose connection was lost */
+#define META_PATIENCE (1 * STOQ_SEC) /* until another source is asked the same, if there is one */
 #define NOMEM_RETRY (50 * STOQ_MS)
+#define RECENT_MAX 1024 /* chunks that came last, for have-checks which crossed them: 32 KiB */
 
 /* Shared bytes that outlive a fetch while an action lends them. */
 struct blob {
@@ -59,6 +63,8 @@ struct pending {
     bool timed_out;
     bool finishing; /* PENDING_SAVE: SYNC or SAVE_PACKAGE */
     stoq_ns deadline;
+    stoq_ns other_at; /* PENDING_META: when another source is asked the same */
+    bool other;       /* it was */
     enum stoq_meta_kind meta;
     struct stoq_range shards; /* of the package */
     uint64_t shard;           /* PENDING_LOAD, PENDING_HAVE of a chunk list: which */
@@ -67,6 +73,7 @@ struct pending {
     struct stoq_merkle_chunk *chunks; /* lent */
     struct stoq_range *ranges;        /* lent until the action is taken */
     uint32_t chunk_count;
+    uint64_t arrivals; /* PENDING_HAVE: the node's when the check began */
 };
 
 /* A queued action with what it owns until the next poll. */
@@ -128,14 +135,42 @@ enum shard_state {
     SHARD_OPEN,   /* in the swarm */
 };
 
+enum place_state {
+    PLACE_ASKED,   /* its fetch's swarm is to bring it */
+    PLACE_TWIN,    /* another place of the same fetch is asked: it comes with that one */
+    PLACE_FOLLOWS, /* another fetch has asked, and this one waits for it */
+};
+
+/* A place that a wanted chunk is needed at. Those of equal hash are a chain in node->wants, which
+ * begins with one that is asked, and ends for all of them when the chunk is here. */
+struct place {
+    struct place *next;
+    struct shard *shard; /* NULL: out of its chain */
+    uint16_t index;      /* in the shard */
+    uint8_t state;       /* enum place_state */
+};
+
 /* A shard at hand. */
 struct shard {
+    struct fetch *fetch;
     uint64_t index;
     uint64_t first_chunk;
+    uint64_t first_byte;
     struct stoq_merkle_shard entry;
     enum shard_state state;
     struct blob *list;
-    uint32_t left; /* chunks not here */
+    uint32_t lo; /* chunks lo .. hi - 1 of it are wanted */
+    uint32_t hi;
+    uint32_t left; /* of those, not here */
+    uint32_t fed;  /* up to here they were looked at for the swarm */
+    uint64_t fed_byte;
+    uint64_t arrivals; /* the node's when the store was asked what is here */
+    uint32_t ready;    /* up to here all are here */
+    uint64_t ready_byte;
+    struct place *places; /* of what was not here */
+    uint32_t place_count;
+    uint32_t owed_count;
+    uint8_t owed[STOQ_MERKLE_SHARD_CHUNKS_MAX / 8]; /* asked, and the swarm has not been given it */
     uint8_t got[STOQ_MERKLE_SHARD_CHUNKS_MAX / 8];
 };
 
@@ -160,6 +195,10 @@ struct fetch {
     stoq_fetch_id id;
     struct stoq_package_id package;
     enum stoq_swarm_strategy strategy;
+    bool is_part;
+    uint64_t first; /* bytes first .. end - 1 of the stream are wanted */
+    uint64_t end;
+    uint64_t until; /* for now, up to here */
     enum fetch_step step;
     bool over;
     bool done_owed; /* DONE could not be queued yet */
@@ -179,6 +218,10 @@ struct fetch {
     uint32_t shard_count; /* in the window, in order of index */
     uint64_t next_shard;  /* the first not yet in the window */
     uint64_t next_chunk;  /* its first chunk */
+    uint64_t next_byte;   /* its first byte */
+    uint64_t end_shard;   /* no shard from here on is wanted */
+    uint32_t follows;     /* places that wait for another fetch */
+    uint32_t owed;        /* bits in its shards' owed */
     bool swarm_ended;     /* ADD_END was fed */
     bool swarm_done;
     bool stuck;
@@ -200,6 +243,10 @@ struct stoq_node {
     struct stoq_map links; /* peer -> link */
     struct fetch *fetches;
     uint32_t fetch_count;
+    struct stoq_map wants; /* 16 bytes of a chunk's hash -> first of its places */
+    struct stoq_hash recent[RECENT_MAX];
+    uint64_t arrivals; /* chunks that came; the last is recent[(arrivals - 1) % RECENT_MAX] */
+    bool drive_again;  /* a fetch was given something after its turn */
     struct out *out_first;
     struct out **out_last;
     struct out *taken; /* the action given out by the last poll */
@@ -257,6 +304,8 @@ enum stoq_status meta_save(struct fetch *f, enum stoq_meta_kind kind, struct sto
                            const struct stoq_key_id *signer, struct blob *bytes);
 void meta_reply(struct stoq_node *n, struct pending *p, const struct stoq_node_reply *reply);
 void meta_loaded(struct stoq_node *n, struct pending *p, const struct stoq_node_loaded *loaded);
+/* No answer yet: the next source may be asked the same, and the first answer counts. */
+void meta_ask_other(struct fetch *f, struct pending *p);
 /* Ask what is still open and not asked. */
 void meta_drive(struct fetch *f);
 
@@ -267,20 +316,48 @@ void window_list(struct fetch *f, uint64_t shard, struct stoq_span list, bool fr
                  enum stoq_status *status);
 void window_list_missing(struct fetch *f, uint64_t shard);
 void window_asked(struct fetch *f, struct stoq_range shards, bool asked);
-void window_have(struct fetch *f, uint64_t shard, const uint8_t *bits);
-void window_chunk(struct fetch *f, struct pending *p, const struct stoq_node_chunk *c);
-void window_ended(struct fetch *f, struct pending *p, enum stoq_status status);
-void window_peer(struct fetch *f, struct source *s, const struct link *l);
-void window_peer_gone(struct fetch *f, struct source *s);
-void window_progress(struct fetch *f, struct pending *p, uint64_t bytes);
+void window_have(struct fetch *f, const struct pending *p, const uint8_t *bits);
 void window_release(struct fetch *f);
-/* Let the swarm forget what its peers lacked. False: nobody in it may come to have more. */
-bool window_look_again(struct fetch *f);
 struct shard *window_find(struct fetch *f, uint64_t index);
+struct shard *window_find_chunk(struct fetch *f, uint64_t chunk); /* NULL: not at hand */
+struct stoq_merkle_chunk window_chunk_at(const struct shard *s, uint32_t i);
+void window_leave(struct shard *s); /* all of it that is wanted is here */
+uint64_t window_ready(struct fetch *f);
+static inline bool node_bit(const uint8_t *bits, uint32_t i)
+{
+    return bits != NULL && (bits[i / 8] >> (i & 7) & 1) != 0;
+}
+static inline void node_bit_set(uint8_t *bits, uint32_t i)
+{
+    bits[i / 8] |= (uint8_t)(1u << (i & 7));
+}
+
+/* node_swarm.c */
+void swarm_tell(struct fetch *f, const struct stoq_swarm_event *ev);
+void swarm_drive(struct fetch *f);
+void swarm_chunk(struct fetch *f, struct pending *p, const struct stoq_node_chunk *c);
+void swarm_ended(struct fetch *f, struct pending *p, enum stoq_status status);
+void swarm_peer(struct fetch *f, struct source *s, const struct link *l);
+void swarm_peer_gone(struct fetch *f, struct source *s);
+void swarm_progress(struct fetch *f, struct pending *p, uint64_t bytes);
+/* Let the swarm forget what its peers lacked. False: nobody in it may come to have more. */
+bool swarm_look_again(struct fetch *f);
+/* It got further: somebody who is waited for is waited for anew. */
+void swarm_moved(struct fetch *f);
+
+/* node_share.c */
+/* A chunk of the shard is wanted that is not here. Who brings it? */
+enum place_state share_enter(struct shard *s, uint32_t i);
+/* It is here, for this shard and whoever else wants it. The shard itself may be complete now. */
+void share_arrived(struct shard *s, uint32_t i);
+/* Did it come since then, though a have-check that began then says no? */
+bool share_came(const struct stoq_node *n, const struct stoq_hash *hash, uint64_t since);
+/* The fetch is over: others ask for what they waited for. */
+void share_drop(struct fetch *f);
 
 /* node_fetch.c */
 enum stoq_status fetch_begin(struct stoq_node *n, const struct stoq_node_fetch *ev);
-struct fetch *fetch_find(struct stoq_node *n, stoq_fetch_id id);
+struct fetch *fetch_find(const struct stoq_node *n, stoq_fetch_id id); /* NULL: none that runs */
 void fetch_end(struct fetch *f, enum stoq_status status);
 void fetch_manifest(struct fetch *f, struct stoq_span bytes, bool from_store,
                     enum stoq_status *status);

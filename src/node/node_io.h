@@ -27,6 +27,7 @@ enum stoq_node_event_kind {
     /* Asked for by the user. */
     STOQ_NODE_FETCH,      /* u.fetch: bring this package into the store */
     STOQ_NODE_ADD_SOURCE, /* u.source: one more source for a running fetch */
+    STOQ_NODE_WANT,       /* u.want: a fetch whose reader has got further may go on */
     STOQ_NODE_STOP,       /* u.stop: end this fetch; its DONE follows */
     /* About connections. */
     STOQ_NODE_LINK_UP,   /* u.link: connected, either side having dialled */
@@ -56,11 +57,21 @@ struct stoq_node_event {
             const stoq_peer *sources; /* distinct; may be none when the store may have it all */
             uint32_t source_count;    /* at most STOQ_NODE_SOURCES_MAX */
             enum stoq_swarm_strategy strategy;
+            /* Only the chunks that hold bytes first .. end - 1 of the package's stream, besides manifest
+             * and shard list: nothing is recorded then, a later fetch brings the rest. */
+            bool is_part;
+            uint64_t first;
+            uint64_t end;
+            uint64_t until; /* for now, none that begins at this byte or behind; 0: no limit */
         } fetch;
         struct stoq_node_source {
             stoq_fetch_id fetch;
             stoq_peer peer;
         } source;
+        struct stoq_node_want {
+            stoq_fetch_id fetch;
+            uint64_t until; /* in place of the one before; a smaller one changes nothing */
+        } want;
         struct stoq_node_stop {
             stoq_fetch_id fetch;
         } stop;
@@ -195,11 +206,15 @@ struct stoq_node_report {
     uint64_t chunks;
     uint64_t shards;
     uint64_t shards_known; /* whose chunk lists were in the store */
-    uint64_t bytes_had;    /* of chunks in the store before */
+    uint64_t bytes_had;    /* of chunks in the store before, of those that are wanted */
     uint64_t chunks_had;
     uint64_t bytes_from_peers; /* raw bytes of chunks that peers brought, each once */
     uint64_t chunks_from_peers;
-    uint64_t bytes_new;  /* of those, what the store did not have (equal chunks, other fetches) */
+    /* Of chunks that came once for several places: equal ones, and those that another fetch brought
+     * meanwhile. A whole package's bytes are had, from peers or shared. */
+    uint64_t bytes_shared;
+    uint64_t chunks_shared;
+    uint64_t bytes_new;  /* from peers, and the store did not have them */
     uint64_t bytes_wire; /* all that arrived for it, as it travelled, metadata included */
     uint64_t bytes_duplicate; /* raw bytes of chunks that came again */
     stoq_ns started_at;

@@ -67,6 +67,7 @@ bool meta_ask(struct fetch *f, enum stoq_meta_kind kind, struct stoq_range shard
     p->meta = kind;
     p->shards = shards;
     p->deadline = n->now + STOQ_NODE_META_TIMEOUT;
+    p->other_at = n->now + META_PATIENCE;
     o->msg = (struct stoq_message){
         .type = STOQ_MSG_METADATA_QUERY,
         .request_id = p->cookie,
@@ -101,6 +102,29 @@ static struct question *question_of(struct fetch *f, enum stoq_meta_kind kind)
         return &f->signatures_q;
     default:
         return NULL;
+    }
+}
+
+/* What was asked is not on its way any more. */
+static void not_asked(struct fetch *f, const struct pending *p)
+{
+    struct question *q = question_of(f, p->meta);
+    if (q != NULL) {
+        q->asked = false;
+    } else {
+        window_asked(f, p->shards, false);
+    }
+}
+
+void meta_ask_other(struct fetch *f, struct pending *p)
+{
+    uint32_t usable = 0;
+    for (uint32_t i = 0; i < f->source_count; i++) {
+        usable += f->sources[i].state == SOURCE_USABLE;
+    }
+    if (usable > 1) {
+        p->other = true;
+        not_asked(f, p);
     }
 }
 
@@ -202,11 +226,9 @@ void meta_reply(struct stoq_node *n, struct pending *p, const struct stoq_node_r
     STOQ_ASSERT(f != NULL);
     struct question *q = question_of(f, p->meta);
     struct source *s = fetch_source(f, p->peer);
-    if (q != NULL) {
-        q->asked = false;
-    } else {
-        f->queries--;
-        window_asked(f, p->shards, false);
+    f->queries -= q == NULL;
+    if (!p->other) {
+        not_asked(f, p);
     }
     if (p->cancelled && !p->timed_out) {
         return;

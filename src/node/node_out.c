@@ -83,6 +83,7 @@ struct pending *node_pending(struct stoq_node *n, enum pending_kind kind, struct
     p->fetch = f;
     p->peer = STOQ_PEER_NONE;
     p->deadline = STOQ_NEVER;
+    p->other_at = STOQ_NEVER;
     p->cookie = ++n->last_cookie;
     if (stoq_map_put(&n->pending, (struct stoq_map_key){p->cookie, 0}, p) != STOQ_OK) {
         stoq_free(&n->cfg.alloc, p);

@@ -17,7 +17,7 @@ void fetch_source_fail(struct fetch *f, struct source *s, enum stoq_status statu
     }
     s->state = SOURCE_FAILED;
     s->report.status = status;
-    window_peer_gone(f, s);
+    swarm_peer_gone(f, s);
     for (struct pending *p = f->node->pending_first; p != NULL; p = p->next) {
         if (p->fetch == f && p->peer == s->peer) {
             node_pending_cancel(f->node, p);
@@ -34,7 +34,7 @@ void fetch_source_lost(struct fetch *f, struct source *s, enum stoq_status statu
         return;
     }
     s->redials++;
-    window_peer_gone(f, s);
+    swarm_peer_gone(f, s);
     s->state = SOURCE_WAITED;
     if (node_link_want(f->node, s->peer, &l) != STOQ_OK) {
         fetch_source_fail(f, s, STOQ_NOMEM);
@@ -48,7 +48,7 @@ void fetch_source_ready(struct fetch *f, struct source *s, const struct link *l)
         s->report.step = STOQ_NODE_STEP_HELLO;
     }
     if (l->hello == HELLO_KNOWN) {
-        window_peer(f, s, l);
+        swarm_peer(f, s, l);
     }
 }
 

@@ -71,6 +71,8 @@ struct world_node {
     bool store_full;
     bool done;
     struct stoq_node_report report;
+    bool second_done; /* of fetch 2 */
+    struct stoq_node_report second;
     uint32_t charges;
     uint32_t closes;
     uint32_t dials;
@@ -112,6 +114,7 @@ struct world {
     uint64_t bytes;
     uint64_t chunks;
     uint64_t shards;
+    uint64_t period; /* chunks until the same content comes again; 0: never */
     struct stoq_range ranges[STOQ_REQUEST_RANGES_MAX];
 };
 
@@ -877,6 +880,12 @@ static inline void world_act(struct world *w, uint32_t node, const struct stoq_n
                                          .cookie = a->u.package.cookie});
         break;
     case STOQ_NODE_DONE:
+        if (a->u.done.fetch == 2) {
+            assert_false(n->second_done);
+            n->second_done = true;
+            n->second = *a->u.done.report;
+            break;
+        }
         assert_false(n->done);
         n->done = true;
         n->report = *a->u.done.report;
@@ -982,6 +991,25 @@ static inline void world_fetch(struct world *w, uint32_t node, const stoq_peer *
     assert_int_equal(st, STOQ_OK);
 }
 
+/* Run until a fetch has brought so many bytes. */
+static inline void world_run_to(struct world *w, uint32_t node, stoq_fetch_id fetch, uint64_t bytes)
+{
+    struct stoq_node_fetch_progress p = {0};
+    do {
+        assert_true(world_step(w));
+        assert_true(stoq_node_fetch_progress(w->at[node].node, fetch, &p));
+    } while (p.bytes_done < bytes || p.bytes_done == 0);
+}
+
+/* Run until nothing happens by itself for a while. */
+static inline void world_settle(struct world *w)
+{
+    stoq_ns until = w->now + 2 * STOQ_SEC;
+    do {
+        (void)world_step(w);
+    } while (w->heap_count > 0 && w->now < until);
+}
+
 /* ---- a package ---- */
 
 static inline void world_put_shard(struct world_node *n, const struct stoq_merkle_closed *closed,
@@ -1010,6 +1038,9 @@ static inline void world_publish(struct world *w, uint32_t node, uint64_t chunks
     stoq_buf_init(&list, 1 << 20);
     for (uint64_t i = 0; i < chunks; i++) {
         uint8_t bytes[4096];
+        if (w->period != 0) {
+            r = stoq_prng(seed + i % w->period);
+        }
         size_t size = 512 + (size_t)stoq_prng_below(&r, 3000);
         uint64_t salt = edit != 0 && i / 10 == edit ? 1 : 0;
         for (size_t k = 0; k < size; k += 8) {
@@ -1072,8 +1103,10 @@ static inline void world_check_whole(struct world *w, uint32_t node)
     assert_int_equal(n->recorded, 1);
     assert_int_equal(n->report.bytes, w->bytes);
     assert_int_equal(n->report.chunks, w->chunks);
-    assert_int_equal(n->report.bytes_had + n->report.bytes_from_peers, w->bytes);
-    assert_int_equal(n->report.chunks_had + n->report.chunks_from_peers, w->chunks);
+    assert_int_equal(n->report.bytes_had + n->report.bytes_from_peers + n->report.bytes_shared,
+                     w->bytes);
+    assert_int_equal(n->report.chunks_had + n->report.chunks_from_peers + n->report.chunks_shared,
+                     w->chunks);
     for (uint64_t i = 0; i < w->chunks; i++) {
         struct stoq_hash h;
         assert_true(world_chunk_hash(n, &w->id, i, &h));

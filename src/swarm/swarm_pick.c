@@ -243,6 +243,8 @@ bool stoq_swarm_poll_request(struct stoq_swarm *sw, stoq_ns now, struct stoq_swa
     if (sw->open == 0) {
         return false;
     }
+    /* A reader waits for what comes next, also while more is to be added. */
+    bool may_help = sw->add_end || sw->cfg.strategy == STOQ_SWARM_SEQUENTIAL;
     for (uint32_t slot = 0; slot < STOQ_SWARM_PEERS_MAX; slot++) {
         const struct swarm_peer *p = &sw->peer[slot];
         if (!stoq_swarm_askable(p, now) || p->requests >= STOQ_SWARM_PEER_REQUESTS_MAX ||
@@ -253,7 +255,7 @@ bool stoq_swarm_poll_request(struct stoq_swarm *sw, stoq_ns now, struct stoq_swa
             if (request_from(sw, slot, now, out)) {
                 return true;
             }
-        } else if (sw->add_end && stoq_swarm_help(sw, slot, now, out)) {
+        } else if (may_help && stoq_swarm_help(sw, slot, now, out)) {
             return true;
         }
     }
