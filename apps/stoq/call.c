@@ -52,6 +52,32 @@ int call_set_text(const struct cmd *cmd, json_t *args, const char *key, const ch
     return cmd_usage(cmd, "the %s is not UTF-8", key);
 }
 
+int call_set_list(struct cmd *cmd, json_t *args, const char *option, const char *key)
+{
+    json_t *list = json_array();
+    const char *text;
+    for (size_t i = 0; (text = cmd_value_at(cmd, option, i)) != NULL; i++) {
+        if (json_array_append_new(list, json_string(text)) != 0) {
+            json_decref(list);
+            return cmd_usage(cmd, "--%s is not UTF-8", option);
+        }
+    }
+    return json_object_set_new(args, key, list) == 0 ? 0 : STOQ_EXIT_FAILED;
+}
+
+int call_set_number(struct cmd *cmd, json_t *args, const char *option, const char *key,
+                    uint64_t min, uint64_t max)
+{
+    uint64_t v = 0;
+    if (cmd_value(cmd, option) == NULL) {
+        return 0;
+    }
+    if (!cmd_value_u64(cmd, option, min, max, &v)) {
+        return STOQ_EXIT_USAGE;
+    }
+    return stoq_json_set_u64(args, key, v) ? 0 : STOQ_EXIT_FAILED;
+}
+
 int call_set_path(const struct cmd *cmd, json_t *args, const char *key, const char *path)
 {
     char work_dir[STOQ_HOME_PATH_MAX];

@@ -20,6 +20,11 @@ int call_op(struct cmd *cmd, const char *op, json_t *args, json_t **result);
 
 /* args[key] = text, or a usage error when it is not UTF-8: 0 or its exit code. NULL sets nothing. */
 int call_set_text(const struct cmd *cmd, json_t *args, const char *key, const char *text);
+/* args[key] = the repeated option's values; likewise. */
+int call_set_list(struct cmd *cmd, json_t *args, const char *option, const char *key);
+/* args[key] = the option's number, when it is given; likewise. */
+int call_set_number(struct cmd *cmd, json_t *args, const char *option, const char *key,
+                    uint64_t min, uint64_t max);
 /* args[key] = path, made absolute. 0, or the exit code after the error was told. */
 int call_set_path(const struct cmd *cmd, json_t *args, const char *key, const char *path);
 

@@ -33,33 +33,6 @@ static int set_annotations(struct cmd *cmd, json_t *args)
     return json_object_set_new(args, "annotations", map) == 0 ? 0 : STOQ_EXIT_FAILED;
 }
 
-/* A repeated option as an array of strings. */
-static int set_list(struct cmd *cmd, json_t *args, const char *option, const char *key)
-{
-    json_t *list = json_array();
-    const char *text;
-    for (size_t i = 0; (text = cmd_value_at(cmd, option, i)) != NULL; i++) {
-        if (json_array_append_new(list, json_string(text)) != 0) {
-            json_decref(list);
-            return cmd_usage(cmd, "--%s is not UTF-8", option);
-        }
-    }
-    return json_object_set_new(args, key, list) == 0 ? 0 : STOQ_EXIT_FAILED;
-}
-
-static int set_number(struct cmd *cmd, json_t *args, const char *option, const char *key,
-                      uint64_t min, uint64_t max)
-{
-    uint64_t v = 0;
-    if (cmd_value(cmd, option) == NULL) {
-        return 0;
-    }
-    if (!cmd_value_u64(cmd, option, min, max, &v)) {
-        return STOQ_EXIT_USAGE;
-    }
-    return stoq_json_set_u64(args, key, v) ? 0 : STOQ_EXIT_FAILED;
-}
-
 static int publish_args(struct cmd *cmd, json_t *args)
 {
     static const char *const texts[] = {"name", "version", "description", "license"};
@@ -75,19 +48,19 @@ static int publish_args(struct cmd *cmd, json_t *args)
         rc = set_annotations(cmd, args);
     }
     if (rc == 0) {
-        rc = set_list(cmd, args, "depends", "depends");
+        rc = call_set_list(cmd, args, "depends", "depends");
     }
     if (rc == 0) {
         rc = alias_set_option(cmd, args);
     }
     if (rc == 0) {
-        rc = set_number(cmd, args, "profile", "profile", STOQ_PROFILE_1, STOQ_PROFILE_2);
+        rc = call_set_number(cmd, args, "profile", "profile", STOQ_PROFILE_1, STOQ_PROFILE_2);
     }
     if (rc == 0) {
-        rc = set_number(cmd, args, "read-bytes", "read_bytes", 1, 16 * STOQ_MIB);
+        rc = call_set_number(cmd, args, "read-bytes", "read_bytes", 1, 16 * STOQ_MIB);
     }
     if (rc == 0) {
-        rc = set_number(cmd, args, "threads", "threads", 1, 64);
+        rc = call_set_number(cmd, args, "threads", "threads", 1, 64);
     }
     if (rc == 0 && cmd_flag(cmd, "in-place") &&
         json_object_set_new(args, "in_place", json_true()) != 0) {
@@ -168,10 +141,10 @@ static int get_args(struct cmd *cmd, json_t *args)
         rc = call_set_path(cmd, args, "seed", cmd_value(cmd, "seed"));
     }
     if (rc == 0) {
-        rc = set_list(cmd, args, "from", "from");
+        rc = call_set_list(cmd, args, "from", "from");
     }
     if (rc == 0) {
-        rc = set_number(cmd, args, "timeout", "timeout_s", 1, 30 * 24 * 3600);
+        rc = call_set_number(cmd, args, "timeout", "timeout_s", 1, 30 * 24 * 3600);
     }
     return rc;
 }

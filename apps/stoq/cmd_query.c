@@ -121,7 +121,9 @@ int cmd_info(struct cmd *cmd)
 int cmd_cat(struct cmd *cmd)
 {
     if (alias_is_asked(cmd)) {
-        return alias_get(cmd, "-");
+        return cmd_flag(cmd, "from") || cmd_flag(cmd, "timeout")
+                   ? cmd_usage(cmd, "a file named by a digest is looked for here alone")
+                   : alias_get(cmd, "-");
     }
     if (cmd->arg_count < 2) {
         return cmd_usage(cmd, "too few arguments; use: stoq cat %s", cmd->row->synopsis);
@@ -134,6 +136,12 @@ int cmd_cat(struct cmd *cmd)
     }
     if (rc == 0) {
         rc = call_set_text(cmd, args, "range", cmd_value(cmd, "range"));
+    }
+    if (rc == 0 && cmd_flag(cmd, "from")) {
+        rc = call_set_list(cmd, args, "from", "from");
+    }
+    if (rc == 0) {
+        rc = call_set_number(cmd, args, "timeout", "timeout_s", 1, 30 * 24 * 3600);
     }
     if (rc != 0) {
         json_decref(args);

@@ -41,6 +41,8 @@ static const struct cmd_option info_options[] = {
 };
 static const struct cmd_option cat_options[] = {
     {"range", 0, "A-B", "only these bytes, counted from 0; A- to the end, -N the last N", false},
+    {"from", 0, "PEER@ADDR", "a source for what is not here; else the configuration's peers", true},
+    {"timeout", 0, "SECONDS", "give up after this time", false},
     ALIAS_OPTIONS,
 };
 static const struct cmd_option verify_options[] = {
@@ -138,6 +140,9 @@ static const struct cmd_row rows[] = {
     {.name = "cat",
      .synopsis = "ID PATH | --sha256 HEX",
      .summary = "write one file of a package to stdout, verified",
+     .details =
+         "What is not here is brought from peers while it is written: no more than the file, or the\n"
+         "range, needs. It stays in the store; a get brings the rest.",
      OPTIONS(cat_options),
      .args_max = 2,
      .run = cmd_cat,

@@ -59,6 +59,7 @@ static void before_wait(void *user)
         e->sweep_at = now + ENGINE_SWEEP;
         engine_drain(e);
     }
+    engine_ready(e);
     if (e->fetches != NULL && now >= e->progress_at) {
         engine_progress(e, now);
         e->progress_at = now + ENGINE_PROGRESS;
@@ -254,7 +255,7 @@ static void begin_drain(struct stoq_engine *e, void *arg)
 {
     (void)arg;
     e->draining = true;
-    for (struct fetch *f = e->fetches; f != NULL; f = f->next) {
+    for (struct stoq_fetch *f = e->fetches; f != NULL; f = f->next) {
         struct stoq_node_event ev = {.kind = STOQ_NODE_STOP, .u.stop = {f->number}};
         (void)engine_feed(e, &ev);
     }

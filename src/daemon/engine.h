@@ -70,7 +70,14 @@ struct stoq_fetch_ask {
     const struct stoq_fetch_source *sources;
     size_t source_count;
     struct stoq_seed *seed; /* tried before any source; NULL: none */
-    stoq_ns timeout_ns;     /* for the whole fetch; 0: none, steps have their own */
+    /* Only the chunks that hold bytes first .. end - 1 of its stream, and what tells of them; first = end:
+     * manifest and shard list alone. A part is not recorded as a package here; the rest can follow. */
+    bool is_part;
+    uint64_t first;
+    uint64_t end;
+    /* For a reader (stoq_fetch_wait): bytes come in order, at first up to this one. 0: in any order. */
+    uint64_t until;
+    stoq_ns timeout_ns; /* for the whole fetch; 0: none, steps have their own */
     /* Called on the caller's thread, about ten times a second. NULL: none. */
     void (*progress)(void *user, const struct stoq_fetch_progress *p);
     /* Return true to stop: what is verified stays in the store. Asked about ten times a second. */
@@ -95,6 +102,7 @@ struct stoq_fetch_report {
     uint64_t chunks;
     uint64_t shards;
     uint64_t bytes_had;        /* of chunks that were in the store before */
+    uint64_t bytes_shared;     /* of chunks equal to one that came, or that another fetch brought */
     uint64_t bytes_from_seed;  /* raw bytes of chunks that the seed had */
     uint64_t bytes_from_peers; /* raw bytes of chunks taken from peers */
     uint64_t bytes_wire;       /* the same as they travelled, metadata included */
@@ -107,7 +115,9 @@ struct stoq_fetch_report {
 };
 
 /*
- * Bring a package into the store, whole, verified and durable.
+ * Bring a package into the store, whole, verified and durable, or a part of it: verified, and durable
+ * after the next sync. Fetches of the same content at the same time bring each chunk once, and one of a
+ * package that is being fetched lends its sources to that one.
  *
  * report  filled as far as known on failure too; the caller's, large
  *
@@ -122,6 +132,31 @@ STOQ_WARN_UNUSED enum stoq_status stoq_engine_fetch(struct stoq_engine *engine,
                                                     const struct stoq_fetch_ask *ask,
                                                     struct stoq_fetch_report *report,
                                                     struct stoq_error *err);
+
+/* A fetch under way, for a caller that reads the package while it comes. One thread uses it. */
+struct stoq_fetch;
+
+/*
+ * Begin what stoq_engine_fetch does. ask, with its sources and seed, and report are kept until
+ * stoq_fetch_end, which must follow. STOQ_OK, STOQ_NOMEM, STOQ_RANGE.
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_fetch_begin(struct stoq_engine *engine,
+                                                   const struct stoq_fetch_ask *ask,
+                                                   struct stoq_fetch_report *report,
+                                                   struct stoq_fetch **out, struct stoq_error *err);
+/*
+ * Wait until byte `at` of the stream, which the fetch must want, can be read from the store. The reader
+ * is there: the fetch may go on to `until` (what was said before holds when it is more).
+ * STOQ_OK: it can, or all that is wanted came; else what ended the fetch.
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_fetch_wait(struct stoq_fetch *f, uint64_t at, uint64_t until,
+                                                  struct stoq_error *err);
+/* Of what it wants, the first byte that is not known to be here. */
+uint64_t stoq_fetch_ready(struct stoq_fetch *f);
+/* Let it go on as far as that, without waiting. */
+void stoq_fetch_want(struct stoq_fetch *f, uint64_t until);
+/* Wait for its end, or with stop make it end; free it. What stoq_engine_fetch returns. NULL is STOQ_OK. */
+enum stoq_status stoq_fetch_end(struct stoq_fetch *f, bool stop, struct stoq_error *err);
 
 /* One call per connection, in no particular order, on the caller's thread, from a snapshot. */
 struct stoq_engine_peer {

@@ -1,5 +1,5 @@
 /*
- * Fetches as their callers see them: a wait that lasts. The network thread fills struct fetch under its
+ * Fetches as their callers see them: a wait that lasts. The network thread fills struct stoq_fetch under its
  * lock, the caller looks at it ten times a second to report progress and to ask whether it should stop.
  * At the end what each source did becomes one sentence and one code.
  */
@@ -8,13 +8,14 @@
 #include "api/error.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define POLL_NS (100 * STOQ_MS)
 
-struct fetch *engine_fetch_find(struct stoq_engine *e, stoq_fetch_id number)
+struct stoq_fetch *engine_fetch_find(struct stoq_engine *e, stoq_fetch_id number)
 {
-    struct fetch *f = e->fetches;
+    struct stoq_fetch *f = e->fetches;
     while (f != NULL && f->number != number) {
         f = f->next;
     }
@@ -24,7 +25,7 @@ struct fetch *engine_fetch_find(struct stoq_engine *e, stoq_fetch_id number)
 void engine_progress(struct stoq_engine *e, stoq_ns now)
 {
     (void)now;
-    for (struct fetch *f = e->fetches; f != NULL; f = f->next) {
+    for (struct stoq_fetch *f = e->fetches; f != NULL; f = f->next) {
         struct stoq_node_fetch_progress p;
         if (!stoq_node_fetch_progress(e->node, f->number, &p)) {
             continue;
@@ -38,10 +39,26 @@ void engine_progress(struct stoq_engine *e, stoq_ns now)
     }
 }
 
-static void fetch_finish(struct fetch *f, enum stoq_status status)
+void engine_ready(struct stoq_engine *e)
+{
+    for (struct stoq_fetch *f = e->fetches; f != NULL; f = f->next) {
+        uint64_t ready;
+        if (f->ask->until == 0 || !stoq_node_fetch_ready(e->node, f->number, &ready)) {
+            continue;
+        }
+        pthread_mutex_lock(&f->lock);
+        f->ready = ready;
+        if (ready > f->waited_at) {
+            pthread_cond_signal(&f->changed);
+        }
+        pthread_mutex_unlock(&f->lock);
+    }
+}
+
+static void fetch_finish(struct stoq_fetch *f, enum stoq_status status)
 {
     struct stoq_engine *e = f->engine;
-    struct fetch **at = &e->fetches;
+    struct stoq_fetch **at = &e->fetches;
     while (*at != NULL && *at != f) {
         at = &(*at)->next;
     }
@@ -58,7 +75,7 @@ static void fetch_finish(struct fetch *f, enum stoq_status status)
     pthread_mutex_unlock(&f->lock);
 }
 
-static void report_source(struct fetch *f, size_t i, const struct stoq_node_report *report)
+static void report_source(struct stoq_fetch *f, size_t i, const struct stoq_node_report *report)
 {
     struct stoq_fetch_report_source *out = &f->report->sources[i];
     const struct peer *p = f->peers[i];
@@ -103,7 +120,7 @@ static const char *fetch_code(enum stoq_status status)
 }
 
 /* Why nobody could be connected; NULL when somebody could, or nobody was named. */
-static const char *connect_code(const struct fetch *f)
+static const char *connect_code(const struct stoq_fetch *f)
 {
     const char *code = NULL;
     for (size_t i = 0; i < f->peer_count; i++) {
@@ -116,7 +133,7 @@ static const char *connect_code(const struct fetch *f)
 }
 
 /* One sentence for the whole fetch, made of what the store or each source said. */
-static void explain(struct fetch *f, enum stoq_status status)
+static void explain(struct stoq_fetch *f, enum stoq_status status)
 {
     const struct stoq_error *refused = &f->engine->store_refused;
     if (refused->status == status && (status == STOQ_FULL || status == STOQ_IO)) {
@@ -139,7 +156,7 @@ static void explain(struct fetch *f, enum stoq_status status)
     }
 }
 
-void engine_fetch_done(struct fetch *f, const struct stoq_node_report *report)
+void engine_fetch_done(struct stoq_fetch *f, const struct stoq_node_report *report)
 {
     struct stoq_fetch_report *out = f->report;
     enum stoq_status status = report->status;
@@ -149,12 +166,13 @@ void engine_fetch_done(struct fetch *f, const struct stoq_node_report *report)
     out->shards_known = report->shards_known;
     out->bytes_had = report->bytes_had - f->seed_bytes; /* the node cannot tell them apart */
     out->bytes_from_seed = f->seed_bytes;
+    out->bytes_shared = report->bytes_shared;
     out->bytes_from_peers = report->bytes_from_peers;
     out->bytes_wire = report->bytes_wire;
     out->bytes_new = report->bytes_new + f->seed_bytes_new;
     out->elapsed_ns = report->ended_at - report->started_at;
-    out->complete_before =
-        status == STOQ_OK && report->chunks_from_peers == 0 && f->seed_bytes == 0;
+    out->complete_before = status == STOQ_OK && report->chunks_from_peers == 0 &&
+                           f->seed_bytes == 0 && report->chunks_shared == 0;
     out->source_count = f->peer_count;
     bool damaged = false;
     for (size_t i = 0; i < f->peer_count; i++) {
@@ -177,7 +195,7 @@ void engine_fetch_done(struct fetch *f, const struct stoq_node_report *report)
     fetch_finish(f, status);
 }
 
-static enum stoq_status fetch_sources(struct stoq_engine *e, struct fetch *f)
+static enum stoq_status fetch_sources(struct stoq_engine *e, struct stoq_fetch *f)
 {
     for (size_t i = 0; i < f->ask->source_count; i++) {
         const struct stoq_fetch_source *src = &f->ask->sources[i];
@@ -204,9 +222,35 @@ static enum stoq_status fetch_sources(struct stoq_engine *e, struct fetch *f)
     return STOQ_OK;
 }
 
+/* One package fetched twice: the first one asks for what both want, so it gets the second one's sources
+ * too, and the slower of the two is not the pace of both. */
+static void lend_sources(struct stoq_engine *e, const struct stoq_fetch *from)
+{
+    for (struct stoq_fetch *to = e->fetches; to != NULL; to = to->next) {
+        if (to == from || !stoq_hash_eq(&to->ask->id.h, &from->ask->id.h)) {
+            continue;
+        }
+        for (size_t i = 0; i < from->peer_count; i++) {
+            struct peer *p = from->peers[i];
+            bool known = false;
+            for (size_t k = 0; k < to->peer_count; k++) {
+                known = known || to->peers[k] == p;
+            }
+            if (known || to->peer_count == STOQ_FETCH_SOURCES_MAX) {
+                continue;
+            }
+            engine_peer_ref(p);
+            to->peers[to->peer_count++] = p;
+            struct stoq_node_event ev = {.kind = STOQ_NODE_ADD_SOURCE,
+                                         .u.source = {to->number, p->number}};
+            (void)engine_feed(e, &ev); /* full: it does without */
+        }
+    }
+}
+
 static void fetch_begin(struct stoq_engine *e, void *arg)
 {
-    struct fetch *f = arg;
+    struct stoq_fetch *f = arg;
     stoq_peer numbers[STOQ_FETCH_SOURCES_MAX];
     f->number = ++e->fetch_last;
     f->next = e->fetches;
@@ -216,12 +260,21 @@ static void fetch_begin(struct stoq_engine *e, void *arg)
         numbers[i] = f->peers[i]->number;
     }
     if (st == STOQ_OK) {
-        struct stoq_node_event ev = {.kind = STOQ_NODE_FETCH,
-                                     .u.fetch = {.fetch = f->number,
-                                                 .id = f->ask->id,
-                                                 .sources = numbers,
-                                                 .source_count = (uint32_t)f->peer_count}};
+        struct stoq_node_event ev = {
+            .kind = STOQ_NODE_FETCH,
+            .u.fetch = {.fetch = f->number,
+                        .id = f->ask->id,
+                        .sources = numbers,
+                        .source_count = (uint32_t)f->peer_count,
+                        .strategy = f->ask->until == 0 ? STOQ_SWARM_RAREST : STOQ_SWARM_SEQUENTIAL,
+                        .is_part = f->ask->is_part,
+                        .first = f->ask->first,
+                        .end = f->ask->end,
+                        .until = f->ask->until}};
         st = engine_feed(e, &ev);
+    }
+    if (st == STOQ_OK) {
+        lend_sources(e, f);
     }
     if (st != STOQ_OK) {
         (void)snprintf(f->why, sizeof f->why, "cannot start the fetch: %s", stoq_status_str(st));
@@ -231,75 +284,145 @@ static void fetch_begin(struct stoq_engine *e, void *arg)
 
 static void fetch_stop(struct stoq_engine *e, void *arg)
 {
-    struct fetch *f = arg;
+    struct stoq_fetch *f = arg;
     if (engine_fetch_find(e, f->number) == f) {
         struct stoq_node_event ev = {.kind = STOQ_NODE_STOP, .u.stop = {f->number}};
         (void)engine_feed(e, &ev);
     }
 }
 
-/* Wait for news or for POLL_NS; true when the fetch is over. */
-static bool fetch_wait(struct fetch *f, struct stoq_fetch_progress *progress)
+static void fetch_go_on(struct stoq_engine *e, void *arg)
 {
-    struct timespec until;
-    stoq_ns at = stoq_now() + POLL_NS;
-    until.tv_sec = (time_t)(at / STOQ_SEC);
-    until.tv_nsec = (long)(at % STOQ_SEC);
-    pthread_mutex_lock(&f->lock);
-    if (!f->done) {
-        (void)pthread_cond_timedwait(&f->changed, &f->lock, &until);
+    struct stoq_fetch *f = arg;
+    struct stoq_node_event ev = {.kind = STOQ_NODE_WANT, .u.want = {f->number, f->until}};
+    if (engine_fetch_find(e, f->number) == f) {
+        (void)engine_feed(e, &ev);
     }
-    *progress = f->progress;
-    bool done = f->done;
-    pthread_mutex_unlock(&f->lock);
-    return done;
 }
 
-static void fetch_watch(struct stoq_engine *e, struct fetch *f, bool *timed_out)
+/* Wait for news or for POLL_NS, and see to the caller's wishes. True when the fetch is over, or byte
+ * `at` of it can be read. */
+static bool fetch_wait(struct stoq_fetch *f, uint64_t at)
 {
     const struct stoq_fetch_ask *ask = f->ask;
-    stoq_ns limit = ask->timeout_ns == 0 ? STOQ_NEVER : stoq_now() + ask->timeout_ns;
-    bool stopping = false;
-    struct stoq_fetch_progress progress;
-    while (!fetch_wait(f, &progress)) {
-        if (ask->progress != NULL) {
-            ask->progress(ask->user, &progress);
-        }
-        *timed_out = *timed_out || stoq_now() >= limit;
-        bool stop = *timed_out || (ask->cancelled != NULL && ask->cancelled(ask->user));
-        if (stop && !stopping) {
-            stopping = true;
-            engine_call(e, fetch_stop, f);
-        }
+    struct timespec until;
+    stoq_ns wake_at = stoq_now() + POLL_NS;
+    until.tv_sec = (time_t)(wake_at / STOQ_SEC);
+    until.tv_nsec = (long)(wake_at % STOQ_SEC);
+    pthread_mutex_lock(&f->lock);
+    f->waited_at = at;
+    if (!f->done && f->ready <= at) {
+        (void)pthread_cond_timedwait(&f->changed, &f->lock, &until);
     }
+    struct stoq_fetch_progress progress = f->progress;
+    bool over = f->done || f->ready > at;
+    pthread_mutex_unlock(&f->lock);
+    if (over) {
+        return true;
+    }
+    if (ask->progress != NULL) {
+        ask->progress(ask->user, &progress);
+    }
+    f->timed_out = f->timed_out || stoq_now() >= f->limit;
+    bool stop = f->timed_out || (ask->cancelled != NULL && ask->cancelled(ask->user));
+    if (stop && !f->stopping) {
+        f->stopping = true;
+        engine_call(f->engine, fetch_stop, f);
+    }
+    return false;
 }
 
-enum stoq_status stoq_engine_fetch(struct stoq_engine *e, const struct stoq_fetch_ask *ask,
-                                   struct stoq_fetch_report *report, struct stoq_error *err)
+enum stoq_status stoq_fetch_begin(struct stoq_engine *e, const struct stoq_fetch_ask *ask,
+                                  struct stoq_fetch_report *report, struct stoq_fetch **out,
+                                  struct stoq_error *err)
 {
     memset(report, 0, sizeof *report);
     if (ask->source_count > STOQ_FETCH_SOURCES_MAX) {
         return stoq_fail(err, STOQ_RANGE, 0, "%zu sources named; at most %d can be asked at once",
                          ask->source_count, STOQ_FETCH_SOURCES_MAX);
     }
-    struct fetch f = {.engine = e, .ask = ask, .report = report};
+    struct stoq_fetch *f = calloc(1, sizeof *f);
+    if (f == NULL) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "no memory for a fetch");
+    }
+    f->engine = e;
+    f->ask = ask;
+    f->report = report;
+    f->until = ask->until;
+    f->limit = ask->timeout_ns == 0 ? STOQ_NEVER : stoq_now() + ask->timeout_ns;
     pthread_condattr_t attr;
     STOQ_ASSERT(pthread_condattr_init(&attr) == 0);
     STOQ_ASSERT(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    STOQ_ASSERT(pthread_cond_init(&f.changed, &attr) == 0);
-    STOQ_ASSERT(pthread_mutex_init(&f.lock, NULL) == 0);
+    STOQ_ASSERT(pthread_cond_init(&f->changed, &attr) == 0);
+    STOQ_ASSERT(pthread_mutex_init(&f->lock, NULL) == 0);
     pthread_condattr_destroy(&attr);
-    bool timed_out = false;
-    engine_call(e, fetch_begin, &f);
-    fetch_watch(e, &f, &timed_out);
-    pthread_cond_destroy(&f.changed);
-    pthread_mutex_destroy(&f.lock);
-    if (f.status == STOQ_OK) {
+    engine_call(e, fetch_begin, f);
+    *out = f;
+    return STOQ_OK;
+}
+
+/* How the fetch, which is over, went. */
+static enum stoq_status fetch_result(const struct stoq_fetch *f, struct stoq_error *err)
+{
+    if (f->status == STOQ_OK) {
         return STOQ_OK;
     }
-    if (timed_out && f.status == STOQ_CANCELLED) {
+    if (f->timed_out && f->status == STOQ_CANCELLED) {
         return stoq_fail(err, STOQ_TIMEOUT, 0, "not complete within %.1f s; what is verified stays",
-                         (double)ask->timeout_ns / 1e9);
+                         (double)f->ask->timeout_ns / 1e9);
     }
-    return stoq_fail_code(err, f.status, f.code, "%s", f.why);
+    return stoq_fail_code(err, f->status, f->code, "%s", f->why);
+}
+
+void stoq_fetch_want(struct stoq_fetch *f, uint64_t until)
+{
+    if (until > f->until) {
+        f->until = until;
+        engine_call(f->engine, fetch_go_on, f);
+    }
+}
+
+enum stoq_status stoq_fetch_wait(struct stoq_fetch *f, uint64_t at, uint64_t until,
+                                 struct stoq_error *err)
+{
+    stoq_fetch_want(f, until);
+    while (!fetch_wait(f, at)) {
+    }
+    return stoq_fetch_ready(f) > at ? STOQ_OK : fetch_result(f, err);
+}
+
+uint64_t stoq_fetch_ready(struct stoq_fetch *f)
+{
+    pthread_mutex_lock(&f->lock);
+    uint64_t ready = f->ready;
+    pthread_mutex_unlock(&f->lock);
+    return ready;
+}
+
+enum stoq_status stoq_fetch_end(struct stoq_fetch *f, bool stop, struct stoq_error *err)
+{
+    if (f == NULL) {
+        return STOQ_OK;
+    }
+    if (stop) {
+        f->stopping = true;
+        engine_call(f->engine, fetch_stop, f);
+    } else if (f->ask->until != 0) {
+        stoq_fetch_want(f, UINT64_MAX);
+    }
+    while (!fetch_wait(f, UINT64_MAX)) {
+    }
+    enum stoq_status st = fetch_result(f, err);
+    pthread_cond_destroy(&f->changed);
+    pthread_mutex_destroy(&f->lock);
+    free(f);
+    return st;
+}
+
+enum stoq_status stoq_engine_fetch(struct stoq_engine *e, const struct stoq_fetch_ask *ask,
+                                   struct stoq_fetch_report *report, struct stoq_error *err)
+{
+    struct stoq_fetch *f;
+    enum stoq_status st = stoq_fetch_begin(e, ask, report, &f, err);
+    return st == STOQ_OK ? stoq_fetch_end(f, false, err) : st;
 }

@@ -2,7 +2,7 @@
 #define STOQ_DAEMON_ENGINE_INTERNAL_H
 /*
  * The engine's insides. Everything below belongs to the network thread, except what a job owns while
- * a worker runs it and what struct fetch guards with its lock.
+ * a worker runs it and what struct stoq_fetch guards with its lock.
  *
  *   engine.c         life: thread, loop, calls from other threads, figures
  *   engine_fetch.c   fetches as their callers see them: sources in, waiting, the report
@@ -216,11 +216,15 @@ struct inbound {
 };
 
 /* A fetch somebody waits for. */
-struct fetch {
+struct stoq_fetch {
     struct stoq_engine *engine;
-    struct fetch *next;
+    struct stoq_fetch *next;
     stoq_fetch_id number;
     const struct stoq_fetch_ask *ask;
+    stoq_ns limit;  /* the caller's; STOQ_NEVER: none */
+    uint64_t until; /* what the node was last told */
+    bool stopping;
+    bool timed_out;
     uint64_t seed_bytes;     /* of chunks taken from the seed */
     uint64_t seed_bytes_new; /* of those, what the store did not have */
     struct peer *peers[STOQ_FETCH_SOURCES_MAX];
@@ -232,6 +236,8 @@ struct fetch {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
     bool done;
+    uint64_t ready;     /* the first byte wanted that is not in the store */
+    uint64_t waited_at; /* the byte that the caller waits for */
     struct stoq_fetch_progress progress;
 };
 
@@ -269,7 +275,7 @@ struct stoq_engine {
     uint64_t serve_bytes; /* of replies, in memory */
     struct held_ref *held[ENGINE_HELD_MAX];
     uint64_t held_clock;
-    struct fetch *fetches;
+    struct stoq_fetch *fetches;
     stoq_fetch_id fetch_last;
     uint32_t jobs; /* with workers */
     uint64_t bytes_served;
@@ -288,9 +294,10 @@ void engine_job_done(struct stoq_engine *e);
 void engine_call(struct stoq_engine *e, void (*fn)(struct stoq_engine *e, void *arg), void *arg);
 
 /* engine_fetch.c */
-struct fetch *engine_fetch_find(struct stoq_engine *e, stoq_fetch_id number);
-void engine_fetch_done(struct fetch *f, const struct stoq_node_report *report);
+struct stoq_fetch *engine_fetch_find(struct stoq_engine *e, stoq_fetch_id number);
+void engine_fetch_done(struct stoq_fetch *f, const struct stoq_node_report *report);
 void engine_progress(struct stoq_engine *e, stoq_ns now);
+void engine_ready(struct stoq_engine *e); /* tell those who read in order how far they can */
 
 /* engine_node.c */
 void engine_drain(struct stoq_engine *e);

@@ -18,7 +18,7 @@ static void close_link(struct stoq_engine *e, const struct stoq_node_close *c)
 
 static void done(struct stoq_engine *e, const struct stoq_node_done *d)
 {
-    struct fetch *f = engine_fetch_find(e, d->fetch);
+    struct stoq_fetch *f = engine_fetch_find(e, d->fetch);
     if (f != NULL) {
         engine_fetch_done(f, d->report);
     }

@@ -303,7 +303,7 @@ static void check_work(struct stoq_job *job)
 static void check_done(struct stoq_job *job)
 {
     struct task *t = (struct task *)job;
-    struct fetch *f = engine_fetch_find(t->engine, t->fetch);
+    struct stoq_fetch *f = engine_fetch_find(t->engine, t->fetch);
     if (f != NULL) {
         f->seed_bytes += t->seed_bytes;
         f->seed_bytes_new += t->seed_bytes_new;
@@ -324,7 +324,7 @@ void engine_check_have(struct stoq_engine *e, const struct stoq_node_check *c)
         (void)engine_feed(e, &ev);
         return;
     }
-    struct fetch *f = engine_fetch_find(e, c->fetch);
+    struct stoq_fetch *f = engine_fetch_find(e, c->fetch);
     t->bytes = c->chunk_list;
     t->count = c->chunk_count;
     t->fetch = c->fetch;

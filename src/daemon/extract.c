@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "daemon/held.h"
+#include "daemon/live.h"
 #include "os/file.h"
 #include "os/show.h"
 #include "os/sys.h"
@@ -288,23 +289,41 @@ static enum stoq_status send_file(const struct cat *cat, struct stoq_error *err)
     return st;
 }
 
+enum stoq_status stoq_cat_held(struct stoq_held *held, struct stoq_live *live,
+                               struct stoq_span path, const struct stoq_byte_range *range,
+                               enum stoq_status (*sink)(void *user, struct stoq_span bytes),
+                               void *user, struct stoq_error *err)
+{
+    struct cat cat = {.held = held, .path = path, .range = range, .sink = sink, .user = user};
+    if (live != NULL) {
+        stoq_live_expect(live, stoq_held_manifest(held)->table_bytes);
+    }
+    enum stoq_status st = stoq_held_each_entry(held, find_entry, &cat, err);
+    if (st != WALK_DONE && st != STOQ_OK) {
+        return st;
+    }
+    if (!cat.found) {
+        char text[STOQ_SHOW_BYTES];
+        return stoq_fail_code(err, STOQ_NOTFOUND, "ContentNotFound", "the package has no %s",
+                              stoq_show_path(text, path));
+    }
+    if (live != NULL) {
+        stoq_live_expect(live, cat.offset + cat.size);
+    }
+    return send_file(&cat, err);
+}
+
 enum stoq_status stoq_cat(struct stoq_store *store, const struct stoq_package_id *id,
                           struct stoq_span path, const struct stoq_byte_range *range,
                           enum stoq_status (*sink)(void *user, struct stoq_span bytes), void *user,
                           struct stoq_error *err)
 {
-    struct cat cat = {.path = path, .range = range, .sink = sink, .user = user};
-    enum stoq_status st = stoq_held_open(&cat.held, store, id, err);
+    struct stoq_held *held;
+    enum stoq_status st = stoq_held_open(&held, store, id, err);
     if (st != STOQ_OK) {
         return st;
     }
-    st = stoq_held_each_entry(cat.held, find_entry, &cat, err);
-    if (st == WALK_DONE || st == STOQ_OK) {
-        char text[STOQ_SHOW_BYTES];
-        st = cat.found ? send_file(&cat, err)
-                       : stoq_fail_code(err, STOQ_NOTFOUND, "ContentNotFound",
-                                        "the package has no %s", stoq_show_path(text, path));
-    }
-    stoq_held_close(cat.held);
+    st = stoq_cat_held(held, NULL, path, range, sink, user, err);
+    stoq_held_close(held);
     return st;
 }

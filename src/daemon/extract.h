@@ -6,6 +6,9 @@
 #include "base/bytes.h"
 #include "store/store.h"
 
+struct stoq_held;
+struct stoq_live;
+
 struct stoq_extract_progress {
     uint64_t bytes_total; /* of the files' contents */
     uint64_t bytes_done;
@@ -81,5 +84,13 @@ STOQ_WARN_UNUSED enum stoq_status stoq_cat(struct stoq_store *store,
                                            enum stoq_status (*sink)(void *user,
                                                                     struct stoq_span bytes),
                                            void *user, struct stoq_error *err);
+/* The same of an open package. live: it was opened there, and what the bytes need is brought; NULL: what
+ * is here is all there is. */
+STOQ_WARN_UNUSED enum stoq_status stoq_cat_held(struct stoq_held *held, struct stoq_live *live,
+                                                struct stoq_span path,
+                                                const struct stoq_byte_range *range,
+                                                enum stoq_status (*sink)(void *user,
+                                                                         struct stoq_span bytes),
+                                                void *user, struct stoq_error *err);
 
 #endif

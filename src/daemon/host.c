@@ -294,6 +294,22 @@ pthread_mutex_t *stoq_host_record_lock(struct stoq_host *host)
     return &host->record_lock;
 }
 
+size_t stoq_host_peer_count(struct stoq_host *host)
+{
+    pthread_mutex_lock(&host->lock);
+    size_t n = host->config.peer_count;
+    pthread_mutex_unlock(&host->lock);
+    return n;
+}
+
+bool stoq_host_may_write(struct stoq_host *host)
+{
+    pthread_mutex_lock(&host->opening);
+    bool may = host->store != NULL && host->store_writable;
+    pthread_mutex_unlock(&host->opening);
+    return may;
+}
+
 bool stoq_host_is_daemon(const struct stoq_host *host)
 {
     return host->cfg.daemon;

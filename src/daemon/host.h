@@ -67,6 +67,8 @@ struct stoq_engine *stoq_host_engine(struct stoq_host *host);
 const struct stoq_home *stoq_host_home(const struct stoq_host *host);
 /* A copy, since a reload may change it meanwhile. */
 void stoq_host_config(struct stoq_host *host, struct stoq_config *out);
+size_t stoq_host_peer_count(struct stoq_host *host); /* static peers of the configuration */
+bool stoq_host_may_write(struct stoq_host *host);    /* the store is open, for writing */
 bool stoq_host_is_daemon(const struct stoq_host *host);
 stoq_ns stoq_host_started_at(const struct stoq_host *host);
 void stoq_host_log(struct stoq_host *host, enum stoq_log_level level, const char *fmt, ...)

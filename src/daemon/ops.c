@@ -27,10 +27,9 @@ static const struct stoq_json_key info_keys[] = {
     {"files", STOQ_JSON_BOOL, false},
 };
 static const struct stoq_json_key cat_keys[] = {
-    {"id", STOQ_JSON_TEXT, true},
-    {"range", STOQ_JSON_TEXT, false},
-    {"path", STOQ_JSON_TEXT, false},
-    {"path_b64", STOQ_JSON_TEXT, false},
+    {"id", STOQ_JSON_TEXT, true},     {"range", STOQ_JSON_TEXT, false},
+    {"path", STOQ_JSON_TEXT, false},  {"path_b64", STOQ_JSON_TEXT, false},
+    {"from", STOQ_JSON_TEXTS, false}, {"timeout_s", STOQ_JSON_UINT, false},
 };
 static const struct stoq_json_key verify_keys[] = {
     {"id", STOQ_JSON_TEXT, true},
@@ -103,7 +102,7 @@ static const struct stoq_op ops[] = {
     {"ls", op_ls, STOQ_OP_NO_STORE, NULL, 0},
     {"info", op_info, 0, KEYS(info_keys)},
     {"manifest", op_manifest, 0, KEYS(id_keys)},
-    {"cat", op_cat, STOQ_OP_DATA, KEYS(cat_keys)},
+    {"cat", op_cat, STOQ_OP_DATA | STOQ_OP_MAY_FETCH, KEYS(cat_keys)},
     {"verify", op_verify, 0, KEYS(verify_keys)},
     {"rm", op_rm, STOQ_OP_WRITES, KEYS(id_keys)},
     {"pin", op_pin, STOQ_OP_WRITES, KEYS(id_keys)},
@@ -156,6 +155,22 @@ bool stoq_op_streams(const struct stoq_op *op, const json_t *args)
            (only_content || stoq_json_bool(args, "stream", false));
 }
 
+/* What may fetch needs the writer's lock only if there is somebody to fetch from; where the
+ * configuration alone names them, it does without when the lock is taken. */
+static enum stoq_status open_host(struct stoq_host *host, const struct stoq_op *op,
+                                  const json_t *args, struct stoq_error *err)
+{
+    bool writes =
+        (op->flags & STOQ_OP_WRITES) != 0 || json_array_size(json_object_get(args, "from")) > 0;
+    if (!writes && (op->flags & STOQ_OP_MAY_FETCH) != 0 && stoq_host_peer_count(host) > 0) {
+        enum stoq_status st = stoq_host_open(host, true, err);
+        if (st != STOQ_BUSY) {
+            return st;
+        }
+    }
+    return stoq_host_open(host, writes, err);
+}
+
 enum stoq_status stoq_op_run(struct stoq_host *host, const struct stoq_op *op, const json_t *args,
                              struct stoq_op_io *io, json_t **result, struct stoq_error *err)
 {
@@ -168,7 +183,7 @@ enum stoq_status stoq_op_run(struct stoq_host *host, const struct stoq_op *op, c
                               "no daemon is running for this home; start one with 'stoq daemon'");
     }
     if (!stoq_host_is_daemon(host)) {
-        st = stoq_host_open(host, (op->flags & STOQ_OP_WRITES) != 0, err);
+        st = open_host(host, op, args, err);
     }
     if (st == STOQ_NOTFOUND && (op->flags & STOQ_OP_NO_STORE) != 0) {
         st = STOQ_OK;

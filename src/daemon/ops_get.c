@@ -7,6 +7,7 @@
 
 #include "daemon/extract.h"
 #include "daemon/held.h"
+#include "daemon/live.h"
 #include "daemon/seed.h"
 #include "daemon/verify.h"
 #include "wire/bech32m.h"
@@ -35,11 +36,7 @@ struct getting {
 
 static void on_fetch(void *user, const struct stoq_fetch_progress *p)
 {
-    struct getting *g = user;
-    op_progress(g->io, json_pack("{s:s, s:s, s:I, s:I, s:I, s:i}", "type", "progress", "phase",
-                                 "fetch", "bytes", (json_int_t)p->bytes_done, "bytes_total",
-                                 (json_int_t)p->bytes_total, "bytes_from_peers",
-                                 (json_int_t)p->bytes_from_peers, "sources", (int)p->sources));
+    op_fetch_progress(((struct getting *)user)->io, p);
 }
 
 static void on_seed(void *user, const struct stoq_seed_progress *p)
@@ -65,41 +62,12 @@ static bool on_cancelled(void *user)
     return op_cancelled(g->io);
 }
 
-/* Named sources, else the configuration's static peers. */
-static enum stoq_status take_sources(struct getting *g, const json_t *list, struct stoq_error *err)
-{
-    size_t n = json_array_size(list);
-    if (n > STOQ_FETCH_SOURCES_MAX) {
-        return stoq_fail(err, STOQ_RANGE, 0, "more than %d sources", STOQ_FETCH_SOURCES_MAX);
-    }
-    for (size_t i = 0; i < n; i++) {
-        enum stoq_status st =
-            stoq_source_parse(&g->sources[i], json_string_value(json_array_get(list, i)), err);
-        if (st != STOQ_OK) {
-            return st;
-        }
-    }
-    g->source_count = n;
-    if (n > 0) {
-        return STOQ_OK;
-    }
-    struct stoq_config *config = malloc(sizeof *config);
-    if (config == NULL) {
-        return stoq_fail(err, STOQ_NOMEM, 0, "no memory for a get");
-    }
-    stoq_host_config(g->host, config);
-    memcpy(g->sources, config->peers, config->peer_count * sizeof g->sources[0]);
-    g->source_count = config->peer_count;
-    free(config);
-    return STOQ_OK;
-}
-
 static enum stoq_status take_args(struct getting *g, const json_t *args, struct stoq_error *err)
 {
     uint64_t timeout_s = stoq_json_u64(args, "timeout_s", 0);
     enum stoq_status st = op_id(args, &g->id, err);
     if (st == STOQ_OK) {
-        st = take_sources(g, json_object_get(args, "from"), err);
+        st = op_sources(g->host, args, g->sources, &g->source_count, err);
     }
     if (st == STOQ_OK && timeout_s > OP_TIMEOUT_S_MAX) {
         st = stoq_fail(err, STOQ_RANGE, 0, "timeout_s is at most %llu",
@@ -174,7 +142,9 @@ static enum stoq_status open_seed(struct getting *g, struct stoq_error *err)
     return stoq_seed_open(&g->seed, &ask, err);
 }
 
-static enum stoq_status fetch(struct getting *g, struct stoq_error *err)
+/* What is asked of the engine; its seed is cut first. */
+static enum stoq_status fetch_ask(struct getting *g, struct stoq_fetch_ask *out,
+                                  struct stoq_error *err)
 {
     if (g->source_count == 0) {
         return stoq_fail_code(err, STOQ_NET, "NoSource",
@@ -182,13 +152,7 @@ static enum stoq_status fetch(struct getting *g, struct stoq_error *err)
                               "PEER@ADDRESS or a 'peer =' line in the configuration");
     }
     enum stoq_status st = open_seed(g, err);
-    if (st == STOQ_OK) {
-        st = stoq_host_start(g->host, err);
-    }
-    if (st != STOQ_OK) {
-        return st;
-    }
-    struct stoq_fetch_ask ask = {
+    *out = (struct stoq_fetch_ask){
         .id = g->id,
         .seed = g->seed,
         .sources = g->sources,
@@ -198,7 +162,17 @@ static enum stoq_status fetch(struct getting *g, struct stoq_error *err)
         .cancelled = on_cancelled,
         .user = g,
     };
-    return stoq_engine_fetch(stoq_host_engine(g->host), &ask, &g->fetch, err);
+    return st;
+}
+
+static enum stoq_status fetch(struct getting *g, struct stoq_error *err)
+{
+    struct stoq_fetch_ask ask;
+    enum stoq_status st = fetch_ask(g, &ask, err);
+    if (st == STOQ_OK) {
+        st = stoq_host_start(g->host, err);
+    }
+    return st == STOQ_OK ? stoq_engine_fetch(stoq_host_engine(g->host), &ask, &g->fetch, err) : st;
 }
 
 static void on_check(void *user, const struct stoq_verify_progress *p)
@@ -244,37 +218,76 @@ static enum stoq_status keep_path(void *user, const struct stoq_entry *entry, ui
     return stoq_buf_add(path, entry->path);
 }
 
-static enum stoq_status only_file(struct getting *g, struct stoq_buf *path, struct stoq_error *err)
+static enum stoq_status only_file(struct stoq_held *held, struct stoq_buf *path,
+                                  struct stoq_error *err)
 {
-    struct stoq_held *held = NULL;
-    enum stoq_status st = stoq_held_open(&held, stoq_host_store(g->host), &g->id, err);
-    if (st != STOQ_OK) {
-        return st;
+    uint64_t entries = stoq_held_manifest(held)->entries;
+    if (entries != 1) {
+        return stoq_fail(err, STOQ_RANGE, 0,
+                         "the package has %llu entries; -o - needs exactly one file (see stoq cat)",
+                         (unsigned long long)entries);
     }
-    if (stoq_held_manifest(held)->entries != 1) {
-        st = stoq_fail(err, STOQ_RANGE, 0,
-                       "the package has %llu entries; -o - needs exactly one file (see stoq cat)",
-                       (unsigned long long)stoq_held_manifest(held)->entries);
-    } else {
-        st = stoq_held_each_entry(held, keep_path, path, err);
+    return stoq_held_each_entry(held, keep_path, path, err);
+}
+
+/* Stream the only file of an open package. */
+static enum stoq_status stream_held(struct getting *g, struct stoq_held *held,
+                                    struct stoq_live *live, struct stoq_error *err)
+{
+    struct stoq_buf path;
+    stoq_buf_init(&path, OP_PATH_MAX);
+    enum stoq_status st = only_file(held, &path, err);
+    if (st == STOQ_OK) {
+        st = stoq_cat_held(held, live, stoq_buf_span(&path), g->has_range ? &g->range : NULL,
+                           g->io->data, g->io->user, err);
     }
-    stoq_held_close(held);
+    stoq_buf_release(&path);
     return st;
 }
 
 static enum stoq_status stream(struct getting *g, struct stoq_error *err)
 {
-    struct stoq_buf path;
-    if (!g->stream) {
-        return STOQ_OK;
-    }
-    stoq_buf_init(&path, OP_PATH_MAX);
-    enum stoq_status st = only_file(g, &path, err);
+    struct stoq_held *held = NULL;
+    enum stoq_status st = stoq_held_open(&held, stoq_host_store(g->host), &g->id, err);
     if (st == STOQ_OK) {
-        st = stoq_cat(stoq_host_store(g->host), &g->id, stoq_buf_span(&path),
-                      g->has_range ? &g->range : NULL, g->io->data, g->io->user, err);
+        st = stream_held(g, held, NULL, err);
     }
-    stoq_buf_release(&path);
+    stoq_held_close(held);
+    return st;
+}
+
+/* A digest of the whole that the manifest names has to be right before a byte leaves. */
+static bool must_come_first(const struct getting *g, const struct stoq_held *held)
+{
+    return !g->has_range && stoq_held_manifest(held)->secondary_algorithm != 0;
+}
+
+/* Stream while it comes: all of the package, or what a range needs. *is_streamed: false when all of it
+ * has to be here first, nothing has left then. */
+static enum stoq_status stream_coming(struct getting *g, bool *is_streamed, struct stoq_error *err)
+{
+    struct stoq_fetch_ask ask;
+    struct stoq_live *live = NULL;
+    struct stoq_held *held = NULL;
+    enum stoq_status st = fetch_ask(g, &ask, err);
+    if (st == STOQ_OK) {
+        st = stoq_live_new(&live, g->host, &ask, err);
+    }
+    if (st == STOQ_OK) {
+        st = stoq_live_open(live, &held, err);
+    }
+    *is_streamed = st == STOQ_OK && !must_come_first(g, held);
+    if (st == STOQ_OK && *is_streamed && !g->has_range) {
+        st = stoq_live_begin_all(live, &g->fetch, err);
+    }
+    if (st == STOQ_OK && *is_streamed) {
+        st = stream_held(g, held, live, err);
+    }
+    stoq_held_close(held);
+    if (st == STOQ_OK && *is_streamed && !g->has_range) {
+        st = stoq_live_finish(live, err);
+    }
+    stoq_live_free(live);
     return st;
 }
 
@@ -319,13 +332,14 @@ static json_t *to_json(struct getting *g, uint64_t elapsed_ns, struct stoq_error
         group = group == NULL && f->sources[i].group[0] != '\0' ? f->sources[i].group : group;
     }
     stoq_package_id_put(id, &g->id);
-    json_t *result = json_pack(
-        "{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:s?}", "id", id, "complete_before",
-        (int)f->complete_before, "bytes_new", (json_int_t)f->bytes_new, "bytes_from_peers",
-        (json_int_t)f->bytes_from_peers, "bytes_had", (json_int_t)f->bytes_had, "bytes_from_seed",
-        (json_int_t)f->bytes_from_seed, "bytes_wire", (json_int_t)f->bytes_wire, "shards_known",
-        (json_int_t)f->shards_known, "seconds", op_seconds(elapsed_ns), "sources", sources, "group",
-        group);
+    json_t *result =
+        json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:s?}", "id", id,
+                  "complete_before", (int)f->complete_before, "bytes_new", (json_int_t)f->bytes_new,
+                  "bytes_from_peers", (json_int_t)f->bytes_from_peers, "bytes_had",
+                  (json_int_t)f->bytes_had, "bytes_from_seed", (json_int_t)f->bytes_from_seed,
+                  "bytes_shared", (json_int_t)f->bytes_shared, "bytes_wire",
+                  (json_int_t)f->bytes_wire, "shards_known", (json_int_t)f->shards_known, "seconds",
+                  op_seconds(elapsed_ns), "sources", sources, "group", group);
     if (result == NULL) {
         return NULL;
     }
@@ -341,28 +355,34 @@ static json_t *to_json(struct getting *g, uint64_t elapsed_ns, struct stoq_error
     return result;
 }
 
+static enum stoq_status fetch_whole(struct getting *g, struct stoq_error *err)
+{
+    enum stoq_status st = fetch(g, err);
+    return st == STOQ_OK ? check_secondary(g, err) : st;
+}
+
 static enum stoq_status run(struct getting *g, json_t **result, struct stoq_error *err)
 {
+    bool is_streamed = false;
     enum stoq_status st = check_output(g, err);
     if (st != STOQ_OK) {
         return st;
     }
-    if (stoq_local_has(stoq_host_store(g->host), &g->id)) {
-        g->fetch.complete_before = true;
-    } else {
-        st = fetch(g, err);
-        if (st == STOQ_OK) {
-            st = check_secondary(g, err);
-        }
+    g->fetch.complete_before = stoq_local_has(stoq_host_store(g->host), &g->id);
+    if (!g->fetch.complete_before && g->stream) {
+        st = stream_coming(g, &is_streamed, err);
+    }
+    if (st == STOQ_OK && !g->fetch.complete_before && !is_streamed) {
+        st = fetch_whole(g, err);
     }
     if (st == STOQ_OK) {
         st = extract(g, err);
     }
-    if (st == STOQ_OK) {
+    if (st == STOQ_OK && g->stream && !is_streamed) {
         st = stream(g, err);
     }
     if (st == STOQ_OK) {
-        *result = to_json(g, g->fetch.elapsed_ns, err);
+        *result = g->stream ? json_object() : to_json(g, g->fetch.elapsed_ns, err);
     }
     return st;
 }

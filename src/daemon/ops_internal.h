@@ -51,6 +51,13 @@ stoq_op_fn op_stop;
 STOQ_WARN_UNUSED enum stoq_status op_id(const json_t *args, struct stoq_package_id *out,
                                         struct stoq_error *err);
 
+/* The "from" argument, else the configuration's static peers; there may be none. */
+STOQ_WARN_UNUSED enum stoq_status op_sources(struct stoq_host *host, const json_t *args,
+                                             struct stoq_fetch_source out[STOQ_FETCH_SOURCES_MAX],
+                                             size_t *count, struct stoq_error *err);
+/* Tell how far a fetch is. */
+void op_fetch_progress(struct stoq_op_io *io, const struct stoq_fetch_progress *p);
+
 /* The "aliases" argument: algorithms that files can be known by, each once, STOQ_HASH_MANY_MAX at most.
  * STOQ_OK, also without any; STOQ_RANGE. */
 STOQ_WARN_UNUSED enum stoq_status op_alias_algs(const json_t *args, enum stoq_hash_alg *out,

@@ -1,4 +1,4 @@
-/* What reads the store only: ls, info, manifest, cat, verify. */
+/* What reads the store only: ls, info, manifest, verify. */
 #include "daemon/ops_internal.h"
 
 #include "daemon/extract.h"
@@ -133,32 +133,6 @@ enum stoq_status op_manifest(struct stoq_host *host, const json_t *args, struct 
     stoq_held_close(held);
     *result = o;
     return STOQ_OK;
-}
-
-enum stoq_status op_cat(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
-                        json_t **result, struct stoq_error *err)
-{
-    struct stoq_package_id id;
-    struct stoq_buf path;
-    struct stoq_byte_range range;
-    const char *text = stoq_json_text(args, "range");
-    stoq_buf_init(&path, OP_PATH_MAX + 1);
-    enum stoq_status st = op_id(args, &id, err);
-    if (st == STOQ_OK && text != NULL) {
-        st = stoq_byte_range_parse(&range, text, err);
-    }
-    if (st == STOQ_OK) {
-        st = stoq_json_path(args, "path", &path, err);
-    }
-    if (st == STOQ_OK) {
-        st = stoq_cat(stoq_host_store(host), &id, stoq_buf_span(&path),
-                      text != NULL ? &range : NULL, io->data, io->user, err);
-    }
-    stoq_buf_release(&path);
-    if (st == STOQ_OK) {
-        *result = json_object();
-    }
-    return st;
 }
 
 static void on_verify(void *user, const struct stoq_verify_progress *p)

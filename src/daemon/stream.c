@@ -6,6 +6,8 @@ struct stoq_stream {
     struct stoq_store *store;
     struct stoq_merkle_root root;
     struct stoq_buf shard_list;
+    enum stoq_status (*bring)(void *user, uint64_t offset, bool is_missing, struct stoq_error *err);
+    void *bring_user;
 };
 
 struct stoq_cursor {
@@ -68,6 +70,15 @@ void stoq_stream_close(struct stoq_stream *s)
         stoq_buf_release(&s->shard_list);
         free(s);
     }
+}
+
+void stoq_stream_set_bring(struct stoq_stream *s,
+                           enum stoq_status (*bring)(void *user, uint64_t offset, bool is_missing,
+                                                     struct stoq_error *err),
+                           void *user)
+{
+    s->bring = bring;
+    s->bring_user = user;
 }
 
 uint64_t stoq_stream_bytes(const struct stoq_stream *s)
@@ -206,6 +217,38 @@ static enum stoq_status load_chunk(struct stoq_cursor *c, struct stoq_error *err
     return STOQ_OK;
 }
 
+static enum stoq_status load(struct stoq_cursor *c, struct stoq_error *err)
+{
+    enum stoq_status st = load_shard(c, err);
+    return st == STOQ_OK ? load_chunk(c, err) : st;
+}
+
+/* The same where what is missing can be brought. When a damaged chunk cannot be had anew, the damage is
+ * what is said. */
+static enum stoq_status load_or_bring(struct stoq_cursor *c, struct stoq_error *err)
+{
+    struct stoq_stream *s = c->stream;
+    struct stoq_error other = {0};
+    enum stoq_status st = s->bring(s->bring_user, c->offset, false, err);
+    if (st == STOQ_OK) {
+        st = load(c, err);
+    }
+    if (st != STOQ_NOTFOUND && st != STOQ_PROOF) {
+        return st;
+    }
+    enum stoq_status brought = s->bring(s->bring_user, c->offset, true, &other);
+    if (brought == STOQ_OK) {
+        return load(c, err);
+    }
+    if (st == STOQ_PROOF) {
+        return st;
+    }
+    if (err != NULL) {
+        *err = other;
+    }
+    return brought;
+}
+
 enum stoq_status stoq_cursor_next(struct stoq_cursor *c, size_t n_max, struct stoq_span *out,
                                   struct stoq_error *err)
 {
@@ -213,10 +256,7 @@ enum stoq_status stoq_cursor_next(struct stoq_cursor *c, size_t n_max, struct st
         *out = stoq_span(NULL, 0);
         return STOQ_OK;
     }
-    enum stoq_status st = load_shard(c, err);
-    if (st == STOQ_OK) {
-        st = load_chunk(c, err);
-    }
+    enum stoq_status st = c->stream->bring == NULL ? load(c, err) : load_or_bring(c, err);
     if (st != STOQ_OK) {
         return st;
     }

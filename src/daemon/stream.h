@@ -35,6 +35,16 @@ struct stoq_span stoq_stream_shard_list(const struct stoq_stream *stream);
 size_t stoq_stream_shard_count(const struct stoq_stream *stream);
 
 /*
+ * What a reader does about bytes that are not here. bring is called with each chunk that a cursor comes to,
+ * and again with is_missing when the store lacks it, or has it damaged, or lacks its list: STOQ_OK then
+ * means that it is here now, anything else is the reader's result. Set before the first cursor.
+ */
+void stoq_stream_set_bring(struct stoq_stream *stream,
+                           enum stoq_status (*bring)(void *user, uint64_t offset, bool is_missing,
+                                                     struct stoq_error *err),
+                           void *user);
+
+/*
  * Read shard i's chunk list (36 bytes per chunk) into out, cleared first, and check it.
  * STOQ_OK; STOQ_NOTFOUND: not here; STOQ_PROOF: not that shard's; STOQ_RANGE: no shard i.
  */
