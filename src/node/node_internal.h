@@ -25,6 +25,7 @@
 #define LOADS_MAX 16       /* chunk lists being read from the store, of one fetch */
 #define BUSY_MAX 20        /* answers of Busy in a row until a source is given up */
 #define BUSY_RETRY (200 * STOQ_MS)
+#define LOST_RETRY (50 * STOQ_MS) /* after a stream that broke off */
 #define LOOK_AGAIN                                                                                 \
     (250 * STOQ_MS)   /* at sources that lacked what is wanted: they may be fetching it */
 #define REDIALS_MAX 3 /* of a source whose connection was lost */
@@ -279,7 +280,6 @@ void node_link_down(struct stoq_node *n, const struct stoq_node_link *ev);
 void node_link_hello_in(struct stoq_node *n, struct link *l, const struct stoq_msg_hello *hello);
 void node_link_hello_reply(struct stoq_node *n, struct pending *p,
                            const struct stoq_node_reply *reply);
-struct stoq_msg_hello node_hello(const struct stoq_node *n);
 void node_charge(struct stoq_node *n, stoq_peer peer, enum stoq_node_why why, bool close);
 
 /* node_sources.c */

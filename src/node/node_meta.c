@@ -184,8 +184,9 @@ static enum stoq_status take_payload(struct fetch *f, const struct pending *p,
     return st;
 }
 
-/* No answer worth having: what that says of the source. */
-static void refused(struct fetch *f, struct source *s, struct pending *p, enum stoq_status status)
+/* No answer worth having: what that says of the source. said: it was an Error message. */
+static void refused(struct fetch *f, struct source *s, struct pending *p, enum stoq_status status,
+                    bool said)
 {
     if (p->meta == STOQ_META_SIGNATURES && status == STOQ_NOTFOUND) {
         f->signatures_q.open = false;
@@ -199,8 +200,10 @@ static void refused(struct fetch *f, struct source *s, struct pending *p, enum s
         s->retry_at = f->node->now + BUSY_RETRY;
         return;
     }
-    if (status == STOQ_NET) {
-        return; /* the connection's end is told by LINK_DOWN; a lone stream is simply asked again */
+    if (status == STOQ_NET && !said) {
+        /* The connection's end is told by LINK_DOWN; a lone stream is asked again, in a while. */
+        s->retry_at = f->node->now + LOST_RETRY;
+        return;
     }
     fetch_source_fail(f, s, status);
 }
@@ -241,7 +244,8 @@ void meta_reply(struct stoq_node *n, struct pending *p, const struct stoq_node_r
         if (st == STOQ_MALFORMED || st == STOQ_FULL) {
             node_charge(n, p->peer, STOQ_NODE_BAD_REPLY, true);
         }
-        refused(f, s, p, st);
+        refused(f, s, p, st,
+                reply->status == STOQ_OK && !p->timed_out && reply->msg->type == STOQ_MSG_ERROR);
         return;
     }
     if (s != NULL) {
