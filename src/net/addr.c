@@ -160,10 +160,13 @@ bool stoq_addr_is_link_local(const struct stoq_addr *addr)
 
 uint64_t stoq_addr_prefix(const struct stoq_addr *addr)
 {
-    uint64_t prefix;
-    /* An IPv4 address lies behind ::ffff:, which no routed /64 can look like after the shift. */
-    memcpy(&prefix, addr->ip + (stoq_addr_is_v4(addr) ? 8 : 0), sizeof prefix);
-    return prefix;
+    bool v4 = stoq_addr_is_v4(addr);
+    const uint8_t *p = v4 ? addr->ip + V4_OFFSET : addr->ip;
+    uint64_t prefix = 0;
+    for (size_t i = 0; i < (v4 ? 3U : 6U); i++) {
+        prefix = prefix << 8 | p[i];
+    }
+    return prefix << 1 | v4;
 }
 
 struct sockaddr_in6 stoq_addr_to_in6(const struct stoq_addr *addr)

@@ -33,7 +33,8 @@ bool stoq_addr_is_v4(const struct stoq_addr *addr);
 bool stoq_addr_is_any(const struct stoq_addr *addr);
 bool stoq_addr_is_loopback(const struct stoq_addr *addr);
 bool stoq_addr_is_link_local(const struct stoq_addr *addr);
-/* Who shares a fate and a budget: the /64 of an IPv6 address, the whole of an IPv4 one. */
+/* Who shares a fate and a budget: the /48 of an IPv6 address, which is what a site gets and may fill with
+ * any addresses it likes; the /24 of an IPv4 one. */
 uint64_t stoq_addr_prefix(const struct stoq_addr *addr);
 
 /* To and from the kernel's form; IPv4 becomes and may come as mapped IPv6 or AF_INET. */

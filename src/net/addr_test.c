@@ -107,13 +107,17 @@ static void prefixes_group_neighbours(void **state)
 {
     (void)state;
     struct stoq_addr a = parsed("[2001:db8::1]:1");
-    struct stoq_addr b = parsed("[2001:db8::ffff:2]:9");
-    struct stoq_addr c = parsed("[2001:db8:0:1::1]:1");
+    struct stoq_addr b = parsed("[2001:db8:0:ffff::2]:9");
+    struct stoq_addr c = parsed("[2001:db8:1::1]:1");
     struct stoq_addr d = parsed("10.0.0.1:1");
-    struct stoq_addr e = parsed("10.0.0.2:1");
+    struct stoq_addr e = parsed("10.0.0.200:2");
+    struct stoq_addr f = parsed("10.0.1.1:1");
+    struct stoq_addr zero = parsed("[::a00:1]:1"); /* looks like 10.0.0.1, is not */
     assert_true(stoq_addr_prefix(&a) == stoq_addr_prefix(&b));
     assert_true(stoq_addr_prefix(&a) != stoq_addr_prefix(&c));
-    assert_true(stoq_addr_prefix(&d) != stoq_addr_prefix(&e));
+    assert_true(stoq_addr_prefix(&d) == stoq_addr_prefix(&e));
+    assert_true(stoq_addr_prefix(&d) != stoq_addr_prefix(&f));
+    assert_true(stoq_addr_prefix(&d) != stoq_addr_prefix(&zero));
     assert_true(stoq_addr_cmp(&d, &e) < 0 && stoq_addr_cmp(&e, &d) > 0);
     assert_int_equal(stoq_addr_cmp(&a, &a), 0);
 }

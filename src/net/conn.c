@@ -1,12 +1,15 @@
 /* Connections from their first packet to their last: numbers, settings, memory. */
 #include "net/net_internal.h"
 
+#include "hash/hash.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #define SHORT_PATH_NS (5 * STOQ_MS)
 #define STREAM_WINDOW_START STOQ_MIB
 #define CONN_WINDOW_START (4 * STOQ_MIB)
+#define STRANGER_WINDOW_MIN (64 * STOQ_KIB) /* one frame fits */
 
 /* Payload sizes path-MTU discovery tries, up to the configured largest: Ethernet over IPv6, jumbo
  * frames, then fractions of a loopback's 64 KiB. ngtcp2's own list ends at the first. */
@@ -89,6 +92,18 @@ void net_reset_token(struct stoq_net *net, const ngtcp2_cid *cid, uint8_t *token
                                                              NET_SECRET_BYTES, cid) == 0);
 }
 
+void net_insider_token(const struct stoq_net *net, const ngtcp2_cid *dcid, const ngtcp2_cid *scid,
+                       uint8_t out[NET_INSIDER_BYTES])
+{
+    const uint8_t lengths[2] = {(uint8_t)dcid->datalen, (uint8_t)scid->datalen};
+    const struct stoq_span parts[] = {
+        stoq_span(net->network_mac, sizeof net->network_mac), stoq_span(lengths, sizeof lengths),
+        stoq_span(dcid->data, dcid->datalen), stoq_span(scid->data, scid->datalen)};
+    struct stoq_hash h = stoq_hash_blake3_parts(parts, STOQ_COUNT(parts));
+    out[0] = NET_INSIDER_MAGIC;
+    memcpy(out + 1, h.b, NET_INSIDER_BYTES - 1);
+}
+
 ngtcp2_tstamp net_conn_now(struct net_conn *conn)
 {
     if (conn->net->now > conn->last_ts) {
@@ -100,6 +115,16 @@ ngtcp2_tstamp net_conn_now(struct net_conn *conn)
 void net_conn_set_timer(struct net_conn *conn)
 {
     stoq_heap_put(&conn->net->deadlines, &conn->timer, ngtcp2_conn_get_expiry(conn->q));
+}
+
+stoq_ns net_conn_min_rtt(const struct net_conn *conn)
+{
+    ngtcp2_conn_info info;
+    if (!conn->opened) {
+        return 0;
+    }
+    ngtcp2_conn_get_conn_info(conn->q, &info);
+    return info.min_rtt == UINT64_MAX ? 0 : info.min_rtt;
 }
 
 static ngtcp2_conn *conn_of_ref(ngtcp2_crypto_conn_ref *ref)
@@ -179,13 +204,30 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/*
+ * How much a connection may send before we have consumed any of it. Whoever dials us asks: frames, each
+ * consumed as it comes. So its window begins small, such that even if everybody sends it with a gap in
+ * front, to be kept until the gap is filled, half of the memory allowed is left. It grows as it is used.
+ */
+static uint64_t window_start(const struct net_conn *conn)
+{
+    const struct stoq_net_config *cfg = &conn->net->cfg;
+    uint64_t window = CONN_WINDOW_START;
+    if (conn->inbound) {
+        window = cfg->memory_bytes / 2 / cfg->connections_max;
+        window = window < STRANGER_WINDOW_MIN ? STRANGER_WINDOW_MIN : window;
+        window = least(window, CONN_WINDOW_START);
+    }
+    return least(cfg->conn_window_bytes, window);
+}
+
 static void fill_params(const struct net_conn *conn, ngtcp2_transport_params *p)
 {
     const struct stoq_net_config *cfg = &conn->net->cfg;
     ngtcp2_transport_params_default(p);
     p->initial_max_stream_data_bidi_local = least(cfg->stream_window_bytes, STREAM_WINDOW_START);
     p->initial_max_stream_data_bidi_remote = p->initial_max_stream_data_bidi_local;
-    p->initial_max_data = least(cfg->conn_window_bytes, CONN_WINDOW_START);
+    p->initial_max_data = window_start(conn);
     p->initial_max_streams_bidi = cfg->streams_max;
     p->initial_max_streams_uni = 0;
     p->max_idle_timeout = cfg->idle_timeout_ns;
@@ -246,6 +288,13 @@ static bool start_client(struct net_conn *conn, const struct stoq_net_dial *dial
     fill_params(conn, &params);
     net_random(conn->net, dcid.data, dcid.datalen);
     net_new_cid(conn->net, &scid);
+    uint8_t insider[NET_INSIDER_BYTES];
+    if (conn->net->private) {
+        net_insider_token(conn->net, &dcid, &scid, insider);
+        settings.token = insider;
+        settings.tokenlen = sizeof insider;
+        settings.token_type = NGTCP2_TOKEN_TYPE_NEW_TOKEN;
+    }
     return ngtcp2_conn_client_new(&conn->q, &dcid, &scid, &path, NGTCP2_PROTO_VER_V1, &cb,
                                   &settings, &params, NULL, conn) == 0 &&
            route(conn, &scid) && attach_tls(conn);
@@ -351,6 +400,8 @@ void net_conn_strip(struct net_conn *conn)
     }
     ngtcp2_conn_del(conn->q);
     conn->q = NULL;
+    conn->net->unconsumed -= conn->unconsumed;
+    conn->unconsumed = 0;
     free_tls(conn);
     if (conn->counted) {
         net_guard_leave(conn->net->guard, stoq_addr_prefix(&conn->remote));

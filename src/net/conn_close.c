@@ -260,6 +260,7 @@ static void tell_closed(struct net_conn *conn, stoq_net_conn id)
         .text = text == NULL || text[0] == '\0' ? stoq_net_why_str(conn->why) : text,
         .addr = conn->remote,
         .opened = conn->opened,
+        .min_rtt_ns = conn->min_rtt,
     };
     if (conn->inbound && !conn->opened) {
         tell_refused(conn, &info);
@@ -273,6 +274,7 @@ void net_conn_end(struct net_conn *conn, enum net_goodbye goodbye)
     struct stoq_net *net = conn->net;
     stoq_net_conn id = conn->id;
     stoq_ns period = 3 * ngtcp2_conn_get_pto(conn->q);
+    conn->min_rtt = net_conn_min_rtt(conn);
     bool said = goodbye == NET_SAY && say_goodbye(conn);
     bool linger = (said || conn->why == STOQ_NET_PEER) && net->closing < NET_CLOSING_MAX;
     net_conn_strip(conn);

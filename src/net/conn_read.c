@@ -34,7 +34,7 @@ static void reply_versions(struct stoq_net *net, struct net_socket *socket,
 {
     static const uint32_t versions[] = {NGTCP2_PROTO_VER_V1};
     struct net_out *out;
-    if (!net->accepting || n < NGTCP2_MAX_UDP_PAYLOAD_SIZE ||
+    if (!net->accepting || net->private || n < NGTCP2_MAX_UDP_PAYLOAD_SIZE ||
         (out = reply_slot(net, socket)) == NULL) {
         net->stats.dropped_malformed++;
         return;
@@ -56,7 +56,8 @@ static void reply_reset(struct stoq_net *net, struct net_socket *socket,
     struct net_out *out;
     net->stats.dropped_unknown++;
     size_t want = n - 1 < RESET_BYTES_MAX ? n - 1 : RESET_BYTES_MAX;
-    if (want < NGTCP2_MIN_STATELESS_RESET_RANDLEN + NGTCP2_STATELESS_RESET_TOKENLEN ||
+    if (net->private ||
+        want < NGTCP2_MIN_STATELESS_RESET_RANDLEN + NGTCP2_STATELESS_RESET_TOKENLEN ||
         (out = reply_slot(net, socket)) == NULL) {
         return;
     }
@@ -120,6 +121,21 @@ static bool token_good(struct stoq_net *net, const struct net_datagram *d, const
                (ngtcp2_sockaddr *)&remote, sizeof remote, &hd->dcid, NET_RETRY_LIFE, net->now) == 0;
 }
 
+/* Does the sender of this first packet know the network's key? */
+static bool is_insider(const struct stoq_net *net, const ngtcp2_pkt_hd *hd)
+{
+    uint8_t want[NET_INSIDER_BYTES];
+    uint8_t differ = 0;
+    if (hd->tokenlen != sizeof want) {
+        return false;
+    }
+    net_insider_token(net, &hd->dcid, &hd->scid, want);
+    for (size_t i = 0; i < sizeof want; i++) {
+        differ |= (uint8_t)(want[i] ^ hd->token[i]);
+    }
+    return differ == 0;
+}
+
 /*
  * May this first packet begin a handshake? A proven address may; others while their prefix has budget
  * and few handshakes are open. Whoever may not is asked to prove its address: so somebody honest who
@@ -155,10 +171,14 @@ static struct net_conn *admit(struct stoq_net *net, struct net_socket *socket,
         return NULL;
     }
     bool proven = token_good(net, d, &hd, &odcid);
+    if (net->private && !proven && !is_insider(net, &hd)) {
+        net->stats.dropped_outsider++; /* a retry token says so too: only insiders were given one */
+        return NULL;
+    }
     if (!may_begin(net, socket, d, &hd, proven)) {
         return NULL;
     }
-    if (net->live >= net->cfg.connections_max) {
+    if (net->live >= net->cfg.connections_max || net_memory(net) >= net->cfg.memory_bytes) {
         net->stats.dropped_full++;
         reply_close(net, socket, d, &hd, NGTCP2_CONNECTION_REFUSED);
         return NULL;
@@ -202,6 +222,10 @@ static void receive_packet(struct stoq_net *net, struct net_socket *socket,
                            const struct net_datagram *d, const uint8_t *p, size_t n)
 {
     ngtcp2_version_cid vc;
+    if ((p[0] & 0xc0) == 0) { /* QUIC's fixed bit is clear, and we do not grease it */
+        net_rpc_receive(net, socket, d, stoq_span(p, n));
+        return;
+    }
     int rv = ngtcp2_pkt_decode_version_cid(&vc, p, n, NET_CID_BYTES);
     if (rv == NGTCP2_ERR_VERSION_NEGOTIATION) {
         reply_versions(net, socket, d, &vc, n);

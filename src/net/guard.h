@@ -13,7 +13,8 @@
 
 struct net_guard_slot {
     stoq_ns full_at; /* when the bucket is full again: tokens are how far that lies ahead */
-    uint32_t open;   /* unfinished handshakes */
+    stoq_ns rpc_full_at;
+    uint32_t open; /* unfinished handshakes */
 };
 
 struct net_guard {
@@ -25,6 +26,7 @@ struct net_guard {
     size_t open_max;
     size_t open_prefix_max;
     stoq_ns reply_full_at;
+    stoq_ns rpc_full_at;
 };
 
 /* per_s first packets a second from one prefix, 2 x per_s at once; per_s > 0. */
@@ -36,6 +38,11 @@ bool net_guard_admit(struct net_guard *g, uint64_t prefix, stoq_ns now);
  * the one bucket: NET_GUARD_REPLIES_PER_S a second. */
 #define NET_GUARD_REPLIES_PER_S 25000 /* some 13 us each: a third of a core at worst */
 bool net_guard_reply(struct net_guard *g, stoq_ns now);
+/* May one sealed datagram be opened now? Takes a token of its prefix and one of all: some 0.2 ms each, so
+ * half a core at worst. */
+#define NET_GUARD_RPCS_PREFIX_PER_S 200
+#define NET_GUARD_RPCS_PER_S 2500
+bool net_guard_rpc(struct net_guard *g, uint64_t prefix, stoq_ns now);
 /* Count a handshake begun; false: too many in all or from this prefix, nothing is counted. */
 bool net_guard_enter(struct net_guard *g, uint64_t prefix);
 /* One that entered is finished or given up. */

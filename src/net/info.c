@@ -83,10 +83,11 @@ static void fill_info(const struct net_conn *conn, struct stoq_net_info *out)
         .addr = conn->remote,
         .inbound = conn->inbound,
         .opened = conn->opened,
+        .mode = conn->net->cfg.mode,
         .group = conn->group,
         .cc = conn->cc,
         .srtt_ns = info.smoothed_rtt,
-        .min_rtt_ns = info.min_rtt == UINT64_MAX ? 0 : info.min_rtt,
+        .min_rtt_ns = net_conn_min_rtt(conn),
         .cwnd_bytes = info.cwnd,
         .in_flight_bytes = info.bytes_in_flight,
         .bytes_sent = info.bytes_sent,
@@ -98,6 +99,8 @@ static void fill_info(const struct net_conn *conn, struct stoq_net_info *out)
         .buffered_bytes = conn->buffered,
         .packet_bytes = ngtcp2_conn_get_path_max_tx_udp_payload_size(conn->q),
         .streams = conn->stream_count,
+        .peer_streams = conn->peer_stream_count,
+        .memory_bytes = NET_CONN_BYTES + conn->buffered + conn->unconsumed,
         .opened_at_ns = conn->opened_at,
     };
     if (conn->opened) {
@@ -141,4 +144,5 @@ void stoq_net_stats(const struct stoq_net *net, struct stoq_net_stats *out)
     out->datagrams_sent = net->tx.sent_datagrams;
     out->dropped_send = net->tx.dropped;
     out->buffered_bytes = net->buffered;
+    out->memory_bytes = net_memory(net);
 }

@@ -6,6 +6,7 @@
  */
 #include "net/net_internal.h"
 
+#include "hash/hash.h"
 #include "os/sys.h"
 
 #include <pthread.h>
@@ -24,6 +25,11 @@ static stoq_ns real_clock(void *user)
 {
     (void)user;
     return stoq_now();
+}
+
+uint64_t net_memory(const struct stoq_net *net)
+{
+    return (net->live + net->closing) * NET_CONN_BYTES + net->buffered + net->unconsumed;
 }
 
 void net_random(struct stoq_net *net, void *p, size_t n)
@@ -78,6 +84,13 @@ void net_flush_all(struct stoq_net *net)
     (void)net_tx_flush(&net->tx);
 }
 
+stoq_ns net_deadline(const struct stoq_net *net)
+{
+    const struct stoq_heap_node *top = stoq_heap_top(&net->deadlines);
+    stoq_ns rpc = net_rpc_deadline(net);
+    return top == NULL || rpc < top->key ? rpc : top->key;
+}
+
 static void on_before_wait(void *user)
 {
     struct stoq_net *net = user;
@@ -87,10 +100,7 @@ static void on_before_wait(void *user)
         net_flush_all(net);
     }
     blocked = watch_blocked(net);
-    const struct stoq_heap_node *top = stoq_heap_top(&net->deadlines);
-    if (top != NULL) {
-        arm_timer(net, top->key);
-    }
+    arm_timer(net, net_deadline(net));
     if (!blocked && !TAILQ_EMPTY(&net->dirty)) {
         arm_timer(net, net->now); /* come back at once */
     }
@@ -98,6 +108,7 @@ static void on_before_wait(void *user)
 
 void net_run_deadlines(struct stoq_net *net)
 {
+    net_rpc_run_deadlines(net);
     struct stoq_heap_node *top;
     while ((top = stoq_heap_top(&net->deadlines)) != NULL && top->key <= net->now) {
         struct net_conn *conn = (struct net_conn *)top;
@@ -240,6 +251,7 @@ static void fill_defaults(struct stoq_net_config *c)
     DEFAULT(stream_window_bytes, 4 * STOQ_MIB);
     DEFAULT(conn_window_bytes, 24 * STOQ_MIB);
     DEFAULT(send_buffer_bytes, 32 * STOQ_MIB);
+    DEFAULT(memory_bytes, STOQ_GIB);
     DEFAULT(packet_bytes_max, 32700);
     DEFAULT(socket_buffer_bytes, 8U << 20);
     DEFAULT(handshake_timeout_ns, 5 * STOQ_SEC);
@@ -270,6 +282,17 @@ static void init_crypto(void)
     (void)ngtcp2_crypto_ossl_init();
 }
 
+/* Two keys of the network's: one for first packets, one for sealed datagrams. */
+static void take_network_key(struct stoq_net *net, const uint8_t key[NET_SECRET_BYTES])
+{
+    struct stoq_span k = stoq_span(key, NET_SECRET_BYTES);
+    struct stoq_hash mac = stoq_hash_blake3_2(stoq_span_str("stoq network initial v1"), k);
+    struct stoq_hash psk = stoq_hash_blake3_2(stoq_span_str("stoq network datagram v1"), k);
+    memcpy(net->network_mac, mac.b, sizeof net->network_mac);
+    memcpy(net->network_psk, psk.b, sizeof net->network_psk);
+    net->private = true;
+}
+
 static enum stoq_status init_parts(struct stoq_net *net, struct stoq_error *err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -278,8 +301,8 @@ static enum stoq_status init_parts(struct stoq_net *net, struct stoq_error *err)
     net_random(net, seeds, sizeof seeds);
     net_random(net, net->retry_secret, sizeof net->retry_secret);
     net->guard = calloc(1, sizeof *net->guard);
-    if (!net_tls_secret(net->cfg.key, net->reset_secret) || net->guard == NULL ||
-        net_cids_init(&net->cids, seeds + 1) != STOQ_OK ||
+    if (!net_tls_secret(net->cfg.key, "stoq net reset v1", net->reset_secret) ||
+        net->guard == NULL || net_cids_init(&net->cids, seeds + 1) != STOQ_OK ||
         net_cids_init(&net->tokens, seeds + 1) != STOQ_OK || net_rx_init(&net->rx) != STOQ_OK ||
         net_tx_init(&net->tx) != STOQ_OK) {
         return stoq_fail(err, STOQ_NOMEM, 0, "transport: out of memory");
@@ -289,6 +312,9 @@ static enum stoq_status init_parts(struct stoq_net *net, struct stoq_error *err)
     net_guard_init(net->guard, seeds[0], net->cfg.handshakes_per_s, net->cfg.handshakes_max,
                    net->cfg.handshakes_prefix_max);
     enum stoq_status st = net_tls_init(&net->tls, net->cfg.mode, net->cfg.key, &net_tls_owner, err);
+    if (st == STOQ_OK) {
+        st = net_rpc_init(net);
+    }
     if (st == STOQ_OK) {
         st = stoq_timer_new(&net->timer, net->cfg.loop, on_timer, net, err);
     }
@@ -310,6 +336,10 @@ enum stoq_status stoq_net_new(struct stoq_net **out, const struct stoq_net_confi
     }
     net->cfg = c;
     net->cfg.listen = NULL;
+    net->cfg.network_key = NULL;
+    if (c.network_key != NULL) {
+        take_network_key(net, c.network_key);
+    }
     net->clock = real_clock;
     net->armed_at = STOQ_NEVER;
     net->now = stoq_now();
@@ -353,6 +383,7 @@ void stoq_net_free(struct stoq_net *net)
     }
     net->now = net->clock(net->clock_user);
     end_all(net);
+    net_rpc_release(net);
     stoq_loop_unhook(net->cfg.loop, &net->hook);
     for (size_t i = 0; i < net->listener_count; i++) {
         stoq_watch_free(net->listeners[i].watch);

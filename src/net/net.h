@@ -85,7 +85,25 @@ struct stoq_net_closed {
     uint64_t code;    /* STOQ_NET_LOCAL, STOQ_NET_PEER: the application's code */
     const char *text; /* one clear sentence, printable ASCII; borrowed */
     struct stoq_addr addr;
-    bool opened; /* false: the handshake never completed */
+    bool opened;        /* false: the handshake never completed */
+    stoq_ns min_rtt_ns; /* worth remembering for the next dial; 0: not measured */
+};
+
+/* A sealed request that arrived, without a connection (docs/PROTOCOL.md section 11). */
+struct stoq_net_rpc_in {
+    struct stoq_addr from;    /* as the datagram says: anybody can write anything there ... */
+    bool proven;              /* ... but this one brought a token that we sent there */
+    struct stoq_span message; /* a frame's CBOR; borrowed */
+};
+
+/* How a call of ours ended. */
+struct stoq_net_rpc_end {
+    uint64_t cookie;
+    enum stoq_status status;  /* STOQ_OK; STOQ_TIMEOUT: no reply; STOQ_CANCELLED: stoq_net_free */
+    struct stoq_span message; /* the reply's CBOR; borrowed */
+    const uint8_t
+        *token;     /* STOQ_NET_RPC_TOKEN_BYTES to bring along next time; NULL without reply */
+    stoq_ns rtt_ns; /* 0: it had to be sent more than once */
 };
 
 /*
@@ -105,6 +123,9 @@ struct stoq_net_closed {
  * may_open        after stoq_net_stream_open said STOQ_FULL: the peer allows more streams now
  * stream_ended    the peer reset its side (data ends here) or asked us to stop sending (what was not
  *                 yet sent is released); code is the peer's
+ * rpc             write the reply's CBOR to out, at most cap bytes, and return its length; 0: say
+ *                 nothing. NULL: requests are dropped
+ * rpc_ended       exactly once for every stoq_net_rpc that said STOQ_OK
  * stream_closed   both sides are done and everything we sent is acknowledged, or it was reset; the
  *                 number is dead. code 0 unless reset or stopped
  */
@@ -120,6 +141,8 @@ struct stoq_net_callbacks {
     void (*stream_ended)(void *user, stoq_net_conn conn, stoq_net_stream stream, bool stop,
                          uint64_t code);
     void (*stream_closed)(void *user, stoq_net_conn conn, stoq_net_stream stream, uint64_t code);
+    size_t (*rpc)(void *user, const struct stoq_net_rpc_in *in, uint8_t *out, size_t cap);
+    void (*rpc_ended)(void *user, const struct stoq_net_rpc_end *end);
 };
 
 /* Zero means the default in brackets. */
@@ -133,6 +156,9 @@ struct stoq_net_config {
     size_t listen_count;            /* at most STOQ_NET_LISTEN_MAX */
     enum stoq_net_mode mode;
     enum stoq_net_cc cc;
+    /* 32 bytes that all of a private network know, borrowed for the call: who cannot show that it does
+     * gets no reply at all. NULL: anybody may knock */
+    const uint8_t *network_key;
     uint64_t leave_code; /* the application's code that stoq_net_free closes with */
     uint8_t thread;      /* the first byte of every connection id we issue */
 
@@ -145,6 +171,9 @@ struct stoq_net_config {
     uint64_t stream_window_bytes; /* received, not consumed; grows up to [4 MiB] */
     uint64_t conn_window_bytes;   /* likewise for the connection, up to [24 MiB] */
     uint64_t send_buffer_bytes;   /* per connection, not acknowledged [32 MiB] */
+    /* Of all connections: what each weighs by itself, bytes written and not acknowledged, received and
+     * not consumed. Past it no more connections are taken and writes say STOQ_FULL [1 GiB] */
+    uint64_t memory_bytes;
     /* Largest UDP payload path-MTU discovery tries, up to 65000; 1200 turns it off [32700: beyond that
      * CPU per byte no longer falls, and each connection keeps a buffer of this size] */
     uint16_t packet_bytes_max;
@@ -244,6 +273,27 @@ void stoq_net_stream_reset(struct stoq_net *net, stoq_net_conn conn, stoq_net_st
 void stoq_net_stream_stop(struct stoq_net *net, stoq_net_conn conn, stoq_net_stream stream,
                           uint64_t code);
 
+#define STOQ_NET_RPC_KEY_BYTES 32
+#define STOQ_NET_RPC_TOKEN_BYTES 16
+#define STOQ_NET_RPC_MESSAGE_MAX 1125
+#define STOQ_NET_RPC_CALLS_MAX 1024 /* under way at a time */
+
+struct stoq_net_rpc_call {
+    struct stoq_addr addr;
+    const uint8_t *key;       /* the responder's, STOQ_NET_RPC_KEY_BYTES */
+    const uint8_t *token;     /* what its last reply brought, or NULL */
+    struct stoq_span message; /* 1 .. STOQ_NET_RPC_MESSAGE_MAX bytes; borrowed */
+    stoq_ns timeout_ns;       /* 0: 2 s; meanwhile it is sent again after 0.25 s, 0.5 s, 1 s ... */
+    uint64_t cookie;
+};
+
+/* Ask in one datagram; rpc_ended follows. STOQ_OK; STOQ_FULL: STOQ_NET_RPC_CALLS_MAX; STOQ_RANGE: no
+ * port, no key or a message too long; STOQ_NOMEM. */
+STOQ_WARN_UNUSED enum stoq_status stoq_net_rpc(struct stoq_net *net,
+                                               const struct stoq_net_rpc_call *call);
+/* The key that others seal requests to us with, STOQ_NET_RPC_KEY_BYTES; the same in every run. */
+const uint8_t *stoq_net_rpc_key(const struct stoq_net *net);
+
 /* What is known of one connection. */
 struct stoq_net_info {
     stoq_net_conn conn;
@@ -251,6 +301,7 @@ struct stoq_net_info {
     struct stoq_addr addr;
     bool inbound;
     bool opened;
+    enum stoq_net_mode mode;
     const char *group; /* "" until opened */
     const char *cc;    /* "cubic" or "bbr" */
     stoq_ns srtt_ns;   /* 0: not measured yet */
@@ -266,6 +317,8 @@ struct stoq_net_info {
     uint64_t buffered_bytes; /* written, not acknowledged */
     size_t packet_bytes;     /* the path's UDP payload as far as discovered */
     size_t streams;          /* open */
+    size_t peer_streams;     /* of those, begun by the peer */
+    uint64_t memory_bytes;   /* its part of the endpoint's */
     stoq_ns opened_at_ns;
 };
 
@@ -290,11 +343,15 @@ struct stoq_net_stats {
     uint64_t dropped_malformed; /* not QUIC, or too short for a first packet */
     uint64_t dropped_unknown;   /* no such connection */
     uint64_t dropped_prefix;    /* its prefix's budget is spent */
+    uint64_t dropped_outsider;  /* without the network's key */
     uint64_t dropped_full;      /* handshakes_max or connections_max */
     uint64_t dropped_send;      /* the kernel would not take them */
+    uint64_t rpc_answered;
+    uint64_t rpc_dropped; /* over their rate, or not to be opened */
     uint64_t retries_sent;
     uint64_t resets_sent;
     uint64_t buffered_bytes;
+    uint64_t memory_bytes; /* as the configuration's, now */
 };
 
 void stoq_net_stats(const struct stoq_net *net, struct stoq_net_stats *out);

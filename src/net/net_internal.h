@@ -11,6 +11,8 @@
 #include "net/cid.h"
 #include "net/guard.h"
 #include "net/net.h"
+#include "net/rpc.h"
+#include "net/seal.h"
 #include "net/tls.h"
 #include "net/udp.h"
 #include "os/loop.h"
@@ -25,7 +27,8 @@
 #define NET_CLOSING_MAX 1024 /* connections kept only to repeat their goodbye */
 #define NET_RETRY_LIFE (10 * STOQ_SEC)
 #define NET_URGENT_BYTES STOQ_MIB /* of send buffer kept for classes above bulk */
-#define NET_URGENT_BYTES STOQ_MIB /* of send buffer kept for classes above bulk */
+#define NET_CONN_BYTES                                                                             \
+    ((uint64_t)80 * STOQ_KIB)     /* what a connection weighs: measured, rounded up */
 #define NET_REFUSED_TOLD_PER_S 10 /* calls of the refused callback */
 
 /* A piece of a stream's queue: somebody's buffer, or a copy behind the struct. */
@@ -49,6 +52,7 @@ struct net_stream {
     uint64_t received; /* given to the data callback */
     uint64_t consumed;
     uint8_t rank;
+    bool by_peer; /* the peer began it */
     bool ready;
     bool fin_wanted;
     bool fin_sent;
@@ -94,14 +98,17 @@ struct net_conn {
     struct net_streams streams;
     struct net_streams ready[STOQ_NET_BACKGROUND + 1];
     size_t stream_count;
+    size_t peer_stream_count;
     uint64_t buffered;
-    uint64_t orphaned; /* received on streams now gone, not consumed */
-    stoq_ns last_ts;   /* ngtcp2 aborts when time goes backwards */
+    uint64_t unconsumed; /* given to the data callback, not given back */
+    uint64_t orphaned;   /* received on streams now gone, not consumed */
+    stoq_ns last_ts;     /* ngtcp2 aborts when time goes backwards */
     stoq_ns opened_at;
     struct stoq_peer_id pin;
     struct stoq_peer_id peer;
     const char *group;
     const char *cc;
+    stoq_ns min_rtt; /* kept when ngtcp2's state goes */
     int unreachable; /* errno of a send during the handshake */
     enum stoq_net_why why;
     uint64_t code;
@@ -142,6 +149,7 @@ struct stoq_net {
     stoq_ns armed_at; /* what it is set to */
     struct stoq_heap deadlines;
     struct net_conns dirty;
+    struct net_rpc rpc;
     struct net_slot *slots;
     size_t slot_count;
     uint32_t free_slot; /* 1-based */
@@ -154,8 +162,12 @@ struct stoq_net {
     unsigned refused_told;
     uint8_t reset_secret[NET_SECRET_BYTES]; /* from the key: outlives a restart */
     uint8_t retry_secret[NET_SECRET_BYTES]; /* this endpoint's own */
+    bool private;                           /* of a network with a key */
+    uint8_t network_psk[NET_SECRET_BYTES];
+    uint8_t network_mac[NET_SECRET_BYTES];
     struct stoq_net_stats stats;
     uint64_t buffered;
+    uint64_t unconsumed;
     uint64_t turn;
 };
 
@@ -165,9 +177,13 @@ void net_mark_dirty(struct net_conn *conn);
 /* The socket to reach addr through, opened if need be; NULL with err: none can be had. */
 struct net_socket *net_socket_for(struct stoq_net *net, const struct stoq_addr *addr,
                                   struct stoq_error *err);
+/* What connections hold of memory now. */
+uint64_t net_memory(const struct stoq_net *net);
 /* One round of what the loop's hook does; tests and fuzzers call it themselves. */
 void net_flush_all(struct stoq_net *net);
 void net_run_deadlines(struct stoq_net *net);
+/* When that is due. */
+stoq_ns net_deadline(const struct stoq_net *net);
 
 /* conn.c: birth, ids, death */
 struct net_conn *net_conn_find(const struct stoq_net *net, stoq_net_conn id);
@@ -183,6 +199,8 @@ struct net_conn *net_conn_accept(struct stoq_net *net, struct net_socket *socket
 /* Its current time, never less than what it has seen. */
 ngtcp2_tstamp net_conn_now(struct net_conn *conn);
 void net_conn_set_timer(struct net_conn *conn);
+/* The shortest round trip so far; 0: not measured yet, or not opened. */
+stoq_ns net_conn_min_rtt(const struct net_conn *conn);
 /* The handshake is done: free TLS's state, most of what an idle connection would weigh. Packet keys
  * and their updates are ngtcp2's. Not from inside ngtcp2. */
 void net_conn_drop_tls(struct net_conn *conn);
@@ -192,6 +210,11 @@ void net_conn_strip(struct net_conn *conn);
 void net_conn_discard(struct net_conn *conn);
 void net_reset_token(struct stoq_net *net, const ngtcp2_cid *cid, uint8_t *token);
 void net_new_cid(struct stoq_net *net, ngtcp2_cid *cid);
+/* What a client of a private network puts into its first packets. */
+#define NET_INSIDER_BYTES 17
+#define NET_INSIDER_MAGIC 0x53 /* not that of a retry token */
+void net_insider_token(const struct stoq_net *net, const ngtcp2_cid *dcid, const ngtcp2_cid *scid,
+                       uint8_t out[NET_INSIDER_BYTES]);
 
 /* conn_callbacks.c */
 void net_callbacks(ngtcp2_callbacks *cb, bool server);

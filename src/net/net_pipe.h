@@ -224,8 +224,7 @@ static inline void pipe_deliver(struct net_pipe *pipe, bool to_b)
 
 static inline stoq_ns pipe_deadline(const struct stoq_net *net)
 {
-    const struct stoq_heap_node *top = stoq_heap_top(&net->deadlines);
-    return TAILQ_EMPTY(&net->dirty) ? (top == NULL ? STOQ_NEVER : top->key) : 0;
+    return TAILQ_EMPTY(&net->dirty) && net->tx.count == 0 ? net_deadline(net) : 0;
 }
 
 /* Let everything due at the next moment happen; false: nothing is due before until. */

@@ -152,6 +152,7 @@ static void fill_long_fat(enum stoq_net_cc cc, unsigned percent)
     struct net_pipe p;
     struct stoq_net_config cfg = plain;
     cfg.send_buffer_bytes = 4 * STOQ_GIB;
+    cfg.memory_bytes = 4 * STOQ_GIB;
     cfg.cc = cc;
     pipe_init(&p, &cfg, 3);
     p.fate = fate_long_fat;

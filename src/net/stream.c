@@ -107,6 +107,7 @@ static void stream_free(struct net_stream *s)
     }
     TAILQ_REMOVE(&s->conn->streams, s, all);
     s->conn->stream_count--;
+    s->conn->peer_stream_count -= s->by_peer;
     free(s);
 }
 
@@ -137,6 +138,8 @@ int net_on_stream_open(ngtcp2_conn *q, int64_t id, void *user)
     if (s == NULL || ngtcp2_conn_set_stream_user_data(q, id, s) != 0) {
         return NGTCP2_ERR_CALLBACK_FAILURE;
     }
+    s->by_peer = true;
+    conn->peer_stream_count++;
     if (conn->net->cfg.cb.stream != NULL && listening(conn)) {
         conn->net->cfg.cb.stream(conn->net->cfg.user, conn->id, id);
     }
@@ -154,6 +157,8 @@ int net_on_stream_data(ngtcp2_conn *q, uint32_t flags, int64_t id, uint64_t offs
         return 0;
     }
     s->received += n;
+    conn->unconsumed += n;
+    conn->net->unconsumed += n;
     conn->net->cfg.cb.data(conn->net->cfg.user, conn->id, id, stoq_span(p, n),
                            (flags & NGTCP2_STREAM_DATA_FLAG_FIN) != 0);
     return 0;
@@ -262,8 +267,9 @@ int net_on_streams_allowed(ngtcp2_conn *q, uint64_t max_streams, void *user)
 void net_streams_feed_starved(struct net_conn *conn)
 {
     struct stoq_net *net = conn->net;
-    if (conn->buffered > net->cfg.send_buffer_bytes / 2) {
-        return;
+    if (conn->buffered > net->cfg.send_buffer_bytes / 2 ||
+        (conn->buffered > 0 && net_memory(net) > net->cfg.memory_bytes)) {
+        return; /* its own acknowledgements lead here again */
     }
     conn->starving = false;
     for (size_t left = conn->stream_count; left > 0 && listening(conn); left--) {
@@ -323,13 +329,15 @@ void stoq_net_stream_class(struct stoq_net *net, stoq_net_conn conn, stoq_net_st
     }
 }
 
-/* May n more bytes be queued? Remembers who was told no. */
+/* May n more bytes be queued? Remembers who was told no. Small urgent writes pass the endpoint's limit:
+ * they are what gets others to finish. */
 static bool has_room(struct net_stream *s, size_t n)
 {
     struct net_conn *conn = s->conn;
-    uint64_t max = conn->net->cfg.send_buffer_bytes;
-    max += s->rank < STOQ_NET_BULK ? NET_URGENT_BYTES : 0;
-    if (conn->buffered == 0 || conn->buffered + n <= max) {
+    const struct stoq_net_config *cfg = &conn->net->cfg;
+    uint64_t urgent = s->rank < STOQ_NET_BULK ? NET_URGENT_BYTES : 0;
+    if (conn->buffered == 0 || (conn->buffered + n <= cfg->send_buffer_bytes + urgent &&
+                                (urgent > 0 || net_memory(conn->net) + n <= cfg->memory_bytes))) {
         return true;
     }
     s->starved = true;
@@ -412,6 +420,14 @@ uint64_t stoq_net_stream_buffered(const struct stoq_net *net, stoq_net_conn conn
     return s == NULL ? 0 : s->buffered;
 }
 
+/* n bytes that were given to the data callback are no longer held: the peer may send as many more. */
+static void given_back(struct net_conn *conn, uint64_t n)
+{
+    conn->unconsumed -= n;
+    conn->net->unconsumed -= n;
+    ngtcp2_conn_extend_max_offset(conn->q, n);
+}
+
 void stoq_net_consumed(struct stoq_net *net, stoq_net_conn conn_id, stoq_net_stream stream,
                        uint64_t n)
 {
@@ -431,7 +447,7 @@ void stoq_net_consumed(struct stoq_net *net, stoq_net_conn conn_id, stoq_net_str
         s->consumed += n;
         (void)ngtcp2_conn_extend_max_stream_offset(conn->q, stream, n);
     }
-    ngtcp2_conn_extend_max_offset(conn->q, n);
+    given_back(conn, n);
     net_mark_dirty(conn);
 }
 
@@ -455,7 +471,7 @@ void stoq_net_stream_stop(struct stoq_net *net, stoq_net_conn conn, stoq_net_str
         return;
     }
     s->deaf = true;
-    ngtcp2_conn_extend_max_offset(s->conn->q, s->received - s->consumed);
+    given_back(s->conn, s->received - s->consumed);
     (void)ngtcp2_conn_shutdown_stream_read(s->conn->q, 0, stream, code);
     net_mark_dirty(s->conn);
 }

@@ -156,7 +156,9 @@ static void unconsumed_bytes_hold_the_sender(void **state)
     (void)state;
     struct world w;
     struct sender t;
-    struct stoq_net_config b = {.stream_window_bytes = STOQ_MIB, .conn_window_bytes = 4 * STOQ_MIB};
+    struct stoq_net_config b = {.stream_window_bytes = STOQ_MIB,
+                                .conn_window_bytes = 4 * STOQ_MIB,
+                                .connections_max = 16}; /* few: their windows begin wide */
     world_init(&w, NULL, &b);
     world_connect(&w);
     w.b.on_data = hoard;
@@ -178,7 +180,7 @@ static void closed_streams_still_owe(void **state)
 {
     (void)state;
     struct world w;
-    struct stoq_net_config b = {.conn_window_bytes = STOQ_MIB};
+    struct stoq_net_config b = {.conn_window_bytes = STOQ_MIB, .connections_max = 16};
     world_init(&w, NULL, &b);
     world_connect(&w);
     w.b.on_data = hoard;
@@ -482,6 +484,84 @@ static void control_overtakes_bulk(void **state)
     world_release(&w);
 }
 
+static void keep_all(struct side *s, stoq_net_conn conn, stoq_net_stream stream,
+                     struct stoq_span bytes, bool fin)
+{
+    (void)s;
+    (void)conn;
+    (void)stream;
+    (void)bytes;
+    (void)fin;
+}
+
+static bool b_has_mebibyte(struct world *w)
+{
+    return w->b.received >= STOQ_MIB;
+}
+
+static bool opened_or_closed_three(struct world *w)
+{
+    return w->a.opened + w->a.closed >= 3;
+}
+
+/* limits.memory: writes wait for acknowledgements, strangers are told that there is no room. */
+static void memory_limit_holds(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sender t;
+    struct stoq_net_config a = {.memory_bytes = 2 * STOQ_MIB};
+    struct stoq_net_config b = {.memory_bytes = 100 * STOQ_KIB}; /* two connections pass it */
+    world_init(&w, &a, &b);
+    world_connect(&w);
+    w.b.on_data = check_only;
+    begin(&w, &t, 16 * STOQ_MIB);
+    pump(&t);
+    assert_true(t.full > 0);
+    assert_true(t.most_buffered <= 2 * STOQ_MIB && t.most_buffered > STOQ_MIB);
+    struct stoq_net_stats stats;
+    stoq_net_stats(w.a.net, &stats);
+    assert_true(stats.memory_bytes > STOQ_MIB && stats.memory_bytes <= 2 * STOQ_MIB);
+    for (int i = 0; i < 400 && w.b.fins == 0; i++) {
+        world_idle(&w, 50 * STOQ_MS);
+        assert_true(t.most_buffered <= 2 * STOQ_MIB);
+    }
+    assert_int_equal(w.b.received, 16 * STOQ_MIB);
+    (void)world_dial(&w, &w.b.id, 0);
+    assert_true(world_run(&w, both_opened));
+    (void)world_dial(&w, &w.b.id, 0);
+    assert_true(world_run(&w, opened_or_closed_three));
+    assert_int_equal(w.a.closed, 1);
+    assert_int_equal(w.a.closed_info.why, STOQ_NET_REFUSED);
+    world_release(&w);
+}
+
+/* What is received and not consumed counts, however the stream ends. */
+static void held_bytes_are_counted(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sender t;
+    struct stoq_net_stats stats;
+    struct stoq_net_config b = {.connections_max = 16};
+    world_init(&w, NULL, &b);
+    world_connect(&w);
+    w.b.on_data = keep_all;
+    begin(&w, &t, STOQ_MIB);
+    pump(&t);
+    assert_true(world_run(&w, b_has_mebibyte));
+    stoq_net_stats(w.b.net, &stats);
+    assert_true(stats.memory_bytes >= STOQ_MIB + 80 * STOQ_KIB);
+    stoq_net_consumed(w.b.net, w.b.conn, t.stream, STOQ_MIB / 2);
+    stoq_net_stats(w.b.net, &stats);
+    assert_true(stats.memory_bytes < STOQ_MIB);
+    stoq_net_close(w.a.net, w.a.conn, 0, "enough");
+    assert_true(world_run(&w, both_closed));
+    world_idle(&w, 50 * STOQ_MS);
+    assert_int_equal(w.b.net->unconsumed, 0);
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -496,6 +576,8 @@ int main(void)
         cmocka_unit_test(free_releases_what_waits),
         cmocka_unit_test(lost_packets_are_sent_again),
         cmocka_unit_test(control_overtakes_bulk),
+        cmocka_unit_test(memory_limit_holds),
+        cmocka_unit_test(held_bytes_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -207,14 +207,14 @@ const char *net_tls_group(SSL *ssl)
     return "";
 }
 
-bool net_tls_secret(const struct stoq_key *key, uint8_t out[32])
+bool net_tls_secret(const struct stoq_key *key, const char *purpose, uint8_t out[32])
 {
     uint8_t raw[32];
     size_t n = sizeof raw;
     if (EVP_PKEY_get_raw_private_key(stoq_key_evp(key), raw, &n) != 1) {
         return false;
     }
-    struct stoq_hash h = stoq_hash_blake3_2(stoq_span_str("stoq net reset v1"), stoq_span(raw, n));
+    struct stoq_hash h = stoq_hash_blake3_2(stoq_span_str(purpose), stoq_span(raw, n));
     stoq_key_wipe(raw, sizeof raw);
     memcpy(out, h.b, sizeof h.b);
     return true;

@@ -43,9 +43,10 @@ const char *net_tls_group(SSL *ssl);
 /* "SecP384r1MLKEM1024, MLKEM1024": what a mode accepts. Static storage. */
 const char *net_tls_mode_groups(enum stoq_net_mode mode);
 
-/* 32 bytes that only the holder of this key can know, the same in every run: for the tokens by which
- * a restarted endpoint tells its old peers that it forgot them. False: out of memory. */
-bool net_tls_secret(const struct stoq_key *key, uint8_t out[32]);
+/* 32 bytes that only the holder of this key can know, the same in every run, other ones for every
+ * purpose: for the tokens by which a restarted endpoint tells its old peers that it forgot them, and for
+ * the key that datagrams to us are sealed with. False: out of memory. */
+bool net_tls_secret(const struct stoq_key *key, const char *purpose, uint8_t out[32]);
 
 /* What a TLS alert received from the peer, or sent by us, says about a connection. */
 enum stoq_net_why net_tls_why(unsigned alert);

@@ -27,6 +27,9 @@
 struct stoq_node_config {
     struct stoq_span agent;   /* kept; 1 .. 64 bytes ["stoq"] */
     bool want_proofs;         /* ask for a proof with every chunk */
+    bool want_raw;            /* our Hello does not say that we take zstd */
+    struct stoq_span rpc_key; /* what our Hello says of datagrams; kept; both or neither */
+    struct stoq_span rpc_proof;
     uint32_t serves_max;      /* [STOQ_NODE_SERVES_MAX] */
     uint32_t serves_link_max; /* [STOQ_NODE_SERVES_LINK_MAX] */
     struct stoq_alloc alloc;
@@ -81,6 +84,8 @@ struct stoq_node_stats {
     uint64_t bytes_served; /* payload */
 };
 void stoq_node_stats(const struct stoq_node *node, struct stoq_node_stats *out);
+/* Our own Hello; its agent is the configuration's. */
+struct stoq_msg_hello stoq_node_hello(const struct stoq_node *node);
 /* What the peer said in its Hello; false: none yet. out->agent is borrowed until the next feed. */
 bool stoq_node_peer_hello(const struct stoq_node *node, stoq_peer peer, struct stoq_msg_hello *out);
 

@@ -387,7 +387,12 @@ static void inbound(struct model *m, const struct package *p)
     struct stoq_node_event ev = {.kind = STOQ_NODE_INBOUND,
                                  .u.inbound = {what % PEERS, what, &msg}};
     if (msg.type == STOQ_MSG_HELLO) {
-        msg.u.hello = (struct stoq_msg_hello){1, {1}, 0, stoq_span_str("x"), 5, 5, 65536};
+        msg.u.hello = (struct stoq_msg_hello){.version_count = 1,
+                                              .versions = {1},
+                                              .agent = stoq_span_str("x"),
+                                              .ranges_max = 5,
+                                              .chunks_max = 5,
+                                              .frame_bytes_max = 65536};
     } else if (msg.type == STOQ_MSG_METADATA_QUERY) {
         msg.u.metadata_query = (struct stoq_msg_metadata_query){p->id, STOQ_META_MANIFEST, {0, 0}};
     } else if (msg.type == STOQ_MSG_CHUNK_REQUEST) {

@@ -61,16 +61,19 @@ enum stoq_status node_link_want(struct stoq_node *n, stoq_peer peer, struct link
     return STOQ_OK;
 }
 
-struct stoq_msg_hello node_hello(const struct stoq_node *n)
+struct stoq_msg_hello stoq_node_hello(const struct stoq_node *n)
 {
     return (struct stoq_msg_hello){
         .version_count = 1,
         .versions = {STOQ_PROTOCOL_VERSION},
-        .features = STOQ_FEATURE_PROOFS | STOQ_FEATURE_ZSTD | STOQ_FEATURE_HAVE,
+        .features =
+            STOQ_FEATURE_PROOFS | STOQ_FEATURE_HAVE | (n->cfg.want_raw ? 0 : STOQ_FEATURE_ZSTD),
         .agent = n->cfg.agent,
         .ranges_max = STOQ_REQUEST_RANGES_MAX,
         .chunks_max = STOQ_REQUEST_CHUNKS_MAX,
         .frame_bytes_max = STOQ_FRAME_BYTES_MAX,
+        .rpc_key = n->cfg.rpc_key,
+        .rpc_proof = n->cfg.rpc_proof,
     };
 }
 
@@ -104,7 +107,7 @@ static void send_hello(struct stoq_node *n, struct link *l)
     p->peer = l->peer;
     p->deadline = n->now + STOQ_NODE_META_TIMEOUT;
     o->msg = (struct stoq_message){
-        .type = STOQ_MSG_HELLO, .request_id = p->cookie, .u.hello = node_hello(n)};
+        .type = STOQ_MSG_HELLO, .request_id = p->cookie, .u.hello = stoq_node_hello(n)};
     o->action.u.ask = (struct stoq_node_ask){.peer = l->peer, .cookie = p->cookie, .msg = &o->msg};
     l->hello = HELLO_ASKED;
 }
@@ -169,6 +172,8 @@ void node_link_hello_in(struct stoq_node *n, struct link *l, const struct stoq_m
         memcpy(l->agent, hello->agent.p, hello->agent.n);
     }
     l->said.agent = stoq_span(l->agent, hello->agent.n);
+    l->said.rpc_key = stoq_span(NULL, 0); /* the shell's business; not kept */
+    l->said.rpc_proof = stoq_span(NULL, 0);
     l->hello = speaks_ours(hello) ? HELLO_KNOWN : HELLO_FAILED;
     l->hello_status = STOQ_VERSION;
     tell_fetches(n, l);

@@ -46,8 +46,9 @@ static void answer_hello(struct stoq_node *n, struct link *l, const struct stoq_
     }
     struct out *o = reply(n, in->peer, in->stream, STOQ_NODE_SEND);
     if (o != NULL) {
-        o->msg = (struct stoq_message){
-            .type = STOQ_MSG_HELLO, .request_id = in->msg->request_id, .u.hello = node_hello(n)};
+        o->msg = (struct stoq_message){.type = STOQ_MSG_HELLO,
+                                       .request_id = in->msg->request_id,
+                                       .u.hello = stoq_node_hello(n)};
     }
 }
 

@@ -12,4 +12,9 @@ stoq_ns stoq_cpu_ns(void);
 /* n bytes from the kernel's generator; cannot fail on a running Linux system (our bug otherwise). */
 void stoq_entropy(void *p, size_t n);
 
+/* Open files of this process, and how many it may have. STOQ_IO. */
+STOQ_WARN_UNUSED enum stoq_status stoq_open_files(uint64_t *used, uint64_t *max);
+/* Allow this process max of them; no more than the system lets it: STOQ_RANGE says how many that is. */
+STOQ_WARN_UNUSED enum stoq_status stoq_open_files_limit(uint64_t max, struct stoq_error *err);
+
 #endif

@@ -18,6 +18,8 @@
 #define STOQ_SIGN_RECEIPT "receipt"
 #define STOQ_SIGN_LOCATION "location"
 #define STOQ_SIGN_BEACON "beacon"
+#define STOQ_SIGN_RPC_KEY                                                                          \
+    "rpc-key" /* object: the 32 bytes of an X25519 key (PROTOCOL section 11) */
 #define STOQ_SIGN_EXCHANGE "exchange"
 #define STOQ_SIGN_ANNOUNCE "announce"
 

@@ -13,6 +13,8 @@
 /* Limits of version 1. A Hello may state smaller ones for its sender's own serving. */
 #define STOQ_HELLO_VERSIONS_MAX 8
 #define STOQ_HELLO_AGENT_MAX 64         /* bytes of UTF-8 */
+#define STOQ_HELLO_RPC_KEY_BYTES 32     /* an X25519 public key */
+#define STOQ_HELLO_RPC_PROOF_MAX 512    /* the envelope that signs it */
 #define STOQ_REQUEST_RANGES_MAX 4096    /* ranges in a ChunkRequest */
 #define STOQ_REQUEST_CHUNKS_MAX 4096    /* chunks in a ChunkRequest, all ranges together */
 #define STOQ_META_LISTS_MAX 256         /* chunk lists in a MetadataQuery */
@@ -102,6 +104,9 @@ struct stoq_msg_hello {
     uint32_t ranges_max;                        /* 1 .. STOQ_REQUEST_RANGES_MAX */
     uint32_t chunks_max;                        /* 1 .. STOQ_REQUEST_CHUNKS_MAX */
     uint32_t frame_bytes_max;                   /* 4096 .. STOQ_FRAME_BYTES_MAX */
+    /* The key that datagrams to it are sealed with, and its signature over it: both or neither. */
+    struct stoq_span rpc_key;
+    struct stoq_span rpc_proof;
 };
 
 struct stoq_msg_error {

@@ -71,12 +71,21 @@ static void get_hello(struct stoq_cbor_rd *r, struct stoq_msg_hello *m)
             m->frame_bytes_max =
                 (uint32_t)stoq_cbor_rd_uint_in(r, STOQ_HELLO_FRAME_MIN, STOQ_FRAME_BYTES_MAX);
             break;
+        case 7:
+            m->rpc_key = stoq_cbor_rd_bytes(r, STOQ_HELLO_RPC_KEY_BYTES, STOQ_HELLO_RPC_KEY_BYTES);
+            break;
+        case 8:
+            m->rpc_proof = stoq_cbor_rd_bytes(r, 1, STOQ_HELLO_RPC_PROOF_MAX);
+            break;
         default:
             stoq_cbor_rd_fail(r, STOQ_MALFORMED);
         }
     }
     stoq_cbor_rd_leave(r);
     need_fields(r, &f, 0x7e);
+    if (m->rpc_key.n > 0 || m->rpc_proof.n > 0) {
+        need_fields(r, &f, 3 << 7);
+    }
 }
 
 static void get_error(struct stoq_cbor_rd *r, struct stoq_msg_error *m)

@@ -7,10 +7,11 @@ static bool put_hello(struct stoq_cbor_wr *w, const struct stoq_msg_hello *m)
         m->agent.n > STOQ_HELLO_AGENT_MAX || m->ranges_max < 1 ||
         m->ranges_max > STOQ_REQUEST_RANGES_MAX || m->chunks_max < 1 ||
         m->chunks_max > STOQ_REQUEST_CHUNKS_MAX || m->frame_bytes_max < STOQ_HELLO_FRAME_MIN ||
-        m->frame_bytes_max > STOQ_FRAME_BYTES_MAX) {
+        m->frame_bytes_max > STOQ_FRAME_BYTES_MAX || m->rpc_proof.n > STOQ_HELLO_RPC_PROOF_MAX ||
+        m->rpc_key.n != (m->rpc_proof.n > 0 ? STOQ_HELLO_RPC_KEY_BYTES : 0)) {
         return false;
     }
-    stoq_cbor_put_map(w, 6);
+    stoq_cbor_put_map(w, m->rpc_key.n > 0 ? 8 : 6);
     stoq_cbor_put_uint(w, 1);
     stoq_cbor_put_array(w, m->version_count);
     for (uint32_t i = 0; i < m->version_count; i++) {
@@ -29,6 +30,12 @@ static bool put_hello(struct stoq_cbor_wr *w, const struct stoq_msg_hello *m)
     stoq_cbor_put_uint(w, m->chunks_max);
     stoq_cbor_put_uint(w, 6);
     stoq_cbor_put_uint(w, m->frame_bytes_max);
+    if (m->rpc_key.n > 0) {
+        stoq_cbor_put_uint(w, 7);
+        stoq_cbor_put_bytes(w, m->rpc_key);
+        stoq_cbor_put_uint(w, 8);
+        stoq_cbor_put_bytes(w, m->rpc_proof);
+    }
     return true;
 }
 

@@ -20,13 +20,17 @@ static struct stoq_package_id test_id(void)
     return id;
 }
 
+static const uint8_t test_bytes[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10,
+                                       11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+                                       22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
 static const struct stoq_range vector_ranges[] = {{0, 2}, {300, 4}};
 
 /* The messages whose bytes docs/PROTOCOL.md section 10 gives. */
 static bool message_named(const char *name, struct stoq_message *m)
 {
     const struct stoq_message all[] = {
-        {STOQ_MSG_HELLO, 1, .u.hello = {1, {1}, 3, stoq_span_str("stoq/0.1.0"), 4096, 4096, 65536}},
+        {STOQ_MSG_HELLO, 1,
+         .u.hello = {1, {1}, 3, stoq_span_str("stoq/0.1.0"), 4096, 4096, 65536, {0}, {0}}},
         {STOQ_MSG_PING, 2, .u = {{0}}},
         {STOQ_MSG_ERROR, 3, .u.error = {STOQ_ERR_CONTENT_NOT_FOUND, {NULL, 0}}},
         {STOQ_MSG_RESPONSE, 4, .u.response = {STOQ_META_MANIFEST, 270, 0}},
@@ -35,6 +39,16 @@ static bool message_named(const char *name, struct stoq_message *m)
         {STOQ_MSG_METADATA_QUERY, 7,
          .u.metadata_query = {test_id(), STOQ_META_CHUNK_LISTS, {3, 64}}},
         {STOQ_MSG_CHUNK_REQUEST, 8, .u.chunk_request = {test_id(), vector_ranges, 2, 6, true}},
+        {STOQ_MSG_HELLO, 9,
+         .u.hello = {1,
+                     {1},
+                     7,
+                     stoq_span_str("stoq/0.1.0"),
+                     4096,
+                     4096,
+                     65536,
+                     stoq_span(test_bytes, 32),
+                     stoq_span_str("\xa0")}},
     };
     static const char *const names[] = {
         "hello",
@@ -45,6 +59,7 @@ static bool message_named(const char *name, struct stoq_message *m)
         "query-manifest",
         "query-chunk-lists",
         "chunk-request",
+        "hello-rpc",
     };
     for (size_t i = 0; i < STOQ_COUNT(all); i++) {
         if (strcmp(names[i], name) == 0) {
@@ -94,7 +109,7 @@ static void document_vectors_hold(void **state)
         checked++;
     }
     (void)fclose(f);
-    assert_int_equal(checked, 8);
+    assert_int_equal(checked, 9);
 }
 
 static void fields_survive_the_trip(void **state)
@@ -175,9 +190,24 @@ static void encode_refuses_what_decode_would(void **state)
         {STOQ_MSG_METADATA_QUERY, 1, .u.metadata_query = {test_id(), STOQ_META_MANIFEST, {0, 1}}},
         {STOQ_MSG_RESPONSE, 1, .u.response = {STOQ_META_CHUNKS, 0, 0}},
         {STOQ_MSG_RESPONSE, 1, .u.response = {STOQ_META_MANIFEST, STOQ_META_BYTES_MAX + 1, 0}},
-        {STOQ_MSG_HELLO, 1, .u.hello = {0, {0}, 0, stoq_span_str("x"), 1, 1, 65536}},
-        {STOQ_MSG_HELLO, 1, .u.hello = {2, {2, 1}, 0, stoq_span_str("x"), 1, 1, 65536}},
-        {STOQ_MSG_HELLO, 1, .u.hello = {1, {1}, 0, stoq_span_str("\xff"), 1, 1, 65536}},
+        {STOQ_MSG_HELLO, 1, .u.hello = {0, {0}, 0, stoq_span_str("x"), 1, 1, 65536, {0}, {0}}},
+        {STOQ_MSG_HELLO, 1, .u.hello = {2, {2, 1}, 0, stoq_span_str("x"), 1, 1, 65536, {0}, {0}}},
+        {STOQ_MSG_HELLO, 1, .u.hello = {1, {1}, 0, stoq_span_str("\xff"), 1, 1, 65536, {0}, {0}}},
+        {STOQ_MSG_HELLO, 1,
+         .u.hello = {1, {1}, 0, stoq_span_str("x"), 1, 1, 65536, stoq_span(test_bytes, 32), {0}}},
+        {STOQ_MSG_HELLO, 1,
+         .u.hello = {1, {1}, 0, stoq_span_str("x"), 1, 1, 65536, {0}, stoq_span(test_bytes, 1)}},
+        {STOQ_MSG_HELLO, 1,
+         .u
+             .hello = {1,
+                       {1},
+                       0,
+                       stoq_span_str("x"),
+                       1,
+                       1,
+                       65536,
+                       stoq_span(test_bytes, 31),
+                       stoq_span(test_bytes, 1)}},
         {STOQ_MSG_STORE, 1, .u = {{0}}},
         {99, 1, .u = {{0}}},
     };
