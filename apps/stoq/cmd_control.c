@@ -36,6 +36,51 @@ int cmd_peers(struct cmd *cmd)
     return cmd_finish(cmd);
 }
 
+static void print_scalar(const json_t *value)
+{
+    if (json_is_string(value)) {
+        (void)printf("%s", json_string_value(value));
+    } else if (json_is_integer(value)) {
+        (void)printf("%lld", (long long)json_integer_value(value));
+    } else if (json_is_boolean(value)) {
+        (void)printf("%s", json_is_true(value) ? "yes" : "no");
+    } else if (json_is_real(value)) {
+        (void)printf("%.3g", json_number_value(value));
+    } else {
+        (void)printf("-");
+    }
+}
+
+/* One object of a list on one line: `key value` pairs. */
+static void print_item(const json_t *item)
+{
+    const char *key;
+    const json_t *value;
+    const char *before = "";
+    if (!json_is_object(item)) {
+        print_scalar(item);
+        return;
+    }
+    json_object_foreach ((json_t *)(uintptr_t)item, key, value) {
+        (void)printf("%s%s ", before, key);
+        print_scalar(value);
+        before = ", ";
+    }
+}
+
+/* A limit: what is used of it, and the most. */
+static bool print_limit(const json_t *o)
+{
+    const json_t *max = json_object_get(o, "max");
+    if (max == NULL) {
+        return false;
+    }
+    print_scalar(json_object_get(o, "used"));
+    (void)printf(" of ");
+    print_scalar(max);
+    return true;
+}
+
 /* As deep as JSON may nest that was read (api/json.h). NOLINTNEXTLINE(misc-no-recursion) */
 static void print_tree(const json_t *o, const char *before)
 {
@@ -44,19 +89,21 @@ static void print_tree(const json_t *o, const char *before)
     size_t i;
     const json_t *item;
     json_object_foreach ((json_t *)(uintptr_t)o, key, value) {
-        if (json_is_object(value)) {
+        if (json_is_array(value)) {
+            json_array_foreach (value, i, item) {
+                (void)printf("%s%-20s ", before, key);
+                print_item(item);
+                (void)printf("\n");
+            }
+        } else if (json_is_object(value) && json_object_get(value, "max") == NULL) {
             (void)printf("%s%s\n", before, key);
             print_tree(value, "  ");
-        } else if (json_is_array(value)) {
-            json_array_foreach (value, i, item) {
-                (void)printf("%s%-20s %s\n", before, key, json_string_value(item));
-            }
-        } else if (json_is_string(value)) {
-            (void)printf("%s%-20s %s\n", before, key, json_string_value(value));
-        } else if (json_is_integer(value)) {
-            (void)printf("%s%-20s %lld\n", before, key, (long long)json_integer_value(value));
         } else {
-            (void)printf("%s%-20s %.1f\n", before, key, json_number_value(value));
+            (void)printf("%s%-20s ", before, key);
+            if (!json_is_object(value) || !print_limit(value)) {
+                print_scalar(value);
+            }
+            (void)printf("\n");
         }
     }
 }

@@ -27,6 +27,7 @@ int cmd_import(struct cmd *cmd);
 int cmd_have(struct cmd *cmd);
 int cmd_peers(struct cmd *cmd);
 int cmd_rule(struct cmd *cmd);
+int cmd_ping(struct cmd *cmd);
 int cmd_status(struct cmd *cmd);
 int cmd_stop(struct cmd *cmd);
 int cmd_key(struct cmd *cmd);

@@ -73,6 +73,10 @@ static const struct cmd_option lease_options[] = {
 static const struct cmd_option rule_options[] = {
     {"candidates", 0, "FILE", "peers as `stoq peers --json` prints them [the daemon's]", false},
 };
+static const struct cmd_option ping_options[] = {
+    {"datagram", 0, NULL, "in one sealed datagram, without a connection", false},
+    {"timeout", 0, "SECONDS", "give up after this time [5]", false},
+};
 static const struct cmd_option stop_options[] = {
     {"timeout", 0, "SECONDS", "wait this long for its end [10]", false},
 };
@@ -246,6 +250,17 @@ static const struct cmd_row rows[] = {
      .details = "16 bytes per chunk and 32 per shard.",
      OPTIONS(have_options),
      .run = cmd_have},
+    {.name = "ping",
+     .synopsis = "PEER@ADDR",
+     .summary = "ask a peer whether it is there",
+     .details =
+         "Over a connection: makes one where there is none, checks the peer's key, times a Ping.\n"
+         "With --datagram in one round trip without a connection, sealed to a key that the peer\n"
+         "has signed: learned over a connection the first time, and remembered.",
+     OPTIONS(ping_options),
+     .args_min = 1,
+     .args_max = 1,
+     .run = cmd_ping},
     {.name = "peers", .synopsis = "", .summary = "list the daemon's connections", .run = cmd_peers},
     {.name = "rule",
      .synopsis = "try FILE",

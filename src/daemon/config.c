@@ -1,180 +1,27 @@
 /*
- * inih splits lines; everything else is a table of keys here. inih hands no line numbers to its handler,
+ * inih splits lines; what a key means is in config_keys.c. inih hands no line numbers to its handler,
  * but it asks for one line at a time, so the reader below counts them: during a handler call the last line
  * read is the line at hand. The reader also refuses what inih would silently cut: long lines, NUL bytes.
  */
-#include "daemon/config.h"
+#include "daemon/config_internal.h"
 
-#include "daemon/source.h"
 #include "os/file.h"
 
-#include <errno.h>
 #include <ini.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { PORT_DEFAULT = 4477, WHY_BYTES = 300 };
-
-struct setting {
-    const char *key;
-    bool repeats;
-    bool (*set)(struct stoq_config *c, const char *value, char why[WHY_BYTES]);
-};
-
-static bool no(char why[WHY_BYTES], const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static bool no(char why[WHY_BYTES], const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    (void)vsnprintf(why, WHY_BYTES, fmt, ap);
-    va_end(ap);
-    return false;
-}
-
-static bool number(const char *value, uint64_t min, uint64_t max, uint64_t *out,
-                   char why[WHY_BYTES])
-{
-    char *end;
-    errno = 0;
-    unsigned long long v = strtoull(value, &end, 10);
-    if (value[0] < '0' || value[0] > '9' || *end != '\0') {
-        return no(why, "'%.80s' is not a whole number", value);
-    }
-    if (errno == ERANGE || v < min || v > max) {
-        return no(why, "%.40s is outside %llu..%llu", value, (unsigned long long)min,
-                  (unsigned long long)max);
-    }
-    *out = v;
-    return true;
-}
-
-static bool set_listen(struct stoq_config *c, const char *value, char why[WHY_BYTES])
-{
-    if (c->listen_count == STOQ_NET_LISTEN_MAX) {
-        return no(why, "more than %d addresses", STOQ_NET_LISTEN_MAX);
-    }
-    if (stoq_addr_parse(&c->listen[c->listen_count], stoq_span_str(value), PORT_DEFAULT) !=
-        STOQ_OK) {
-        return no(why, "'%.80s' is not an address, as in [::]:%d", value, PORT_DEFAULT);
-    }
-    c->listen_count++;
-    return true;
-}
-
-static bool set_peer(struct stoq_config *c, const char *value, char why[WHY_BYTES])
-{
-    struct stoq_error err;
-    if (c->peer_count == STOQ_FETCH_SOURCES_MAX) {
-        return no(why, "more than %d peers", STOQ_FETCH_SOURCES_MAX);
-    }
-    if (stoq_source_parse(&c->peers[c->peer_count], value, &err) != STOQ_OK) {
-        return no(why, "%.250s", err.text);
-    }
-    c->peer_count++;
-    return true;
-}
-
-static bool set_store_dir(struct stoq_config *c, const char *value, char why[WHY_BYTES])
-{
-    if (value[0] != '/') {
-        return no(why, "'%.80s' is not an absolute path", value);
-    }
-    if (strlen(value) >= sizeof c->store_dir) {
-        return no(why, "the path is longer than %zu bytes", sizeof c->store_dir - 1);
-    }
-    memcpy(c->store_dir, value, strlen(value) + 1);
-    return true;
-}
-
-static bool set_encryption(struct stoq_config *c, const char *value, char why[WHY_BYTES])
-{
-    return stoq_net_mode_parse(&c->encryption, stoq_span_str(value)) ||
-           no(why, "'%.40s' is not kyber1024, kyber1024-pure or kyber768-hybrid", value);
-}
-
-static bool set_congestion(struct stoq_config *c, const char *value, char why[WHY_BYTES])
-{
-    return stoq_net_cc_parse(&c->congestion, stoq_span_str(value)) ||
-           no(why, "'%.40s' is not auto, cubic or bbr", value);
-}
-
-static bool set_packet_bytes(struct stoq_config *c, const char *value, char why[WHY_BYTES])
-{
-    uint64_t v = 0;
-    if (!number(value, 1200, 65000, &v, why)) {
-        return false;
-    }
-    c->packet_bytes_max = (uint16_t)v;
-    return true;
-}
-
-static bool set_connections(struct stoq_config *c, const char *value, char why[WHY_BYTES])
-{
-    uint64_t v = 0;
-    if (!number(value, 1, 1000000, &v, why)) {
-        return false;
-    }
-    c->connections_max = (size_t)v;
-    return true;
-}
-
-static bool set_api_connections(struct stoq_config *c, const char *value, char why[WHY_BYTES])
-{
-    uint64_t v = 0;
-    if (!number(value, 1, 4096, &v, why)) {
-        return false;
-    }
-    c->api_connections_max = (unsigned)v;
-    return true;
-}
-
-static bool set_workers(struct stoq_config *c, const char *value, char why[WHY_BYTES])
-{
-    uint64_t v = 0;
-    if (!number(value, 1, 64, &v, why)) {
-        return false;
-    }
-    c->workers = (unsigned)v;
-    return true;
-}
-
-static bool set_log_level(struct stoq_config *c, const char *value, char why[WHY_BYTES])
-{
-    static const char *const level[] = {"quiet", "info", "debug"};
-    for (size_t i = 0; i < STOQ_COUNT(level); i++) {
-        if (strcmp(value, level[i]) == 0) {
-            c->log_level = (enum stoq_log_level)i;
-            return true;
-        }
-    }
-    return no(why, "'%.40s' is not quiet, info or debug", value);
-}
-
-static const struct setting settings[] = {
-    {"listen", true, set_listen},
-    {"peer", true, set_peer},
-    {"store.dir", false, set_store_dir},
-    {"transport.encryption", false, set_encryption},
-    {"transport.congestion", false, set_congestion},
-    {"transport.packet_bytes_max", false, set_packet_bytes},
-    {"limits.connections", false, set_connections},
-    {"limits.api_connections", false, set_api_connections},
-    {"limits.workers", false, set_workers},
-    {"log.level", false, set_log_level},
-};
 
 struct parse {
     struct stoq_config *config;
     const char *name;
     struct stoq_span rest;
     int line; /* the last one read */
-    bool seen[STOQ_COUNT(settings)];
+    bool seen[CONFIG_SETTINGS_MAX];
     bool failed;
     int failed_line;
     char key[128];
-    char why[WHY_BYTES];
+    char why[CONFIG_WHY_BYTES];
 };
 
 static void refuse(struct parse *p, const char *key, const char *why)
@@ -223,15 +70,16 @@ static int on_value(void *user, const char *section, const char *name, const cha
         return 1;
     }
     (void)snprintf(key, sizeof key, "%s%s%s", section, section[0] != '\0' ? "." : "", name);
-    for (size_t i = 0; i < STOQ_COUNT(settings); i++) {
-        if (strcmp(settings[i].key, key) != 0) {
+    const struct config_setting *s;
+    for (size_t i = 0; (s = config_setting_at(i)) != NULL; i++) {
+        if (strcmp(s->key, key) != 0) {
             continue;
         }
-        if (p->seen[i] && !settings[i].repeats) {
+        if (p->seen[i] && !s->repeats) {
             refuse(p, key, "is set twice");
         } else if (value[0] == '\0') {
             refuse(p, key, "has no value");
-        } else if (!settings[i].set(p->config, value, p->why)) {
+        } else if (!s->set(p->config, value, p->why)) {
             refuse(p, key, p->why);
         }
         p->seen[i] = true;
@@ -295,17 +143,29 @@ const char *stoq_config_template(void)
            "# Addresses to serve peers on; may be repeated. None: the daemon serves on [::]:4477.\n"
            "#listen = [::]:4477\n"
            "\n"
-           "# Static peers, asked by every get that names no source; may be repeated.\n"
-           "#peer = peer1...@[2001:db8::1]:4477\n"
+           "# Static peers, asked by every get that names no source; may be repeated. Labels tell what\n"
+           "# fails together.\n"
+           "#peer = peer1...@[2001:db8::1]:4477 host=a1 site=lab rack=3 region=eu\n"
+           "# Peers that a daemon dials when it starts; may be repeated.\n"
+           "#bootstrap = peer1...@[2001:db8::1]:4477\n"
            "\n"
            "[store]\n"
            "# Where packages are kept; default: below the home.\n"
            "#dir = /var/lib/stoq/store\n"
            "\n"
+           "[network]\n"
+           "# Of a private network: 64 hexadecimal digits, or the file that holds them. Who has not the\n"
+           "# same gets no reply at all.\n"
+           "#key = /etc/stoq/network.key\n"
+           "\n"
            "[transport]\n"
+           "# p2p, or client: fetches and serves nobody.\n"
+           "#mode = p2p\n"
            "# kyber1024, kyber1024-pure or kyber768-hybrid; peers without a common mode refuse each\n"
            "# other.\n"
            "#encryption = kyber1024\n"
+           "# zstd: chunks travel as they are stored; none: unpacked, in both directions.\n"
+           "#compression = zstd\n"
            "# auto, cubic or bbr\n"
            "#congestion = auto\n"
            "# Largest UDP payload tried, 1200..65000.\n"
@@ -315,6 +175,14 @@ const char *stoq_config_template(void)
            "# Connections with peers, and with local clients.\n"
            "#connections = 4096\n"
            "#api_connections = 64\n"
+           "# Handshakes of others that are not finished, and streams one peer may have open.\n"
+           "#handshakes = 256\n"
+           "#streams = 128\n"
+           "# Bytes of peers' connections in memory: one peer's, and all of them.\n"
+           "#memory_peer = 96MiB\n"
+           "#memory = 1GiB\n"
+           "# Open files; default: as the daemon was started.\n"
+           "#open_files = 1024\n"
            "# Threads that hash, decompress and read, 1..64.\n"
            "#workers = 2\n"
            "\n"

@@ -12,17 +12,37 @@
 
 enum stoq_log_level { STOQ_LOG_QUIET, STOQ_LOG_INFO, STOQ_LOG_DEBUG };
 
+#define STOQ_CONFIG_LABEL_MAX 32
+#define STOQ_CONFIG_BOOTSTRAP_MAX 16
+
+/* Where a static peer stands: names of what fails together. "" where not said. */
+struct stoq_config_place {
+    char host[STOQ_CONFIG_LABEL_MAX + 1];
+    char site[STOQ_CONFIG_LABEL_MAX + 1];
+    char rack[STOQ_CONFIG_LABEL_MAX + 1];
+    char region[STOQ_CONFIG_LABEL_MAX + 1];
+};
+
 struct stoq_config {
     struct stoq_addr listen[STOQ_NET_LISTEN_MAX];
     size_t listen_count;
     struct stoq_fetch_source peers[STOQ_FETCH_SOURCES_MAX]; /* static peers: sources of every get */
+    struct stoq_config_place peer_places[STOQ_FETCH_SOURCES_MAX];
     size_t peer_count;
+    struct stoq_fetch_source
+        bootstrap[STOQ_CONFIG_BOOTSTRAP_MAX]; /* dialled when a daemon starts */
+    size_t bootstrap_count;
     char store_dir[STOQ_CONFIG_PATH_MAX]; /* "": the home's */
+    char
+        network_key[STOQ_CONFIG_PATH_MAX]; /* 64 hexadecimal digits or an absolute path; "": none */
+    bool client;                           /* serves nobody, announces nothing */
+    bool raw;                              /* chunks travel unpacked */
     enum stoq_net_mode encryption;
     enum stoq_net_cc congestion;
-    uint16_t packet_bytes_max; /* 0: the transport's default, as the two below */
-    size_t connections_max;
+    uint16_t packet_bytes_max;        /* 0: the engine's default, as the two below */
+    struct stoq_engine_limits limits; /* likewise, each of them */
     unsigned workers;
+    uint64_t open_files_max; /* 0: as the process was started */
     unsigned api_connections_max;
     enum stoq_log_level log_level;
 };

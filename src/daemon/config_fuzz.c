@@ -16,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (stoq_config_parse(c, "f", stoq_span(data, size), &err) == STOQ_OK) {
         STOQ_ASSERT(c->listen_count <= STOQ_NET_LISTEN_MAX);
         STOQ_ASSERT(c->peer_count <= STOQ_FETCH_SOURCES_MAX);
-        STOQ_ASSERT(c->workers <= 64);
+        STOQ_ASSERT(c->bootstrap_count <= STOQ_CONFIG_BOOTSTRAP_MAX);
+        STOQ_ASSERT(c->limits.streams <= 4096 && c->workers <= 64);
         STOQ_ASSERT(c->store_dir[0] == '\0' || c->store_dir[0] == '/');
     } else {
         STOQ_ASSERT(strncmp(err.text, "f:", 2) == 0);

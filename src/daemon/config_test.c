@@ -66,19 +66,28 @@ static void test_all_keys(void **state)
                    "listen = [::1]:4477\n"
                    "listen = 127.0.0.1\n"
                    "peer = %s\n"
-                   "peer = %s\n"
+                   "peer = %s host=a1  site=lab rack=r-3 region=eu_1\n"
+                   "bootstrap = %s\n"
                    "store.dir = /srv/stoq\n"
+                   "network.key = /etc/k\n"
                    "[transport]\n"
+                   "mode = client\n"
+                   "compression = none\n"
                    "encryption = kyber768-hybrid ; inline\n"
                    "congestion = bbr\n"
                    "packet_bytes_max = 1452\n"
                    "[limits]\n"
                    "connections = 10\n"
+                   "handshakes = 7\n"
+                   "streams = 9\n"
+                   "memory = 64MiB\n"
+                   "memory_peer = 4194304\n"
+                   "open_files = 100\n"
                    "api_connections = 3\n"
                    "workers = 4\n"
                    "[log]\n"
                    "level = debug",
-                   a_peer(a, 1, "[::1]:1"), a_peer(b, 2, "192.0.2.1:4477"));
+                   a_peer(a, 1, "[::1]:1"), a_peer(b, 2, "192.0.2.1:4477"), a);
     parse_ok(text);
     assert_int_equal(config.listen_count, 2);
     assert_int_equal(config.listen[0].port, 4477);
@@ -86,11 +95,25 @@ static void test_all_keys(void **state)
     assert_int_equal(config.peer_count, 2);
     assert_int_equal(config.peers[1].peer.h.b[0], 2);
     assert_int_equal(config.peers[1].addr.port, 4477);
+    assert_string_equal(config.peer_places[0].host, "");
+    assert_string_equal(config.peer_places[1].host, "a1");
+    assert_string_equal(config.peer_places[1].site, "lab");
+    assert_string_equal(config.peer_places[1].rack, "r-3");
+    assert_string_equal(config.peer_places[1].region, "eu_1");
+    assert_int_equal(config.bootstrap_count, 1);
+    assert_int_equal(config.bootstrap[0].peer.h.b[0], 1);
+    assert_true(config.client && config.raw);
+    assert_string_equal(config.network_key, "/etc/k");
     assert_string_equal(config.store_dir, "/srv/stoq");
     assert_int_equal(config.encryption, STOQ_NET_KYBER768_HYBRID);
     assert_int_equal(config.congestion, STOQ_NET_CC_BBR);
     assert_int_equal(config.packet_bytes_max, 1452);
-    assert_int_equal(config.connections_max, 10);
+    assert_int_equal(config.limits.connections, 10);
+    assert_int_equal(config.limits.handshakes, 7);
+    assert_int_equal(config.limits.streams, 9);
+    assert_int_equal(config.limits.memory_bytes, 64 * STOQ_MIB);
+    assert_int_equal(config.limits.memory_peer_bytes, 4 * STOQ_MIB);
+    assert_int_equal(config.open_files_max, 100);
     assert_int_equal(config.api_connections_max, 3);
     assert_int_equal(config.workers, 4);
     assert_int_equal(config.log_level, STOQ_LOG_DEBUG);
@@ -117,6 +140,19 @@ static void test_refusals(void **state)
     char *last = strchr(text, '@') - 1;
     *last = *last == 'q' ? 'p' : 'q';
     refuse(text, "f:1: peer: the checksum of 'peer1");
+    (void)snprintf(text, sizeof text, "\npeer = %s site=a site=b\n", a_peer(peer, 1, "[::1]:1"));
+    refuse(text, "f:2: peer: site= is given twice");
+    (void)snprintf(text, sizeof text, "peer = %s room=a\n", a_peer(peer, 1, "[::1]:1"));
+    refuse(text, "f:1: peer: 'room' is not host=, site=, rack= or region=");
+    (void)snprintf(text, sizeof text, "peer = %s lab\n", a_peer(peer, 1, "[::1]:1"));
+    refuse(text, "f:1: peer: 'lab' is not host=");
+    (void)snprintf(text, sizeof text, "peer = %s host=\n", a_peer(peer, 1, "[::1]:1"));
+    refuse(text, "f:1: peer: host= takes 1 to 32 letters");
+    (void)snprintf(text, sizeof text, "peer = %s host=a,b\n", a_peer(peer, 1, "[::1]:1"));
+    refuse(text, "f:1: peer: host= takes 1 to 32 letters");
+    (void)snprintf(text, sizeof text, "bootstrap = %s host=a\n", a_peer(peer, 1, "[::1]:1"));
+    refuse(text, "f:1: bootstrap: 'host=a' is one word too many");
+    refuse("bootstrap = x\n", "f:1: bootstrap: 'x' is not PEER@ADDRESS");
     refuse("store.dir = here\n", "f:1: store.dir: 'here' is not an absolute path");
     refuse("[store]\ndir = /a\ndir = /b\n", "f:3: store.dir: is set twice");
     refuse("[transport]\nencryption = none\n",
@@ -132,6 +168,18 @@ static void test_refusals(void **state)
            "f:2: limits.connections: 99999999999999999999 is outside");
     refuse("[limits]\nworkers = 65\n", "f:2: limits.workers: 65 is outside 1..64");
     refuse("[limits]\napi_connections = 0\n", "f:2: limits.api_connections: 0 is outside 1..4096");
+    refuse("[network]\nkey = secret\n", "f:2: network.key: neither 64 hexadecimal digits nor");
+    refuse("[network]\nkey = 0011\n", "f:2: network.key: neither 64 hexadecimal digits nor");
+    refuse("[transport]\nmode = server\n", "f:2: transport.mode: 'server' is not p2p or client");
+    refuse("[transport]\ncompression = gzip\n",
+           "f:2: transport.compression: 'gzip' is not zstd or none");
+    refuse("[limits]\nhandshakes = 0\n", "f:2: limits.handshakes: 0 is outside 1..65536");
+    refuse("[limits]\nstreams = 5000\n", "f:2: limits.streams: 5000 is outside 1..4096");
+    refuse("[limits]\nmemory = 1MiB\n", "f:2: limits.memory: 1MiB is outside 16777216..");
+    refuse("[limits]\nmemory = 64 MiB\n", "f:2: limits.memory: '64 MiB' is not a size");
+    refuse("[limits]\nmemory = 99999999999GiB\n", "f:2: limits.memory: 99999999999GiB is outside");
+    refuse("[limits]\nmemory_peer = 64MB\n", "f:2: limits.memory_peer: '64MB' is not a size");
+    refuse("[limits]\nopen_files = 1\n", "f:2: limits.open_files: 1 is outside 64..1000000");
     refuse("[log]\nlevel = loud\n", "f:2: log.level: 'loud' is not quiet, info or debug");
     refuse("[log]\nlevel = loud\nnonsense\n", "f:2: log.level:");
     refuse("nonsense\n[log]\nlevel = loud\n", "f:1: neither");

@@ -64,7 +64,11 @@ static void before_wait(void *user)
         engine_progress(e, now);
         e->progress_at = now + ENGINE_PROGRESS;
     }
+    engine_known_save(e, now);
     stoq_ns deadline = stoq_node_deadline(e->node);
+    if (e->known_changed && e->cfg.known_file != NULL && e->known_save_at < deadline) {
+        deadline = e->known_save_at;
+    }
     if (e->inbounds.count > 0 && e->sweep_at < deadline) {
         deadline = e->sweep_at;
     }
@@ -139,8 +143,21 @@ bool stoq_engine_beat(struct stoq_engine *e)
     return true;
 }
 
+static void fill_limits(struct stoq_engine_limits *l)
+{
+    l->connections = l->connections == 0 ? 4096 : l->connections;
+    l->handshakes = l->handshakes == 0 ? 256 : l->handshakes;
+    l->streams = l->streams == 0 ? 128 : l->streams;
+    l->memory_peer_bytes = l->memory_peer_bytes == 0 ? ENGINE_PEER_MEMORY : l->memory_peer_bytes;
+    l->memory_bytes = l->memory_bytes == 0 ? STOQ_GIB : l->memory_bytes;
+}
+
 static enum stoq_status open_net(struct stoq_engine *e, struct stoq_error *err)
 {
+    const struct stoq_engine_limits *l = &e->cfg.limits;
+    /* Of what a connection may hold a third is what arrives, the rest what waits to be acknowledged. */
+    uint64_t conn_bytes = l->memory_peer_bytes / ENGINE_PEER_CONNS_MAX;
+    uint64_t window = conn_bytes / 3 < ENGINE_CONN_WINDOW ? conn_bytes / 3 : ENGINE_CONN_WINDOW;
     struct stoq_net_config cfg = {
         .loop = e->loop,
         .key = e->cfg.key,
@@ -152,15 +169,23 @@ static enum stoq_status open_net(struct stoq_engine *e, struct stoq_error *err)
                .writable = engine_writable,
                .may_open = engine_may_open,
                .stream_ended = engine_stream_ended,
-               .stream_closed = engine_stream_closed},
+               .stream_closed = engine_stream_closed,
+               .rpc = engine_rpc,
+               .rpc_ended = engine_rpc_ended},
         .user = e,
         .listen = e->cfg.listen,
-        .listen_count = e->cfg.listen_count,
+        .listen_count = e->cfg.client ? 0 : e->cfg.listen_count,
+        .network_key = e->cfg.network_key,
         .mode = e->cfg.mode,
         .cc = e->cfg.cc,
         .packet_bytes_max = e->cfg.packet_bytes_max,
-        .connections_max = e->cfg.connections_max,
-        .conn_window_bytes = ENGINE_CONN_WINDOW,
+        .connections_max = l->connections,
+        .handshakes_max = l->handshakes,
+        .handshakes_prefix_max = (l->handshakes + 3) / 4,
+        .streams_max = l->streams,
+        .memory_bytes = l->memory_bytes,
+        .conn_window_bytes = window,
+        .send_buffer_bytes = conn_bytes - window,
         .idle_timeout_ns = e->cfg.idle_timeout_ns,
         .leave_code = STOQ_APP_GOING_AWAY,
     };
@@ -178,11 +203,13 @@ static void free_parts(struct stoq_engine *e)
     stoq_timer_free(e->timer);
     stoq_loop_free(e->loop);
     stoq_node_free(e->node);
+    engine_known_close(e);
     engine_helds_close(e);
     engine_pieces_release(e);
     for (uint32_t i = 0; i < e->peer_slots; i++) {
         free(e->peers[i]);
     }
+    stoq_buf_release(&e->rpc_proof);
     stoq_map_release(&e->conns);
     stoq_map_release(&e->asks);
     stoq_map_release(&e->cookies);
@@ -212,14 +239,22 @@ static enum stoq_status build(struct stoq_engine *e, struct stoq_error *err)
     stoq_map_init(&e->streams, seed + 3);
     stoq_map_init(&e->inbounds, seed + 4);
     (void)snprintf(e->agent, sizeof e->agent, "stoq/%s", STOQ_PROGRAM_VERSION);
-    struct stoq_node_config node = {.agent = stoq_span_str(e->agent)};
-    st = stoq_node_new(&e->node, &node, seed ^ 0x5eed);
+    st = engine_known_open(e, seed + 5, err);
     if (st != STOQ_OK) {
-        return stoq_fail(err, st, 0, "node: %s", stoq_status_str(st));
+        return st;
     }
     /* Hooks run in the order of their adding: ours first, the transport's flush behind it. */
     stoq_loop_before_wait(e->loop, &e->hook);
-    return open_net(e, err);
+    st = open_net(e, err);
+    struct stoq_node_config node = {.agent = stoq_span_str(e->agent), .want_raw = e->cfg.raw};
+    if (st == STOQ_OK) {
+        st = engine_rpc_offer(e, &node, err);
+    }
+    if (st != STOQ_OK) {
+        return st;
+    }
+    st = stoq_node_new(&e->node, &node, seed ^ 0x5eed);
+    return st == STOQ_OK ? st : stoq_fail(err, st, 0, "node: %s", stoq_status_str(st));
 }
 
 enum stoq_status stoq_engine_start(struct stoq_engine **out, const struct stoq_engine_config *cfg,
@@ -231,12 +266,15 @@ enum stoq_status stoq_engine_start(struct stoq_engine **out, const struct stoq_e
     }
     e->cfg = *cfg;
     e->cfg.listen = NULL; /* the caller's, not kept */
+    fill_limits(&e->cfg.limits);
     e->pump_last = &e->pump_first;
+    stoq_buf_init(&e->rpc_proof, STOQ_ENVELOPE_MAX);
     e->sweep_at = stoq_now() + ENGINE_SWEEP;
     e->hook = (struct stoq_hook){.run = before_wait, .user = e};
     e->cfg.listen = cfg->listen;
     enum stoq_status st = build(e, err);
     e->cfg.listen = NULL;
+    e->cfg.network_key = NULL;
     if (st != STOQ_OK) {
         free_parts(e);
         return st;
@@ -266,6 +304,7 @@ static void cut_all(struct stoq_engine *e, void *arg)
     (void)arg;
     engine_asks_cut(e);
     engine_serves_cut(e);
+    engine_pings_cut(e);
 }
 
 static void count_busy(struct stoq_engine *e, void *arg)
@@ -302,7 +341,7 @@ void stoq_engine_stop(struct stoq_engine *e, stoq_ns drain_ns)
 
 bool stoq_engine_local_addr(const struct stoq_engine *e, size_t i, struct stoq_addr *out)
 {
-    return stoq_net_local_addr(e->net, i, out);
+    return !e->cfg.client && stoq_net_local_addr(e->net, i, out);
 }
 
 struct snapshot {
@@ -331,7 +370,10 @@ static void add_conn(void *user, const struct stoq_net_info *info)
     struct stoq_engine_peer *out = &a->s->list[a->s->count++];
     out->net = *info;
     const struct peer *p = stoq_map_get(&a->e->conns, (struct stoq_map_key){info->conn, 0});
+    struct stoq_msg_hello hello;
     if (p != NULL) {
+        out->said_hello = stoq_node_peer_hello(a->e->node, p->number, &hello);
+        out->raw = a->e->cfg.raw || (out->said_hello && (hello.features & STOQ_FEATURE_ZSTD) == 0);
         memcpy(out->agent, p->agent, sizeof out->agent);
         out->bytes_served = p->bytes_served;
         out->bytes_fetched = p->bytes_fetched;
@@ -365,6 +407,41 @@ enum stoq_status stoq_engine_peers(struct stoq_engine *e,
     return STOQ_OK;
 }
 
+/* A peer's connections and what they hold, while they are counted. */
+struct usage {
+    struct stoq_engine *e;
+    struct stoq_engine_limits *used;
+};
+
+static void add_usage(void *user, const struct stoq_net_info *info)
+{
+    struct usage *u = user;
+    struct peer *p = stoq_map_get(&u->e->conns, (struct stoq_map_key){info->conn, 0});
+    uint64_t memory = info->memory_bytes;
+    if (p != NULL) {
+        p->memory_bytes += info->memory_bytes;
+        memory = p->memory_bytes;
+    }
+    if (memory > u->used->memory_peer_bytes) {
+        u->used->memory_peer_bytes = memory;
+    }
+    if (info->peer_streams > u->used->streams) {
+        u->used->streams = (uint32_t)info->peer_streams;
+    }
+}
+
+static void take_usage(struct stoq_engine *e, const struct stoq_net_stats *net,
+                       struct stoq_engine_limits *used)
+{
+    *used = (struct stoq_engine_limits){.connections = net->connections,
+                                        .handshakes = net->handshakes,
+                                        .memory_bytes = net->memory_bytes};
+    for (uint32_t i = 0; i < e->peer_slots; i++) {
+        e->peers[i]->memory_bytes = 0;
+    }
+    stoq_net_each(e->net, add_usage, &(struct usage){e, used});
+}
+
 static void take_stats(struct stoq_engine *e, void *arg)
 {
     struct stoq_engine_stats *out = arg;
@@ -374,7 +451,10 @@ static void take_stats(struct stoq_engine *e, void *arg)
     out->bytes_served = e->bytes_served;
     out->bytes_fetched = e->bytes_fetched;
     out->requests_served = node.requests_served;
-    out->requests_refused = node.requests_refused;
+    out->requests_refused = node.requests_refused + e->requests_refused;
+    out->peers_known = stoq_known_count(e->known);
+    out->limits = e->cfg.limits;
+    take_usage(e, &out->net, &out->used);
     out->serving = node.serves;
     out->fetching = node.fetches;
 }

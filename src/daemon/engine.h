@@ -20,6 +20,15 @@ struct stoq_store;
 /* Sources one fetch may name; more are refused with STOQ_RANGE. */
 #define STOQ_FETCH_SOURCES_MAX 64
 
+/* What peers may use. Zero means the default in brackets. */
+struct stoq_engine_limits {
+    size_t connections;         /* both directions [4096] */
+    size_t handshakes;          /* of others, unfinished [256] */
+    uint32_t streams;           /* open at once by the peer in one connection [128] */
+    uint64_t memory_peer_bytes; /* of one peer's connections [96 MiB] */
+    uint64_t memory_bytes;      /* of all connections [1 GiB] */
+};
+
 /* Zero means the default in brackets. */
 struct stoq_engine_config {
     struct stoq_store *store;       /* kept; writable */
@@ -30,8 +39,12 @@ struct stoq_engine_config {
     enum stoq_net_cc cc;
     uint16_t packet_bytes_max; /* largest UDP payload tried [32700] */
     unsigned workers;          /* hashing, decompression, disk [2] */
-    size_t connections_max;    /* [4096] */
-    stoq_ns idle_timeout_ns;   /* [30 s] */
+    bool client;               /* answer no request but Hello and Ping; listen is not looked at */
+    bool raw;                  /* chunks travel unpacked, in both directions */
+    struct stoq_engine_limits limits;
+    const uint8_t *network_key; /* 32 bytes, borrowed for the call; NULL: no private network */
+    const char *known_file;     /* where peers are remembered; kept. NULL: nowhere */
+    stoq_ns idle_timeout_ns;    /* [30 s] */
     /* A line for the operator's log. Called on the network thread; must not block for long. */
     void (*log)(void *user, const char *line);
     void *log_user;
@@ -158,10 +171,40 @@ void stoq_fetch_want(struct stoq_fetch *f, uint64_t until);
 /* Wait for its end, or with stop make it end; free it. What stoq_engine_fetch returns. NULL is STOQ_OK. */
 enum stoq_status stoq_fetch_end(struct stoq_fetch *f, bool stop, struct stoq_error *err);
 
+struct stoq_ping_ask {
+    struct stoq_fetch_source to;
+    bool datagram;      /* not over a connection, unless its key is not known yet */
+    stoq_ns timeout_ns; /* for all of it; 0: 5 s */
+    bool (*cancelled)(void *user);
+    void *user;
+};
+
+struct stoq_ping_report {
+    stoq_ns rtt_ns;        /* of the Ping alone, until this thread had the answer */
+    bool connected_before; /* there was a connection */
+    stoq_ns connect_ns;    /* the handshake; 0: none was needed */
+    bool key_learned;      /* a datagram needed a Hello first */
+    char group[32];        /* "" without a connection */
+};
+
+/* Ask a peer whether it is there. STOQ_OK; STOQ_NET, STOQ_TIMEOUT, STOQ_PROOF: not reached, and why;
+ * STOQ_NOTFOUND: it takes no datagrams; STOQ_CANCELLED, STOQ_FULL, STOQ_NOMEM. */
+STOQ_WARN_UNUSED enum stoq_status stoq_engine_ping(struct stoq_engine *engine,
+                                                   const struct stoq_ping_ask *ask,
+                                                   struct stoq_ping_report *report,
+                                                   struct stoq_error *err);
+
+/* Dial these and say Hello, each once; returns at once. How it went is in the log, and what was learned
+ * of them is remembered. */
+void stoq_engine_contact(struct stoq_engine *engine, const struct stoq_fetch_source *peers,
+                         size_t count);
+
 /* One call per connection, in no particular order, on the caller's thread, from a snapshot. */
 struct stoq_engine_peer {
     struct stoq_net_info net;
     char agent[64];         /* what the peer says it is; untrusted text, printable ASCII */
+    bool said_hello;        /* what follows is known */
+    bool raw;               /* chunks travel unpacked between us */
     uint64_t bytes_served;  /* payload we sent it */
     uint64_t bytes_fetched; /* payload it sent us */
     uint64_t requests_served;
@@ -178,8 +221,12 @@ struct stoq_engine_stats {
     uint64_t bytes_fetched;
     uint64_t requests_served;
     uint64_t requests_refused;
-    size_t serving;  /* replies under way */
-    size_t fetching; /* fetches under way */
+    size_t serving;                   /* replies under way */
+    size_t fetching;                  /* fetches under way */
+    size_t peers_known;               /* remembered */
+    struct stoq_engine_limits limits; /* in force */
+    struct stoq_engine_limits
+        used; /* the most of any connection or peer, where the limit is of one */
 };
 STOQ_WARN_UNUSED enum stoq_status stoq_engine_stats(struct stoq_engine *engine,
                                                     struct stoq_engine_stats *out);

@@ -80,6 +80,11 @@ static void ask_finish(struct ask *a)
         return;
     }
     struct stoq_node_event ev;
+    if (a->own != NULL) {
+        a->own(a);
+        ask_free(a);
+        return;
+    }
     if (a->wants_chunks) {
         ev = (struct stoq_node_event){.kind = STOQ_NODE_ASK_ENDED,
                                       .u.ended = {.cookie = a->cookie, .status = a->status}};
@@ -215,7 +220,7 @@ void engine_may_open(void *user, stoq_net_conn conn)
     }
 }
 
-static struct ask *ask_new(struct stoq_engine *e, stoq_peer number, stoq_node_cookie cookie)
+static struct ask *ask_new(struct stoq_engine *e, struct peer *p, stoq_node_cookie cookie)
 {
     struct ask *a = calloc(1, sizeof *a);
     if (a == NULL) {
@@ -223,7 +228,7 @@ static struct ask *ask_new(struct stoq_engine *e, stoq_peer number, stoq_node_co
     }
     a->engine = e;
     a->cookie = cookie;
-    a->peer = engine_peer_at(e, number);
+    a->peer = p;
     engine_peer_ref(a->peer);
     stoq_buf_init(&a->request, REQUEST_BYTES_MAX);
     stoq_buf_init(&a->frame_copy, STOQ_FRAME_BYTES_MAX);
@@ -238,7 +243,7 @@ static struct ask *ask_new(struct stoq_engine *e, stoq_peer number, stoq_node_co
 
 void engine_ask(struct stoq_engine *e, const struct stoq_node_ask *want)
 {
-    struct ask *a = ask_new(e, want->peer, want->cookie);
+    struct ask *a = ask_new(e, engine_peer_at(e, want->peer), want->cookie);
     if (a == NULL || stoq_message_encode(want->msg, &a->request) != STOQ_OK) {
         if (a != NULL) {
             ask_free(a);
@@ -250,6 +255,26 @@ void engine_ask(struct stoq_engine *e, const struct stoq_node_ask *want)
     }
     a->payload_max = want->payload_max;
     ask_submit(a);
+}
+
+#define OWN_COOKIE (UINT64_C(1) << 63) /* the node counts from 1 */
+
+stoq_node_cookie engine_ask_own(struct stoq_engine *e, struct peer *p, struct stoq_message *msg,
+                                void (*own)(struct ask *a), uint64_t tag)
+{
+    stoq_node_cookie cookie = OWN_COOKIE | ++e->own_last;
+    struct ask *a = ask_new(e, p, cookie);
+    msg->request_id = cookie;
+    if (a == NULL || stoq_message_encode(msg, &a->request) != STOQ_OK) {
+        if (a != NULL) {
+            ask_free(a);
+        }
+        return 0;
+    }
+    a->own = own;
+    a->own_tag = tag;
+    ask_submit(a);
+    return cookie;
 }
 
 static enum stoq_status chunk_request(struct ask *a, const struct stoq_node_ask_chunks *want)
@@ -281,7 +306,7 @@ static enum stoq_status chunk_request(struct ask *a, const struct stoq_node_ask_
 
 void engine_ask_chunks(struct stoq_engine *e, const struct stoq_node_ask_chunks *want)
 {
-    struct ask *a = ask_new(e, want->peer, want->cookie);
+    struct ask *a = ask_new(e, engine_peer_at(e, want->peer), want->cookie);
     if (a == NULL || chunk_request(a, want) != STOQ_OK) {
         if (a != NULL) {
             ask_free(a);
@@ -492,6 +517,7 @@ static enum stoq_status take_reply(struct ask *a, struct stoq_span cbor)
     a->has_reply = true;
     if (a->reply.type == STOQ_MSG_HELLO) {
         engine_peer_agent(a->peer, a->reply.u.hello.agent);
+        engine_rpc_learn(a->engine, a->peer, &a->reply.u.hello);
     }
     if (a->reply.type == STOQ_MSG_ERROR) {
         enum stoq_status remote = remote_status(a);

@@ -7,6 +7,9 @@
  *   engine.c         life: thread, loop, calls from other threads, figures
  *   engine_fetch.c   fetches as their callers see them: sources in, waiting, the report
  *   engine_peer.c    peers, connections, dialling, logging
+ *   engine_known.c   what is remembered of peers, its file
+ *   engine_rpc.c     the key of our datagrams, what is answered to others'
+ *   engine_ping.c    pings as their callers see them
  *   engine_ask.c     requests we make: send, read the reply, verify and store chunks in workers
  *   engine_serve.c   requests others make: read, decode, answer
  *   engine_produce.c what is answered from the store, made in workers
@@ -17,6 +20,7 @@
 #include "base/types.h"
 #include "daemon/engine.h"
 #include "daemon/held.h"
+#include "daemon/known.h"
 #include "node/node.h"
 #include "os/loop.h"
 #include "os/workers.h"
@@ -24,6 +28,7 @@
 #include "store/store.h"
 #include "wire/frame.h"
 #include "wire/items.h"
+#include "wire/message.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -44,6 +49,9 @@
 #define ENGINE_SWEEP STOQ_SEC
 #define ENGINE_PROGRESS (50 * STOQ_MS)
 #define ENGINE_CONN_WINDOW (16u << 20) /* a long fat path: 1 Gb/s at 100 ms needs 12.5 MB */
+#define ENGINE_PEER_CONNS_MAX 2u /* both sides may dial at once; a third takes the oldest's place */
+#define ENGINE_PEER_MEMORY (96 * STOQ_MIB) /* two connections: window, and twice that to be sent */
+#define ENGINE_KNOWN_SAVE (60 * STOQ_SEC)  /* at most as often is their file written */
 
 enum peer_state {
     PEER_IDLE,    /* known, not connected */
@@ -72,6 +80,7 @@ struct peer {
     uint64_t bytes_fetched;
     uint64_t requests_served;
     uint32_t inbound_count; /* requests of it being read or answered */
+    uint64_t memory_bytes;  /* of its connections, when last counted */
     struct ask *waiting;    /* asks without a stream yet, in order */
     struct ask **waiting_last;
     bool live; /* the slot is in use */
@@ -134,6 +143,9 @@ struct ask {
     bool want_proofs;
     uint64_t unreported; /* payload bytes not yet told as PROGRESS */
     stoq_ns told_at;
+    /* One the node knows nothing of: called at its end, with status and reply set; it is freed then. */
+    void (*own)(struct ask *a);
+    uint64_t own_tag;
 };
 
 /* A buffer for one chunk of a reply. */
@@ -191,6 +203,7 @@ struct inbound {
     uint64_t request_id;
     struct stoq_package_id id;
     bool is_meta;
+    bool raw; /* chunks are sent unpacked */
     enum stoq_meta_kind kind;
     struct stoq_range shards;
     struct stoq_range *ranges;
@@ -241,6 +254,8 @@ struct stoq_fetch {
     struct stoq_fetch_progress progress;
 };
 
+struct ping;
+
 struct stoq_engine {
     struct stoq_engine_config cfg;
     struct stoq_loop *loop;
@@ -277,9 +292,18 @@ struct stoq_engine {
     uint64_t held_clock;
     struct stoq_fetch *fetches;
     stoq_fetch_id fetch_last;
+    struct ping *pings;
+    uint64_t ping_last;
+    uint64_t own_last; /* asks of the engine's own */
+    struct stoq_buf rpc_proof;
     uint32_t jobs; /* with workers */
     uint64_t bytes_served;
     uint64_t bytes_fetched;
+    uint64_t requests_refused; /* besides the node's */
+    struct stoq_known *known;
+    bool known_changed;
+    bool known_saving; /* a worker writes the file */
+    stoq_ns known_save_at;
     struct stoq_range ranges[STOQ_REQUEST_RANGES_MAX]; /* where requests are decoded */
 };
 
@@ -315,7 +339,37 @@ void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened 
 void engine_closed(void *user, stoq_net_conn conn, const struct stoq_net_closed *info);
 void engine_refused(void *user, const struct stoq_net_closed *info);
 
+/* engine_known.c */
+enum stoq_status engine_known_open(struct stoq_engine *e, uint64_t seed, struct stoq_error *err);
+/* Nothing runs any more: write what is not written, forget it. */
+void engine_known_close(struct stoq_engine *e);
+/* This peer is, or was until now, connected. */
+void engine_known_seen(struct stoq_engine *e, const struct stoq_peer_id *id, stoq_ns min_rtt_ns);
+/* 0: not known */
+stoq_ns engine_known_rtt(const struct stoq_engine *e, const struct stoq_peer_id *id);
+/* Have the file written when that is due. */
+void engine_known_save(struct stoq_engine *e, stoq_ns now);
+
+/* engine_rpc.c */
+/* What our Hello says of datagrams, once the transport is there. */
+enum stoq_status engine_rpc_offer(struct stoq_engine *e, struct stoq_node_config *cfg,
+                                  struct stoq_error *err);
+/* A peer said Hello: remember its key when it has signed it. */
+void engine_rpc_learn(struct stoq_engine *e, const struct peer *p,
+                      const struct stoq_msg_hello *hello);
+size_t engine_rpc(void *user, const struct stoq_net_rpc_in *in, uint8_t *out, size_t cap);
+
+/* engine_ping.c */
+void engine_pings_up(struct stoq_engine *e, struct peer *p);
+void engine_pings_down(struct stoq_engine *e, struct peer *p, enum stoq_status status);
+void engine_pings_cut(struct stoq_engine *e);
+void engine_rpc_ended(void *user, const struct stoq_net_rpc_end *end);
+
 /* engine_ask.c */
+/* Ask something of the engine's own; own is called exactly once, possibly at once. Its cookie; 0: out of
+ * memory, own is not called. */
+stoq_node_cookie engine_ask_own(struct stoq_engine *e, struct peer *p, struct stoq_message *msg,
+                                void (*own)(struct ask *a), uint64_t tag);
 void engine_ask(struct stoq_engine *e, const struct stoq_node_ask *want);
 void engine_ask_chunks(struct stoq_engine *e, const struct stoq_node_ask_chunks *want);
 void engine_ask_cancel(struct stoq_engine *e, stoq_node_cookie cookie);

@@ -115,7 +115,10 @@ void engine_peer_dial(struct stoq_engine *e, struct peer *p, stoq_ns timeout_ns)
     if (p->state == PEER_DIALLED) {
         return;
     }
-    struct stoq_net_dial dial = {.addr = p->addr, .pin = &p->id, .timeout_ns = timeout_ns};
+    struct stoq_net_dial dial = {.addr = p->addr,
+                                 .pin = &p->id,
+                                 .timeout_ns = timeout_ns,
+                                 .min_rtt_ns = engine_known_rtt(e, &p->id)};
     stoq_net_conn conn;
     enum stoq_status st = stoq_net_dial(e->net, &dial, &conn);
     if (st == STOQ_OK && stoq_map_put(&e->conns, (struct stoq_map_key){conn, 0}, p) != STOQ_OK) {
@@ -131,6 +134,25 @@ void engine_peer_dial(struct stoq_engine *e, struct peer *p, stoq_ns timeout_ns)
     p->conn = conn;
     p->conn_count++;
     engine_peer_ref(p);
+}
+
+/* Of a peer's connections close the oldest that is neither the one we ask on nor the new one: a peer that
+ * was killed and started again leaves some behind, which time out only later. */
+static void close_oldest(struct stoq_engine *e, const struct peer *p, stoq_net_conn fresh)
+{
+    stoq_net_conn oldest = 0;
+    stoq_ns oldest_at = STOQ_NEVER;
+    for (size_t i = 0; i < e->conns.capacity; i++) {
+        const struct stoq_map_slot *slot = &e->conns.slots[i];
+        struct stoq_net_info info;
+        if (slot->value == p && slot->key.a != fresh && slot->key.a != p->conn &&
+            stoq_net_info(e->net, slot->key.a, &info) && info.opened &&
+            info.opened_at_ns < oldest_at) {
+            oldest = slot->key.a;
+            oldest_at = info.opened_at_ns;
+        }
+    }
+    stoq_net_close(e->net, oldest, STOQ_APP_OVERLOADED, "a newer connection took this one's place");
 }
 
 void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened *info)
@@ -154,6 +176,10 @@ void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened 
     (void)snprintf(p->group, sizeof p->group, "%s", info->group);
     engine_log(e, "%s %s.. at %s, key exchange %s", info->inbound ? "peer" : "connected to",
                engine_peer_name(p, name), stoq_addr_format(&info->addr, addr), info->group);
+    if (p->conn_count > ENGINE_PEER_CONNS_MAX) {
+        close_oldest(e, p, conn);
+    }
+    engine_known_seen(e, &p->id, 0);
     bool first = p->state != PEER_UP;
     if (first) {
         p->state = PEER_UP;
@@ -162,6 +188,7 @@ void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened 
         struct stoq_net_info now = {0};
         (void)stoq_net_info(e->net, conn, &now);
         link_event(e, p, true, now.srtt_ns, STOQ_OK);
+        engine_pings_up(e, p);
     }
 }
 
@@ -225,6 +252,9 @@ void engine_closed(void *user, stoq_net_conn conn, const struct stoq_net_closed 
     char addr[STOQ_ADDR_TEXT_MAX];
     engine_log(e, "%s.. at %s: %s (%s)", engine_peer_name(p, name),
                stoq_addr_format(&info->addr, addr), info->text, stoq_net_why_str(info->why));
+    if (info->opened) {
+        engine_known_seen(e, &p->id, info->min_rtt_ns);
+    }
     if (info->why != STOQ_NET_LOCAL) {
         (void)snprintf(p->why, sizeof p->why, "%s", info->text);
         p->code = why_code(info);
@@ -237,11 +267,38 @@ void engine_closed(void *user, stoq_net_conn conn, const struct stoq_net_closed 
         if (p->conn == 0) {
             p->state = PEER_IDLE;
             link_event(e, p, false, 0, why_status(info->why));
+            engine_pings_down(e, p, why_status(info->why));
         } else {
             engine_ask_retry(p);
         }
     }
     engine_peer_unref(e, p);
+}
+
+struct contact {
+    const struct stoq_fetch_source *peers;
+    size_t count;
+};
+
+static void contact_all(struct stoq_engine *e, void *arg)
+{
+    const struct contact *c = arg;
+    for (size_t i = 0; i < c->count && !e->draining; i++) {
+        struct peer *p = engine_peer(e, &c->peers[i].peer);
+        if (p == NULL) {
+            return;
+        }
+        if (p->state == PEER_IDLE) {
+            p->addr = c->peers[i].addr;
+            engine_peer_dial(e, p, 0);
+        }
+        engine_peer_unref(e, p);
+    }
+}
+
+void stoq_engine_contact(struct stoq_engine *e, const struct stoq_fetch_source *peers, size_t count)
+{
+    engine_call(e, contact_all, &(struct contact){peers, count});
 }
 
 void engine_refused(void *user, const struct stoq_net_closed *info)

@@ -254,6 +254,20 @@ static enum stoq_status add_proof(struct inbound *in, const struct stoq_held *he
     return st == STOQ_OK ? stoq_merkle_proof_encode(&proof, &p->proof) : st;
 }
 
+/* A chunk as it travels: as it is stored, or unpacked for those who want it so. */
+static enum stoq_status read_chunk(struct inbound *in, const struct stoq_hash *hash,
+                                   struct stoq_stored *info, struct stoq_buf *out)
+{
+    struct stoq_span key = stoq_span(hash->b, sizeof hash->b);
+    struct stoq_store *store = in->engine->cfg.store;
+    if (!in->raw) {
+        return stoq_store_read_stored(store, STOQ_RECORD_CHUNK, key, 0, info, out, &in->err);
+    }
+    enum stoq_status st = stoq_store_read(store, STOQ_RECORD_CHUNK, key, 0, out, &in->err);
+    *info = (struct stoq_stored){.raw_len = (uint32_t)out->n, .stored_len = (uint32_t)out->n};
+    return st;
+}
+
 static void fill_piece(struct inbound *in, const struct stoq_held *held, uint64_t index,
                        struct piece *p)
 {
@@ -265,9 +279,7 @@ static void fill_piece(struct inbound *in, const struct stoq_held *held, uint64_
     if (st == STOQ_OK) {
         struct stoq_merkle_chunk chunk = stoq_merkle_chunk_at(
             stoq_buf_span(&in->list), (size_t)(index - in->list_place.first_chunk));
-        st = stoq_store_read_stored(in->engine->cfg.store, STOQ_RECORD_CHUNK,
-                                    stoq_span(chunk.hash.b, sizeof chunk.hash.b), 0, &info,
-                                    &p->data, &in->err);
+        st = read_chunk(in, &chunk.hash, &info, &p->data);
     }
     if (st == STOQ_OK && in->want_proofs) {
         st = add_proof(in, held, index, p);

@@ -413,6 +413,23 @@ void engine_stream(void *user, stoq_net_conn conn, stoq_net_stream stream)
     }
 }
 
+/* transport.mode = client: only what says who we are is answered. */
+static bool is_declined(const struct stoq_engine *e, const struct stoq_message *msg)
+{
+    return e->cfg.client && msg->type != STOQ_MSG_HELLO && msg->type != STOQ_MSG_PING;
+}
+
+static void decline(struct inbound *in, uint64_t request_id)
+{
+    in->phase = INBOUND_ANSWERING;
+    in->is_meta = true;
+    in->request_id = request_id;
+    in->error = STOQ_ERR_REFUSED;
+    (void)stoq_fail(&in->err, STOQ_NET, 0, "a client: it serves nobody");
+    in->engine->requests_refused++;
+    send_error(in);
+}
+
 static void inbound_decide(struct inbound *in, enum stoq_status st, struct stoq_span cbor)
 {
     struct stoq_engine *e = in->engine;
@@ -422,9 +439,14 @@ static void inbound_decide(struct inbound *in, enum stoq_status st, struct stoq_
     if (st == STOQ_OK) {
         st = stoq_message_decode(cbor, e->ranges, &msg);
     }
+    if (st == STOQ_OK && is_declined(e, &msg)) {
+        decline(in, msg.request_id);
+        return;
+    }
     if (st == STOQ_OK) {
         if (msg.type == STOQ_MSG_HELLO) {
             engine_peer_agent(in->peer, msg.u.hello.agent);
+            engine_rpc_learn(e, in->peer, &msg.u.hello);
         }
         in->peer->requests_served++;
         ev = (struct stoq_node_event){
@@ -559,6 +581,9 @@ void engine_serve(struct stoq_engine *e, const struct stoq_node_serve *s, bool i
     in->kind = s->kind;
     in->shards = s->shards;
     in->want_proofs = s->want_proofs;
+    struct stoq_msg_hello hello;
+    in->raw = e->cfg.raw || (stoq_node_peer_hello(e->node, s->peer, &hello) &&
+                             (hello.features & STOQ_FEATURE_ZSTD) == 0);
     stoq_net_stream_class(e->net, in->conn, in->stream, is_meta ? STOQ_NET_CONTROL : STOQ_NET_BULK);
     if (!is_meta) {
         in->ranges = calloc(s->range_count, sizeof *in->ranges);

@@ -80,6 +80,7 @@ enum stoq_status stoq_home_find(struct stoq_home *out, const struct stoq_home_fr
                               "nothing says where the home is: use --home or STOQ_HOME");
     }
     ok &= put(out->key_file, "%s/key.pem", out->data_dir);
+    ok &= put(out->peers_file, "%s/peers", out->data_dir);
     ok &= put(out->store_dir, "%s/store", out->data_dir);
     ok &= put(out->socket, "%s/control.sock", out->runtime_dir);
     ok &= config != NULL ? put_absolute(out->config_file, from, config)

@@ -3,6 +3,7 @@
 #include "os/file.h"
 #include "os/sys.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LISTEN_PORT = 4477, WAIT_SLICE_MS = 100 };
+enum { LISTEN_PORT = 4477, WAIT_SLICE_MS = 100, NETWORK_KEY_BYTES = 32 };
 
 struct stoq_host {
     struct stoq_host_config cfg;
@@ -191,6 +192,10 @@ static size_t pick_listen(struct stoq_host *host, struct stoq_addr *out)
     if (!host->cfg.daemon) {
         return 0;
     }
+    if (c->client) {
+        stoq_host_log(host, STOQ_LOG_INFO, "transport.mode is client: nothing is listened on");
+        return 0;
+    }
     if (host->cfg.listen_count > 0) {
         memcpy(out, host->listen, host->cfg.listen_count * sizeof *out);
         return host->cfg.listen_count;
@@ -201,6 +206,52 @@ static size_t pick_listen(struct stoq_host *host, struct stoq_addr *out)
     }
     out[0] = (struct stoq_addr){.port = LISTEN_PORT}; /* [::], IPv4 included */
     return 1;
+}
+
+/* limits.open_files, in a daemon: other programs that link libstoq keep their own. */
+static enum stoq_status set_open_files(struct stoq_host *host, struct stoq_error *err)
+{
+    if (!host->cfg.daemon || host->config.open_files_max == 0) {
+        return STOQ_OK;
+    }
+    return stoq_open_files_limit(host->config.open_files_max, err);
+}
+
+static enum stoq_status bad_network_key(const char *path, const char *why, struct stoq_error *err)
+{
+    return stoq_fail_code(err, STOQ_MALFORMED, "KeyInvalid", "network.key: %.300s: %s", path, why);
+}
+
+/* network.key: its digits, or the file that holds them. */
+static enum stoq_status load_network_key(const char *text, uint8_t out[NETWORK_KEY_BYTES],
+                                         struct stoq_error *err)
+{
+    struct stat info;
+    struct stoq_buf file;
+    if (text[0] != '/') {
+        bool ok = stoq_hex_get(out, NETWORK_KEY_BYTES, text);
+        return ok ? STOQ_OK : bad_network_key("value", "not 64 hexadecimal digits", err);
+    }
+    if (stat(text, &info) != 0) {
+        return stoq_fail(err, STOQ_IO, errno, "network.key: %.300s", text);
+    }
+    if ((info.st_mode & 077) != 0) {
+        return bad_network_key(text, "others may read it; make its mode 0600", err);
+    }
+    stoq_buf_init(&file, 2 * NETWORK_KEY_BYTES + 2);
+    enum stoq_status st = stoq_file_read(text, file.max, &file, err);
+    char digits[2 * NETWORK_KEY_BYTES + 1] = "";
+    if (st == STOQ_OK && file.n >= sizeof digits - 1) {
+        memcpy(digits, file.p, sizeof digits - 1);
+    }
+    bool rest_blank = file.n < sizeof digits || file.p[sizeof digits - 1] == '\n';
+    stoq_key_wipe(file.p, file.n);
+    stoq_buf_release(&file);
+    if (st == STOQ_OK && (!rest_blank || !stoq_hex_get(out, NETWORK_KEY_BYTES, digits))) {
+        st = bad_network_key(text, "not 64 hexadecimal digits and an end of line", err);
+    }
+    stoq_key_wipe(digits, sizeof digits);
+    return st;
 }
 
 static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *err)
@@ -215,11 +266,27 @@ static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *
         .cc = host->config.congestion,
         .packet_bytes_max = host->config.packet_bytes_max,
         .workers = host->config.workers,
-        .connections_max = host->config.connections_max,
+        .client = host->config.client,
+        .raw = host->config.raw,
+        .limits = host->config.limits,
+        .known_file = host->home.peers_file,
         .log = log_line,
         .log_user = host,
     };
-    return stoq_engine_start(&host->engine, &cfg, err);
+    uint8_t network_key[NETWORK_KEY_BYTES];
+    enum stoq_status st = set_open_files(host, err);
+    if (st == STOQ_OK && host->config.network_key[0] != '\0') {
+        st = load_network_key(host->config.network_key, network_key, err);
+        cfg.network_key = network_key;
+    }
+    if (st == STOQ_OK) {
+        st = stoq_engine_start(&host->engine, &cfg, err);
+    }
+    stoq_key_wipe(network_key, sizeof network_key);
+    if (st == STOQ_OK && host->cfg.daemon) {
+        stoq_engine_contact(host->engine, host->config.bootstrap, host->config.bootstrap_count);
+    }
+    return st;
 }
 
 enum stoq_status stoq_host_start(struct stoq_host *host, struct stoq_error *err)
@@ -245,6 +312,7 @@ enum stoq_status stoq_host_reload(struct stoq_host *host, struct stoq_error *err
     if (st == STOQ_OK) {
         host->reading.at = stoq_wall_seconds();
         memcpy(host->config.peers, fresh->peers, sizeof fresh->peers);
+        memcpy(host->config.peer_places, fresh->peer_places, sizeof fresh->peer_places);
         host->config.peer_count = fresh->peer_count;
         host->config.log_level = fresh->log_level;
     } else {

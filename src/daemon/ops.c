@@ -88,6 +88,11 @@ static const struct stoq_json_key import_keys[] = {
     {"input", STOQ_JSON_TEXT, false},
     {"input_b64", STOQ_JSON_TEXT, false},
 };
+static const struct stoq_json_key ping_keys[] = {
+    {"to", STOQ_JSON_TEXT, true},
+    {"datagram", STOQ_JSON_BOOL, false},
+    {"timeout_s", STOQ_JSON_UINT, false},
+};
 static const struct stoq_json_key output_keys[] = {
     {"output", STOQ_JSON_TEXT, false},
     {"output_b64", STOQ_JSON_TEXT, false},
@@ -128,6 +133,7 @@ static const struct stoq_op ops[] = {
     {"import", op_import, STOQ_OP_WRITES, KEYS(import_keys)},
     {"bundle", op_bundle, STOQ_OP_NO_STORE, KEYS(import_keys)},
     {"have", op_have, STOQ_OP_DATA, KEYS(output_keys)},
+    {"ping", op_ping, STOQ_OP_WRITES, KEYS(ping_keys)},
     {"peers", op_peers, STOQ_OP_DAEMON_ONLY, NULL, 0},
     {"status", op_status, STOQ_OP_DAEMON_ONLY, NULL, 0},
     {"stop", op_stop, STOQ_OP_DAEMON_ONLY, NULL, 0},

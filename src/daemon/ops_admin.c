@@ -5,6 +5,7 @@
 #include "os/sys.h"
 #include "wire/bech32m.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -40,35 +41,77 @@ static double milliseconds(stoq_ns ns)
     return (double)us / 1e3;
 }
 
+static double loss_of(const struct stoq_net_info *n)
+{
+    return n->packets_sent == 0 ? 0 : (double)n->packets_lost / (double)n->packets_sent;
+}
+
+/* What was agreed on with this peer. */
+static bool add_agreed(json_t *o, const struct stoq_engine_peer *p)
+{
+    const struct stoq_net_info *n = &p->net;
+    bool ok = json_object_set_new(o, "mode", json_string(stoq_net_mode_str(n->mode))) == 0;
+    ok &= json_object_set_new(o, "group", json_string(n->group)) == 0;
+    ok &= json_object_set_new(o, "congestion", json_string(n->cc)) == 0;
+    ok &= json_object_set_new(o, "compression",
+                              p->said_hello ? json_string(p->raw ? "none" : "zstd")
+                                            : json_null()) == 0;
+    return ok;
+}
+
+static bool add_path(json_t *o, const struct stoq_net_info *n)
+{
+    json_t *path = json_pack(
+        "{s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I}", "rtt_ms", milliseconds(n->srtt_ns),
+        "min_rtt_ms", milliseconds(n->min_rtt_ns), "loss", loss_of(n), "packets_sent",
+        (json_int_t)n->packets_sent, "packets_lost", (json_int_t)n->packets_lost, "packet_bytes",
+        (json_int_t)n->packet_bytes, "cwnd_bytes", (json_int_t)n->cwnd_bytes, "wire_bytes_sent",
+        (json_int_t)n->bytes_sent, "wire_bytes_received", (json_int_t)n->bytes_received);
+    bool ok = path != NULL && json_object_update(o, path) == 0;
+    json_decref(path);
+    return ok;
+}
+
 static void add_peer(void *user, const struct stoq_engine_peer *p)
 {
     char peer[STOQ_ID_TEXT_CAP];
     char addr[STOQ_ADDR_TEXT_MAX];
     const struct stoq_net_info *n = &p->net;
     stoq_peer_id_put(peer, &n->peer);
-    json_t *o = json_pack(
-        "{s:s*, s:s, s:b, s:b, s:s, s:s, s:s, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-        "s:f}",
-        "peer", n->opened ? peer : NULL, "addr", stoq_addr_format(&n->addr, addr), "inbound",
-        (int)n->inbound, "connected", (int)n->opened, "group", n->group, "congestion", n->cc,
-        "agent", p->agent, "rtt_ms", milliseconds(n->srtt_ns), "min_rtt_ms",
-        milliseconds(n->min_rtt_ns), "bytes_fetched", (json_int_t)p->bytes_fetched, "bytes_served",
-        (json_int_t)p->bytes_served, "requests_served", (json_int_t)p->requests_served,
-        "wire_bytes_sent", (json_int_t)n->bytes_sent, "wire_bytes_received",
-        (json_int_t)n->bytes_received, "packets_lost", (json_int_t)n->packets_lost, "streams",
-        (json_int_t)n->streams, "packet_bytes", (json_int_t)n->packet_bytes, "seconds",
-        milliseconds(stoq_now() - n->opened_at_ns) / 1e3);
-    (void)json_array_append_new(user, o);
+    json_t *o =
+        json_pack("{s:s*, s:s, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:f}", "peer",
+                  n->opened ? peer : NULL, "addr", stoq_addr_format(&n->addr, addr), "inbound",
+                  (int)n->inbound, "connected", (int)n->opened, "agent", p->agent, "bytes_fetched",
+                  (json_int_t)p->bytes_fetched, "bytes_served", (json_int_t)p->bytes_served,
+                  "requests_served", (json_int_t)p->requests_served, "streams",
+                  (json_int_t)n->streams, "memory_bytes", (json_int_t)n->memory_bytes, "seconds",
+                  n->opened ? milliseconds(stoq_now() - n->opened_at_ns) / 1e3 : 0.0);
+    if (o != NULL && add_agreed(o, p) && add_path(o, n)) {
+        (void)json_array_append_new(user, o);
+    } else {
+        json_decref(o);
+    }
 }
 
-enum stoq_status op_peers(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
-                          json_t **result, struct stoq_error *err)
+/* Every connection; NULL with err: no answer. */
+static json_t *connections(struct stoq_host *host, struct stoq_error *err)
 {
     json_t *list = json_array();
     enum stoq_status st = stoq_engine_peers(stoq_host_engine(host), add_peer, list);
     if (st != STOQ_OK) {
         json_decref(list);
-        return stoq_fail(err, st, 0, "the network thread gave no answer");
+        (void)stoq_fail(err, st, 0, "the network thread gave no answer");
+        return NULL;
+    }
+    return list;
+}
+
+enum stoq_status op_peers(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
+                          json_t **result, struct stoq_error *err)
+{
+    json_t *list = connections(host, err);
+    if (list == NULL) {
+        return err->status;
     }
     *result = json_pack("{s:o}", "peers", list);
     return STOQ_OK;
@@ -100,15 +143,65 @@ static json_t *store_to_json(const struct stoq_store_stats *s)
 
 static json_t *net_to_json(const struct stoq_engine_stats *s)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "connections",
-                     (json_int_t)s->net.connections, "handshakes", (json_int_t)s->net.handshakes,
-                     "opened_inbound", (json_int_t)s->net.opened_inbound, "opened_outbound",
-                     (json_int_t)s->net.opened_outbound, "refused", (json_int_t)s->net.refused,
-                     "wire_bytes_sent", (json_int_t)s->net.bytes_sent, "wire_bytes_received",
-                     (json_int_t)s->net.bytes_received, "bytes_served", (json_int_t)s->bytes_served,
-                     "bytes_fetched", (json_int_t)s->bytes_fetched, "requests_served",
-                     (json_int_t)s->requests_served, "serving", (json_int_t)s->serving, "fetching",
-                     (json_int_t)s->fetching);
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+        "rpc_answered", (json_int_t)s->net.rpc_answered, "rpc_dropped",
+        (json_int_t)s->net.rpc_dropped, "dropped_outsider", (json_int_t)s->net.dropped_outsider,
+        "requests_refused", (json_int_t)s->requests_refused, "peers_known",
+        (json_int_t)s->peers_known, "connections", (json_int_t)s->net.connections, "handshakes",
+        (json_int_t)s->net.handshakes, "opened_inbound", (json_int_t)s->net.opened_inbound,
+        "opened_outbound", (json_int_t)s->net.opened_outbound, "refused",
+        (json_int_t)s->net.refused, "wire_bytes_sent", (json_int_t)s->net.bytes_sent,
+        "wire_bytes_received", (json_int_t)s->net.bytes_received, "bytes_served",
+        (json_int_t)s->bytes_served, "bytes_fetched", (json_int_t)s->bytes_fetched,
+        "requests_served", (json_int_t)s->requests_served, "serving", (json_int_t)s->serving,
+        "fetching", (json_int_t)s->fetching);
+}
+
+static json_t *limit(uint64_t used, uint64_t max)
+{
+    return json_pack("{s:I, s:I}", "used", (json_int_t)used, "max", (json_int_t)max);
+}
+
+/* Every limit beside what is in use of it. */
+static json_t *limits_to_json(const struct stoq_engine_stats *s)
+{
+    uint64_t files = 0;
+    uint64_t files_max = 0;
+    const struct stoq_engine_limits *u = &s->used;
+    const struct stoq_engine_limits *m = &s->limits;
+    if (stoq_open_files(&files, &files_max) != STOQ_OK) {
+        files_max = 0; /* /proc is not mounted */
+    }
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o}", "handshakes", limit(u->handshakes, m->handshakes),
+        "connections", limit(u->connections, m->connections), "streams",
+        limit(u->streams, m->streams), "memory_peer",
+        limit(u->memory_peer_bytes, m->memory_peer_bytes), "memory",
+        limit(u->memory_bytes, m->memory_bytes), "open_files", limit(files, files_max));
+}
+
+static json_t *source_to_json(const struct stoq_fetch_source *s, const struct stoq_config_place *at)
+{
+    char peer[STOQ_ID_TEXT_CAP];
+    char addr[STOQ_ADDR_TEXT_MAX];
+    static const struct stoq_config_place nowhere;
+    stoq_peer_id_put(peer, &s->peer);
+    at = at == NULL ? &nowhere : at;
+    return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:s*}", "peer", peer, "addr",
+                     stoq_addr_format(&s->addr, addr), "host", at->host[0] ? at->host : NULL,
+                     "site", at->site[0] ? at->site : NULL, "rack", at->rack[0] ? at->rack : NULL,
+                     "region", at->region[0] ? at->region : NULL);
+}
+
+static json_t *sources_to_json(const struct stoq_fetch_source *s,
+                               const struct stoq_config_place *at, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) {
+        (void)json_array_append_new(list, source_to_json(&s[i], at == NULL ? NULL : &at[i]));
+    }
+    return list;
 }
 
 /* Which configuration holds, and why a later one does not. */
@@ -130,32 +223,50 @@ static enum stoq_status gather(struct stoq_host *host, struct stoq_engine_stats 
     return stoq_store_stats(stoq_host_store(host), store, err);
 }
 
+static json_t *status_to_json(struct stoq_host *host, const struct stoq_config *c,
+                              const struct stoq_engine_stats *net,
+                              const struct stoq_store_stats *store)
+{
+    char peer[STOQ_ID_TEXT_CAP];
+    struct stoq_peer_id id = stoq_key_peer_id(stoq_host_key(host));
+    stoq_peer_id_put(peer, &id);
+    return json_pack("{s:s, s:s, s:s, s:I, s:o, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, "
+                     "s:o}",
+                     "peer", peer, "version", STOQ_PROGRAM_VERSION, "protocol", STOQ_NET_ALPN,
+                     "pid", (json_int_t)getpid(), "listen", listen_to_json(stoq_host_engine(host)),
+                     "home", stoq_host_home(host)->data_dir, "mode", c->client ? "client" : "p2p",
+                     "encryption", stoq_net_mode_str(c->encryption), "compression",
+                     c->raw ? "none" : "zstd", "congestion", stoq_net_cc_str(c->congestion),
+                     "seconds", op_seconds(stoq_now() - stoq_host_started_at(host)), "store",
+                     store_to_json(store), "net", net_to_json(net), "limits", limits_to_json(net),
+                     "static_peers", sources_to_json(c->peers, c->peer_places, c->peer_count),
+                     "bootstrap", sources_to_json(c->bootstrap, NULL, c->bootstrap_count));
+}
+
 enum stoq_status op_status(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
                            json_t **result, struct stoq_error *err)
 {
     struct stoq_engine_stats net = {0};
     struct stoq_store_stats store = {0};
-    struct stoq_config config;
-    char peer[STOQ_ID_TEXT_CAP];
+    struct stoq_config *config = malloc(sizeof *config);
+    if (config == NULL) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "no memory for the status");
+    }
     enum stoq_status st = gather(host, &net, &store, err);
-    if (st != STOQ_OK) {
-        return st;
+    json_t *list = st == STOQ_OK ? connections(host, err) : NULL;
+    if (list != NULL) {
+        stoq_host_config(host, config);
+        *result = status_to_json(host, config, &net, &store);
+        if (*result == NULL || json_object_set(*result, "connections", list) != 0 ||
+            json_object_set_new(*result, "configuration", reading_to_json(host)) != 0) {
+            st = stoq_fail(err, STOQ_NOMEM, 0, "no memory for the status");
+        }
+    } else if (st == STOQ_OK) {
+        st = err->status;
     }
-    struct stoq_peer_id id = stoq_key_peer_id(stoq_host_key(host));
-    stoq_peer_id_put(peer, &id);
-    stoq_host_config(host, &config);
-    *result = json_pack("{s:s, s:s, s:s, s:I, s:o, s:s, s:s, s:s, s:o, s:o, s:o}", "peer", peer,
-                        "version", STOQ_PROGRAM_VERSION, "protocol", STOQ_NET_ALPN, "pid",
-                        (json_int_t)getpid(), "listen", listen_to_json(stoq_host_engine(host)),
-                        "home", stoq_host_home(host)->data_dir, "encryption",
-                        stoq_net_mode_str(config.encryption), "congestion",
-                        stoq_net_cc_str(config.congestion), "seconds",
-                        op_seconds(stoq_now() - stoq_host_started_at(host)), "store",
-                        store_to_json(&store), "net", net_to_json(&net));
-    if (*result != NULL) {
-        (void)json_object_set_new(*result, "configuration", reading_to_json(host));
-    }
-    return STOQ_OK;
+    json_decref(list);
+    free(config);
+    return st;
 }
 
 enum stoq_status op_stop(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,

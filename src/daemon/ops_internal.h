@@ -43,6 +43,7 @@ stoq_op_fn op_export;
 stoq_op_fn op_import;
 stoq_op_fn op_bundle;
 stoq_op_fn op_have;
+stoq_op_fn op_ping;
 stoq_op_fn op_peers;
 stoq_op_fn op_status;
 stoq_op_fn op_stop;

@@ -1,0 +1,336 @@
+/* What each key of the configuration takes. A setter checks one value and says what is wrong with it. */
+#include "daemon/config_internal.h"
+
+#include "daemon/source.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PORT_DEFAULT = 4477, VALUE_MAX = 256 };
+
+static bool no(char why[CONFIG_WHY_BYTES], const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+static bool no(char why[CONFIG_WHY_BYTES], const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(why, CONFIG_WHY_BYTES, fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+/* A whole number in min .. max; unit is what may follow it ("" or a size). */
+static bool number(const char *value, uint64_t min, uint64_t max, uint64_t *out,
+                   char why[CONFIG_WHY_BYTES])
+{
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(value, &end, 10);
+    if (value[0] < '0' || value[0] > '9' || *end != '\0') {
+        return no(why, "'%.80s' is not a whole number", value);
+    }
+    if (errno == ERANGE || v < min || v > max) {
+        return no(why, "%.40s is outside %llu..%llu", value, (unsigned long long)min,
+                  (unsigned long long)max);
+    }
+    *out = v;
+    return true;
+}
+
+/* Bytes: a whole number, alone or followed by KiB, MiB or GiB. */
+static bool size(const char *value, uint64_t min, uint64_t max, uint64_t *out,
+                 char why[CONFIG_WHY_BYTES])
+{
+    static const struct {
+        const char *text;
+        unsigned shift;
+    } units[] = {{"", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}};
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(value, &end, 10);
+    for (size_t i = 0; value[0] >= '0' && value[0] <= '9' && i < STOQ_COUNT(units); i++) {
+        if (strcmp(end, units[i].text) != 0) {
+            continue;
+        }
+        if (errno == ERANGE || v > max >> units[i].shift || v << units[i].shift < min) {
+            return no(why, "%.40s is outside %llu..%llu bytes", value, (unsigned long long)min,
+                      (unsigned long long)max);
+        }
+        *out = v << units[i].shift;
+        return true;
+    }
+    return no(why, "'%.80s' is not a size, as in 67108864 or 64MiB", value);
+}
+
+static bool set_listen(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    if (c->listen_count == STOQ_NET_LISTEN_MAX) {
+        return no(why, "more than %d addresses", STOQ_NET_LISTEN_MAX);
+    }
+    if (stoq_addr_parse(&c->listen[c->listen_count], stoq_span_str(value), PORT_DEFAULT) !=
+        STOQ_OK) {
+        return no(why, "'%.80s' is not an address, as in [::]:%d", value, PORT_DEFAULT);
+    }
+    c->listen_count++;
+    return true;
+}
+
+/* A label of a failure domain: what tools may show and compare without quoting. */
+static bool is_label(const char *text)
+{
+    size_t n = strlen(text);
+    for (size_t i = 0; i < n; i++) {
+        if (!isalnum((unsigned char)text[i]) && strchr("._-", text[i]) == NULL) {
+            return false;
+        }
+    }
+    return n >= 1 && n <= STOQ_CONFIG_LABEL_MAX;
+}
+
+/* One `site=lab` behind a peer. */
+static bool set_label(struct stoq_config_place *place, char *word, char why[CONFIG_WHY_BYTES])
+{
+    const struct {
+        const char *name;
+        char *to;
+    } labels[] = {{"host", place->host},
+                  {"site", place->site},
+                  {"rack", place->rack},
+                  {"region", place->region}};
+    char *value = strchr(word, '=');
+    if (value != NULL) {
+        *value++ = '\0';
+    }
+    for (size_t i = 0; value != NULL && i < STOQ_COUNT(labels); i++) {
+        if (strcmp(labels[i].name, word) != 0) {
+            continue;
+        }
+        if (labels[i].to[0] != '\0') {
+            return no(why, "%s= is given twice", word);
+        }
+        if (!is_label(value)) {
+            return no(why, "%s= takes 1 to %d letters, digits, dots, dashes and underscores", word,
+                      STOQ_CONFIG_LABEL_MAX);
+        }
+        memcpy(labels[i].to, value, strlen(value) + 1);
+        return true;
+    }
+    return no(why, "'%.80s' is not host=, site=, rack= or region=", word);
+}
+
+/* PEER@ADDRESS and, where place is not NULL, labels behind it. */
+static bool read_source(struct stoq_fetch_source *out, struct stoq_config_place *place,
+                        const char *value, char why[CONFIG_WHY_BYTES])
+{
+    char text[VALUE_MAX];
+    char *rest = NULL;
+    struct stoq_error err;
+    if (strlen(value) >= sizeof text) {
+        return no(why, "is too long");
+    }
+    memcpy(text, value, strlen(value) + 1);
+    char *word = strtok_r(text, " \t", &rest);
+    if (stoq_source_parse(out, word == NULL ? "" : word, &err) != STOQ_OK) {
+        return no(why, "%.250s", err.text);
+    }
+    while ((word = strtok_r(NULL, " \t", &rest)) != NULL) {
+        if (place == NULL) {
+            return no(why, "'%.80s' is one word too many", word);
+        }
+        if (!set_label(place, word, why)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool set_peer(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    if (c->peer_count == STOQ_FETCH_SOURCES_MAX) {
+        return no(why, "more than %d peers", STOQ_FETCH_SOURCES_MAX);
+    }
+    if (!read_source(&c->peers[c->peer_count], &c->peer_places[c->peer_count], value, why)) {
+        return false;
+    }
+    c->peer_count++;
+    return true;
+}
+
+static bool set_bootstrap(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    if (c->bootstrap_count == STOQ_CONFIG_BOOTSTRAP_MAX) {
+        return no(why, "more than %d bootstrap peers", STOQ_CONFIG_BOOTSTRAP_MAX);
+    }
+    if (!read_source(&c->bootstrap[c->bootstrap_count], NULL, value, why)) {
+        return false;
+    }
+    c->bootstrap_count++;
+    return true;
+}
+
+static bool set_store_dir(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    if (value[0] != '/') {
+        return no(why, "'%.80s' is not an absolute path", value);
+    }
+    if (strlen(value) >= sizeof c->store_dir) {
+        return no(why, "the path is longer than %zu bytes", sizeof c->store_dir - 1);
+    }
+    memcpy(c->store_dir, value, strlen(value) + 1);
+    return true;
+}
+
+/* The key itself, or the file that holds it; the file is read when the node starts. */
+static bool set_network_key(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    bool hex = strlen(value) == 64 && strspn(value, "0123456789abcdefABCDEF") == 64;
+    if (!hex && value[0] != '/') {
+        return no(why, "neither 64 hexadecimal digits nor the absolute path of a file with them");
+    }
+    memcpy(c->network_key, value, strlen(value) + 1); /* shorter than a line */
+    return true;
+}
+
+static bool set_mode(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    c->client = strcmp(value, "client") == 0;
+    return c->client || strcmp(value, "p2p") == 0 || no(why, "'%.40s' is not p2p or client", value);
+}
+
+static bool set_encryption(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    return stoq_net_mode_parse(&c->encryption, stoq_span_str(value)) ||
+           no(why, "'%.40s' is not kyber1024, kyber1024-pure or kyber768-hybrid", value);
+}
+
+static bool set_compression(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    c->raw = strcmp(value, "none") == 0;
+    return c->raw || strcmp(value, "zstd") == 0 || no(why, "'%.40s' is not zstd or none", value);
+}
+
+static bool set_congestion(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    return stoq_net_cc_parse(&c->congestion, stoq_span_str(value)) ||
+           no(why, "'%.40s' is not auto, cubic or bbr", value);
+}
+
+static bool set_packet_bytes(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    uint64_t v = 0;
+    if (!number(value, 1200, 65000, &v, why)) {
+        return false;
+    }
+    c->packet_bytes_max = (uint16_t)v;
+    return true;
+}
+
+static bool set_connections(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    uint64_t v = 0;
+    if (!number(value, 1, 1000000, &v, why)) {
+        return false;
+    }
+    c->limits.connections = (size_t)v;
+    return true;
+}
+
+static bool set_handshakes(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    uint64_t v = 0;
+    if (!number(value, 1, 65536, &v, why)) {
+        return false;
+    }
+    c->limits.handshakes = (size_t)v;
+    return true;
+}
+
+static bool set_streams(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    uint64_t v = 0;
+    if (!number(value, 1, 4096, &v, why)) {
+        return false;
+    }
+    c->limits.streams = (uint32_t)v;
+    return true;
+}
+
+static bool set_memory(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    return size(value, 16 * STOQ_MIB, 1024 * STOQ_GIB, &c->limits.memory_bytes, why);
+}
+
+static bool set_memory_peer(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    return size(value, 4 * STOQ_MIB, 4 * STOQ_GIB, &c->limits.memory_peer_bytes, why);
+}
+
+static bool set_open_files(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    return number(value, 64, 1000000, &c->open_files_max, why);
+}
+
+static bool set_api_connections(struct stoq_config *c, const char *value,
+                                char why[CONFIG_WHY_BYTES])
+{
+    uint64_t v = 0;
+    if (!number(value, 1, 4096, &v, why)) {
+        return false;
+    }
+    c->api_connections_max = (unsigned)v;
+    return true;
+}
+
+static bool set_workers(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    uint64_t v = 0;
+    if (!number(value, 1, 64, &v, why)) {
+        return false;
+    }
+    c->workers = (unsigned)v;
+    return true;
+}
+
+static bool set_log_level(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    static const char *const level[] = {"quiet", "info", "debug"};
+    for (size_t i = 0; i < STOQ_COUNT(level); i++) {
+        if (strcmp(value, level[i]) == 0) {
+            c->log_level = (enum stoq_log_level)i;
+            return true;
+        }
+    }
+    return no(why, "'%.40s' is not quiet, info or debug", value);
+}
+
+static const struct config_setting settings[] = {
+    {"listen", true, set_listen},
+    {"peer", true, set_peer},
+    {"bootstrap", true, set_bootstrap},
+    {"store.dir", false, set_store_dir},
+    {"network.key", false, set_network_key},
+    {"transport.mode", false, set_mode},
+    {"transport.encryption", false, set_encryption},
+    {"transport.compression", false, set_compression},
+    {"transport.congestion", false, set_congestion},
+    {"transport.packet_bytes_max", false, set_packet_bytes},
+    {"limits.connections", false, set_connections},
+    {"limits.handshakes", false, set_handshakes},
+    {"limits.streams", false, set_streams},
+    {"limits.memory", false, set_memory},
+    {"limits.memory_peer", false, set_memory_peer},
+    {"limits.open_files", false, set_open_files},
+    {"limits.api_connections", false, set_api_connections},
+    {"limits.workers", false, set_workers},
+    {"log.level", false, set_log_level},
+};
+_Static_assert(STOQ_COUNT(settings) < CONFIG_SETTINGS_MAX, "seen has room for every key");
+
+const struct config_setting *config_setting_at(size_t i)
+{
+    return i < STOQ_COUNT(settings) ? &settings[i] : NULL;
+}

@@ -1,0 +1,141 @@
+/*
+ * Peers that are remembered. The table is the network thread's; its file is read before that thread
+ * starts, written by a worker while it runs, and once more when it has ended. It is not synced: what a
+ * crash takes is learned again.
+ */
+#include "daemon/engine_internal.h"
+
+#include "os/file.h"
+#include "os/sys.h"
+
+#include <stdlib.h>
+
+static enum stoq_status read_file(struct stoq_engine *e)
+{
+    struct stoq_buf bytes;
+    struct stoq_error err = {0};
+    stoq_buf_init(&bytes, STOQ_KNOWN_BYTES_MAX);
+    enum stoq_status st = stoq_file_read(e->cfg.known_file, STOQ_KNOWN_BYTES_MAX, &bytes, &err);
+    if (st == STOQ_OK) {
+        st = stoq_known_decode(e->known, stoq_buf_span(&bytes));
+        if (st != STOQ_OK) {
+            engine_log(e, "%.300s: %s; %zu peers remembered of it", e->cfg.known_file,
+                       stoq_status_str(st), stoq_known_count(e->known));
+        }
+    } else if (st != STOQ_NOTFOUND) {
+        engine_log(e, "%s", err.text);
+    }
+    stoq_buf_release(&bytes);
+    return st == STOQ_NOMEM ? st : STOQ_OK;
+}
+
+enum stoq_status engine_known_open(struct stoq_engine *e, uint64_t seed, struct stoq_error *err)
+{
+    enum stoq_status st = stoq_known_new(&e->known, seed);
+    if (st == STOQ_OK && e->cfg.known_file != NULL) {
+        st = read_file(e);
+    }
+    return st == STOQ_OK ? st : stoq_fail(err, st, 0, "no memory for the peers remembered");
+}
+
+/* On its way to the file. */
+struct saving {
+    struct stoq_job job; /* first */
+    struct stoq_engine *engine;
+    struct stoq_buf bytes;
+    struct stoq_error err;
+    enum stoq_status status;
+};
+
+static void save_work(struct stoq_job *job)
+{
+    struct saving *s = (struct saving *)job;
+    s->status =
+        stoq_file_replace(s->engine->cfg.known_file, stoq_buf_span(&s->bytes), 0600, &s->err);
+}
+
+static void saving_free(struct saving *s)
+{
+    stoq_buf_release(&s->bytes);
+    free(s);
+}
+
+static void save_done(struct stoq_job *job)
+{
+    struct saving *s = (struct saving *)job;
+    struct stoq_engine *e = s->engine;
+    engine_job_done(e);
+    e->known_saving = false;
+    if (s->status != STOQ_OK) {
+        engine_log(e, "%s", s->err.text);
+    }
+    saving_free(s);
+}
+
+static struct saving *saving_new(struct stoq_engine *e)
+{
+    struct saving *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        return NULL;
+    }
+    s->engine = e;
+    s->job = (struct stoq_job){.work = save_work, .done = save_done};
+    stoq_buf_init(&s->bytes, STOQ_KNOWN_BYTES_MAX);
+    if (stoq_known_encode(e->known, &s->bytes) != STOQ_OK) {
+        saving_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+void engine_known_save(struct stoq_engine *e, stoq_ns now)
+{
+    if (!e->known_changed || e->known_saving || e->cfg.known_file == NULL || e->draining ||
+        now < e->known_save_at) {
+        return;
+    }
+    e->known_save_at = now + ENGINE_KNOWN_SAVE;
+    struct saving *s = saving_new(e);
+    if (s == NULL) {
+        return; /* later, then */
+    }
+    if (engine_run(e, &s->job) != STOQ_OK) {
+        saving_free(s);
+        return;
+    }
+    e->known_saving = true;
+    e->known_changed = false;
+}
+
+void engine_known_close(struct stoq_engine *e)
+{
+    if (e->known != NULL && e->known_changed && e->cfg.known_file != NULL) {
+        struct saving *s = saving_new(e);
+        if (s != NULL) {
+            save_work(&s->job);
+            if (s->status != STOQ_OK) {
+                engine_log(e, "%s", s->err.text);
+            }
+            saving_free(s);
+        }
+    }
+    stoq_known_free(e->known);
+    e->known = NULL;
+}
+
+void engine_known_seen(struct stoq_engine *e, const struct stoq_peer_id *id, stoq_ns min_rtt_ns)
+{
+    stoq_ns us = (min_rtt_ns + 999) / 1000;
+    struct stoq_known_peer p = {.id = *id,
+                                .seen_s = stoq_wall_seconds(),
+                                .min_rtt_us = us < UINT32_MAX ? (uint32_t)us : UINT32_MAX};
+    if (stoq_known_note(e->known, &p) == STOQ_OK) {
+        e->known_changed = true;
+    }
+}
+
+stoq_ns engine_known_rtt(const struct stoq_engine *e, const struct stoq_peer_id *id)
+{
+    const struct stoq_known_peer *p = stoq_known_find(e->known, id);
+    return p == NULL ? 0 : (stoq_ns)p->min_rtt_us * 1000;
+}

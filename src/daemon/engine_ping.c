@@ -1,0 +1,345 @@
+/*
+ * Pings as their callers see them. Over a connection: dial where there is none, say Hello, then Ping, and
+ * time the Ping alone. In a datagram: the peer's key must be known; where it is not, it is learned by a
+ * Hello over a connection first, and remembered.
+ */
+#include "daemon/engine_internal.h"
+
+#include "os/sys.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define POLL_NS (100 * STOQ_MS)
+#define PING_TIMEOUT (5 * STOQ_SEC)
+
+struct ping {
+    struct ping *next;
+    struct stoq_engine *engine;
+    const struct stoq_ping_ask *ask;
+    struct stoq_ping_report *report;
+    uint64_t number;
+    struct peer *peer;
+    bool learning; /* a Hello is under way, or a dial for one */
+    stoq_ns began_at;
+    stoq_ns sent_at;
+    stoq_node_cookie cookie; /* of the ask under way; 0: none */
+    char why[sizeof((struct stoq_error *)0)->text];
+    const char *code;
+    enum stoq_status status;
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t changed;
+    bool done;
+};
+
+static struct ping *find(struct stoq_engine *e, uint64_t number)
+{
+    struct ping *p = e->pings;
+    while (p != NULL && p->number != number) {
+        p = p->next;
+    }
+    return p;
+}
+
+static void finish(struct ping *p, enum stoq_status status)
+{
+    struct ping **at = &p->engine->pings;
+    while (*at != p) {
+        at = &(*at)->next;
+    }
+    *at = p->next;
+    if (status != STOQ_OK && p->why[0] == '\0') {
+        (void)snprintf(p->why, sizeof p->why, "%.200s",
+                       p->peer != NULL && p->peer->why[0] != '\0' ? p->peer->why
+                                                                  : stoq_status_str(status));
+    }
+    if (p->peer != NULL) {
+        p->code = p->peer->code;
+        (void)snprintf(p->report->group, sizeof p->report->group, "%s", p->peer->group);
+        engine_peer_unref(p->engine, p->peer);
+    }
+    pthread_mutex_lock(&p->lock);
+    p->status = status;
+    p->done = true;
+    pthread_cond_signal(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void send_ping(struct ping *p);
+static void send_datagram(struct ping *p);
+
+/* A reply that is no answer. */
+static enum stoq_status refused(struct ping *p, const struct ask *a)
+{
+    const struct stoq_msg_error *err = &a->reply.u.error;
+    if (a->reply.type != STOQ_MSG_ERROR) {
+        return STOQ_MALFORMED;
+    }
+    (void)snprintf(p->why, sizeof p->why, "the peer answered %s", stoq_error_code_name(err->code));
+    return stoq_error_code_status(err->code);
+}
+
+static void on_hello(struct ask *a)
+{
+    struct ping *p = find(a->engine, a->own_tag);
+    if (p == NULL) {
+        return;
+    }
+    p->cookie = 0;
+    if (a->status != STOQ_OK) {
+        finish(p, a->status);
+    } else if (a->reply.type != STOQ_MSG_HELLO) {
+        finish(p, refused(p, a));
+    } else if (p->ask->datagram) {
+        p->report->key_learned = true;
+        send_datagram(p);
+    } else {
+        send_ping(p);
+    }
+}
+
+static void on_pong(struct ask *a)
+{
+    struct ping *p = find(a->engine, a->own_tag);
+    if (p == NULL) {
+        return;
+    }
+    p->cookie = 0;
+    if (a->status != STOQ_OK) {
+        finish(p, a->status);
+    } else if (a->reply.type != STOQ_MSG_PING) {
+        finish(p, refused(p, a));
+    } else {
+        p->report->rtt_ns = stoq_now() - p->sent_at;
+        finish(p, STOQ_OK);
+    }
+}
+
+/* own may be called before engine_ask_own returns: then p is gone. */
+static void ask_peer(struct ping *p, struct stoq_message *msg, void (*own)(struct ask *a))
+{
+    struct stoq_engine *e = p->engine;
+    uint64_t number = p->number;
+    stoq_node_cookie cookie = engine_ask_own(e, p->peer, msg, own, number);
+    p = find(e, number);
+    if (cookie == 0) {
+        finish(p, STOQ_NOMEM);
+    } else if (p != NULL && stoq_map_get(&e->cookies, (struct stoq_map_key){cookie, 0}) != NULL) {
+        p->cookie = cookie;
+    }
+}
+
+static void send_ping(struct ping *p)
+{
+    struct stoq_message msg = {.type = STOQ_MSG_PING};
+    p->sent_at = stoq_now();
+    ask_peer(p, &msg, on_pong);
+}
+
+/* The dialler's first request on a connection is its Hello; we do not look whether the node said one. */
+static void send_hello(struct ping *p)
+{
+    struct stoq_message msg = {.type = STOQ_MSG_HELLO, .u.hello = stoq_node_hello(p->engine->node)};
+    ask_peer(p, &msg, on_hello);
+}
+
+static void send_datagram(struct ping *p)
+{
+    struct stoq_engine *e = p->engine;
+    const struct stoq_known_peer *known = stoq_known_find(e->known, &p->ask->to.peer);
+    struct stoq_message msg = {.type = STOQ_MSG_PING, .request_id = p->number};
+    struct stoq_buf frame;
+    if (known == NULL || !known->has_rpc) {
+        (void)snprintf(p->why, sizeof p->why, "the peer takes no datagrams: its Hello has no key");
+        finish(p, STOQ_NOTFOUND);
+        return;
+    }
+    stoq_buf_init(&frame, STOQ_NET_RPC_MESSAGE_MAX);
+    enum stoq_status st = stoq_message_encode(&msg, &frame);
+    if (st == STOQ_OK) {
+        struct stoq_net_rpc_call call = {
+            .addr = p->ask->to.addr,
+            .key = known->rpc,
+            .message = {frame.p + STOQ_FRAME_HEAD_BYTES, frame.n - STOQ_FRAME_HEAD_BYTES},
+            .timeout_ns = p->ask->timeout_ns,
+            .cookie = p->number};
+        p->sent_at = stoq_now();
+        st = stoq_net_rpc(e->net, &call);
+    }
+    stoq_buf_release(&frame);
+    if (st != STOQ_OK) {
+        finish(p, st);
+    }
+}
+
+void engine_rpc_ended(void *user, const struct stoq_net_rpc_end *end)
+{
+    struct stoq_engine *e = user;
+    struct ping *p = find(e, end->cookie);
+    struct stoq_message reply;
+    if (p == NULL) {
+        return;
+    }
+    enum stoq_status st = end->status;
+    if (st == STOQ_OK) {
+        st = stoq_message_decode(end->message, e->ranges, &reply);
+    } else if (st == STOQ_TIMEOUT) {
+        (void)snprintf(p->why, sizeof p->why, "no reply to a datagram");
+    }
+    if (st == STOQ_OK && (reply.type != STOQ_MSG_PING || reply.request_id != p->number)) {
+        st = STOQ_MALFORMED;
+    }
+    p->report->rtt_ns = stoq_now() - p->sent_at;
+    finish(p, st);
+}
+
+void engine_pings_up(struct stoq_engine *e, struct peer *peer)
+{
+    struct ping *p = e->pings;
+    while (p != NULL) {
+        struct ping *next = p->next;
+        if (p->peer == peer && p->learning) {
+            p->learning = false;
+            p->report->connect_ns = stoq_now() - p->began_at;
+            send_hello(p);
+        }
+        p = next;
+    }
+}
+
+void engine_pings_down(struct stoq_engine *e, struct peer *peer, enum stoq_status status)
+{
+    struct ping *p = e->pings;
+    while (p != NULL) {
+        struct ping *next = p->next;
+        if (p->peer == peer && p->learning) {
+            finish(p, status);
+        }
+        p = next;
+    }
+}
+
+void engine_pings_cut(struct stoq_engine *e)
+{
+    while (e->pings != NULL) {
+        finish(e->pings, STOQ_CANCELLED);
+    }
+}
+
+static bool has_key(const struct stoq_engine *e, const struct stoq_peer_id *id)
+{
+    const struct stoq_known_peer *known = stoq_known_find(e->known, id);
+    return known != NULL && known->has_rpc;
+}
+
+/* Reach the peer over a connection. */
+static void connect_to(struct ping *p)
+{
+    struct stoq_engine *e = p->engine;
+    p->peer = engine_peer(e, &p->ask->to.peer);
+    if (p->peer == NULL) {
+        finish(p, STOQ_FULL);
+        return;
+    }
+    if (p->peer->state == PEER_UP) {
+        p->report->connected_before = true;
+        send_hello(p);
+        return;
+    }
+    p->learning = true;
+    p->peer->why[0] = '\0';
+    p->peer->code = NULL;
+    if (p->peer->state == PEER_IDLE) {
+        p->peer->addr = p->ask->to.addr;
+        engine_peer_dial(e, p->peer, p->ask->timeout_ns);
+    }
+    if (p->peer->state == PEER_IDLE) {
+        finish(p, STOQ_NET);
+    }
+}
+
+static void ping_begin(struct stoq_engine *e, void *arg)
+{
+    struct ping *p = arg;
+    p->number = ++e->ping_last;
+    p->next = e->pings;
+    e->pings = p;
+    p->began_at = stoq_now();
+    if (e->draining) {
+        finish(p, STOQ_BUSY);
+    } else if (p->ask->datagram && has_key(e, &p->ask->to.peer)) {
+        send_datagram(p);
+    } else {
+        connect_to(p);
+    }
+}
+
+static void ping_stop(struct stoq_engine *e, void *arg)
+{
+    struct ping *p = arg;
+    if (find(e, p->number) != p) {
+        return;
+    }
+    stoq_node_cookie cookie = p->cookie;
+    finish(p, STOQ_CANCELLED);
+    if (cookie != 0) {
+        engine_ask_cancel(e, cookie); /* its end finds no ping any more */
+    }
+}
+
+/* True: over. False: POLL_NS have passed. */
+static bool ping_wait(struct ping *p)
+{
+    struct timespec until;
+    stoq_ns at = stoq_now() + POLL_NS;
+    until.tv_sec = (time_t)(at / STOQ_SEC);
+    until.tv_nsec = (long)(at % STOQ_SEC);
+    pthread_mutex_lock(&p->lock);
+    if (!p->done) {
+        (void)pthread_cond_timedwait(&p->changed, &p->lock, &until);
+    }
+    bool done = p->done;
+    pthread_mutex_unlock(&p->lock);
+    return done;
+}
+
+static bool ping_watch(struct ping *p, stoq_ns timeout_ns)
+{
+    stoq_ns limit = stoq_now() + timeout_ns;
+    bool timed_out = false;
+    while (!ping_wait(p)) {
+        timed_out = stoq_now() >= limit;
+        if (timed_out || (p->ask->cancelled != NULL && p->ask->cancelled(p->ask->user))) {
+            engine_call(p->engine, ping_stop, p);
+        }
+    }
+    return timed_out;
+}
+
+enum stoq_status stoq_engine_ping(struct stoq_engine *e, const struct stoq_ping_ask *ask,
+                                  struct stoq_ping_report *report, struct stoq_error *err)
+{
+    struct stoq_ping_ask filled = *ask;
+    filled.timeout_ns = ask->timeout_ns == 0 ? PING_TIMEOUT : ask->timeout_ns;
+    *report = (struct stoq_ping_report){0};
+    struct ping p = {.engine = e, .ask = &filled, .report = report};
+    pthread_condattr_t attr;
+    STOQ_ASSERT(pthread_condattr_init(&attr) == 0);
+    STOQ_ASSERT(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
+    STOQ_ASSERT(pthread_cond_init(&p.changed, &attr) == 0);
+    STOQ_ASSERT(pthread_mutex_init(&p.lock, NULL) == 0);
+    pthread_condattr_destroy(&attr);
+    engine_call(e, ping_begin, &p);
+    bool timed_out = ping_watch(&p, filled.timeout_ns);
+    pthread_cond_destroy(&p.changed);
+    pthread_mutex_destroy(&p.lock);
+    if (p.status == STOQ_OK) {
+        return STOQ_OK;
+    }
+    if (p.status == STOQ_CANCELLED && timed_out) {
+        return stoq_fail(err, STOQ_TIMEOUT, 0, "no answer within %.1f s",
+                         (double)filled.timeout_ns / 1e9);
+    }
+    return stoq_fail_code(err, p.status, p.code, "%s", p.why);
+}

@@ -1,0 +1,45 @@
+#!/bin/bash
+# `stoq ping` over a connection and in a datagram: the datagram's key is learned once, by a signed Hello, and
+# remembered; the datagram makes no connection. A wrong peer, nobody there, and a client that answers nobody
+# are told apart.
+. "$(dirname "$0")/lib.sh"
+"$STOQ" help ping >/dev/null 2>&1 || exit 77 # built without a node
+
+start A
+a=$(contact A)
+start B
+
+# The first datagram needs a Hello, the second nothing: the count of connections says so.
+on B ping "$a" --datagram --json >out || fail "$(cat out)"
+jq -e '.over == "datagram" and .key_learned and .rtt_ms > 0 and .connect_ms > 0' out >/dev/null || fail "$(cat out)"
+before=$(on A status --json | jq .net.opened_inbound)
+on B ping "$a" --datagram --json >out || fail "$(cat out)"
+jq -e '.key_learned == false and .connect_ms == null and .group == null and .rtt_ms < 1000' out >/dev/null || fail "$(cat out)"
+[ "$(on A status --json | jq .net.opened_inbound)" = "$before" ] || fail "a datagram made a connection"
+on A status --json | jq -e '.net.rpc_answered >= 2' >/dev/null || fail "not counted"
+
+# Remembered over a restart, also by a command without a daemon.
+stop B
+on B ping "$a" --datagram --json | jq -e '.key_learned == false' >/dev/null || fail "the key was forgotten"
+on B ping "$a" --json >out || fail "$(cat out)"
+jq -e '.over == "connection" and .connected_before == false and .group == "SecP384r1MLKEM1024" and .rtt_ms > 0' out >/dev/null ||
+    fail "$(cat out)"
+on B ping "$a" >out
+says ' ms  connection  SecP384r1MLKEM1024  connected in '
+
+# Another key at that address; nobody; no address.
+on X init -q >/dev/null
+wrong=$(on X key --json | jq -r .peer)@${a#*@}
+exits 5 on B ping "$wrong" --json
+jq -e '.error.code == "KeyMismatch"' out >/dev/null || fail "$(cat out)"
+exits 5 on B ping "$wrong" --datagram --json
+jq -e '.error.code == "KeyMismatch"' out >/dev/null || fail "$(cat out)"
+exits 5 on B ping "${a%@*}@[::1]:9" --datagram --timeout 1
+says 'no reply'
+exits 5 on B ping "${a%@*}@[::1]:9" --timeout 1
+exits 2 on B ping here
+exits 2 on B ping
+
+# The other daemon takes no datagrams from those it has never met but answers: a fresh home learns the key.
+on C ping "$a" --datagram --json | jq -e .key_learned >/dev/null || fail "a fresh home"
+stop A
