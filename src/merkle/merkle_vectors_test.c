@@ -1,6 +1,6 @@
 /* The vectors of docs/FORMATS.md sections 5 and 6: tests/vectors/merkle.txt and proofs.txt. */
 #include "merkle/merkle.h"
-#include "merkle/proof.h"
+#include "merkle/run.h"
 #include "tests/vectors.h"
 
 #include <setjmp.h>
@@ -125,6 +125,38 @@ static void check_proof(struct vectors *v, const struct made *t)
     stoq_buf_release(&made);
 }
 
+/* The same for a run, or a shard. */
+static void check_run(struct vectors *v, const struct made *t, enum stoq_merkle_proof_kind kind)
+{
+    uint64_t first = vectors_u64(v, 4);
+    uint64_t count = vectors_u64(v, 5);
+    struct stoq_hash root = vectors_hash(v, 8);
+    struct stoq_span bytes = vectors_bytes(v, 9);
+    struct stoq_merkle_run run;
+    struct stoq_merkle_run_place where;
+    assert_int_equal(stoq_merkle_run_decode(bytes, &run), STOQ_OK);
+    assert_int_equal(run.kind, kind);
+    assert_int_equal(stoq_merkle_verify_run(&root, MAX, first, count, &run, &where), STOQ_OK);
+    assert_int_equal(where.offset, vectors_u64(v, 6));
+    assert_int_equal(where.bytes, vectors_u64(v, 7));
+
+    struct stoq_merkle_place begin;
+    struct stoq_merkle_place last;
+    struct stoq_span shard_list = stoq_buf_span(&t->shard_list);
+    assert_int_equal(stoq_merkle_find_chunk(shard_list, first, &begin), STOQ_OK);
+    assert_int_equal(stoq_merkle_find_chunk(shard_list, first + count - 1, &last), STOQ_OK);
+    uint64_t end = last.first_chunk + stoq_merkle_shard_at(shard_list, (size_t)last.shard).chunks;
+    struct stoq_span lists = stoq_span(t->chunk_lists.p + begin.first_chunk * 36,
+                                       (size_t)(end - begin.first_chunk) * 36);
+    assert_int_equal(stoq_merkle_prove_run(&t->root, shard_list, lists, first, count, &run),
+                     STOQ_OK);
+    struct stoq_buf made;
+    stoq_buf_init(&made, STOQ_MERKLE_RUN_PROOF_BYTES_MAX);
+    assert_int_equal(stoq_merkle_run_encode(&run, &made), STOQ_OK);
+    assert_true(stoq_span_eq(stoq_buf_span(&made), bytes));
+    stoq_buf_release(&made);
+}
+
 static void proofs(void **state)
 {
     (void)state;
@@ -133,9 +165,18 @@ static void proofs(void **state)
     size_t seen = 0;
     vectors_open(&v, "proofs");
     while (vectors_next(&v)) {
-        assert_true(vectors_is(&v, "proof"));
+        if (vectors_is(&v, "file") || vectors_is(&v, "nodata")) {
+            continue; /* package/proof_file_test.c */
+        }
         made_init(&t, vectors_str(&v, 1), vectors_u64(&v, 2), (size_t)vectors_u64(&v, 3));
-        check_proof(&v, &t);
+        if (vectors_is(&v, "run")) {
+            check_run(&v, &t, STOQ_MERKLE_PROOF_RUN);
+        } else if (vectors_is(&v, "shard")) {
+            check_run(&v, &t, STOQ_MERKLE_PROOF_SHARD);
+        } else {
+            assert_true(vectors_is(&v, "proof"));
+            check_proof(&v, &t);
+        }
         made_release(&t);
         seen++;
     }

@@ -98,14 +98,24 @@ void stoq_merkle_stack_init(struct stoq_merkle_stack *s, enum stoq_merkle_tree t
 
 void stoq_merkle_stack_push(struct stoq_merkle_stack *s, const struct stoq_merkle_shard *leaf)
 {
-    struct stoq_merkle_shard node = *leaf;
-    s->leaf_count++;
-    for (uint64_t count = s->leaf_count; (count & 1) == 0; count >>= 1) {
+    stoq_merkle_stack_put(s, leaf, 1);
+}
+
+void stoq_merkle_stack_put(struct stoq_merkle_stack *s, const struct stoq_merkle_shard *node,
+                           uint64_t leaf_count)
+{
+    struct stoq_merkle_shard top = *node;
+    s->leaf_count += leaf_count;
+    /* A full subtree is 2^j leaves at a multiple of 2^j, and joins as a leaf of a tree of such
+     * subtrees does. The last of a tree may be of any size; it waits for stack_top. */
+    bool is_full = (leaf_count & (leaf_count - 1)) == 0;
+    uint64_t count = is_full ? s->leaf_count >> __builtin_ctzll(leaf_count) : 1;
+    for (; (count & 1) == 0; count >>= 1) {
         s->node_count--;
-        node = stoq_merkle_join(s->tree, &s->node[s->node_count], &node);
+        top = stoq_merkle_join(s->tree, &s->node[s->node_count], &top);
     }
     STOQ_ASSERT(s->node_count < STOQ_MERKLE_DEPTH_MAX);
-    s->node[s->node_count] = node;
+    s->node[s->node_count] = top;
     s->node_count++;
 }
 
@@ -168,6 +178,27 @@ size_t stoq_merkle_path(uint64_t n, uint64_t k,
     }
     for (size_t i = 0; i < count; i++) {
         out[i] = down[count - 1 - i];
+    }
+    return count;
+}
+
+size_t stoq_merkle_outline(uint64_t n, uint64_t lo, uint64_t hi,
+                           struct stoq_merkle_sibling out[2 * STOQ_MERKLE_DEPTH_MAX], size_t *left)
+{
+    struct stoq_merkle_sibling path[STOQ_MERKLE_DEPTH_MAX];
+    size_t count = 0;
+    /* A path's left siblings bottom up lie from right to left, its right ones from left to right. */
+    for (size_t i = stoq_merkle_path(n, lo, path); i > 0; i--) {
+        if (path[i - 1].left) {
+            out[count++] = path[i - 1];
+        }
+    }
+    *left = count;
+    size_t steps = stoq_merkle_path(n, hi - 1, path);
+    for (size_t i = 0; i < steps; i++) {
+        if (!path[i].left) {
+            out[count++] = path[i];
+        }
     }
     return count;
 }

@@ -33,6 +33,10 @@ struct stoq_merkle_stack {
 
 void stoq_merkle_stack_init(struct stoq_merkle_stack *s, enum stoq_merkle_tree tree);
 void stoq_merkle_stack_push(struct stoq_merkle_stack *s, const struct stoq_merkle_shard *leaf);
+/* Push a subtree of that many leaves that is made already: it must be one of the tree's own, so a full
+ * one, or the last. */
+void stoq_merkle_stack_put(struct stoq_merkle_stack *s, const struct stoq_merkle_shard *node,
+                           uint64_t leaf_count);
 /* The node over all leaves, of which there is at least one. s is unchanged. */
 struct stoq_merkle_shard stoq_merkle_stack_top(const struct stoq_merkle_stack *s);
 
@@ -50,6 +54,14 @@ struct stoq_merkle_sibling {
 /* The siblings of leaf k of n (k < n <= 2^48), bottom up; returns how many. */
 size_t stoq_merkle_path(uint64_t n, uint64_t k,
                         struct stoq_merkle_sibling out[STOQ_MERKLE_DEPTH_MAX]);
+
+/*
+ * The siblings of the leaves lo .. hi - 1 together (lo < hi <= n), left to right: the full subtrees
+ * before them, then those behind. out has room for both; *left is how many lie before. Returns how
+ * many.
+ */
+size_t stoq_merkle_outline(uint64_t n, uint64_t lo, uint64_t hi,
+                           struct stoq_merkle_sibling out[2 * STOQ_MERKLE_DEPTH_MAX], size_t *left);
 
 /* May a subtree of that many chunks, each of 1 .. chunk_bytes_max bytes, have that many bytes? */
 bool stoq_merkle_bytes_fit(uint64_t chunks, uint64_t bytes, uint32_t chunk_bytes_max);

@@ -6,7 +6,7 @@ mistake has to be made twice to pass. Needs Python 3 alone, and on the path: b3s
 
     make_vectors.py            write tests/vectors/*.txt
     make_vectors.py --check    make them again and compare; exit 1 when one differs
-    make_vectors.py --corpus   write seeds for the fuzz targets of src/wire, sign, chunk and daemon
+    make_vectors.py --corpus   write seeds for the fuzz targets of src/wire, sign, chunk, package and daemon
 
 Each file is lines of fields separated by single spaces; bytes are hexadecimal, `-` for none.
 `random SEED N` inputs are outputs of SplitMix64 (Vigna's splitmix64.c), started at SEED, each
@@ -26,7 +26,7 @@ from encoder.chunks import make_chunks  # noqa: E402
 from encoder.ids import make_hash, make_ids  # noqa: E402
 from encoder.keeps import make_keeps  # noqa: E402
 from encoder.manifests import make_manifests  # noqa: E402
-from encoder.merkle import make_merkle, make_proofs  # noqa: E402
+from encoder.merkle import make_merkle, make_proof_files, make_proofs  # noqa: E402
 from encoder.records import make_records  # noqa: E402
 from encoder.segments import in_place, make_segments  # noqa: E402
 from encoder.sign import make_sign, pem  # noqa: E402
@@ -87,6 +87,10 @@ def make_corpus():
         word, *fields = line.split()
         kind, key, payload = int(fields[-3] if word != "keep" else fields[0]), bytes.fromhex(fields[-2]), fields[-1]
         rows["keep_record_fuzz"]["%s-%d" % (word, i)] = bytes([kind - 7, len(key)]) + key + bytes.fromhex(payload)
+    rows["proof_file_fuzz"] = {}
+    for i, line in enumerate(make_proof_files()):
+        word, *fields = line.split()
+        rows["proof_file_fuzz"]["%s-%d" % (word, i)] = bytes.fromhex(fields[-1])
     for i, line in enumerate(make_tars()):
         word, *fields = line.split()
         if word == "runs" and i % 3 == 0 and len(fields[2]) < 1000:

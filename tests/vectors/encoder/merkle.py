@@ -58,6 +58,21 @@ def siblings(levels, index):
     return out
 
 
+def outline(levels, a, b):
+    """The siblings of the leaves a .. b - 1 (section 6.1), left to right."""
+
+    def walk(lo, hi):
+        if hi <= a or lo >= b:
+            height = (hi - lo - 1).bit_length()
+            return [levels[height][lo >> height]]
+        if hi - lo == 1:
+            return []
+        middle = lo + (1 << (hi - lo - 1).bit_length() - 1)
+        return walk(lo, middle) + walk(middle, hi)
+
+    return walk(0, len(levels[0]))
+
+
 class Package:
     """Everything sections 5 and 6 say about a list of chunks."""
 
@@ -119,6 +134,22 @@ class Package:
         })
 
 
+    def run_proof(self, first, count):
+        k, at, _ = self.place(first)
+        last, last_at, _ = self.place(first + count - 1)
+        entries = [chunk for shard in self.shards[k:last] for chunk in shard] + self.shards[last][: last_at + 1]
+        assert len(entries) == at + count
+        is_shard = k == last and len(entries) == count == len(self.shards[k])
+        return cbor({
+            1: 1, 2: 3 if is_shard else 2, 3: len(self.shards), 4: self.chunks, 5: self.bytes, 6: first, 7: k,
+            10: chunk_list(entries),
+            13: b"".join(outline(self.inner[last], 0, last_at + 1)),
+            14: b"".join(h + u64(c) + u64(b) for h, c, b in outline(self.outer, k, last + 1)),
+            15: count,
+            16: self.shard_list()[48 * k : 48 * (last + 1)],
+        })
+
+
 def chunk_list(chunks):
     return b"".join(digest + u32(length) for digest, length in chunks)
 
@@ -145,6 +176,8 @@ def make_merkle():
 def make_proofs():
     lines = [
         "# Section 6. proof KIND SEED N INDEX OFFSET HASH LENGTH ROOT PROOF: of chunk INDEX; trees as in merkle.txt.",
+        "# Section 6.1. run KIND SEED N FIRST COUNT OFFSET BYTES ROOT PROOF, and shard (FIRST and COUNT are one shard's).",
+        "# Section 6.2. file ID FIRST COUNT OFFSET BYTES FILE: a proof file; nodata: the same without the data.",
     ]
     wanted = [
         ("random", 1, [0]), ("random", 2, [0, 1]), ("random", 3, [0, 1, 2]), ("random", 33, [0, 16, 31, 32]),
@@ -165,4 +198,57 @@ def make_proofs():
                 "proof %s %d %d %d %d %s %d %s %s"
                 % (kind, seed, n, index, offset, digest.hex(), length, p.root.hex(), proof.hex())
             )
+    return lines + make_runs() + make_proof_files()
+
+
+def make_runs():
+    lines = []
+    wanted = [
+        ("random", 1, [(0, 1)]), ("random", 3, [(0, 3), (0, 2), (1, 2), (1, 1)]), ("random", 33, [(5, 20), (30, 3)]),
+        ("random", 513, [(100, 200), (450, 63)]), ("full", 1025, [(500, 40), (1024, 1)]),
+        ("random", 4097, [(0, 1), (4096, 1), (2000, 400)]),
+    ]
+    for kind, n, runs in wanted:
+        seed = (200 if kind == "full" else 100) + n
+        chunks = make_chunk_list(kind, seed, n)
+        p = Package(chunks)
+        size = lambda some: sum(length for _, length in some)
+        row = lambda word, first, count, proof: "%s %s %d %d %d %d %d %d %s %s" % (
+            word, kind, seed, n, first, count, size(chunks[:first]), size(chunks[first : first + count]), p.root.hex(),
+            proof.hex())
+        whole = [(sum(map(len, p.shards[:k])), len(shard)) for k, shard in enumerate(p.shards)]
+        for first, count in dict.fromkeys(runs + [whole[len(whole) // 2]]):
+            word = "shard" if (first, count) in whole else "run"
+            lines.append(row(word, first, count, p.run_proof(first, count)))
+    return lines
+
+
+def proof_file(manifest, proof, data=b""):
+    return b"stoqprf1" + u32(1) + u32(len(manifest)) + u32(len(proof)) + u32(0) + u64(len(data)) + manifest + proof + data
+
+
+def make_proof_files():
+    """A package of invented bytes: 110 chunks of 1 to 40 bytes, the first one standing for the table."""
+    from encoder.manifests import base_manifest
+
+    parts, at, raw = [], 0, random_bytes(68, 3000)
+    for i in range(110):
+        size = 1 + (i * 29) % 40
+        parts.append(raw[at : at + size])
+        at += size
+    chunks = [(digest, len(part)) for digest, part in zip(blake3_many(parts), parts)]
+    p = Package(chunks)
+    manifest = cbor(base_manifest(
+        k2="proved", k9=len(parts[0]), k11=1, k12=len(p.shards), k13=len(parts), k14=p.bytes, k15=p.root))
+    lines = []
+    shard = p.place(60)[0]
+    shard_first = sum(map(len, p.shards[:shard]))
+    for first, count, proof in [
+        (0, 1, p.proof(0)), (60, 1, p.proof(60)), (20, 75, p.run_proof(20, 75)), (50, 9, p.run_proof(50, 9)),
+        (shard_first, len(p.shards[shard]), p.run_proof(shard_first, len(p.shards[shard]))),
+    ]:
+        data = b"".join(parts[first : first + count])
+        head = "%s %d %d %d %d" % (blake3(manifest).hex(), first, count, sum(map(len, parts[:first])), len(data))
+        lines.append("file %s %s" % (head, proof_file(manifest, proof, data).hex()))
+        lines.append("nodata %s %s" % (head, proof_file(manifest, proof).hex()))
     return lines
