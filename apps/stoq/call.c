@@ -336,3 +336,32 @@ int call_op(struct cmd *cmd, const char *op, json_t *args, json_t **result)
     free(c);
     return exit_code;
 }
+
+int call_set_output(struct cmd *cmd, json_t *args, const char *output)
+{
+    if (strcmp(output, "-") != 0) {
+        return call_set_path(cmd, args, "output", output);
+    }
+    cmd->raw_output = true;
+    if (isatty(STDOUT_FILENO) == 1) {
+        return cmd_usage(cmd, "the output is a terminal; use -o FILE or a pipe");
+    }
+    return json_object_set_new(args, "stream", json_true()) == 0 ? 0 : STOQ_EXIT_FAILED;
+}
+
+int call_output(struct cmd *cmd, const char *op, json_t *args, void (*tell)(const json_t *result))
+{
+    json_t *result;
+    int rc = call_op(cmd, op, args, &result);
+    if (rc != 0) {
+        return rc;
+    }
+    if (cmd->json && !cmd->raw_output) {
+        return cmd_print_json(cmd, result);
+    }
+    if (!cmd->quiet && !cmd->raw_output) {
+        tell(result);
+    }
+    json_decref(result);
+    return cmd_finish(cmd);
+}

@@ -32,4 +32,10 @@ int call_set_path(const struct cmd *cmd, json_t *args, const char *key, const ch
  * freed after the call. 0, or the exit code after the error was told. */
 int call_feed_input(const struct cmd *cmd, json_t *args, struct stoq_feed **feed);
 
+/* -o FILE, or - for standard output, as args["output"] or args["stream"]. 0, or the exit code after the
+ * error was told. */
+int call_set_output(struct cmd *cmd, json_t *args, const char *output);
+/* Run an operation that writes such an output; tell says on standard error what it did. The exit code. */
+int call_output(struct cmd *cmd, const char *op, json_t *args, void (*tell)(const json_t *result));
+
 #endif

@@ -7,19 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* -o FILE or -. */
-static int set_output(struct cmd *cmd, json_t *args, const char *output)
-{
-    if (strcmp(output, "-") != 0) {
-        return call_set_path(cmd, args, "output", output);
-    }
-    cmd->raw_output = true;
-    if (isatty(STDOUT_FILENO) == 1) {
-        return cmd_usage(cmd, "the output is a terminal; use -o FILE or a pipe");
-    }
-    return json_object_set_new(args, "stream", json_true()) == 0 ? 0 : STOQ_EXIT_FAILED;
-}
-
 /* --have ... as two lists: an id is one unless a file is called like that. */
 static int set_have(struct cmd *cmd, json_t *args)
 {
@@ -62,7 +49,7 @@ static int export_args(struct cmd *cmd, json_t *args)
     if (rc == 0) {
         rc = set_have(cmd, args);
     }
-    return rc == 0 ? set_output(cmd, args, output) : rc;
+    return rc == 0 ? call_set_output(cmd, args, output) : rc;
 }
 
 static void tell_export(const json_t *result)
@@ -77,25 +64,6 @@ static void tell_export(const json_t *result)
         (void)fprintf(stderr, ", %llu left out", (unsigned long long)assumed);
     }
     (void)fprintf(stderr, ", %.2f s\n", json_number_value(json_object_get(result, "seconds")));
-}
-
-/* Run an operation that writes a file or to standard output. */
-static int call_output(struct cmd *cmd, const char *op, json_t *args,
-                       void (*tell)(const json_t *result))
-{
-    json_t *result;
-    int rc = call_op(cmd, op, args, &result);
-    if (rc != 0) {
-        return rc;
-    }
-    if (cmd->json && !cmd->raw_output) {
-        return cmd_print_json(cmd, result);
-    }
-    if (!cmd->quiet && !cmd->raw_output) {
-        tell(result);
-    }
-    json_decref(result);
-    return cmd_finish(cmd);
 }
 
 int cmd_export(struct cmd *cmd)
@@ -120,7 +88,7 @@ int cmd_have(struct cmd *cmd)
 {
     const char *output = cmd_value(cmd, "output");
     json_t *args = json_object();
-    int rc = set_output(cmd, args, output != NULL ? output : "-");
+    int rc = call_set_output(cmd, args, output != NULL ? output : "-");
     if (rc != 0) {
         json_decref(args);
         return rc;

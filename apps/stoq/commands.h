@@ -25,6 +25,8 @@ int cmd_fsck(struct cmd *cmd);
 int cmd_export(struct cmd *cmd);
 int cmd_import(struct cmd *cmd);
 int cmd_have(struct cmd *cmd);
+int cmd_prove(struct cmd *cmd);
+int cmd_check_proof(struct cmd *cmd);
 int cmd_peers(struct cmd *cmd);
 int cmd_rule(struct cmd *cmd);
 int cmd_ping(struct cmd *cmd);

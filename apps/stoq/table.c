@@ -77,6 +77,16 @@ static const struct cmd_option ping_options[] = {
     {"datagram", 0, NULL, "in one sealed datagram, without a connection", false},
     {"timeout", 0, "SECONDS", "give up after this time [5]", false},
 };
+static const struct cmd_option prove_options[] = {
+    {"chunk", 0, "I", "prove this chunk, counted from 0", false},
+    {"chunks", 0, "A-B", "prove this run of chunks, both in it", false},
+    {"shard", 0, "K", "prove all chunks of this shard", false},
+    {"path", 0, "PATH", "prove the chunks that this file's bytes are in", false},
+    {"range", 0, "A-B", "only these bytes of it; without --path, of the package's stream", false},
+    {"table", 0, NULL, "prove the file table: which files there are, and where", false},
+    {"data", 0, NULL, "put the chunks' bytes into the proof file", false},
+    {"output", 'o', "FILE", "write the proof there; - is standard output", false},
+};
 static const struct cmd_option stop_options[] = {
     {"timeout", 0, "SECONDS", "wait this long for its end [10]", false},
 };
@@ -261,6 +271,16 @@ static const struct cmd_row rows[] = {
      .args_min = 1,
      .args_max = 1,
      .run = cmd_ping},
+    {.name = "prove",
+     .synopsis = "ID --chunk I|--chunks A-B|--shard K|--path PATH|--range A-B|--table -o FILE",
+     .summary = "write a proof that bytes belong to a package and where they stand in it",
+     .details =
+         "The file stands alone: 'stoq check-proof', or anybody else's program, checks it with the\n"
+         "package id and nothing else.",
+     OPTIONS(prove_options),
+     .args_min = 1,
+     .args_max = 1,
+     .run = cmd_prove},
     {.name = "peers", .synopsis = "", .summary = "list the daemon's connections", .run = cmd_peers},
     {.name = "rule",
      .synopsis = "try FILE",

@@ -20,6 +20,14 @@ static const struct cmd_option merkle_options[] = {
     {"output", 'o', "FILE", "prove: write the proof there; - for standard output", false},
 };
 
+static const struct cmd_option check_proof_options[] = {
+    {"id", 0, "ID", "the package that you trust", false},
+    {"first", 0, "N", "it must prove chunks from this one on", false},
+    {"count", 0, "N", "it must prove this many", false},
+    {"shard", 0, "K", "it must begin in this shard", false},
+    {"data", 0, "FILE", "the chunks' bytes, where the proof file does not hold them", false},
+};
+
 static const struct cmd_row rows[] = {
     {.name = "hash",
      .synopsis = "FILE...",
@@ -58,6 +66,17 @@ static const struct cmd_row rows[] = {
      .args_min = 2,
      .args_max = 2,
      .run = cmd_merkle,
+     .plumbing = true},
+    {.name = "check-proof",
+     .synopsis = "FILE --id ID",
+     .summary = "check a proof file that 'prove' wrote, without a store",
+     .details =
+         "Exit code 4: it proves nothing about this package, or something else than you want.",
+     .options = check_proof_options,
+     .option_count = STOQ_COUNT(check_proof_options),
+     .args_min = 1,
+     .args_max = 1,
+     .run = cmd_check_proof,
      .plumbing = true},
     {.name = "manifest",
      .synopsis = "show|id|raw FILE|ID",

@@ -202,6 +202,23 @@ enum stoq_status stoq_byte_range_parse(struct stoq_byte_range *out, const char *
     return STOQ_OK;
 }
 
+enum stoq_status stoq_byte_range_apply(const struct stoq_byte_range *range, uint64_t size,
+                                       const char *what, uint64_t *skip, uint64_t *n,
+                                       struct stoq_error *err)
+{
+    uint64_t first = range->first;
+    if (range->is_suffix) {
+        first = range->last < size ? size - range->last : 0;
+    } else if (first >= size) {
+        return stoq_fail(err, STOQ_RANGE, 0, "%s has %llu bytes: no byte %llu", what,
+                         (unsigned long long)size, (unsigned long long)first);
+    }
+    uint64_t end = range->is_suffix || range->last >= size ? size : range->last + 1;
+    *skip = first;
+    *n = end - first;
+    return STOQ_OK;
+}
+
 struct cat {
     struct stoq_held *held;
     struct stoq_span path;
@@ -220,21 +237,16 @@ struct cat {
 /* Keep of offset and size what the range asks for. WALK_DONE or STOQ_RANGE. */
 static enum stoq_status take_range(struct cat *cat, struct stoq_error *err)
 {
-    const struct stoq_byte_range *r = cat->range;
-    uint64_t size = cat->size;
-    if (r == NULL) {
+    uint64_t skip;
+    if (cat->range == NULL) {
         return WALK_DONE;
     }
-    uint64_t skip = r->first;
-    if (r->is_suffix) {
-        skip = r->last < size ? size - r->last : 0;
-    } else if (skip >= size) {
-        return stoq_fail(err, STOQ_RANGE, 0, "the file has %llu bytes: no byte %llu",
-                         (unsigned long long)size, (unsigned long long)skip);
+    enum stoq_status st =
+        stoq_byte_range_apply(cat->range, cat->size, "the file", &skip, &cat->size, err);
+    if (st != STOQ_OK) {
+        return st;
     }
-    uint64_t end = r->is_suffix || r->last >= size ? size : r->last + 1;
     cat->offset += skip;
-    cat->size = end - skip;
     return WALK_DONE;
 }
 

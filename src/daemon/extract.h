@@ -66,6 +66,15 @@ STOQ_WARN_UNUSED enum stoq_status stoq_byte_range_parse(struct stoq_byte_range *
                                                         const char *text, struct stoq_error *err);
 
 /*
+ * What a range means of something of size bytes: *skip bytes before it, *n in it. Where it reaches past
+ * the end, the end ends it. STOQ_OK; STOQ_RANGE: it begins past the end (what names it: "the file").
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_byte_range_apply(const struct stoq_byte_range *range,
+                                                        uint64_t size, const char *what,
+                                                        uint64_t *skip, uint64_t *n,
+                                                        struct stoq_error *err);
+
+/*
  * Hand one file's bytes to sink, in order, each piece checked before it leaves. A link gives the bytes
  * of its target text: it is never followed. Of the store's chunks, only those of the file table up to
  * the file's entry and those that hold the bytes are read, and the package may be incomplete otherwise.

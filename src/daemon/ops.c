@@ -98,6 +98,14 @@ static const struct stoq_json_key output_keys[] = {
     {"output_b64", STOQ_JSON_TEXT, false},
     {"stream", STOQ_JSON_BOOL, false},
 };
+static const struct stoq_json_key prove_keys[] = {
+    {"id", STOQ_JSON_TEXT, true},        {"chunks", STOQ_JSON_TEXT, false},
+    {"shard", STOQ_JSON_UINT, false},    {"path", STOQ_JSON_TEXT, false},
+    {"path_b64", STOQ_JSON_TEXT, false}, {"range", STOQ_JSON_TEXT, false},
+    {"table", STOQ_JSON_BOOL, false},    {"data", STOQ_JSON_BOOL, false},
+    {"output", STOQ_JSON_TEXT, false},   {"output_b64", STOQ_JSON_TEXT, false},
+    {"stream", STOQ_JSON_BOOL, false},
+};
 
 #define KEYS(a) (a), STOQ_COUNT(a)
 
@@ -133,7 +141,11 @@ static const struct stoq_op ops[] = {
     {"import", op_import, STOQ_OP_WRITES, KEYS(import_keys)},
     {"bundle", op_bundle, STOQ_OP_NO_STORE, KEYS(import_keys)},
     {"have", op_have, STOQ_OP_DATA, KEYS(output_keys)},
+<<<<<<< HEAD
     {"ping", op_ping, STOQ_OP_WRITES, KEYS(ping_keys)},
+=======
+    {"prove", op_prove, STOQ_OP_DATA, KEYS(prove_keys)},
+>>>>>>> 3e92581 (stoq: prove writes proof files, check-proof checks them without a store)
     {"peers", op_peers, STOQ_OP_DAEMON_ONLY, NULL, 0},
     {"status", op_status, STOQ_OP_DAEMON_ONLY, NULL, 0},
     {"stop", op_stop, STOQ_OP_DAEMON_ONLY, NULL, 0},

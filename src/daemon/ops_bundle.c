@@ -3,54 +3,11 @@
 
 #include "daemon/export.h"
 #include "daemon/import.h"
-#include "os/outfile.h"
 #include "os/sys.h"
 #include "wire/bech32m.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* Where a bundle or a have-list goes: a new file that appears when it is whole, or the stream. */
-struct output {
-    struct stoq_op_io *io;
-    struct stoq_buf path;
-    struct stoq_outfile *file; /* NULL: the stream */
-};
-
-static enum stoq_status open_output(struct output *o, const json_t *args, struct stoq_error *err)
-{
-    stoq_buf_init(&o->path, OP_PATH_MAX);
-    if (stoq_json_bool(args, "stream", false)) {
-        return STOQ_OK;
-    }
-    enum stoq_status st = stoq_json_path(args, "output", &o->path, err);
-    return st == STOQ_OK ? stoq_outfile_new(&o->file, (const char *)o->path.p, err) : st;
-}
-
-static void close_output(struct output *o)
-{
-    stoq_outfile_free(o->file);
-    stoq_buf_release(&o->path);
-}
-
-static enum stoq_status write_output(void *user, struct stoq_span bytes, struct stoq_error *err)
-{
-    struct output *o = user;
-    if (o->file != NULL) {
-        return stoq_outfile_write(o->file, bytes, err);
-    }
-    enum stoq_status st = o->io->data(o->io->user, bytes);
-    return st == STOQ_OK ? st : stoq_fail(err, st, 0, "the output went away");
-}
-
-static enum stoq_status end_output(struct output *o, json_t *result, struct stoq_error *err)
-{
-    if (o->file == NULL) {
-        return STOQ_OK;
-    }
-    (void)stoq_json_set_path(result, "output", stoq_buf_span(&o->path));
-    return stoq_outfile_commit(o->file, err);
-}
 
 static void tell_progress(struct stoq_op_io *io, const char *phase, uint64_t done, uint64_t total)
 {
@@ -140,17 +97,17 @@ return st;
 enum stoq_status op_export(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
                            json_t **result, struct stoq_error *err)
 {
-    struct output output = {.io = io};
+    struct op_output output = {.io = io};
     struct stoq_export_report r;
     struct stoq_export_ask ask = {
-        .sink = write_output,
+        .sink = op_output_write,
         .sink_user = &output,
         .progress = on_export,
         .cancelled = op_cancelled,
         .user = io,
     };
     json_t *o = NULL;
-    enum stoq_status st = open_output(&output, args, err);
+    enum stoq_status st = op_output_open(&output, args, err);
     if (st == STOQ_OK) {
         st = stoq_host_content_begin(host, false, OP_WAIT_NS, op_cancelled, io, err);
     }
@@ -163,9 +120,9 @@ enum stoq_status op_export(struct stoq_host *host, const json_t *args, struct st
                       (json_int_t)r.bytes, "chunks", (json_int_t)r.chunks, "bytes_stored",
                       (json_int_t)r.stored_bytes, "chunks_assumed", (json_int_t)r.chunks_assumed,
                       "seconds", op_seconds(r.elapsed_ns));
-        st = end_output(&output, o, err);
+        st = op_output_end(&output, o, err);
     }
-    close_output(&output);
+    op_output_close(&output);
     if (st != STOQ_OK) {
         json_decref(o);
         return st;
@@ -279,10 +236,10 @@ enum stoq_status op_have(struct stoq_host *host, const json_t *args, struct stoq
                          json_t **result, struct stoq_error *err)
 {
     stoq_ns began = stoq_now();
-    struct output output = {.io = io};
+    struct op_output output = {.io = io};
     struct stoq_have *have = NULL;
     json_t *o = NULL;
-    enum stoq_status st = open_output(&output, args, err);
+    enum stoq_status st = op_output_open(&output, args, err);
     if (st == STOQ_OK) {
         st = stoq_have_new(&have, err);
     }
@@ -291,16 +248,16 @@ enum stoq_status op_have(struct stoq_host *host, const json_t *args, struct stoq
     }
     if (st == STOQ_OK) {
         stoq_have_seal(have);
-        st = stoq_have_write(have, write_output, &output, err);
+        st = stoq_have_write(have, op_output_write, &output, err);
     }
     if (st == STOQ_OK) {
         o = json_pack("{s:I, s:I, s:o}", "chunks", (json_int_t)stoq_have_chunk_count(have),
                       "shards", (json_int_t)stoq_have_shard_count(have), "seconds",
                       op_seconds(stoq_now() - began));
-        st = end_output(&output, o, err);
+        st = op_output_end(&output, o, err);
     }
     stoq_have_free(have);
-    close_output(&output);
+    op_output_close(&output);
     if (st != STOQ_OK) {
         json_decref(o);
         return st;

@@ -7,6 +7,7 @@
 #include "daemon/source.h"
 #include "hash/hash.h"
 #include "os/feed.h"
+#include "os/outfile.h"
 
 #define OP_PATH_MAX ((size_t)4096)
 #define OP_TIMEOUT_S_MAX ((uint64_t)(30 * 24 * 3600))
@@ -43,7 +44,11 @@ stoq_op_fn op_export;
 stoq_op_fn op_import;
 stoq_op_fn op_bundle;
 stoq_op_fn op_have;
+<<<<<<< HEAD
 stoq_op_fn op_ping;
+=======
+stoq_op_fn op_prove;
+>>>>>>> 3e92581 (stoq: prove writes proof files, check-proof checks them without a store)
 stoq_op_fn op_peers;
 stoq_op_fn op_status;
 stoq_op_fn op_stop;
@@ -92,6 +97,25 @@ void op_input_close(struct op_input *in);
 /* Up to n bytes; *got 0: the end. user is a struct op_input. STOQ_IO, STOQ_CANCELLED, STOQ_TRUNC: the
  * giver went away. */
 STOQ_WARN_UNUSED enum stoq_status op_input_read(void *user, uint8_t *p, size_t n, size_t *got,
+                                                struct stoq_error *err);
+
+/* Where an operation's file goes: a new file that appears when it is whole, or the stream. */
+struct op_output {
+    struct stoq_op_io *io; /* set before open */
+    struct stoq_buf path;
+    struct stoq_outfile *file; /* NULL: the stream */
+};
+
+/* As the arguments "output" or "stream" say. close must follow, whatever the outcome. As
+ * stoq_outfile_new; STOQ_RANGE: neither of them. */
+STOQ_WARN_UNUSED enum stoq_status op_output_open(struct op_output *o, const json_t *args,
+                                                 struct stoq_error *err);
+void op_output_close(struct op_output *o);
+/* user is a struct op_output. STOQ_FULL, STOQ_IO, and what the stream's reader makes of it. */
+STOQ_WARN_UNUSED enum stoq_status op_output_write(void *user, struct stoq_span bytes,
+                                                  struct stoq_error *err);
+/* Make the file appear, and name it in the result. As stoq_outfile_commit. */
+STOQ_WARN_UNUSED enum stoq_status op_output_end(struct op_output *o, json_t *result,
                                                 struct stoq_error *err);
 
 #endif
