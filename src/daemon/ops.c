@@ -141,11 +141,8 @@ static const struct stoq_op ops[] = {
     {"import", op_import, STOQ_OP_WRITES, KEYS(import_keys)},
     {"bundle", op_bundle, STOQ_OP_NO_STORE, KEYS(import_keys)},
     {"have", op_have, STOQ_OP_DATA, KEYS(output_keys)},
-<<<<<<< HEAD
     {"ping", op_ping, STOQ_OP_WRITES, KEYS(ping_keys)},
-=======
     {"prove", op_prove, STOQ_OP_DATA, KEYS(prove_keys)},
->>>>>>> 3e92581 (stoq: prove writes proof files, check-proof checks them without a store)
     {"peers", op_peers, STOQ_OP_DAEMON_ONLY, NULL, 0},
     {"status", op_status, STOQ_OP_DAEMON_ONLY, NULL, 0},
     {"stop", op_stop, STOQ_OP_DAEMON_ONLY, NULL, 0},

@@ -44,11 +44,8 @@ stoq_op_fn op_export;
 stoq_op_fn op_import;
 stoq_op_fn op_bundle;
 stoq_op_fn op_have;
-<<<<<<< HEAD
 stoq_op_fn op_ping;
-=======
 stoq_op_fn op_prove;
->>>>>>> 3e92581 (stoq: prove writes proof files, check-proof checks them without a store)
 stoq_op_fn op_peers;
 stoq_op_fn op_status;
 stoq_op_fn op_stop;
