@@ -65,7 +65,11 @@ static void before_wait(void *user)
         e->progress_at = now + ENGINE_PROGRESS;
     }
     engine_known_save(e, now);
+    engine_dials_run(e, now);
+    engine_drain(e);
     stoq_ns deadline = stoq_node_deadline(e->node);
+    stoq_ns dials = engine_dials_deadline(e);
+    deadline = dials < deadline ? dials : deadline;
     if (e->known_changed && e->cfg.known_file != NULL && e->known_save_at < deadline) {
         deadline = e->known_save_at;
     }
@@ -268,6 +272,7 @@ enum stoq_status stoq_engine_start(struct stoq_engine **out, const struct stoq_e
     e->cfg.listen = NULL; /* the caller's, not kept */
     fill_limits(&e->cfg.limits);
     e->pump_last = &e->pump_first;
+    e->dialling_last = &e->dialling;
     stoq_buf_init(&e->rpc_proof, STOQ_ENVELOPE_MAX);
     e->sweep_at = stoq_now() + ENGINE_SWEEP;
     e->hook = (struct stoq_hook){.run = before_wait, .user = e};
@@ -453,6 +458,9 @@ static void take_stats(struct stoq_engine *e, void *arg)
     out->requests_served = node.requests_served;
     out->requests_refused = node.requests_refused + e->requests_refused;
     out->peers_known = stoq_known_count(e->known);
+    out->dials = e->dials;
+    out->dials_most = e->dials_most;
+    out->dials_waiting = engine_dials_waiting(e);
     out->limits = e->cfg.limits;
     take_usage(e, &out->net, &out->used);
     out->serving = node.serves;

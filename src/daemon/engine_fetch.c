@@ -80,7 +80,7 @@ static void report_source(struct stoq_fetch *f, size_t i, const struct stoq_node
     struct stoq_fetch_report_source *out = &f->report->sources[i];
     const struct peer *p = f->peers[i];
     out->peer = p->id;
-    out->addr = p->addr;
+    out->addr = p->conn_count > 0 || p->addr_count == 0 ? p->addr : p->addrs[0];
     out->connected = p->group[0] != '\0';
     memcpy(out->group, p->group, sizeof out->group);
     const struct stoq_node_source_report *src = NULL;
@@ -207,9 +207,7 @@ static enum stoq_status fetch_sources(struct stoq_engine *e, struct stoq_fetch *
         for (size_t k = 0; k < f->peer_count; k++) {
             twice = twice || f->peers[k] == p;
         }
-        if (p->state == PEER_IDLE) {
-            p->addr = src->addr;
-        }
+        engine_peer_address(p, &src->addr);
         if (twice) {
             engine_peer_unref(e, p);
             continue;

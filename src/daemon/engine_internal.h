@@ -7,6 +7,7 @@
  *   engine.c         life: thread, loop, calls from other threads, figures
  *   engine_fetch.c   fetches as their callers see them: sources in, waiting, the report
  *   engine_peer.c    peers, connections, dialling, logging
+ *   engine_dial.c    dialling: addresses in turn, few at a time
  *   engine_known.c   what is remembered of peers, its file
  *   engine_rpc.c     the key of our datagrams, what is answered to others'
  *   engine_ping.c    pings as their callers see them
@@ -49,6 +50,8 @@
 #define ENGINE_SWEEP STOQ_SEC
 #define ENGINE_PROGRESS (50 * STOQ_MS)
 #define ENGINE_CONN_WINDOW (16u << 20) /* a long fat path: 1 Gb/s at 100 ms needs 12.5 MB */
+#define ENGINE_ADDRS_MAX 8u            /* of one peer that are tried */
+#define ENGINE_DIALS_MAX 32u           /* under way: some 40 ms of a core for their handshakes */
 #define ENGINE_PEER_CONNS_MAX 2u /* both sides may dial at once; a third takes the oldest's place */
 #define ENGINE_PEER_MEMORY (96 * STOQ_MIB) /* two connections: window, and twice that to be sent */
 #define ENGINE_KNOWN_SAVE (60 * STOQ_SEC)  /* at most as often is their file written */
@@ -68,9 +71,17 @@ struct peer {
     stoq_peer number;
     uint32_t refs; /* connections, fetches that name it, asks, serves */
     enum peer_state state;
-    stoq_net_conn conn;    /* used for our requests; 0: none */
-    uint32_t conn_count;   /* open connections with it */
-    struct stoq_addr addr; /* where it was last seen or said to be */
+    stoq_net_conn conn;                       /* used for our requests; 0: none */
+    uint32_t conn_count;                      /* open connections with it */
+    struct stoq_addr addr;                    /* where it was last seen */
+    struct stoq_addr addrs[ENGINE_ADDRS_MAX]; /* where it is said to be */
+    uint32_t addr_count;
+    uint32_t addr_next; /* which is tried next */
+    uint32_t attempts;  /* dials under way */
+    stoq_ns attempt_at; /* when the next may begin */
+    stoq_ns dial_timeout_ns;
+    enum stoq_status dial_status; /* of the attempt that failed last */
+    struct peer *dial_next;
     char group[32];
     char agent[64];
     char why[200];    /* the last thing that went wrong, one sentence */
@@ -276,8 +287,12 @@ struct stoq_engine {
     struct stoq_error store_refused; /* what the store said when it last refused something */
 
     struct peer *peers[ENGINE_PEERS_MAX];
-    uint32_t peer_slots;      /* used so far */
-    struct stoq_map conns;    /* conn -> peer */
+    uint32_t peer_slots;   /* used so far */
+    struct peer *dialling; /* in the order they asked */
+    struct peer **dialling_last;
+    uint32_t dials; /* attempts under way */
+    uint32_t dials_most;
+    struct stoq_map conns;    /* conn -> peer, attempts too */
     struct stoq_map asks;     /* conn, stream -> ask */
     struct stoq_map cookies;  /* cookie -> ask */
     struct stoq_map streams;  /* conn, stream -> inbound */
@@ -332,12 +347,26 @@ struct peer *engine_peer_at(struct stoq_engine *e, stoq_peer number);
 void engine_peer_ref(struct peer *p);
 void engine_peer_unref(struct stoq_engine *e, struct peer *p);
 void engine_peer_dial(struct stoq_engine *e, struct peer *p, stoq_ns timeout_ns);
+/* It cannot be reached any more, or could not. */
+void engine_link_down(struct stoq_engine *e, struct peer *p, enum stoq_status status);
 /* Keep what a peer's Hello says it is, as printable ASCII. */
 void engine_peer_agent(struct peer *p, struct stoq_span agent);
 const char *engine_peer_name(const struct peer *p, char out[16]); /* the id's first characters */
 void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened *info);
 void engine_closed(void *user, stoq_net_conn conn, const struct stoq_net_closed *info);
 void engine_refused(void *user, const struct stoq_net_closed *info);
+
+/* engine_dial.c */
+/* It is said to be there too. */
+void engine_peer_address(struct peer *p, const struct stoq_addr *addr);
+/* From PEER_IDLE; on return it may be so again, with link down told. */
+void engine_dial_begin(struct stoq_engine *e, struct peer *p, stoq_ns timeout_ns);
+void engine_dial_opened(struct stoq_engine *e, struct peer *p, bool inbound);
+/* Takes the attempt's reference to p. */
+void engine_dial_failed(struct stoq_engine *e, struct peer *p, enum stoq_status status);
+void engine_dials_run(struct stoq_engine *e, stoq_ns now);
+stoq_ns engine_dials_deadline(const struct stoq_engine *e);
+size_t engine_dials_waiting(const struct stoq_engine *e);
 
 /* engine_known.c */
 enum stoq_status engine_known_open(struct stoq_engine *e, uint64_t seed, struct stoq_error *err);

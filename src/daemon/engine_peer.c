@@ -104,36 +104,21 @@ static void link_event(struct stoq_engine *e, struct peer *p, bool up, stoq_ns r
     }
 }
 
+void engine_link_down(struct stoq_engine *e, struct peer *p, enum stoq_status status)
+{
+    link_event(e, p, false, 0, status);
+    engine_pings_down(e, p, status);
+}
+
 void engine_peer_dial(struct stoq_engine *e, struct peer *p, stoq_ns timeout_ns)
 {
     if (p->state == PEER_UP) {
         struct stoq_net_info info = {0};
         (void)stoq_net_info(e->net, p->conn, &info);
         link_event(e, p, true, info.srtt_ns, STOQ_OK);
-        return;
+    } else if (p->state == PEER_IDLE) {
+        engine_dial_begin(e, p, timeout_ns);
     }
-    if (p->state == PEER_DIALLED) {
-        return;
-    }
-    struct stoq_net_dial dial = {.addr = p->addr,
-                                 .pin = &p->id,
-                                 .timeout_ns = timeout_ns,
-                                 .min_rtt_ns = engine_known_rtt(e, &p->id)};
-    stoq_net_conn conn;
-    enum stoq_status st = stoq_net_dial(e->net, &dial, &conn);
-    if (st == STOQ_OK && stoq_map_put(&e->conns, (struct stoq_map_key){conn, 0}, p) != STOQ_OK) {
-        stoq_net_close(e->net, conn, STOQ_APP_GOING_AWAY, "out of memory");
-        st = STOQ_NOMEM;
-    }
-    if (st != STOQ_OK) {
-        (void)snprintf(p->why, sizeof p->why, "cannot dial: %s", stoq_status_str(st));
-        link_event(e, p, false, 0, st);
-        return;
-    }
-    p->state = PEER_DIALLED;
-    p->conn = conn;
-    p->conn_count++;
-    engine_peer_ref(p);
 }
 
 /* Of a peer's connections close the oldest that is neither the one we ask on nor the new one: a peer that
@@ -171,8 +156,8 @@ void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened 
             stoq_net_close(e->net, conn, STOQ_APP_GOING_AWAY, "no room for another peer");
             return;
         }
-        p->conn_count++;
     }
+    p->conn_count++;
     (void)snprintf(p->group, sizeof p->group, "%s", info->group);
     engine_log(e, "%s %s.. at %s, key exchange %s", info->inbound ? "peer" : "connected to",
                engine_peer_name(p, name), stoq_addr_format(&info->addr, addr), info->group);
@@ -187,8 +172,11 @@ void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened 
         p->addr = info->addr;
         struct stoq_net_info now = {0};
         (void)stoq_net_info(e->net, conn, &now);
+        engine_dial_opened(e, p, info->inbound);
         link_event(e, p, true, now.srtt_ns, STOQ_OK);
         engine_pings_up(e, p);
+    } else if (!info->inbound) {
+        engine_dial_opened(e, p, false);
     }
 }
 
@@ -241,6 +229,34 @@ static stoq_net_conn other_conn(struct stoq_engine *e, const struct peer *p, sto
     return 0;
 }
 
+/* What a failed dial says of a wrong key is worth more than that another address is dead. */
+static void note_why(struct peer *p, const struct stoq_net_closed *info)
+{
+    const char *code = why_code(info);
+    bool dead = code != NULL && strcmp(code, "PeerUnreachable") == 0;
+    if (info->why == STOQ_NET_LOCAL || (dead && p->code != NULL)) {
+        return;
+    }
+    (void)snprintf(p->why, sizeof p->why, "%s", info->text);
+    p->code = code;
+}
+
+static void lost_connection(struct stoq_engine *e, struct peer *p, stoq_net_conn conn,
+                            enum stoq_status status)
+{
+    p->conn_count--;
+    if (p->conn != conn) {
+        return;
+    }
+    p->conn = p->conn_count > 0 ? other_conn(e, p, conn) : 0;
+    if (p->conn != 0) {
+        engine_ask_retry(p);
+        return;
+    }
+    p->state = PEER_IDLE; /* an attempt of ours that is under way may still open */
+    engine_link_down(e, p, status);
+}
+
 void engine_closed(void *user, stoq_net_conn conn, const struct stoq_net_closed *info)
 {
     struct stoq_engine *e = user;
@@ -255,23 +271,14 @@ void engine_closed(void *user, stoq_net_conn conn, const struct stoq_net_closed 
     if (info->opened) {
         engine_known_seen(e, &p->id, info->min_rtt_ns);
     }
-    if (info->why != STOQ_NET_LOCAL) {
-        (void)snprintf(p->why, sizeof p->why, "%s", info->text);
-        p->code = why_code(info);
-    }
+    note_why(p, info);
     engine_asks_conn_lost(e, conn);
     engine_serves_conn_lost(e, conn);
-    p->conn_count--;
-    if (p->conn == conn) {
-        p->conn = p->conn_count > 0 ? other_conn(e, p, conn) : 0;
-        if (p->conn == 0) {
-            p->state = PEER_IDLE;
-            link_event(e, p, false, 0, why_status(info->why));
-            engine_pings_down(e, p, why_status(info->why));
-        } else {
-            engine_ask_retry(p);
-        }
+    if (!info->opened) {
+        engine_dial_failed(e, p, why_status(info->why));
+        return;
     }
+    lost_connection(e, p, conn, why_status(info->why));
     engine_peer_unref(e, p);
 }
 
@@ -288,8 +295,8 @@ static void contact_all(struct stoq_engine *e, void *arg)
         if (p == NULL) {
             return;
         }
+        engine_peer_address(p, &c->peers[i].addr);
         if (p->state == PEER_IDLE) {
-            p->addr = c->peers[i].addr;
             engine_peer_dial(e, p, 0);
         }
         engine_peer_unref(e, p);

@@ -248,14 +248,9 @@ static void connect_to(struct ping *p)
         return;
     }
     p->learning = true;
-    p->peer->why[0] = '\0';
-    p->peer->code = NULL;
     if (p->peer->state == PEER_IDLE) {
-        p->peer->addr = p->ask->to.addr;
-        engine_peer_dial(e, p->peer, p->ask->timeout_ns);
-    }
-    if (p->peer->state == PEER_IDLE) {
-        finish(p, STOQ_NET);
+        engine_peer_address(p->peer, &p->ask->to.addr);
+        engine_peer_dial(e, p->peer, p->ask->timeout_ns); /* p may be over after this */
     }
 }
 

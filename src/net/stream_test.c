@@ -484,6 +484,93 @@ static void control_overtakes_bulk(void **state)
     world_release(&w);
 }
 
+/* The four classes, each with more to send than fits on the way: whose ends come when. */
+struct classes {
+    stoq_net_stream stream[4];
+    enum stoq_net_class ended[4];
+    int count;
+};
+
+static void note_ends(struct side *s, stoq_net_conn conn, stoq_net_stream stream,
+                      struct stoq_span bytes, bool fin)
+{
+    struct classes *c = s->test;
+    stoq_net_consumed(s->net, conn, stream, bytes.n);
+    for (int i = 0; fin && i < 4; i++) {
+        if (c->stream[i] == stream) {
+            c->ended[c->count++] = (enum stoq_net_class)i;
+        }
+    }
+}
+
+static bool four_ended(struct world *w)
+{
+    return w->b.fins == 4;
+}
+
+static void classes_go_in_order(void **state)
+{
+    (void)state;
+    static const uint8_t zeros[4 * STOQ_MIB];
+    struct world w;
+    struct classes c = {.count = 0};
+    world_init(&w, NULL, NULL);
+    world_connect(&w);
+    w.b.on_data = note_ends;
+    w.b.test = &c;
+    for (int i = 3; i >= 0; i--) { /* the lowest is written first */
+        struct stoq_net_buf buf = {.bytes = {zeros, sizeof zeros}};
+        assert_int_equal(stoq_net_stream_open(w.a.net, w.a.conn, &c.stream[i]), STOQ_OK);
+        stoq_net_stream_class(w.a.net, w.a.conn, c.stream[i], (enum stoq_net_class)i);
+        assert_int_equal(stoq_net_write(w.a.net, w.a.conn, c.stream[i], &buf, true), STOQ_OK);
+    }
+    assert_true(world_run(&w, four_ended));
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(c.ended[i], i);
+    }
+    world_release(&w);
+}
+
+static bool b_has_all_sixteen(struct world *w)
+{
+    return w->b.received == 16 * STOQ_MIB && w->b.fins == 1;
+}
+
+static bool b_got_next_mebibyte(struct world *w)
+{
+    const struct sender *t = w->a.test;
+    return w->b.received >= t->most_buffered; /* borrowed: the next mark */
+}
+
+/* TLS is gone once a connection is open; its keys change all the same, whoever begins. */
+static void keys_change_under_way(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sender t;
+    int changes = 0;
+    struct stoq_net_config small = {.send_buffer_bytes = STOQ_MIB};
+    world_init(&w, &small, NULL);
+    world_connect(&w);
+    w.b.on_data = check_only;
+    begin(&w, &t, 16 * STOQ_MIB);
+    pump(&t);
+    for (uint64_t mark = STOQ_MIB; mark < 16 * STOQ_MIB; mark += STOQ_MIB) {
+        t.most_buffered = mark;
+        assert_true(world_run(&w, b_got_next_mebibyte));
+        struct side *s = mark / STOQ_MIB % 2 == 0 ? &w.a : &w.b;
+        struct net_conn *conn = net_conn_open(s->net, s->conn);
+        assert_null(conn->ssl);
+        /* Refused while the one before is still settling (RFC 9001 section 6.5). */
+        changes += ngtcp2_conn_initiate_key_update(conn->q, net_conn_now(conn)) == 0;
+        net_mark_dirty(conn);
+    }
+    assert_true(world_run(&w, b_has_all_sixteen));
+    assert_true(changes >= 2);
+    assert_int_equal(w.a.closed + w.b.closed, 0);
+    world_release(&w);
+}
+
 static void keep_all(struct side *s, stoq_net_conn conn, stoq_net_stream stream,
                      struct stoq_span bytes, bool fin)
 {
@@ -576,6 +663,8 @@ int main(void)
         cmocka_unit_test(free_releases_what_waits),
         cmocka_unit_test(lost_packets_are_sent_again),
         cmocka_unit_test(control_overtakes_bulk),
+        cmocka_unit_test(classes_go_in_order),
+        cmocka_unit_test(keys_change_under_way),
         cmocka_unit_test(memory_limit_holds),
         cmocka_unit_test(held_bytes_are_counted),
     };
