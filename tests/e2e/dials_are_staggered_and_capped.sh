@@ -35,10 +35,10 @@ done
 on B status --json | jq -e '.net.opened_outbound == 1' >/dev/null || fail "a connection was not used again"
 stop B
 
-# 50 dead addresses before the good one.
+# 36 dead addresses before the good one.
 start B
 from=()
-for i in $(seq 1 50); do
+for i in $(seq 1 36); do
     on X init -q >/dev/null && from+=(--from "$(on X key --json | jq -r .peer)@[::1]:9") && rm -rf X
 done
 on B rm "$id" -q >/dev/null
