@@ -387,6 +387,17 @@ static void a_large_package_passes(void **state)
     world_release(&w);
 }
 
+/* More chunks than the swarm takes in at a time, with chunk lists that come in any order. */
+static void a_package_larger_than_the_swarm_passes(void **state)
+{
+    (void)state;
+    begin(2, 2 * STOQ_SWARM_OPEN_MAX);
+    assert_true(w.shards > STOQ_NODE_WINDOW_SHARDS);
+    (void)fetch(2);
+    world_check_whole(&w, 0);
+    world_release(&w);
+}
+
 /* What was fetched is served on, and both sides may ask over one connection. */
 static void it_is_served_on(void **state)
 {
@@ -501,6 +512,7 @@ int main(void)
         cmocka_unit_test(a_full_store_ends_it),
         cmocka_unit_test(signatures_are_kept),
         cmocka_unit_test(a_large_package_passes),
+        cmocka_unit_test(a_package_larger_than_the_swarm_passes),
         cmocka_unit_test(it_is_served_on),
         cmocka_unit_test(same_seed_same_trace),
         cmocka_unit_test(any_allocation_may_fail),
