@@ -9,58 +9,26 @@
  * others are written after them, and the record that makes the package one of this store comes after a
  * sync of all the rest: a crash or failure before leaves chunks that nobody refers to, no more.
  */
-#include "daemon/publish.h"
+#include "daemon/publish_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "chunk/runs.h"
-#include "daemon/alias.h"
-#include "daemon/ingest.h"
-#include "daemon/keep_in_place.h"
 #include "daemon/local.h"
 #include "daemon/names.h"
 #include "os/sys.h"
-#include "os/tree_read.h"
-#include "package/table.h"
 
 #define THREADS_DEFAULT_MAX 8
-#define REPORT_EVERY (100 * STOQ_MS)
 
-struct publish {
-    struct stoq_store *store;
-    const struct stoq_publish_ask *ask;
-    struct stoq_publish_report *report;
-    struct stoq_tree *tree;
-    struct stoq_ingest *ingest;
-    struct stoq_keep_in_place keep; /* with ask->in_place */
-    struct stoq_aliases *aliases;   /* NULL: none are wanted */
-    const struct stoq_chunk_profile *profile;
-    struct stoq_runs runs;
-    struct stoq_table_writer table;
-    struct stoq_manifest manifest;
-    struct stoq_hasher secondary; /* of the stream; without state: none is wanted */
-    struct stoq_buf scratch;      /* an entry, then the manifest, then the signature */
-    size_t read_bytes;
-    struct stoq_publish_progress progress;
-    stoq_ns reported_at;
-};
-
-/* Tell how far it is and ask whether to go on, ten times a second. */
-static enum stoq_status look_up(struct publish *p, struct stoq_error *err)
+static enum stoq_status choose_profile(struct publish *p, struct stoq_error *err)
 {
-    stoq_ns now = stoq_now();
-    if (now - p->reported_at < REPORT_EVERY) {
-        return STOQ_OK;
+    unsigned code = p->ask->profile != 0 ? p->ask->profile : STOQ_PROFILE_DEFAULT;
+    p->profile = stoq_chunk_profile(code);
+    if (p->profile == NULL) {
+        return stoq_fail(err, STOQ_RANGE, 0, "there is no profile %u: 1 and 2 are", code);
     }
-    p->reported_at = now;
-    if (p->ask->progress != NULL) {
-        p->ask->progress(p->ask->user, &p->progress);
-    }
-    if (p->ask->cancelled != NULL && p->ask->cancelled(p->ask->user)) {
-        return stoq_fail(err, STOQ_CANCELLED, 0, "interrupted");
-    }
+    stoq_runs_init(&p->runs, p->profile);
     return STOQ_OK;
 }
 
@@ -81,25 +49,6 @@ static enum stoq_status begin_secondary(struct publish *p, struct stoq_error *er
     p->manifest.secondary_digest = stoq_digest_span(d);
     enum stoq_status st = stoq_hasher_init(&p->secondary, d->alg);
     return st == STOQ_OK ? st : stoq_fail(err, st, 0, "the secondary hash cannot be made");
-}
-
-/* The next bytes of the stream. */
-static void hash_secondary(struct publish *p, struct stoq_span bytes)
-{
-    if (p->ask->secondary != STOQ_HASH_NONE) {
-        stoq_hasher_update(&p->secondary, bytes);
-    }
-}
-
-static enum stoq_status choose_profile(struct publish *p, struct stoq_error *err)
-{
-    unsigned code = p->ask->profile != 0 ? p->ask->profile : STOQ_PROFILE_DEFAULT;
-    p->profile = stoq_chunk_profile(code);
-    if (p->profile == NULL) {
-        return stoq_fail(err, STOQ_RANGE, 0, "there is no profile %u: 1 and 2 are", code);
-    }
-    stoq_runs_init(&p->runs, p->profile);
-    return STOQ_OK;
 }
 
 /* What the ask says goes into the manifest; refused before anything is read. */
@@ -150,151 +99,6 @@ static enum stoq_status fill_manifest(struct publish *p, struct stoq_error *err)
                                          : "an annotation or a dependency is named twice");
     }
     return STOQ_OK;
-}
-
-static struct stoq_entry entry_of(const struct stoq_tree_entry *e)
-{
-    static const enum stoq_entry_kind kinds[] = {
-        [STOQ_TREE_FILE] = STOQ_ENTRY_FILE,
-        [STOQ_TREE_EXECUTABLE] = STOQ_ENTRY_EXECUTABLE,
-        [STOQ_TREE_DIRECTORY] = STOQ_ENTRY_DIRECTORY,
-        [STOQ_TREE_LINK] = STOQ_ENTRY_LINK,
-    };
-    return (struct stoq_entry){e->path, kinds[e->kind], e->size, e->target};
-}
-
-static bool is_file(const struct stoq_tree_entry *e)
-{
-    return e->kind == STOQ_TREE_FILE || e->kind == STOQ_TREE_EXECUTABLE;
-}
-
-/* The table is the stream's first run. */
-static enum stoq_status put_table(struct publish *p, struct stoq_error *err)
-{
-    enum stoq_status st = STOQ_OK;
-    size_t count = stoq_tree_count(p->tree);
-    for (size_t i = 0; st == STOQ_OK && i < count; i++) {
-        struct stoq_tree_entry listed = stoq_tree_at(p->tree, i);
-        const struct stoq_entry e = entry_of(&listed);
-        stoq_buf_clear(&p->scratch);
-        st = stoq_table_writer_add(&p->table, &e, &p->scratch);
-        if (st != STOQ_OK) {
-            const char *why = stoq_entry_path_fault(e.path);
-            return stoq_fail(err, st, 0, "%s",
-                             why != NULL ? why : "the tree does not fit a file table");
-        }
-        p->report->files += is_file(&listed);
-        hash_secondary(p, stoq_buf_span(&p->scratch));
-        st = stoq_ingest_add(p->ingest, stoq_buf_span(&p->scratch), err);
-    }
-    if (st != STOQ_OK) {
-        return st;
-    }
-    p->report->entries = count;
-    p->report->table_bytes = p->table.table_bytes;
-    p->progress.bytes_total = p->table.table_bytes + p->table.order.bytes;
-    p->progress.bytes_done = p->table.table_bytes;
-    uint64_t ended;
-    st = stoq_runs_add(&p->runs, STOQ_RUN_TABLE, p->table.table_bytes, &ended);
-    if (st != STOQ_OK || p->progress.bytes_total > STOQ_MANIFEST_STREAM_BYTES_MAX) {
-        return stoq_fail(err, STOQ_RANGE, 0, "the tree is longer than 2^48 bytes");
-    }
-    return STOQ_OK;
-}
-
-/* n bytes of a file have been read into the ingest: tell it the runs that end among them. */
-static enum stoq_status take_bytes(struct publish *p, size_t n, struct stoq_error *err)
-{
-    stoq_ingest_filled(p->ingest, n);
-    enum stoq_status st = STOQ_OK;
-    while (st == STOQ_OK && n > 0) {
-        uint64_t ended;
-        n -= stoq_runs_take(&p->runs, stoq_ingest_last(p->ingest, n), &ended);
-        if (ended > 0) {
-            st = stoq_ingest_end_run(p->ingest, n, err);
-        }
-    }
-    return st;
-}
-
-static enum stoq_status read_file(struct publish *p, size_t i, uint64_t size, int fd,
-                                  struct stoq_error *err)
-{
-    uint64_t at = 0;
-    while (at < size) {
-        uint8_t *room;
-        size_t n;
-        enum stoq_status st = stoq_ingest_room(p->ingest, &room, &n, err);
-        if (st != STOQ_OK) {
-            return st;
-        }
-        n = n < p->read_bytes ? n : p->read_bytes;
-        n = n < size - at ? n : (size_t)(size - at);
-        st = stoq_tree_read(p->tree, i, fd, room, n, at, err);
-        if (st != STOQ_OK) {
-            return st;
-        }
-        if (p->aliases != NULL) {
-            stoq_aliases_update(p->aliases, stoq_span(room, n));
-        }
-        hash_secondary(p, stoq_span(room, n));
-        st = take_bytes(p, n, err);
-        if (st != STOQ_OK) {
-            return st;
-        }
-        at += n;
-        p->progress.bytes_done += n;
-        st = look_up(p, err);
-        if (st != STOQ_OK) {
-            return st;
-        }
-    }
-    return STOQ_OK;
-}
-
-static enum stoq_status put_file(struct publish *p, size_t i, uint64_t size, struct stoq_error *err)
-{
-    uint64_t ended;
-    enum stoq_status st = stoq_runs_add(&p->runs, STOQ_RUN_FILE, size, &ended);
-    STOQ_ASSERT(st == STOQ_OK); /* the sum was checked with the table */
-    if (ended > 0) {
-        st = stoq_ingest_end_run(p->ingest, 0, err);
-    }
-    int fd;
-    if (st == STOQ_OK) {
-        st = stoq_tree_open(p->tree, i, &fd, err);
-    }
-    if (st != STOQ_OK) {
-        return st;
-    }
-    if (p->aliases != NULL) {
-        st = stoq_aliases_begin(p->aliases, err);
-    }
-    if (st == STOQ_OK) {
-        stoq_ingest_from(p->ingest, i, 0);
-        st = read_file(p, i, size, fd, err);
-    }
-    if (st == STOQ_OK && p->aliases != NULL) {
-        st = stoq_aliases_end(p->aliases, (uint32_t)i, err);
-    }
-    enum stoq_status closed = stoq_tree_close(p->tree, i, fd, st == STOQ_OK ? err : NULL);
-    return st == STOQ_OK ? closed : st;
-}
-
-static enum stoq_status put_contents(struct publish *p, struct stoq_error *err)
-{
-    enum stoq_status st = STOQ_OK;
-    size_t count = stoq_tree_count(p->tree);
-    for (size_t i = 0; st == STOQ_OK && i < count; i++) {
-        struct stoq_tree_entry e = stoq_tree_at(p->tree, i);
-        if (is_file(&e)) {
-            st = put_file(p, i, e.size, err);
-        }
-        if (st == STOQ_OK) {
-            st = look_up(p, err);
-        }
-    }
-    return st;
 }
 
 static struct stoq_span hash_key(const struct stoq_hash *h)
@@ -363,9 +167,9 @@ static struct stoq_span path_of(void *user, uint32_t index)
 static enum stoq_status publish_tree(struct publish *p, struct stoq_error *err)
 {
     p->progress.entries = stoq_tree_count(p->tree);
-    enum stoq_status st = put_table(p, err);
+    enum stoq_status st = publish_table(p, err);
     if (st == STOQ_OK) {
-        st = put_contents(p, err);
+        st = publish_contents(p, err);
     }
     struct stoq_merkle_root root;
     struct stoq_span shard_list;
@@ -444,6 +248,9 @@ enum stoq_status stoq_publish(struct stoq_store *store, const struct stoq_publis
         p->keep = (struct stoq_keep_in_place){store, p->tree};
         stoq_ingest_set_keeper(p->ingest, stoq_keep_in_place(&p->keep));
     }
+    if (st == STOQ_OK && thread_count(ask->threads) > 1 && stoq_tree_count(p->tree) > 1) {
+        st = stoq_ahead_new(&p->ahead, p->tree, err);
+    }
     if (st == STOQ_OK && ask->alias_count > 0) {
         st = stoq_aliases_new(&p->aliases, ask->aliases, ask->alias_count, err);
     }
@@ -451,6 +258,7 @@ enum stoq_status stoq_publish(struct stoq_store *store, const struct stoq_publis
         st = publish_tree(p, err);
     }
     stoq_ingest_free(p->ingest);
+    stoq_ahead_free(p->ahead);
     stoq_aliases_free(p->aliases);
     stoq_tree_free(p->tree);
     stoq_hasher_release(&p->secondary);

@@ -18,7 +18,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "os/beneath.h"
 #include "os/file.h"
 #include "os/show.h"
 
@@ -427,7 +426,18 @@ enum stoq_status stoq_tree_path(const struct stoq_tree *tree, size_t i, struct s
     return st == STOQ_OK && out->n > STOQ_TREE_PATH_MAX ? STOQ_FULL : st;
 }
 
+void stoq_tree_where(const struct stoq_tree *tree, struct stoq_beneath *where)
+{
+    stoq_beneath_init(where, tree->root);
+}
+
 enum stoq_status stoq_tree_open(struct stoq_tree *tree, size_t i, int *fd, struct stoq_error *err)
+{
+    return stoq_tree_open_with(tree, &tree->beneath, i, fd, err);
+}
+
+enum stoq_status stoq_tree_open_with(const struct stoq_tree *tree, struct stoq_beneath *where,
+                                     size_t i, int *fd, struct stoq_error *err)
 {
     STOQ_ASSERT(i < tree->count);
     const struct item *it = &tree->items[i];
@@ -436,7 +446,7 @@ enum stoq_status stoq_tree_open(struct stoq_tree *tree, size_t i, int *fd, struc
         got = fcntl(tree->root, F_DUPFD_CLOEXEC, 0);
     } else {
         char name[STOQ_BENEATH_NAME_MAX + 1];
-        int dir = stoq_beneath_parent(&tree->beneath, stoq_span(it->path, it->path_bytes), name);
+        int dir = stoq_beneath_parent(where, stoq_span(it->path, it->path_bytes), name);
         got = dir < 0
                   ? -1
                   : openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);

@@ -6,6 +6,7 @@
  * file systems mounted inside are part of the tree.
  */
 #include "base/bytes.h"
+#include "os/beneath.h"
 
 #define STOQ_TREE_PATH_MAX 4096
 #define STOQ_TREE_ENTRIES_MAX ((size_t)1 << 24)
@@ -70,6 +71,12 @@ STOQ_WARN_UNUSED enum stoq_status stoq_tree_path(const struct stoq_tree *tree, s
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_tree_open(struct stoq_tree *tree, size_t i, int *fd,
                                                  struct stoq_error *err);
+/* The same from another thread: where is that thread's, set up once by stoq_tree_where and ended by
+ * stoq_beneath_release. Reading and closing may be done by any thread. */
+void stoq_tree_where(const struct stoq_tree *tree, struct stoq_beneath *where);
+STOQ_WARN_UNUSED enum stoq_status stoq_tree_open_with(const struct stoq_tree *tree,
+                                                      struct stoq_beneath *where, size_t i, int *fd,
+                                                      struct stoq_error *err);
 /* Exactly n bytes of file i at offset. STOQ_OK; STOQ_BUSY: the file has become shorter; STOQ_IO. */
 STOQ_WARN_UNUSED enum stoq_status stoq_tree_read(const struct stoq_tree *tree, size_t i, int fd,
                                                  void *p, size_t n, uint64_t offset,
