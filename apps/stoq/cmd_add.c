@@ -33,10 +33,22 @@ static int set_annotations(struct cmd *cmd, json_t *args)
     return json_object_set_new(args, "annotations", map) == 0 ? 0 : STOQ_EXIT_FAILED;
 }
 
+/* What is to be published; *feed is made for standard input. */
+static int publish_source(struct cmd *cmd, json_t *args, struct stoq_feed **feed)
+{
+    if (strcmp(cmd->args[0], "-") == 0) {
+        int rc = call_set_text(cmd, args, "entry", cmd_value(cmd, "entry"));
+        return rc == 0 ? call_feed_input(cmd, args, feed) : rc;
+    }
+    return cmd_flag(cmd, "entry")
+               ? cmd_usage(cmd, "--entry names what comes from standard input; PATH has a name")
+               : call_set_path(cmd, args, "path", cmd->args[0]);
+}
+
 static int publish_args(struct cmd *cmd, json_t *args)
 {
     static const char *const texts[] = {"name", "version", "description", "license"};
-    int rc = call_set_path(cmd, args, "path", cmd->args[0]);
+    int rc = 0;
     for (size_t i = 0; rc == 0 && i < STOQ_COUNT(texts); i++) {
         const char *text = cmd_value(cmd, texts[i]);
         if (text == NULL && i < 2) {
@@ -95,13 +107,18 @@ int cmd_publish(struct cmd *cmd)
     char b[HUMAN_CAP];
     char c[HUMAN_CAP];
     json_t *result;
+    struct stoq_feed *feed = NULL;
     json_t *args = json_object();
     int rc = publish_args(cmd, args);
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
+    if (rc == 0) {
+        rc = publish_source(cmd, args, &feed);
     }
-    rc = call_op(cmd, "publish", args, &result);
+    if (rc == 0) {
+        rc = call_op(cmd, "publish", args, &result);
+    } else {
+        json_decref(args);
+    }
+    stoq_feed_free(feed);
     if (rc != 0) {
         return rc;
     }

@@ -84,6 +84,8 @@ static void draw(struct progress *p, const json_t *event, uint64_t bytes, uint64
     if (total > 0) {
         append(line, " %3.0f%%  %s of %s", 100.0 * (double)bytes / (double)total,
                human_bytes(a, bytes), human_bytes(b, total));
+    } else if (bytes > 0) {
+        append(line, " %s", human_bytes(a, bytes));
     } else {
         append(line, " %llu entries", (unsigned long long)stoq_json_u64(event, "entries", 0));
     }

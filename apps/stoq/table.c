@@ -17,6 +17,7 @@ static const struct cmd_option publish_options[] = {
     {"annotation", 0, "KEY=VALUE", "anything else worth keeping with it", true},
     {"depends", 0, "NAME[@REQ][#ID]", "a package it needs", true},
     {"alias", 0, "ALG,...", "make its files findable by b3sum, sha256, sha512, sha3-256", true},
+    {"entry", 0, "FILENAME", "with -: what the package's one file is called [NAME]", false},
     {"in-place", 0, NULL, "refer to the files where they are, store no second copy", false},
     {"no-sign", 0, NULL, "leave it unsigned", false},
     {"secondary", 0, "ALG", "keep sha256, sha512 or sha3-256 of all of it in the manifest", false},
@@ -109,9 +110,12 @@ static const struct cmd_row rows[] = {
      OPTIONS(daemon_options),
      .run = cmd_daemon},
     {.name = "publish",
-     .synopsis = "PATH --name NAME --version VERSION",
+     .synopsis = "PATH|- --name NAME --version VERSION",
      .summary = "make a package of a file or directory and print its id",
-     .details = "The same files and texts give the same id on every machine.",
+     .details =
+         "The same files and texts give the same id on every machine. PATH - is one file from\n"
+         "standard input: its id is that of publishing a file called FILENAME with these bytes.\n"
+         "Of a pipe only its end is seen, not whether its writer succeeded: use pipefail.",
      OPTIONS(publish_options),
      .args_min = 1,
      .args_max = 1,

@@ -323,3 +323,8 @@ size_t stoq_tar_scan_take(struct stoq_tar_scan *s, struct stoq_span data, bool *
     }
     return taken;
 }
+
+bool stoq_tar_scan_breaks_off(const struct stoq_tar_scan *s)
+{
+    return s->part == PART_MEMBER && s->left > 0;
+}

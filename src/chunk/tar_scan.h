@@ -55,4 +55,11 @@ void stoq_tar_scan_init(struct stoq_tar_scan *s, uint64_t file_bytes, uint64_t m
  */
 size_t stoq_tar_scan_take(struct stoq_tar_scan *s, struct stoq_span data, bool *ends);
 
+/*
+ * For a file that comes without its size: init with a number that it is below, then ask this at its end.
+ * True when the last boundary told is none after all, since the member that begins there ends behind the
+ * end of the file; all others are those of the file.
+ */
+bool stoq_tar_scan_breaks_off(const struct stoq_tar_scan *s);
+
 #endif

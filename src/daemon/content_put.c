@@ -13,6 +13,7 @@
 
 #include "chunk/profile.h"
 #include "daemon/ingest.h"
+#include "daemon/shards.h"
 #include "hash/many.h"
 #include "os/sys.h"
 
@@ -26,6 +27,7 @@ struct put {
     enum stoq_hash_alg algorithm;
     struct stoq_hash_many hashers; /* the address's, then the secondary ones */
     struct stoq_ingest *ingest;
+    struct stoq_shards *shards;
     uint64_t bytes_done;
     stoq_ns reported_at;
 };
@@ -82,8 +84,17 @@ static enum stoq_status begin(struct put *p, struct stoq_error *err)
     if (st != STOQ_OK) {
         return stoq_fail(err, st, 0, "no memory to hash");
     }
-    return stoq_ingest_new(&p->ingest, p->store, &stoq_chunk_profile(STOQ_PROFILE_DEFAULT)->params,
-                           thread_count(ask->threads), err);
+    st = stoq_shards_new(&p->shards, p->store, err);
+    if (st == STOQ_OK) {
+        struct stoq_chunker chunker;
+        st = stoq_chunker_init(&chunker, &stoq_chunk_profile(STOQ_PROFILE_DEFAULT)->params);
+        STOQ_ASSERT(st == STOQ_OK);
+        st = stoq_ingest_new(&p->ingest, p->store, &chunker, thread_count(ask->threads), err);
+    }
+    if (st == STOQ_OK) {
+        stoq_ingest_set_sink(p->ingest, (struct stoq_chunk_sink){stoq_shards_add, p->shards});
+    }
+    return st;
 }
 
 static enum stoq_status take_bytes(struct put *p, struct stoq_error *err)
@@ -227,9 +238,12 @@ static enum stoq_status put_stream(struct put *p, struct stoq_error *err)
 {
     struct stoq_merkle_root *root = &p->report->content.root;
     struct stoq_span shard_list;
-    struct stoq_ingest_counts counts;
-    enum stoq_status st = stoq_ingest_finish(p->ingest, root, &shard_list, &counts, err);
+    enum stoq_status st = stoq_ingest_drain(p->ingest, err);
     if (st == STOQ_OK) {
+        st = stoq_shards_finish(p->shards, root, &shard_list, err);
+    }
+    if (st == STOQ_OK) {
+        struct stoq_ingest_counts counts = stoq_ingest_counts(p->ingest);
         root->height = 0;
         p->report->chunks_new = counts.chunks_new;
         p->report->bytes_new = counts.bytes_new;
@@ -260,6 +274,7 @@ enum stoq_status stoq_content_put(struct stoq_store *store, const struct stoq_co
         st = settle(&p, err);
     }
     stoq_ingest_free(p.ingest);
+    stoq_shards_free(p.shards);
     stoq_hash_many_release(&p.hashers);
     report->elapsed_ns = stoq_now() - began;
     return st;

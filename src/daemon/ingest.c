@@ -2,8 +2,8 @@
  * A ring of blocks. The caller fills the newest; when it is full, or holds as many chunks as it can
  * describe, it goes to the workers and the bytes after the last cut move to the next block. A worker
  * hashes and stores all chunks of a block, so there is one hand-over per megabyte and not one per
- * chunk. The caller retires finished blocks from the oldest on: their hashes go into the tree in
- * stream order, and the chunk list of every shard that closes goes to the store.
+ * chunk. The caller retires finished blocks from the oldest on: their chunks go to the sink in stream
+ * order.
  *
  *     oldest                                        newest
  *     [done] [done] [at a worker] [at a worker] [being filled] [free] ...
@@ -44,8 +44,7 @@ struct block {
 struct stoq_ingest {
     struct stoq_store *store;
     struct stoq_chunker chunker;
-    struct stoq_merkle *merkle;
-    struct stoq_buf shard_list;
+    struct stoq_chunk_sink sink;
     struct stoq_workers *workers; /* NULL: one thread */
     struct block *blocks;
     size_t block_count;
@@ -186,38 +185,6 @@ static void work(struct stoq_job *job)
     work_on(b);
 }
 
-/* A shard has closed: its chunk list to the store, its entry to the shard list. */
-static enum stoq_status close_shard(struct stoq_ingest *in, const struct stoq_merkle_closed *closed,
-                                    struct stoq_error *err)
-{
-    uint8_t entry[STOQ_MERKLE_SHARD_ENTRY_BYTES];
-    stoq_merkle_shard_put(entry, &closed->shard);
-    enum stoq_status st = stoq_buf_add(&in->shard_list, stoq_span(entry, sizeof entry));
-    if (st != STOQ_OK) {
-        return stoq_fail(err, st, 0, "the package has too many shards");
-    }
-    struct stoq_span key = stoq_span(closed->shard.root.b, sizeof closed->shard.root.b);
-    return stoq_store_put(in->store, STOQ_RECORD_CHUNK_LIST, key, 0, closed->list, NULL, err);
-}
-
-static enum stoq_status add_to_tree(struct stoq_ingest *in, const struct block *b,
-                                    struct stoq_error *err)
-{
-    enum stoq_status st = STOQ_OK;
-    for (size_t i = 0; st == STOQ_OK && i < b->chunk_count; i++) {
-        struct stoq_merkle_closed closed;
-        bool has_closed = false;
-        st = stoq_merkle_add(in->merkle, &b->chunks[i], &closed, &has_closed);
-        if (st != STOQ_OK) {
-            return stoq_fail(err, st, 0, "the package is longer than 2^48 bytes");
-        }
-        if (has_closed) {
-            st = close_shard(in, &closed, err);
-        }
-    }
-    return st;
-}
-
 /* Retire the oldest block, waiting for it if need be. */
 static enum stoq_status retire(struct stoq_ingest *in, struct stoq_error *err)
 {
@@ -229,7 +196,10 @@ static enum stoq_status retire(struct stoq_ingest *in, struct stoq_error *err)
     (void)pthread_mutex_unlock(&in->lock);
     in->first++;
     enum stoq_status st = failure(in, err);
-    return st == STOQ_OK ? add_to_tree(in, b, err) : st;
+    for (size_t i = 0; st == STOQ_OK && i < b->chunk_count; i++) {
+        st = in->sink.add(in->sink.user, &b->chunks[i], err);
+    }
+    return st;
 }
 
 static void clear(struct block *b)
@@ -287,16 +257,12 @@ static bool cut(struct stoq_ingest *in, struct block *b, size_t end, bool last)
     return true;
 }
 
-static enum stoq_status ingest_init(struct stoq_ingest *in, const struct stoq_chunk_params *params,
-                                    unsigned threads, struct stoq_error *err)
+static enum stoq_status ingest_init(struct stoq_ingest *in, unsigned threads,
+                                    struct stoq_error *err)
 {
-    const struct stoq_merkle_config cfg = {.chunk_bytes_max = STOQ_MERKLE_CHUNK_BYTES_MAX};
-    enum stoq_status st = stoq_chunker_init(&in->chunker, params);
-    STOQ_ASSERT(st == STOQ_OK && params->max <= STOQ_MERKLE_CHUNK_BYTES_MAX);
-    st = stoq_merkle_new(&in->merkle, &cfg);
     in->block_count = threads > 1 ? threads * BLOCKS_PER_WORKER + BLOCKS_MORE : BLOCKS_MORE;
     in->blocks = calloc(in->block_count, sizeof *in->blocks);
-    if (st != STOQ_OK || in->blocks == NULL) {
+    if (in->blocks == NULL) {
         return stoq_fail(err, STOQ_NOMEM, 0, "no memory to publish");
     }
     for (size_t i = 0; i < in->block_count; i++) {
@@ -308,26 +274,25 @@ static enum stoq_status ingest_init(struct stoq_ingest *in, const struct stoq_ch
             return stoq_fail(err, STOQ_NOMEM, 0, "no memory to publish");
         }
     }
-    if (threads > 1) {
-        st = stoq_workers_new(&in->workers, NULL, threads, in->block_count, err);
-    }
-    return st;
+    return threads > 1 ? stoq_workers_new(&in->workers, NULL, threads, in->block_count, err)
+                       : STOQ_OK;
 }
 
 enum stoq_status stoq_ingest_new(struct stoq_ingest **out, struct stoq_store *store,
-                                 const struct stoq_chunk_params *params, unsigned threads,
+                                 const struct stoq_chunker *chunker, unsigned threads,
                                  struct stoq_error *err)
 {
     struct stoq_ingest *in = calloc(1, sizeof *in);
     if (in == NULL) {
         return stoq_fail(err, STOQ_NOMEM, 0, "no memory to publish");
     }
+    STOQ_ASSERT(chunker->params.max <= STOQ_MERKLE_CHUNK_BYTES_MAX);
     in->store = store;
+    in->chunker = *chunker;
     in->source = STOQ_INGEST_NO_SOURCE;
-    stoq_buf_init(&in->shard_list, STOQ_RECORD_BYTES_MAX);
     (void)pthread_mutex_init(&in->lock, NULL);
     (void)pthread_cond_init(&in->done, NULL);
-    enum stoq_status st = ingest_init(in, params, threads, err);
+    enum stoq_status st = ingest_init(in, threads, err);
     if (st != STOQ_OK) {
         stoq_ingest_free(in);
         return st;
@@ -349,8 +314,6 @@ void stoq_ingest_free(struct stoq_ingest *in)
         stoq_pieces_release(&in->blocks[i].pieces);
     }
     free(in->blocks);
-    stoq_merkle_free(in->merkle);
-    stoq_buf_release(&in->shard_list);
     (void)pthread_cond_destroy(&in->done);
     (void)pthread_mutex_destroy(&in->lock);
     free(in);
@@ -398,6 +361,12 @@ struct stoq_span stoq_ingest_last(const struct stoq_ingest *in, size_t n)
     return stoq_span(b->bytes + b->filled - n, n);
 }
 
+void stoq_ingest_set_sink(struct stoq_ingest *in, struct stoq_chunk_sink sink)
+{
+    STOQ_ASSERT(in->first == in->next);
+    in->sink = sink;
+}
+
 void stoq_ingest_set_keeper(struct stoq_ingest *in, struct stoq_keeper keeper)
 {
     in->keeper = keeper;
@@ -443,9 +412,7 @@ enum stoq_status stoq_ingest_end_run(struct stoq_ingest *in, size_t after, struc
     }
 }
 
-enum stoq_status stoq_ingest_finish(struct stoq_ingest *in, struct stoq_merkle_root *root,
-                                    struct stoq_span *shard_list, struct stoq_ingest_counts *counts,
-                                    struct stoq_error *err)
+enum stoq_status stoq_ingest_drain(struct stoq_ingest *in, struct stoq_error *err)
 {
     enum stoq_status st = stoq_ingest_end_run(in, 0, err);
     if (st == STOQ_OK && block_at(in, in->next)->chunk_count > 0) {
@@ -454,16 +421,11 @@ enum stoq_status stoq_ingest_finish(struct stoq_ingest *in, struct stoq_merkle_r
     while (st == STOQ_OK && in->first < in->next) {
         st = retire(in, err);
     }
-    if (st != STOQ_OK) {
-        return st;
-    }
-    struct stoq_merkle_closed closed;
-    bool has_closed = false;
-    stoq_merkle_finish(in->merkle, &closed, &has_closed, root);
-    if (has_closed) {
-        st = close_shard(in, &closed, err);
-    }
-    *shard_list = stoq_buf_span(&in->shard_list);
-    *counts = in->counts;
     return st;
+}
+
+struct stoq_ingest_counts stoq_ingest_counts(const struct stoq_ingest *in)
+{
+    STOQ_ASSERT(in->first == in->next); /* no worker counts meanwhile */
+    return in->counts;
 }

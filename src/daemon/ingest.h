@@ -1,9 +1,9 @@
 #ifndef STOQ_DAEMON_INGEST_H
 #define STOQ_DAEMON_INGEST_H
 /*
- * The inside of a publish: stream bytes in, stored chunks and the Merkle root out. Cutting is done by
- * the caller's thread, hashing and storing by workers, and the tree is fed in stream order whatever
- * the workers' order was. Memory is a fixed number of blocks.
+ * The inside of a publish: stream bytes in, stored chunks out. Cutting is done by the caller's thread,
+ * hashing and storing by workers, and the chunks are told in stream order whatever the workers' order
+ * was. Memory is a fixed number of blocks.
  */
 #include "chunk/fastcdc.h"
 #include "daemon/pieces.h"
@@ -14,6 +14,13 @@
 #define STOQ_INGEST_ROOM_MAX ((size_t)1 << 20)
 
 struct stoq_ingest;
+
+/* Takes the chunks, in stream order, on the thread that calls the ingest; a failure ends it. */
+struct stoq_chunk_sink {
+    enum stoq_status (*add)(void *user, const struct stoq_merkle_chunk *chunk,
+                            struct stoq_error *err);
+    void *user;
+};
 
 struct stoq_ingest_counts {
     uint64_t chunks_new;   /* the store did not have */
@@ -39,14 +46,14 @@ struct stoq_keeper {
 /*
  * Begin.
  *
- * params   the sizes of chunks: in range, and max at most STOQ_MERKLE_CHUNK_BYTES_MAX (asserted)
+ * chunker  copied; its max is at most STOQ_MERKLE_CHUNK_BYTES_MAX (asserted)
  * threads  1 .. 64; with 1 everything happens inside the calls
  *
  * STOQ_OK, STOQ_NOMEM, STOQ_IO
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_ingest_new(struct stoq_ingest **out,
                                                   struct stoq_store *store,
-                                                  const struct stoq_chunk_params *params,
+                                                  const struct stoq_chunker *chunker,
                                                   unsigned threads, struct stoq_error *err);
 /* Waits for what is under way. NULL is fine. */
 void stoq_ingest_free(struct stoq_ingest *in);
@@ -63,6 +70,9 @@ void stoq_ingest_filled(struct stoq_ingest *in, size_t n);
 
 /* The last n bytes filled and not in a chunk yet, borrowed until the next call of any of these. */
 struct stoq_span stoq_ingest_last(const struct stoq_ingest *in, size_t n);
+
+/* Before the first byte, and after a drain. */
+void stoq_ingest_set_sink(struct stoq_ingest *in, struct stoq_chunk_sink sink);
 
 /* Before the first byte. Chunks all of whose bytes come from sources go to the keeper. */
 void stoq_ingest_set_keeper(struct stoq_ingest *in, struct stoq_keeper keeper);
@@ -83,16 +93,11 @@ STOQ_WARN_UNUSED enum stoq_status stoq_ingest_add(struct stoq_ingest *in, struct
 STOQ_WARN_UNUSED enum stoq_status stoq_ingest_end_run(struct stoq_ingest *in, size_t after,
                                                       struct stoq_error *err);
 
-/*
- * Wait for all chunks; every chunk and chunk list is then in the store (not yet synced).
- *
- * root        the package root
- * shard_list  borrowed until free
- */
-STOQ_WARN_UNUSED enum stoq_status stoq_ingest_finish(struct stoq_ingest *in,
-                                                     struct stoq_merkle_root *root,
-                                                     struct stoq_span *shard_list,
-                                                     struct stoq_ingest_counts *counts,
-                                                     struct stoq_error *err);
+/* End the open run and wait: every chunk so far is in the store (not yet synced) and the sink has taken it.
+ * Another run may follow. Results as room, and the sink's. */
+STOQ_WARN_UNUSED enum stoq_status stoq_ingest_drain(struct stoq_ingest *in, struct stoq_error *err);
+
+/* Of all chunks that a drain has waited for. */
+struct stoq_ingest_counts stoq_ingest_counts(const struct stoq_ingest *in);
 
 #endif

@@ -13,6 +13,8 @@ struct inputs {
     struct stoq_publish_ask ask;
     struct stoq_publish_report report;
     struct stoq_buf path;
+    struct op_input fed; /* instead of path */
+    struct stoq_input input;
     struct stoq_op_io *io;
     json_t *warnings; /* sentences */
 };
@@ -103,10 +105,26 @@ static void on_warning(void *user, const char *text)
     }
 }
 
-static enum stoq_status fill_ask(struct stoq_host *host, const json_t *args, struct inputs *in,
-                                 struct stoq_op_io *io, struct stoq_error *err)
+/* What is to be published: a path, or what the command feeds. */
+static enum stoq_status take_source(struct stoq_host *host, const json_t *args, struct inputs *in,
+                                    struct stoq_error *err)
 {
-    enum stoq_status st = stoq_json_path(args, "path", &in->path, err);
+    if (!op_input_is_fed(args)) {
+        enum stoq_status st = stoq_json_path(args, "path", &in->path, err);
+        in->ask.path = (const char *)in->path.p;
+        return st;
+    }
+    in->input = (struct stoq_input){op_input_read, &in->fed, UINT64_MAX};
+    in->ask.input = &in->input;
+    in->ask.entry = stoq_json_text(args, "entry");
+    in->ask.scratch_dir = stoq_host_home(host)->data_dir;
+    return op_input_open(&in->fed, args, err);
+}
+
+static enum stoq_status fill_ask(struct stoq_host *host, const json_t *args, struct inputs *in,
+                                 struct stoq_error *err)
+{
+    enum stoq_status st = take_source(host, args, in, err);
     if (st == STOQ_OK) {
         st = take_annotations(in, json_object_get(args, "annotations"), err);
     }
@@ -129,7 +147,6 @@ static enum stoq_status fill_ask(struct stoq_host *host, const json_t *args, str
         return stoq_fail(err, STOQ_RANGE, 0, "read_bytes is at most %zu, threads at most %d",
                          STOQ_PUBLISH_READ_BYTES_MAX, STOQ_PUBLISH_THREADS_MAX);
     }
-    in->ask.path = (const char *)in->path.p;
     in->ask.name = stoq_json_text(args, "name");
     in->ask.version = stoq_json_text(args, "version");
     in->ask.description = stoq_json_text(args, "description");
@@ -151,7 +168,6 @@ static enum stoq_status fill_ask(struct stoq_host *host, const json_t *args, str
                          secondary);
     }
     in->ask.user = in;
-    in->io = io;
     in->warnings = json_array();
     return STOQ_OK;
 }
@@ -186,8 +202,10 @@ enum stoq_status op_publish(struct stoq_host *host, const json_t *args, struct s
     if (in == NULL) {
         return stoq_fail(err, STOQ_NOMEM, 0, "no memory for a publish");
     }
+    in->io = io;
     stoq_buf_init(&in->path, OP_PATH_MAX);
-    enum stoq_status st = fill_ask(host, args, in, io, err);
+    in->fed = (struct op_input){.io = io, .fd = -1, .intake = {.fd = -1}};
+    enum stoq_status st = fill_ask(host, args, in, err);
     if (st == STOQ_OK) {
         st = stoq_host_content_begin(host, false, OP_WAIT_NS, op_cancelled, io, err);
     }
@@ -198,6 +216,7 @@ enum stoq_status op_publish(struct stoq_host *host, const json_t *args, struct s
     if (st == STOQ_OK) {
         *result = to_json(in);
     }
+    op_input_close(&in->fed);
     stoq_buf_release(&in->path);
     json_decref(in->warnings);
     free(in);

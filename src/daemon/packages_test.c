@@ -7,6 +7,7 @@
 #include "daemon/ingest.h"
 #include "daemon/local.h"
 #include "daemon/publish.h"
+#include "daemon/shards.h"
 #include "daemon/verify.h"
 
 #include <fcntl.h>
@@ -595,14 +596,19 @@ static struct stoq_package_id forge(struct stoq_span table, uint64_t entries,
                                     struct stoq_span contents)
 {
     struct stoq_ingest *in;
-    assert_int_equal(stoq_ingest_new(&in, store, &STOQ_CHUNK_PROFILE_1, 1, NULL), STOQ_OK);
+    struct stoq_shards *shards;
+    struct stoq_chunker chunker;
+    assert_int_equal(stoq_chunker_init(&chunker, &STOQ_CHUNK_PROFILE_1), STOQ_OK);
+    assert_int_equal(stoq_shards_new(&shards, store, NULL), STOQ_OK);
+    assert_int_equal(stoq_ingest_new(&in, store, &chunker, 1, NULL), STOQ_OK);
+    stoq_ingest_set_sink(in, (struct stoq_chunk_sink){stoq_shards_add, shards});
     assert_int_equal(stoq_ingest_add(in, table, NULL), STOQ_OK);
     assert_int_equal(stoq_ingest_end_run(in, 0, NULL), STOQ_OK);
     assert_int_equal(stoq_ingest_add(in, contents, NULL), STOQ_OK);
     struct stoq_merkle_root root;
     struct stoq_span list;
-    struct stoq_ingest_counts counts;
-    assert_int_equal(stoq_ingest_finish(in, &root, &list, &counts, NULL), STOQ_OK);
+    assert_int_equal(stoq_ingest_drain(in, NULL), STOQ_OK);
+    assert_int_equal(stoq_shards_finish(shards, &root, &list, NULL), STOQ_OK);
     struct stoq_manifest m = {.name = stoq_span_str("forged"), .version = stoq_span_str("1")};
     m.profile = STOQ_PROFILE_1;
     m.table_bytes = table.n;
@@ -623,6 +629,7 @@ static struct stoq_package_id forge(struct stoq_span table, uint64_t entries,
                      STOQ_OK);
     assert_int_equal(stoq_local_record(store, &id, 1700000000, true, NULL), STOQ_OK);
     stoq_ingest_free(in);
+    stoq_shards_free(shards);
     stoq_buf_release(&b);
     return id;
 }

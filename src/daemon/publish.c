@@ -1,11 +1,12 @@
 /*
  * A publish, start to end:
  *
- *     list the tree -> size of the table -> [table][file][file]... through the ingest ring
+ *     list the tree -> [table][file][file]... through the ingest ring -> shards
  *                  -> shard list, manifest, signature -> sync -> package record -> sync
  *
  * The table comes first in the stream and names every size, so the sizes are those of the listing; a
- * file that differs from it when its last byte has been read ends the publish. Records that refer to
+ * file that differs from it when its last byte has been read ends the publish. An input's size is known
+ * at its end alone: publish_input.c says how that goes. Records that refer to
  * others are written after them, and the record that makes the package one of this store comes after a
  * sync of all the rest: a crash or failure before leaves chunks that nobody refers to, no more.
  */
@@ -159,30 +160,30 @@ static enum stoq_status put_description(struct publish *p, const struct stoq_mer
     return st;
 }
 
-static struct stoq_span path_of(void *user, uint32_t index)
+const char *publish_entry_name(const struct publish *p)
 {
-    return stoq_tree_at(user, index).path;
+    return p->ask->entry != NULL ? p->ask->entry : p->ask->name;
 }
 
-static enum stoq_status publish_tree(struct publish *p, struct stoq_error *err)
+static struct stoq_span path_of(void *user, uint32_t index)
 {
-    p->progress.entries = stoq_tree_count(p->tree);
-    enum stoq_status st = publish_table(p, err);
-    if (st == STOQ_OK) {
-        st = publish_contents(p, err);
-    }
+    const struct publish *p = user;
+    return p->tree != NULL ? stoq_tree_at(p->tree, index).path
+                           : stoq_span_str(publish_entry_name(p));
+}
+
+/* The stream is in the ingest. */
+static enum stoq_status finish(struct publish *p, struct stoq_error *err)
+{
     struct stoq_merkle_root root;
     struct stoq_span shard_list;
-    struct stoq_ingest_counts counts;
-    if (st == STOQ_OK) {
-        st = stoq_ingest_finish(p->ingest, &root, &shard_list, &counts, err);
-    }
+    enum stoq_status st = stoq_shards_finish(p->shards, &root, &shard_list, err);
     if (st == STOQ_OK) {
         st = put_description(p, &root, shard_list, err);
     }
     if (st == STOQ_OK && p->aliases != NULL) {
-        st = stoq_aliases_put(p->aliases, p->store, &p->report->id, path_of, p->tree,
-                              &p->report->aliases, err);
+        st = stoq_aliases_put(p->aliases, p->store, &p->report->id, path_of, p, &p->report->aliases,
+                              err);
     }
     if (st == STOQ_OK) {
         st = stoq_store_sync(p->store, err);
@@ -190,6 +191,7 @@ static enum stoq_status publish_tree(struct publish *p, struct stoq_error *err)
     if (st != STOQ_OK) {
         return st;
     }
+    struct stoq_ingest_counts counts = stoq_ingest_counts(p->ingest);
     p->report->bytes = root.bytes;
     p->report->chunks = root.chunks;
     p->report->shards = root.shards;
@@ -214,6 +216,74 @@ static unsigned thread_count(unsigned asked)
     return n < 1 ? 1 : n > THREADS_DEFAULT_MAX ? THREADS_DEFAULT_MAX : (unsigned)n;
 }
 
+/* Look at what is to be published, as far as that can be done before it is read. */
+static enum stoq_status look_at_files(struct publish *p, struct stoq_error *err)
+{
+    const struct stoq_publish_ask *ask = p->ask;
+    enum stoq_status st = stoq_tree_list(&p->tree, ask->path, ask->cancelled, ask->user, err);
+    return st != STOQ_OK ? st
+                         : stoq_names_check(p->tree, ask->is_strict, ask->warning, ask->user,
+                                            &p->report->warnings, err);
+}
+
+static enum stoq_status look_at_input(const struct publish *p, struct stoq_error *err)
+{
+    const char *entry = publish_entry_name(p);
+    if (p->ask->in_place) {
+        return stoq_fail(err, STOQ_RANGE, 0, "an input is no file that could be kept in place");
+    }
+    const char *why = stoq_entry_path_fault(stoq_span_str(entry));
+    if (why == NULL && strchr(entry, '/') != NULL) {
+        why = "has more than one component";
+    }
+    return why == NULL ? STOQ_OK
+                       : stoq_fail(err, STOQ_RANGE, 0, "the file's name '%.300s' %s", entry, why);
+}
+
+/* Make what the stream goes through. */
+static enum stoq_status open_ways(struct publish *p, struct stoq_error *err)
+{
+    const struct stoq_publish_ask *ask = p->ask;
+    unsigned threads = thread_count(ask->threads);
+    struct stoq_chunker chunker;
+    enum stoq_status st = stoq_chunker_init(&chunker, &p->profile->params);
+    STOQ_ASSERT(st == STOQ_OK); /* a profile's are in range */
+    st = stoq_shards_new(&p->shards, p->store, err);
+    if (st == STOQ_OK) {
+        st = stoq_ingest_new(&p->ingest, p->store, &chunker, threads, err);
+    }
+    if (st == STOQ_OK && ask->in_place) {
+        p->keep = (struct stoq_keep_in_place){p->store, p->tree};
+        stoq_ingest_set_keeper(p->ingest, stoq_keep_in_place(&p->keep));
+    }
+    if (st == STOQ_OK && threads > 1 && p->tree != NULL && stoq_tree_count(p->tree) > 1) {
+        st = stoq_ahead_new(&p->ahead, p->tree, err);
+    }
+    if (st == STOQ_OK && ask->alias_count > 0) {
+        st = stoq_aliases_new(&p->aliases, ask->aliases, ask->alias_count, err);
+    }
+    return st;
+}
+
+static enum stoq_status publish(struct publish *p, struct stoq_error *err)
+{
+    bool is_input = p->ask->input != NULL;
+    enum stoq_status st = choose_profile(p, err);
+    if (st == STOQ_OK) {
+        st = fill_manifest(p, err);
+    }
+    if (st == STOQ_OK) {
+        st = is_input ? look_at_input(p, err) : look_at_files(p, err);
+    }
+    if (st == STOQ_OK) {
+        st = open_ways(p, err);
+    }
+    if (st == STOQ_OK) {
+        st = is_input ? publish_input(p, err) : publish_files(p, err);
+    }
+    return st == STOQ_OK ? finish(p, err) : st;
+}
+
 enum stoq_status stoq_publish(struct stoq_store *store, const struct stoq_publish_ask *ask,
                               struct stoq_publish_report *report, struct stoq_error *err)
 {
@@ -229,35 +299,9 @@ enum stoq_status stoq_publish(struct stoq_store *store, const struct stoq_publis
     p->read_bytes = ask->read_bytes == 0 ? STOQ_INGEST_ROOM_MAX : ask->read_bytes;
     stoq_buf_init(&p->scratch, (size_t)2 * STOQ_MANIFEST_BYTES_MAX);
     stoq_table_writer_init(&p->table);
-    enum stoq_status st = choose_profile(p, err);
-    if (st == STOQ_OK) {
-        st = fill_manifest(p, err);
-    }
-    if (st == STOQ_OK) {
-        st = stoq_tree_list(&p->tree, ask->path, ask->cancelled, ask->user, err);
-    }
-    if (st == STOQ_OK) {
-        st = stoq_names_check(p->tree, ask->is_strict, ask->warning, ask->user, &report->warnings,
-                              err);
-    }
-    if (st == STOQ_OK) {
-        st = stoq_ingest_new(&p->ingest, store, &p->profile->params, thread_count(ask->threads),
-                             err);
-    }
-    if (st == STOQ_OK && ask->in_place) {
-        p->keep = (struct stoq_keep_in_place){store, p->tree};
-        stoq_ingest_set_keeper(p->ingest, stoq_keep_in_place(&p->keep));
-    }
-    if (st == STOQ_OK && thread_count(ask->threads) > 1 && stoq_tree_count(p->tree) > 1) {
-        st = stoq_ahead_new(&p->ahead, p->tree, err);
-    }
-    if (st == STOQ_OK && ask->alias_count > 0) {
-        st = stoq_aliases_new(&p->aliases, ask->aliases, ask->alias_count, err);
-    }
-    if (st == STOQ_OK) {
-        st = publish_tree(p, err);
-    }
+    enum stoq_status st = publish(p, err);
     stoq_ingest_free(p->ingest);
+    stoq_shards_free(p->shards);
     stoq_ahead_free(p->ahead);
     stoq_aliases_free(p->aliases);
     stoq_tree_free(p->tree);

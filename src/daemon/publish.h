@@ -3,6 +3,7 @@
 /*
  * Publish: a file or a directory becomes a package of the local store.
  */
+#include "daemon/input.h"
 #include "hash/many.h"
 #include "package/manifest.h"
 #include "sign/sign.h"
@@ -21,6 +22,12 @@ struct stoq_publish_progress {
 /* Zero means the default in brackets. All borrowed for the call. */
 struct stoq_publish_ask {
     const char *path; /* a directory or a regular file; a symbolic link here is followed */
+    /* In the place of path: the bytes of the package's one file, called on the caller's thread. NULL:
+     * path. The file is called entry, which is one component of a path [name], and is not executable.
+     * Memory is flat: a list that would make it grow goes to a nameless file in scratch_dir. */
+    const struct stoq_input *input;
+    const char *entry;
+    const char *scratch_dir;
     const char *name;
     const char *version;
     const char *description; /* NULL: none, as license */
@@ -35,7 +42,7 @@ struct stoq_publish_ask {
      * computed on the thread that reads. */
     enum stoq_hash_alg aliases[STOQ_HASH_MANY_MAX];
     size_t alias_count;
-    unsigned profile;  /* a code of chunk/profile.h [STOQ_PROFILE_DEFAULT] */
+    unsigned profile; /* a code of chunk/profile.h [STOQ_PROFILE_DEFAULT] */
     size_t read_bytes; /* bytes asked of one read, 1 .. STOQ_PUBLISH_READ_BYTES_MAX [1 MiB] */
     unsigned threads;  /* that hash, compress and store [one per processor, at most 8] */
     bool is_strict;    /* refuse what would be warned of */
@@ -74,19 +81,21 @@ struct stoq_publish_report {
 /*
  * Walk the input, cut it, store it, and write its manifest. The id depends on the files, their names
  * and executable bits, on the profile and on what ask names, and on nothing else: not on threads, read
- * sizes, times, owners, umask, locale or the order a directory is read in. Every input byte is read
- * once. Memory is flat but for the list of paths (some 150 bytes per entry).
+ * sizes, times, owners, umask, locale or the order a directory is read in; bytes from an input give the
+ * id of a file of that name that holds them. Every input byte is read once. Memory is flat but for the
+ * list of paths (some 150 bytes per entry).
  *
  * STOQ_OK         durable: a crash after this loses nothing of it
  * STOQ_RANGE      a name, version, profile, ... that the format does not allow, or an input that is
- *                 neither a directory nor a regular file; the sentence says which and why
+ *                 neither a directory nor a regular file, or an input to be kept in place; the sentence
+ *                 says which and why
  * STOQ_NOTFOUND   no such input
  * STOQ_IO         something in it cannot be read or is a device, socket or pipe (the path is named),
  *                 or the store's disk failed
  * STOQ_MALFORMED  is_strict and there is something to warn of (NamesCollide); nothing was stored
  * STOQ_BUSY       a file changed while it was read; the path is named
  * STOQ_FULL       no room in the store
- * STOQ_CANCELLED, STOQ_NOMEM
+ * STOQ_CANCELLED, STOQ_NOMEM, and what the input's read returned
  * After a failure the store holds at most chunks that no package refers to.
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_publish(struct stoq_store *store,

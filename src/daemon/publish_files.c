@@ -11,8 +11,7 @@
 
 #define REPORT_EVERY (100 * STOQ_MS)
 
-/* Tell how far it is and ask whether to go on, ten times a second. */
-static enum stoq_status look_up(struct publish *p, struct stoq_error *err)
+enum stoq_status publish_look_up(struct publish *p, struct stoq_error *err)
 {
     stoq_ns now = stoq_now();
     if (now - p->reported_at < REPORT_EVERY) {
@@ -28,8 +27,7 @@ static enum stoq_status look_up(struct publish *p, struct stoq_error *err)
     return STOQ_OK;
 }
 
-/* The next bytes of the stream. */
-static void hash_secondary(struct publish *p, struct stoq_span bytes)
+void publish_hash(struct publish *p, struct stoq_span bytes)
 {
     if (p->ask->secondary != STOQ_HASH_NONE) {
         stoq_hasher_update(&p->secondary, bytes);
@@ -52,29 +50,35 @@ static bool is_file(const struct stoq_tree_entry *e)
     return e->kind == STOQ_TREE_FILE || e->kind == STOQ_TREE_EXECUTABLE;
 }
 
+enum stoq_status publish_entry(struct publish *p, const struct stoq_entry *e,
+                               struct stoq_error *err)
+{
+    stoq_buf_clear(&p->scratch);
+    enum stoq_status st = stoq_table_writer_add(&p->table, e, &p->scratch);
+    if (st != STOQ_OK) {
+        const char *why = stoq_entry_path_fault(e->path);
+        return stoq_fail(err, st, 0, "%s",
+                         why != NULL ? why : "the tree does not fit a file table");
+    }
+    p->report->entries++;
+    p->report->files += e->kind == STOQ_ENTRY_FILE || e->kind == STOQ_ENTRY_EXECUTABLE;
+    publish_hash(p, stoq_buf_span(&p->scratch));
+    return stoq_ingest_add(p->ingest, stoq_buf_span(&p->scratch), err);
+}
+
 /* The table is the stream's first run. */
-enum stoq_status publish_table(struct publish *p, struct stoq_error *err)
+static enum stoq_status put_table(struct publish *p, struct stoq_error *err)
 {
     enum stoq_status st = STOQ_OK;
     size_t count = stoq_tree_count(p->tree);
     for (size_t i = 0; st == STOQ_OK && i < count; i++) {
         struct stoq_tree_entry listed = stoq_tree_at(p->tree, i);
         const struct stoq_entry e = entry_of(&listed);
-        stoq_buf_clear(&p->scratch);
-        st = stoq_table_writer_add(&p->table, &e, &p->scratch);
-        if (st != STOQ_OK) {
-            const char *why = stoq_entry_path_fault(e.path);
-            return stoq_fail(err, st, 0, "%s",
-                             why != NULL ? why : "the tree does not fit a file table");
-        }
-        p->report->files += is_file(&listed);
-        hash_secondary(p, stoq_buf_span(&p->scratch));
-        st = stoq_ingest_add(p->ingest, stoq_buf_span(&p->scratch), err);
+        st = publish_entry(p, &e, err);
     }
     if (st != STOQ_OK) {
         return st;
     }
-    p->report->entries = count;
     p->report->table_bytes = p->table.table_bytes;
     p->progress.bytes_total = p->table.table_bytes + p->table.order.bytes;
     p->progress.bytes_done = p->table.table_bytes;
@@ -121,14 +125,14 @@ static enum stoq_status read_file(struct publish *p, size_t i, uint64_t size, in
         if (p->aliases != NULL) {
             stoq_aliases_update(p->aliases, stoq_span(room, n));
         }
-        hash_secondary(p, stoq_span(room, n));
+        publish_hash(p, stoq_span(room, n));
         st = take_bytes(p, n, err);
         if (st != STOQ_OK) {
             return st;
         }
         at += n;
         p->progress.bytes_done += n;
-        st = look_up(p, err);
+        st = publish_look_up(p, err);
         if (st != STOQ_OK) {
             return st;
         }
@@ -147,7 +151,7 @@ static enum stoq_status copy_file(struct publish *p, size_t i, struct stoq_error
     if (p->aliases != NULL) {
         stoq_aliases_update(p->aliases, rest);
     }
-    hash_secondary(p, rest);
+    publish_hash(p, rest);
     p->progress.bytes_done += rest.n;
     while (rest.n > 0) {
         uint8_t *room;
@@ -164,7 +168,7 @@ static enum stoq_status copy_file(struct publish *p, size_t i, struct stoq_error
             return st;
         }
     }
-    return look_up(p, err);
+    return publish_look_up(p, err);
 }
 
 /* Any other file. */
@@ -203,7 +207,7 @@ static enum stoq_status put_file(struct publish *p, size_t i, uint64_t size, str
     return st;
 }
 
-enum stoq_status publish_contents(struct publish *p, struct stoq_error *err)
+static enum stoq_status put_contents(struct publish *p, struct stoq_error *err)
 {
     enum stoq_status st = STOQ_OK;
     size_t count = stoq_tree_count(p->tree);
@@ -213,8 +217,19 @@ enum stoq_status publish_contents(struct publish *p, struct stoq_error *err)
             st = put_file(p, i, e.size, err);
         }
         if (st == STOQ_OK) {
-            st = look_up(p, err);
+            st = publish_look_up(p, err);
         }
     }
     return st;
+}
+
+enum stoq_status publish_files(struct publish *p, struct stoq_error *err)
+{
+    p->progress.entries = stoq_tree_count(p->tree);
+    stoq_ingest_set_sink(p->ingest, (struct stoq_chunk_sink){stoq_shards_add, p->shards});
+    enum stoq_status st = put_table(p, err);
+    if (st == STOQ_OK) {
+        st = put_contents(p, err);
+    }
+    return st == STOQ_OK ? stoq_ingest_drain(p->ingest, err) : st;
 }

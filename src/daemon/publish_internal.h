@@ -1,11 +1,13 @@
 #ifndef STOQ_DAEMON_PUBLISH_INTERNAL_H
 #define STOQ_DAEMON_PUBLISH_INTERNAL_H
-/* A publish under way: publish.c makes the manifest and the records, publish_files.c the stream. */
+/* A publish under way: publish.c makes the manifest and the records, publish_files.c the stream of a tree,
+ * publish_input.c that of an input. */
 #include "chunk/runs.h"
 #include "daemon/alias.h"
 #include "daemon/ingest.h"
 #include "daemon/keep_in_place.h"
 #include "daemon/publish.h"
+#include "daemon/shards.h"
 #include "os/tree_ahead.h"
 #include "package/table.h"
 
@@ -13,8 +15,9 @@ struct publish {
     struct stoq_store *store;
     const struct stoq_publish_ask *ask;
     struct stoq_publish_report *report;
-    struct stoq_tree *tree;
+    struct stoq_tree *tree; /* NULL: an input */
     struct stoq_ingest *ingest;
+    struct stoq_shards *shards;
     struct stoq_ahead *ahead;       /* NULL: one thread does everything */
     struct stoq_keep_in_place keep; /* with ask->in_place */
     struct stoq_aliases *aliases;   /* NULL: none are wanted */
@@ -29,12 +32,24 @@ struct publish {
     stoq_ns reported_at;
 };
 
-/* Put the file table into the ingest; the report's counts and what the stream adds up to are known
- * then. STOQ_RANGE: the tree does not fit the format; and what storing a chunk can meet. */
-STOQ_WARN_UNUSED enum stoq_status publish_table(struct publish *p, struct stoq_error *err);
+/* Tell how far it is and ask whether to go on, ten times a second. STOQ_CANCELLED. */
+STOQ_WARN_UNUSED enum stoq_status publish_look_up(struct publish *p, struct stoq_error *err);
 
-/* Put the contents of all files into it. STOQ_BUSY: one differs from the listing; STOQ_IO;
- * STOQ_CANCELLED; and what storing a chunk can meet. */
-STOQ_WARN_UNUSED enum stoq_status publish_contents(struct publish *p, struct stoq_error *err);
+/* What the file of an input is called. */
+const char *publish_entry_name(const struct publish *p);
+
+/* Add an entry to the file table and the stream. STOQ_RANGE: it does not fit the format; and what storing
+ * a chunk can meet. */
+STOQ_WARN_UNUSED enum stoq_status publish_entry(struct publish *p, const struct stoq_entry *e,
+                                                struct stoq_error *err);
+
+/* The next bytes of the stream, for the secondary digest. */
+void publish_hash(struct publish *p, struct stoq_span bytes);
+
+/* Put the whole stream into the ingest and its chunks into p->shards; the report's counts of entries and
+ * p->progress.bytes_total are known then. STOQ_RANGE: the input does not fit the format; STOQ_BUSY: a file
+ * differs from the listing; STOQ_IO; STOQ_CANCELLED; what storing a chunk can meet. */
+STOQ_WARN_UNUSED enum stoq_status publish_files(struct publish *p, struct stoq_error *err);
+STOQ_WARN_UNUSED enum stoq_status publish_input(struct publish *p, struct stoq_error *err);
 
 #endif

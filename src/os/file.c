@@ -149,6 +149,21 @@ enum stoq_status stoq_file_join(char *out, size_t cap, const char *dir, const ch
     return n < 0 || (size_t)n >= cap ? STOQ_RANGE : STOQ_OK;
 }
 
+enum stoq_status stoq_file_nameless(const char *dir, int *fd, struct stoq_error *err)
+{
+    *fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    char path[4096];
+    bool is_odd = *fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL);
+    if (is_odd && stoq_file_join(path, sizeof path, dir, ".stoq-XXXXXX") == STOQ_OK) {
+        *fd = mkostemp(path, O_CLOEXEC); /* a file system without nameless files */
+        if (*fd >= 0) {
+            (void)unlink(path);
+        }
+    }
+    return *fd >= 0 ? STOQ_OK
+                    : stoq_fail(err, stoq_file_status(errno), errno, "make a file in %s", dir);
+}
+
 enum stoq_status stoq_file_sync_dir(const char *dir, struct stoq_error *err)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

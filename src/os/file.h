@@ -49,6 +49,11 @@ STOQ_WARN_UNUSED enum stoq_status stoq_file_read(const char *path, size_t max, s
 STOQ_WARN_UNUSED enum stoq_status stoq_file_replace(const char *path, struct stoq_span content,
                                                     mode_t mode, struct stoq_error *err);
 
+/* A file in dir that has no name and is gone with its descriptor. STOQ_OK; STOQ_NOTFOUND: no such
+ * directory; STOQ_FULL; STOQ_IO. */
+STOQ_WARN_UNUSED enum stoq_status stoq_file_nameless(const char *dir, int *fd,
+                                                     struct stoq_error *err);
+
 /* Make a file's entry in its directory durable: fsync of the directory. STOQ_OK or STOQ_IO. */
 STOQ_WARN_UNUSED enum stoq_status stoq_file_sync_dir(const char *dir, struct stoq_error *err);
 /* The same for the directory that holds path. */
