@@ -231,7 +231,8 @@ int main(int argc, char **argv)
             STOQ_PROFILE_2,
             {number(argv[4]), number(argv[5]), number(argv[6]), level(argv[7])},
             number(argv[3]),
-            true};
+            true,
+            false};
         show(&old, &new, &profile);
     }
     free(old.p);

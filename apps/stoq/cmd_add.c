@@ -78,6 +78,13 @@ static int publish_args(struct cmd *cmd, json_t *args)
         json_object_set_new(args, "in_place", json_true()) != 0) {
         rc = STOQ_EXIT_FAILED;
     }
+    if (rc == 0 && cmd_flag(cmd, "private") &&
+        json_object_set_new(args, "private", json_true()) != 0) {
+        rc = STOQ_EXIT_FAILED;
+    }
+    if (rc == 0 && cmd_value(cmd, "private-key") != NULL) {
+        rc = call_set_path(cmd, args, "private_key", cmd_value(cmd, "private-key"));
+    }
     if (rc == 0 && cmd_flag(cmd, "no-sign") &&
         json_object_set_new(args, "sign", json_false()) != 0) {
         rc = STOQ_EXIT_FAILED;
@@ -128,6 +135,10 @@ int cmd_publish(struct cmd *cmd)
     (void)printf("%s\n", stoq_json_text(result, "id"));
     if (!cmd->quiet) {
         tell_warnings(result);
+        if (stoq_json_bool(result, "private_key_made", false)) {
+            (void)fprintf(stderr,
+                          "made a key of private packages; 'stoq key private' tells where\n");
+        }
         (void)fprintf(stderr, "%s %s: %s in %llu chunks, %s new, %s stored, %.2f s, %s\n",
                       stoq_json_text(result, "name"), stoq_json_text(result, "version"),
                       human_bytes(a, stoq_json_u64(result, "bytes", 0)),

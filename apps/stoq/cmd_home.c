@@ -3,6 +3,7 @@
 #include "commands.h"
 
 #include "daemon/host.h"
+#include "package/private.h"
 #include "wire/bech32m.h"
 
 #include <errno.h>
@@ -97,18 +98,47 @@ static int print_key(struct cmd *cmd, const struct stoq_home *home, const struct
     return cmd_finish(cmd);
 }
 
+/* The key of private packages: where it is, and a mark to compare it by. */
+static int print_private_key(struct cmd *cmd, const struct stoq_home *home)
+{
+    struct stoq_private_key key;
+    struct stoq_error err;
+    char mark[STOQ_PRIVATE_MARK_CAP];
+    bool made = false;
+    enum stoq_status st = stoq_home_make(home, &err);
+    if (st == STOQ_OK) {
+        st = stoq_home_private_key_or_new(home, &key, &made, &err);
+    }
+    if (st != STOQ_OK) {
+        return cmd_fail(cmd, &err);
+    }
+    stoq_private_mark(mark, &key);
+    stoq_key_wipe(&key, sizeof key);
+    if (cmd->json) {
+        json_t *o = json_pack("{s:s, s:b}", "private_key", mark, "private_key_made", (int)made);
+        (void)stoq_json_set_path(o, "file", stoq_span_str(home->private_key_file));
+        return cmd_print_json(cmd, o);
+    }
+    (void)printf("mark %s\nfile %s\n", mark, home->private_key_file);
+    return cmd_finish(cmd);
+}
+
 int cmd_key(struct cmd *cmd)
 {
     struct stoq_home home;
     struct stoq_error err;
     struct stoq_key *key = NULL;
     int exit_code;
-    if (cmd->arg_count > 0 && strcmp(cmd->args[0], "show") != 0 &&
-        strcmp(cmd->args[0], "export") != 0) {
-        return cmd_usage(cmd, "stoq key takes show or export, not '%s'", cmd->args[0]);
+    const char *word = cmd->arg_count > 0 ? cmd->args[0] : "show";
+    bool is_private = strcmp(word, "private") == 0;
+    if (!is_private && strcmp(word, "show") != 0 && strcmp(word, "export") != 0) {
+        return cmd_usage(cmd, "stoq key takes show, export or private, not '%s'", word);
     }
     if (!call_home(cmd, &home, &exit_code)) {
         return exit_code;
+    }
+    if (is_private) {
+        return print_private_key(cmd, &home);
     }
     if (stoq_home_key(&home, &key, &err) != STOQ_OK) {
         return cmd_fail(cmd, &err);

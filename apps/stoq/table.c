@@ -20,6 +20,9 @@ static const struct cmd_option publish_options[] = {
     {"entry", 0, "FILENAME", "with -: what the package's one file is called [NAME]", false},
     {"in-place", 0, NULL, "refer to the files where they are, store no second copy", false},
     {"no-sign", 0, NULL, "leave it unsigned", false},
+    {"private", 0, NULL, "cut it by this home's private key: lengths of chunks tell nothing",
+     false},
+    {"private-key", 0, "FILE", "the same with the key in FILE", false},
     {"secondary", 0, "ALG", "keep sha256, sha512 or sha3-256 of all of it in the manifest", false},
     {"strict", 0, NULL, "refuse names that differ only in upper and lower case", false},
     {"profile", 0, "CODE", "how the content is cut, 1 or 2 [2]", false},
@@ -302,9 +305,12 @@ static const struct cmd_row rows[] = {
      OPTIONS(stop_options),
      .run = cmd_stop},
     {.name = "key",
-     .synopsis = "[show|export]",
+     .synopsis = "[show|export|private]",
      .summary = "show this home's peer id and public key",
-     .details = "export prints the public key as PEM.",
+     .details =
+         "export prints the public key as PEM. private shows the mark and the file of the key of\n"
+         "private packages (publish --private), which it makes where there is none. Machines that\n"
+         "shall give equal ids to private packages need the same file, at the place it shows.",
      .args_max = 1,
      .run = cmd_key},
     {.name = "help",

@@ -81,21 +81,40 @@ enum stoq_status stoq_chunker_init(struct stoq_chunker *c, const struct stoq_chu
         .params = *params,
         .mask_strict = mask_of_row(row + params->level),
         .mask_loose = mask_of_row(row - params->level),
+        .gear = stoq_gear,
+        .gear_shifted = stoq_gear_shifted,
     };
     return STOQ_OK;
 }
 
-/* Roll over pairs i .. end - 1 of p. Returns the cut, or 0 when no pair has one; *hash goes on. */
-static size_t scan(const uint8_t *p, size_t i, size_t end, uint64_t mask, uint64_t *hash)
+void stoq_gear_init(struct stoq_gear *g, const uint8_t numbers[STOQ_GEAR_BYTES])
 {
+    for (size_t i = 0; i < STOQ_COUNT(g->plain); i++) {
+        g->plain[i] = stoq_le64(numbers + 8 * i);
+        g->shifted[i] = g->plain[i] << 1;
+    }
+}
+
+void stoq_chunker_set_gear(struct stoq_chunker *c, const struct stoq_gear *gear)
+{
+    c->gear = gear->plain;
+    c->gear_shifted = gear->shifted;
+}
+
+/* Roll over pairs i .. end - 1 of p. Returns the cut, or 0 when no pair has one; *hash goes on. */
+static size_t scan(const struct stoq_chunker *c, const uint8_t *p, size_t i, size_t end,
+                   uint64_t mask, uint64_t *hash)
+{
+    const uint64_t *gear = c->gear;
+    const uint64_t *gear_shifted = c->gear_shifted;
     uint64_t mask_first = mask << 1;
     uint64_t h = *hash;
     for (; i < end; i++) {
-        h = (h << 2) + stoq_gear_shifted[p[2 * i]];
+        h = (h << 2) + gear_shifted[p[2 * i]];
         if ((h & mask_first) == 0) {
             return 2 * i;
         }
-        h += stoq_gear[p[2 * i + 1]];
+        h += gear[p[2 * i + 1]];
         if ((h & mask) == 0) {
             return 2 * i + 1;
         }
@@ -115,9 +134,9 @@ size_t stoq_chunker_cut(const struct stoq_chunker *c, struct stoq_span data, boo
     size_t size = data.n < c->params.max ? data.n : c->params.max;
     size_t centre = c->params.avg < size ? c->params.avg : size;
     uint64_t hash = 0;
-    size_t cut = scan(data.p, c->params.min / 2, centre / 2, c->mask_strict, &hash);
+    size_t cut = scan(c, data.p, c->params.min / 2, centre / 2, c->mask_strict, &hash);
     if (cut == 0) {
-        cut = scan(data.p, centre / 2, size / 2, c->mask_loose, &hash);
+        cut = scan(c, data.p, centre / 2, size / 2, c->mask_loose, &hash);
     }
     return cut != 0 ? cut : size;
 }

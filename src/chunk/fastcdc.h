@@ -37,9 +37,18 @@ struct stoq_chunk_fault {
     uint32_t hi;
 };
 
+/* The numbers that the rolling hash adds, one per byte value; the shifted ones are the same, shifted left
+ * by one. */
+struct stoq_gear {
+    uint64_t plain[256];
+    uint64_t shifted[256];
+};
+
 /* Read-only once initialised: may be shared between threads, copied, and needs no release. */
 struct stoq_chunker {
     struct stoq_chunk_params params;
+    const uint64_t *gear; /* the public numbers, unless others were set */
+    const uint64_t *gear_shifted;
     uint64_t mask_strict; /* before the average */
     uint64_t mask_loose;  /* from the average on */
 };
@@ -63,6 +72,13 @@ STOQ_WARN_UNUSED enum stoq_status stoq_chunk_params_check(const struct stoq_chun
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_chunker_init(struct stoq_chunker *c,
                                                     const struct stoq_chunk_params *params);
+
+/* Numbers of one's own, for the keyed profiles: 256 u64le. Whoever knows them knows where any bytes are
+ * cut, so they are as secret as the key they come from. */
+#define STOQ_GEAR_BYTES 2048
+void stoq_gear_init(struct stoq_gear *g, const uint8_t numbers[STOQ_GEAR_BYTES]);
+/* Cut by these numbers; they are kept. */
+void stoq_chunker_set_gear(struct stoq_chunker *c, const struct stoq_gear *gear);
 
 /*
  * Length of the first chunk of a rest of a run.

@@ -7,8 +7,10 @@
 #include "chunk/fastcdc.h"
 
 /* Codes in a manifest. */
-#define STOQ_PROFILE_1 1u /* FastCDC in runs of files */
-#define STOQ_PROFILE_2 2u /* smaller chunks, and runs of the large members of tar archives too */
+#define STOQ_PROFILE_1 1u   /* FastCDC in runs of files */
+#define STOQ_PROFILE_2 2u   /* smaller chunks, and runs of the large members of tar archives too */
+#define STOQ_PROFILE_1K 17u /* profiles 1 and 2 with numbers made of a secret key */
+#define STOQ_PROFILE_2K 18u
 /* Of whoever asks for none. */
 #define STOQ_PROFILE_DEFAULT STOQ_PROFILE_2
 
@@ -17,6 +19,7 @@ struct stoq_chunk_profile {
     struct stoq_chunk_params params;
     uint64_t run_bytes_min; /* T: a file or member of this many bytes or more is a run of its own */
     bool scans_tar;
+    bool is_keyed; /* the chunker needs a gear of a key */
 };
 
 /* What a code stands for, static storage; NULL for a code that this program does not speak. */

@@ -115,7 +115,17 @@ static void profiles_have_their_own_sizes(void **state)
     assert_true(two->code == 2 && two->run_bytes_min == T / 2 && two->scans_tar);
     assert_null(stoq_chunk_profile(0));
     assert_null(stoq_chunk_profile(3));
-    assert_null(stoq_chunk_profile(17));
+    assert_false(one->is_keyed || two->is_keyed);
+    for (unsigned code = 1; code <= 2; code++) { /* 1k and 2k are 1 and 2 but for the key */
+        const struct stoq_chunk_profile *plain = stoq_chunk_profile(code);
+        const struct stoq_chunk_profile *keyed = stoq_chunk_profile(16 + code);
+        assert_true(keyed->is_keyed && keyed->code == 16 + code);
+        assert_memory_equal(&keyed->params, &plain->params, sizeof plain->params);
+        assert_true(keyed->run_bytes_min == plain->run_bytes_min);
+        assert_true(keyed->scans_tar == plain->scans_tar);
+    }
+    assert_null(stoq_chunk_profile(16));
+    assert_null(stoq_chunk_profile(19));
     assert_null(stoq_chunk_profile(UINT64_MAX));
     struct stoq_runs r;
     stoq_runs_init(&r, two);

@@ -1,7 +1,9 @@
 #include "daemon/home.h"
 
 #include "os/file.h"
+#include "os/outfile.h"
 #include "os/sys.h"
+#include "package/private.h"
 #include "sign/sign.h"
 
 #include <errno.h>
@@ -81,6 +83,7 @@ enum stoq_status stoq_home_find(struct stoq_home *out, const struct stoq_home_fr
     }
     ok &= put(out->key_file, "%s/key.pem", out->data_dir);
     ok &= put(out->peers_file, "%s/peers", out->data_dir);
+    ok &= put(out->private_key_file, "%s/private.key", out->data_dir);
     ok &= put(out->store_dir, "%s/store", out->data_dir);
     ok &= put(out->socket, "%s/control.sock", out->runtime_dir);
     ok &= config != NULL ? put_absolute(out->config_file, from, config)
@@ -121,10 +124,9 @@ enum stoq_status stoq_home_make(const struct stoq_home *home, struct stoq_error 
     return STOQ_OK;
 }
 
-static enum stoq_status bad_key(const struct stoq_home *home, const char *why,
-                                struct stoq_error *err)
+static enum stoq_status bad_key(const char *path, const char *why, struct stoq_error *err)
 {
-    return stoq_fail_code(err, STOQ_MALFORMED, "KeyInvalid", "%.300s: %s", home->key_file, why);
+    return stoq_fail_code(err, STOQ_MALFORMED, "KeyInvalid", "%.300s: %s", path, why);
 }
 
 enum stoq_status stoq_home_key(const struct stoq_home *home, struct stoq_key **out,
@@ -139,16 +141,16 @@ enum stoq_status stoq_home_key(const struct stoq_home *home, struct stoq_key **o
                    : stoq_fail(err, STOQ_IO, errno, "%.300s", home->key_file);
     }
     if ((info.st_mode & 077) != 0) {
-        return bad_key(home, "others may read it; make its mode 0600", err);
+        return bad_key(home->key_file, "others may read it; make its mode 0600", err);
     }
     stoq_buf_init(&pem, STOQ_KEY_PEM_MAX);
     enum stoq_status st = stoq_file_read(home->key_file, STOQ_KEY_PEM_MAX, &pem, err);
     if (st == STOQ_OK) {
         st = stoq_key_from_pem(out, stoq_buf_span(&pem));
         if (st == STOQ_VERSION) {
-            st = bad_key(home, "not an unencrypted Ed25519 private key", err);
+            st = bad_key(home->key_file, "not an unencrypted Ed25519 private key", err);
         } else if (st == STOQ_MALFORMED) {
-            st = bad_key(home, "damaged, or not a PEM private key", err);
+            st = bad_key(home->key_file, "damaged, or not a PEM private key", err);
         } else if (st != STOQ_OK) {
             st = stoq_fail(err, st, 0, "cannot read the key %.300s", home->key_file);
         }
@@ -191,4 +193,68 @@ enum stoq_status stoq_home_key_or_new(const struct stoq_home *home, struct stoq_
 {
     enum stoq_status st = stoq_home_key(home, out, err);
     return st == STOQ_NOTFOUND ? make_key(home, out, err) : st;
+}
+
+enum stoq_status stoq_home_private_key(const char *path, struct stoq_private_key *out,
+                                       struct stoq_error *err)
+{
+    struct stat info;
+    struct stoq_buf text;
+    if (stat(path, &info) == 0 && (info.st_mode & 077) != 0) {
+        return bad_key(path, "others may read it; make its mode 0600", err);
+    }
+    stoq_buf_init(&text, STOQ_PRIVATE_TEXT_CAP);
+    enum stoq_status st = stoq_file_read(path, STOQ_PRIVATE_TEXT_CAP, &text, err);
+    if (st == STOQ_OK) {
+        st = stoq_private_get(out, stoq_buf_span(&text));
+        if (st == STOQ_VERSION) {
+            st = stoq_fail(err, st, 0, "%.300s: a newer kind of key than this program knows", path);
+        } else if (st != STOQ_OK) {
+            st = bad_key(path, "damaged, or no key of private packages", err);
+        }
+    } else if (st == STOQ_FULL) {
+        st = bad_key(path, "no key of private packages", err);
+    }
+    stoq_key_wipe(text.p, text.n);
+    stoq_buf_release(&text);
+    return st;
+}
+
+static enum stoq_status make_private_key(const char *path, struct stoq_error *err)
+{
+    char text[STOQ_PRIVATE_TEXT_CAP];
+    struct stoq_private_key key;
+    struct stoq_outfile *file = NULL;
+    stoq_entropy(key.b, sizeof key.b);
+    stoq_private_put(text, &key);
+    enum stoq_status st = stoq_outfile_new(&file, path, err);
+    if (st == STOQ_OK) {
+        st = stoq_outfile_make_private(file, err);
+    }
+    if (st == STOQ_OK) {
+        st = stoq_outfile_write(file, stoq_span_str(text), err);
+    }
+    if (st == STOQ_OK) {
+        st = stoq_outfile_commit(file, err);
+    }
+    stoq_outfile_free(file);
+    stoq_key_wipe(text, sizeof text);
+    stoq_key_wipe(&key, sizeof key);
+    return st;
+}
+
+enum stoq_status stoq_home_private_key_or_new(const struct stoq_home *home,
+                                              struct stoq_private_key *out, bool *made,
+                                              struct stoq_error *err)
+{
+    const char *path = home->private_key_file;
+    *made = false;
+    enum stoq_status st = stoq_home_private_key(path, out, err);
+    if (st != STOQ_NOTFOUND) {
+        return st;
+    }
+    st = make_private_key(path, err);
+    *made = st == STOQ_OK;
+    /* Another may have made one meanwhile: whichever came first is it. */
+    return st == STOQ_OK || st == STOQ_EXISTS ? stoq_home_private_key(path, out, err) : st;
 }

@@ -26,7 +26,8 @@ struct stoq_home {
     char data_dir[STOQ_HOME_PATH_MAX];
     char key_file[STOQ_HOME_PATH_MAX];
     char peers_file[STOQ_HOME_PATH_MAX];
-    char store_dir[STOQ_HOME_PATH_MAX]; /* unless the configuration names another */
+    char private_key_file[STOQ_HOME_PATH_MAX]; /* of private packages */
+    char store_dir[STOQ_HOME_PATH_MAX];        /* unless the configuration names another */
     char runtime_dir[STOQ_HOME_PATH_MAX];
     char socket[STOQ_HOME_PATH_MAX];
     bool config_named; /* --config: the file must be there */
@@ -59,5 +60,19 @@ STOQ_WARN_UNUSED enum stoq_status stoq_home_key(const struct stoq_home *home, st
 STOQ_WARN_UNUSED enum stoq_status stoq_home_key_or_new(const struct stoq_home *home,
                                                        struct stoq_key **out,
                                                        struct stoq_error *err);
+
+struct stoq_private_key;
+/*
+ * Read a key of private packages (package/private.h) from a file that belongs to its reader alone.
+ * STOQ_OK; STOQ_NOTFOUND: no such file; STOQ_MALFORMED (KeyInvalid); STOQ_VERSION; STOQ_IO; STOQ_NOMEM.
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_home_private_key(const char *path,
+                                                        struct stoq_private_key *out,
+                                                        struct stoq_error *err);
+/* The home's own, made where there is none, durable, 0600; *made tells. Any number of processes at once
+ * get the same. */
+STOQ_WARN_UNUSED enum stoq_status stoq_home_private_key_or_new(const struct stoq_home *home,
+                                                               struct stoq_private_key *out,
+                                                               bool *made, struct stoq_error *err);
 
 #endif

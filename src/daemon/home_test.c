@@ -1,5 +1,6 @@
 #include "daemon/home.h"
 
+#include "package/private.h"
 #include "sign/sign.h"
 
 #include <fcntl.h>
@@ -129,6 +130,40 @@ static void test_key(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+static void test_private_key(void **state)
+{
+    char dir[64];
+    struct stat info;
+    struct stoq_error err;
+    struct stoq_private_key key;
+    struct stoq_private_key again;
+    const char *path = home.private_key_file;
+    bool made;
+    (void)state;
+    make_home(dir);
+    assert_int_equal(stoq_home_private_key(path, &key, &err), STOQ_NOTFOUND);
+    mode_t before = umask(0);
+    assert_int_equal(stoq_home_private_key_or_new(&home, &key, &made, &err), STOQ_OK);
+    umask(before);
+    assert_true(made);
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0600);
+    assert_int_equal(stoq_home_private_key_or_new(&home, &again, &made, &err), STOQ_OK);
+    assert_false(made);
+    assert_memory_equal(&key, &again, sizeof key);
+    assert_int_equal(chmod(path, 0604), 0);
+    assert_int_equal(stoq_home_private_key(path, &key, &err), STOQ_MALFORMED);
+    assert_non_null(strstr(err.text, "others may read it"));
+    assert_int_equal(chmod(path, 0600), 0);
+    assert_int_equal(truncate(path, 40), 0);
+    assert_int_equal(stoq_home_private_key_or_new(&home, &key, &made, &err), STOQ_MALFORMED);
+    assert_string_equal(err.code, "KeyInvalid"); /* never replaced */
+    assert_int_equal(truncate(path, 4000), 0);
+    assert_int_equal(stoq_home_private_key(path, &key, &err), STOQ_MALFORMED);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 static void test_modes(void **state)
 {
     char dir[64];
@@ -154,7 +189,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_directory), cmocka_unit_test(test_xdg),
         cmocka_unit_test(test_nowhere),       cmocka_unit_test(test_key),
-        cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_private_key),   cmocka_unit_test(test_modes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,8 @@ struct inputs {
     struct stoq_buf path;
     struct op_input fed; /* instead of path */
     struct stoq_input input;
+    struct stoq_private_key private_key;
+    bool made_key; /* of this home, just now */
     struct stoq_op_io *io;
     json_t *warnings; /* sentences */
 };
@@ -121,6 +123,39 @@ static enum stoq_status take_source(struct stoq_host *host, const json_t *args, 
     return op_input_open(&in->fed, args, err);
 }
 
+/* The key of a private package: of the file named, else the home's own. */
+static enum stoq_status take_private_key(struct stoq_host *host, const json_t *args,
+                                         struct inputs *in, struct stoq_error *err)
+{
+    bool is_named = json_object_get(args, "private_key") != NULL ||
+                    json_object_get(args, "private_key_b64") != NULL;
+    if (!is_named && !stoq_json_bool(args, "private", false)) {
+        return STOQ_OK;
+    }
+    in->ask.private_key = &in->private_key;
+    if (!is_named) {
+        return stoq_home_private_key_or_new(stoq_host_home(host), &in->private_key, &in->made_key,
+                                            err);
+    }
+    struct stoq_buf path;
+    stoq_buf_init(&path, OP_PATH_MAX);
+    enum stoq_status st = stoq_json_path(args, "private_key", &path, err);
+    if (st == STOQ_OK) {
+        st = stoq_home_private_key((const char *)path.p, &in->private_key, err);
+    }
+    stoq_buf_release(&path);
+    return st;
+}
+
+/* Which secret a package was cut by can be compared, and a new one wants to be kept. */
+static bool add_private(const struct inputs *in, json_t *result)
+{
+    char mark[STOQ_PRIVATE_MARK_CAP];
+    stoq_private_mark(mark, &in->private_key);
+    return json_object_set_new(result, "private_key", json_string(mark)) == 0 &&
+           json_object_set_new(result, "private_key_made", json_boolean(in->made_key)) == 0;
+}
+
 static enum stoq_status fill_ask(struct stoq_host *host, const json_t *args, struct inputs *in,
                                  struct stoq_error *err)
 {
@@ -132,6 +167,9 @@ static enum stoq_status fill_ask(struct stoq_host *host, const json_t *args, str
         st = take_dependencies(in, json_object_get(args, "depends"), err);
     }
     if (st == STOQ_OK) {
+        st = take_private_key(host, args, in, err);
+    }
+    if (st == STOQ_OK) {
         st = op_alias_algs(args, in->ask.aliases, &in->ask.alias_count, err);
     }
     if (st != STOQ_OK) {
@@ -140,7 +178,7 @@ static enum stoq_status fill_ask(struct stoq_host *host, const json_t *args, str
     uint64_t read_bytes = stoq_json_u64(args, "read_bytes", 0);
     uint64_t threads = stoq_json_u64(args, "threads", 0);
     uint64_t profile = stoq_json_u64(args, "profile", STOQ_PROFILE_DEFAULT);
-    if (stoq_chunk_profile(profile) == NULL) {
+    if (profile != STOQ_PROFILE_1 && profile != STOQ_PROFILE_2) {
         return stoq_fail(err, STOQ_RANGE, 0, "the profile is 1 or 2");
     }
     if (read_bytes > STOQ_PUBLISH_READ_BYTES_MAX || threads > STOQ_PUBLISH_THREADS_MAX) {
@@ -215,7 +253,11 @@ enum stoq_status op_publish(struct stoq_host *host, const json_t *args, struct s
     }
     if (st == STOQ_OK) {
         *result = to_json(in);
+        if (in->ask.private_key != NULL && !add_private(in, *result)) {
+            st = stoq_fail(err, STOQ_NOMEM, 0, "no memory for a publish");
+        }
     }
+    stoq_key_wipe(&in->private_key, sizeof in->private_key);
     op_input_close(&in->fed);
     stoq_buf_release(&in->path);
     json_decref(in->warnings);

@@ -25,10 +25,14 @@
 static enum stoq_status choose_profile(struct publish *p, struct stoq_error *err)
 {
     unsigned code = p->ask->profile != 0 ? p->ask->profile : STOQ_PROFILE_DEFAULT;
-    p->profile = stoq_chunk_profile(code);
-    if (p->profile == NULL) {
+    if (code != STOQ_PROFILE_1 && code != STOQ_PROFILE_2) {
         return stoq_fail(err, STOQ_RANGE, 0, "there is no profile %u: 1 and 2 are", code);
     }
+    if (p->ask->private_key != NULL) {
+        code = code == STOQ_PROFILE_1 ? STOQ_PROFILE_1K : STOQ_PROFILE_2K;
+        stoq_private_gear(&p->gear, p->ask->private_key);
+    }
+    p->profile = stoq_chunk_profile(code);
     stoq_runs_init(&p->runs, p->profile);
     return STOQ_OK;
 }
@@ -248,6 +252,9 @@ static enum stoq_status open_ways(struct publish *p, struct stoq_error *err)
     struct stoq_chunker chunker;
     enum stoq_status st = stoq_chunker_init(&chunker, &p->profile->params);
     STOQ_ASSERT(st == STOQ_OK); /* a profile's are in range */
+    if (p->profile->is_keyed) {
+        stoq_chunker_set_gear(&chunker, &p->gear);
+    }
     st = stoq_shards_new(&p->shards, p->store, err);
     if (st == STOQ_OK) {
         st = stoq_ingest_new(&p->ingest, p->store, &chunker, threads, err);
@@ -307,6 +314,7 @@ enum stoq_status stoq_publish(struct stoq_store *store, const struct stoq_publis
     stoq_tree_free(p->tree);
     stoq_hasher_release(&p->secondary);
     stoq_buf_release(&p->scratch);
+    stoq_key_wipe(&p->gear, sizeof p->gear);
     free(p);
     report->elapsed_ns = stoq_now() - began;
     return st;

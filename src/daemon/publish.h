@@ -6,6 +6,7 @@
 #include "daemon/input.h"
 #include "hash/many.h"
 #include "package/manifest.h"
+#include "package/private.h"
 #include "sign/sign.h"
 #include "store/store.h"
 
@@ -42,7 +43,9 @@ struct stoq_publish_ask {
      * computed on the thread that reads. */
     enum stoq_hash_alg aliases[STOQ_HASH_MANY_MAX];
     size_t alias_count;
-    unsigned profile; /* a code of chunk/profile.h [STOQ_PROFILE_DEFAULT] */
+    unsigned profile; /* a code of chunk/profile.h, 1 or 2 [STOQ_PROFILE_DEFAULT] */
+    /* Cut by the numbers of this key: profile 1k or 2k instead of 1 or 2. NULL: no private package. */
+    const struct stoq_private_key *private_key;
     size_t read_bytes; /* bytes asked of one read, 1 .. STOQ_PUBLISH_READ_BYTES_MAX [1 MiB] */
     unsigned threads;  /* that hash, compress and store [one per processor, at most 8] */
     bool is_strict;    /* refuse what would be warned of */

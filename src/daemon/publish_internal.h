@@ -22,6 +22,7 @@ struct publish {
     struct stoq_keep_in_place keep; /* with ask->in_place */
     struct stoq_aliases *aliases;   /* NULL: none are wanted */
     const struct stoq_chunk_profile *profile;
+    struct stoq_gear gear; /* of the private key, with one; secret */
     struct stoq_runs runs;
     struct stoq_table_writer table;
     struct stoq_manifest manifest;

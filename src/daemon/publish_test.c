@@ -241,12 +241,46 @@ static void an_unknown_profile_is_refused(void **state)
     struct stoq_error err;
     assert_int_equal(stoq_publish(store, &ask, &r, &err), STOQ_RANGE);
     assert_non_null(strstr(err.text, "profile 3"));
+    ask.profile = STOQ_PROFILE_2K; /* its key would be missing */
+    assert_int_equal(stoq_publish(store, &ask, &r, &err), STOQ_RANGE);
+}
+
+/* The same files under a key: one id per key, another than without, and as many bytes. */
+static void a_private_package_is_cut_by_its_key(void **state)
+{
+    (void)state;
+    struct stream s;
+    make_tree(&s);
+    for (unsigned code = 1; code <= 2; code++) {
+        struct stoq_publish_report plain;
+        struct stoq_publish_report keyed[3];
+        struct stoq_private_key key = {{1}};
+        struct stoq_publish_ask ask = {
+            .path = at("in"), .name = "x", .version = "1", .profile = code};
+        assert_int_equal(stoq_publish(store, &ask, &plain, NULL), STOQ_OK);
+        ask.private_key = &key;
+        for (unsigned i = 0; i < 3; i++) { /* twice by one key, then by another */
+            ask.threads = i + 1;
+            key.b[31] = i == 2;
+            assert_int_equal(stoq_publish(store, &ask, &keyed[i], NULL), STOQ_OK);
+            assert_int_equal(keyed[i].bytes, plain.bytes);
+            assert_false(stoq_hash_eq(&keyed[i].id.h, &plain.id.h));
+        }
+        assert_true(stoq_hash_eq(&keyed[0].id.h, &keyed[1].id.h) && keyed[1].existed);
+        assert_false(stoq_hash_eq(&keyed[0].id.h, &keyed[2].id.h));
+        struct stoq_held *held;
+        assert_int_equal(stoq_held_open(&held, store, &keyed[2].id, NULL), STOQ_OK);
+        assert_int_equal(stoq_held_manifest(held)->profile, 16 + code);
+        stoq_held_close(held);
+    }
+    stoq_buf_release(&s.bytes);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_root_is_that_of_the_profile, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_private_package_is_cut_by_its_key, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unknown_profile_is_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -196,7 +196,9 @@ static enum stoq_status read_in(struct stoq_seed *s, const struct stoq_seed_ask 
     for (unsigned code = first; st == STOQ_OK && code <= last; code++) {
         const struct stoq_chunk_profile *profile = stoq_chunk_profile(code);
         STOQ_ASSERT(profile != NULL);
-        st = cut_by(&p, profile, err);
+        if (!profile->is_keyed) { /* where a private package is cut is its publisher's secret */
+            st = cut_by(&p, profile, err);
+        }
     }
     if (s->place_count > 0) {
         qsort(s->places, s->place_count, sizeof *s->places, compare);

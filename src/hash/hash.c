@@ -23,6 +23,14 @@ struct stoq_hash stoq_hash_blake3_parts(const struct stoq_span *parts, size_t pa
     return out;
 }
 
+void stoq_hash_derive(const char *context, struct stoq_span key, uint8_t *out, size_t n)
+{
+    blake3_hasher h;
+    blake3_hasher_init_derive_key(&h, context);
+    blake3_hasher_update(&h, key.p, key.n);
+    blake3_hasher_finalize(&h, out, n);
+}
+
 uint64_t stoq_hash_xxh3_64(struct stoq_span s)
 {
     /* The library forbids NULL, even for no bytes. */

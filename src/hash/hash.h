@@ -16,6 +16,9 @@ static inline struct stoq_hash stoq_hash_blake3_2(struct stoq_span a, struct sto
     return stoq_hash_blake3_parts(parts, 2);
 }
 
+/* BLAKE3's derive_key mode: n bytes that belong to this context (a constant of ours) and key material. */
+void stoq_hash_derive(const char *context, struct stoq_span key, uint8_t *out, size_t n);
+
 /* XXH3-64, seed 0: finds torn writes and rotten bits in local records. Anybody can forge it. */
 uint64_t stoq_hash_xxh3_64(struct stoq_span s);
 /* Of the parts joined (a record's header, key and payload). */

@@ -101,6 +101,11 @@ enum stoq_status stoq_outfile_new(struct stoq_outfile **out, const char *path,
     return STOQ_OK;
 }
 
+enum stoq_status stoq_outfile_make_private(struct stoq_outfile *f, struct stoq_error *err)
+{
+    return fchmod(f->fd, 0600) == 0 ? STOQ_OK : fail_write(f, STOQ_IO, err);
+}
+
 void stoq_outfile_free(struct stoq_outfile *f)
 {
     if (f == NULL) {

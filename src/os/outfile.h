@@ -20,6 +20,9 @@ struct stoq_outfile;
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_outfile_new(struct stoq_outfile **out, const char *path,
                                                    struct stoq_error *err);
+/* Before its first byte: its owner alone may read it (0600). STOQ_OK, STOQ_IO. */
+STOQ_WARN_UNUSED enum stoq_status stoq_outfile_make_private(struct stoq_outfile *f,
+                                                            struct stoq_error *err);
 /* Without a commit, what was written is removed. NULL is fine. */
 void stoq_outfile_free(struct stoq_outfile *f);
 

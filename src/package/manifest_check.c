@@ -167,7 +167,7 @@ const char *stoq_manifest_fault(const struct stoq_manifest *m)
         return "the license is not UTF-8 of up to 256 bytes";
     }
     if (stoq_chunk_profile(m->profile) == NULL) {
-        return "the profile is not 1 or 2";
+        return "the profile is none that this program knows";
     }
     const char *why = annotations_fault(m);
     if (why == NULL) {

@@ -1,7 +1,7 @@
 """docs/FORMATS.md section 4: chunk lengths."""
 import hashlib
 
-from encoder.common import MASK64, random_bytes
+from encoder.common import MASK64, blake3_derive, random_bytes
 
 
 GEAR = [int.from_bytes(hashlib.md5(bytes([i]) * 64).digest()[:8], "big") for i in range(256)]
@@ -16,6 +16,7 @@ MASKS = dict(
     )
 )
 PROFILE_1 = (16384, 65536, 262144, 2)
+PROFILE_2 = (8192, 32768, 131072, 1)
 RUN_BYTES_MIN = 16384
 
 
@@ -25,7 +26,13 @@ def log2_rounded(x):
     return row + (x * x >= 1 << 2 * row + 1)
 
 
-def chunk_length(data, start, end, low, average, high, level):
+def keyed_gear(key):
+    """Profiles 1k and 2k."""
+    numbers = blake3_derive("stoq gear v1", key, 2048)
+    return [int.from_bytes(numbers[i : i + 8], "little") for i in range(0, 2048, 8)]
+
+
+def chunk_length(data, start, end, low, average, high, level, gear=GEAR):
     rest = end - start
     if rest <= low:
         return rest
@@ -35,19 +42,19 @@ def chunk_length(data, start, end, low, average, high, level):
     value = 0
     for i in range(low // 2, size // 2):
         mask = MASKS[row + level] if i < centre // 2 else MASKS[row - level]
-        value = (value << 2) + (GEAR[data[start + 2 * i]] << 1) & MASK64
+        value = (value << 2) + (gear[data[start + 2 * i]] << 1) & MASK64
         if value & mask << 1 & MASK64 == 0:
             return 2 * i
-        value = value + GEAR[data[start + 2 * i + 1]] & MASK64
+        value = value + gear[data[start + 2 * i + 1]] & MASK64
         if value & mask == 0:
             return 2 * i + 1
     return size
 
 
-def chunk_run(data, start, end, parameters):
+def chunk_run(data, start, end, parameters, gear=GEAR):
     lengths = []
     while start < end:
-        lengths.append(chunk_length(data, start, end, *parameters))
+        lengths.append(chunk_length(data, start, end, *parameters, gear))
         start += lengths[-1]
     return lengths
 
@@ -88,7 +95,8 @@ def make_chunks():
     lines = [
         "# Section 4. gear I VALUE (numbers in hexadecimal);",
         "# lengths MIN AVERAGE MAX LEVEL KIND SEED N LENGTHS: one run; KIND random, zeros, or words (each random",
-        "# byte & 0x0f | 0x60); profile1 SEED TABLE_BYTES SIZES LENGTHS: a package stream of random bytes.",
+        "# byte & 0x0f | 0x60); profile1 SEED TABLE_BYTES SIZES LENGTHS: a package stream of random bytes;",
+        "# keyedgear KEY I VALUE: a number of profiles 1k and 2k; keyed KEY PROFILE KIND SEED N LENGTHS: one run.",
     ]
     lines += ["gear %d %016x" % (i, GEAR[i]) for i in (0, 1, 2, 127, 128, 254, 255)]
     cases = []
@@ -117,4 +125,11 @@ def make_chunks():
     for seed, table_bytes, sizes in packages:
         lengths = chunk_package(random_bytes(seed, table_bytes + sum(sizes)), table_bytes, sizes)
         lines.append("profile1 %d %d %s %s" % (seed, table_bytes, joined(sizes), joined(lengths)))
+    for key in (bytes(32), bytes(range(32)), b"\xff" * 32):
+        gear = keyed_gear(key)
+        lines += ["keyedgear %s %d %016x" % (key.hex(), i, gear[i]) for i in (0, 1, 128, 255)]
+        for code, parameters in ((17, PROFILE_1), (18, PROFILE_2)):
+            for kind, seed, n in (("random", 30, 900001), ("zeros", 0, 300000), ("words", 31, 400000)):
+                lengths = chunk_run(make_input(kind, seed, n), 0, n, parameters, gear)
+                lines.append("keyed %s %d %s %d %d %s" % (key.hex(), code, kind, seed, n, joined(lengths)))
     return lines

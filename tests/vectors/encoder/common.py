@@ -69,6 +69,12 @@ def blake3(data):
     return blake3_many([data])[0]
 
 
+def blake3_derive(context, key, n):
+    """BLAKE3's derive_key mode."""
+    command = ["b3sum", "--no-names", "--derive-key", context, "--length", str(n)]
+    return run_on_files(command, [key], lambda line: bytes.fromhex(line.strip()))[0]
+
+
 def xxh3_128_many(inputs):
     return run_on_files(["xxhsum", "-q", "-H2"], inputs, lambda line: bytes.fromhex(line.split()[0]))
 

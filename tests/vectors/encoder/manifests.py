@@ -21,6 +21,8 @@ MANIFESTS = {
         k10=[3, random_bytes(72, 32)], k9=4242, k11=77, k12=3, k13=600, k14=54321000,
     ),
     "profile2": base_manifest(k8=2),
+    "profile1k": base_manifest(k8=17),
+    "profile2k": base_manifest(k8=18),
     "sha3": base_manifest(k10=[2, random_bytes(73, 32)]),
     "sha512": base_manifest(k10=[5, random_bytes(74, 64)]),
     "limits": base_manifest(
@@ -43,7 +45,7 @@ def make_manifests():
         assert len(raw) <= 65536, name
         digest = blake3(raw)
         lines.append("manifest %s %s %s %s" % (name, raw.hex(), digest.hex(), bech32m("stoq", id_symbols(digest))))
-    refused = [("version", dict(k1=2)), ("version", dict(k1=0)), ("version", dict(k8=3)), ("version", dict(k8=17)),
+    refused = [("version", dict(k1=2)), ("version", dict(k1=0)), ("version", dict(k8=3)), ("version", dict(k8=19)),
                ("version", dict(k8=0))]
     for name in ("", "A", "-a", ".a", "+a", "_a", "a b", "a/b", "a@b", "\u00fc", "a" * 129, "aB", b"a"):
         refused.append(("name", dict(k2=name)))
