@@ -281,6 +281,7 @@ static enum stoq_status run_here(struct call *c, const json_t *args)
     struct stoq_host *host = NULL;
     struct stoq_host_config cfg = {
         .home = &c->home,
+        .lan = stoq_home_lan_here(),
         .log = log_line,
         .log_user = c,
         .log_level_min = c->cmd->verbose > 1 ? STOQ_LOG_DEBUG : STOQ_LOG_QUIET,

@@ -32,6 +32,11 @@ int cmd_peers(struct cmd *cmd)
                      human_bytes(a, stoq_json_u64(p, "bytes_fetched", 0)),
                      human_bytes(b, stoq_json_u64(p, "bytes_served", 0)));
     }
+    json_array_foreach (json_object_get(result, "neighbours"), i, p) {
+        (void)printf("%s@%s  on this network, heard %.0f s ago\n", stoq_json_text(p, "peer"),
+                     stoq_json_text(p, "addr"),
+                     json_number_value(json_object_get(p, "heard_seconds")));
+    }
     json_decref(result);
     return cmd_finish(cmd);
 }

@@ -118,6 +118,7 @@ static enum stoq_status start(struct daemon *d, struct stoq_error *err)
 {
     struct stoq_host_config cfg = {
         .home = &d->home,
+        .lan = stoq_home_lan_here(),
         .log = log_line,
         .log_user = d,
         .log_level_min = d->cmd->verbose > 0 ? STOQ_LOG_DEBUG : STOQ_LOG_QUIET,

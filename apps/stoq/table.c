@@ -31,7 +31,8 @@ static const struct cmd_option publish_options[] = {
 };
 static const struct cmd_option get_options[] = {
     {"output", 'o', "DIR", "then write its tree to DIR; - writes its only file to stdout", false},
-    {"from", 0, "PEER@ADDR", "a source; without any, the configuration's peers", true},
+    {"from", 0, "PEER@ADDR",
+     "a source; without any, the configuration's peers and the local network", true},
     {"seed", 0, "PATH", "files here, an older version say, that may hold some of it", false},
     {"range", 0, "A-B", "with -o -: only these bytes of the file, from 0; A- or -N too", false},
     {"timeout", 0, "SECONDS", "give up after this time", false},

@@ -95,6 +95,7 @@ void stoq_config_init(struct stoq_config *c)
     c->encryption = STOQ_NET_KYBER1024;
     c->congestion = STOQ_NET_CC_AUTO;
     c->api_connections_max = 64;
+    c->lan = true;
     c->log_level = STOQ_LOG_INFO;
 }
 
@@ -148,6 +149,10 @@ const char *stoq_config_template(void)
            "#peer = peer1...@[2001:db8::1]:4477 host=a1 site=lab rack=3 region=eu\n"
            "# Peers that a daemon dials when it starts; may be repeated.\n"
            "#bootstrap = peer1...@[2001:db8::1]:4477\n"
+           "\n"
+           "[discovery]\n"
+           "# on: tell the local network who serves here, and take neighbours as sources. off: neither.\n"
+           "#lan = on\n"
            "\n"
            "[store]\n"
            "# Where packages are kept; default: below the home.\n"

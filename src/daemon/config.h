@@ -32,6 +32,7 @@ struct stoq_config {
     struct stoq_fetch_source
         bootstrap[STOQ_CONFIG_BOOTSTRAP_MAX]; /* dialled when a daemon starts */
     size_t bootstrap_count;
+    bool lan;                             /* LAN discovery */
     char store_dir[STOQ_CONFIG_PATH_MAX]; /* "": the home's */
     char
         network_key[STOQ_CONFIG_PATH_MAX]; /* 64 hexadecimal digits or an absolute path; "": none */

@@ -295,6 +295,12 @@ static bool set_workers(struct stoq_config *c, const char *value, char why[CONFI
     return true;
 }
 
+static bool set_lan(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    c->lan = strcmp(value, "on") == 0;
+    return c->lan || strcmp(value, "off") == 0 || no(why, "'%.40s' is not on or off", value);
+}
+
 static bool set_log_level(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
 {
     static const char *const level[] = {"quiet", "info", "debug"};
@@ -311,6 +317,7 @@ static const struct config_setting settings[] = {
     {"listen", true, set_listen},
     {"peer", true, set_peer},
     {"bootstrap", true, set_bootstrap},
+    {"discovery.lan", false, set_lan},
     {"store.dir", false, set_store_dir},
     {"network.key", false, set_network_key},
     {"transport.mode", false, set_mode},

@@ -53,7 +53,10 @@ static void test_defaults(void **state)
     assert_int_equal(config.api_connections_max, 64);
     assert_int_equal(config.log_level, STOQ_LOG_INFO);
     assert_string_equal(config.store_dir, "");
+    assert_true(config.lan);
     parse_ok(stoq_config_template());
+    parse_ok("discovery.lan = off\n");
+    assert_false(config.lan);
 }
 
 static void test_all_keys(void **state)
@@ -180,6 +183,7 @@ static void test_refusals(void **state)
     refuse("[limits]\nmemory = 99999999999GiB\n", "f:2: limits.memory: 99999999999GiB is outside");
     refuse("[limits]\nmemory_peer = 64MB\n", "f:2: limits.memory_peer: '64MB' is not a size");
     refuse("[limits]\nopen_files = 1\n", "f:2: limits.open_files: 1 is outside 64..1000000");
+    refuse("[discovery]\nlan = yes\n", "f:2: discovery.lan: 'yes' is not on or off");
     refuse("[log]\nlevel = loud\n", "f:2: log.level: 'loud' is not quiet, info or debug");
     refuse("[log]\nlevel = loud\nnonsense\n", "f:2: log.level:");
     refuse("nonsense\n[log]\nlevel = loud\n", "f:1: neither");

@@ -203,6 +203,7 @@ static void free_parts(struct stoq_engine *e)
     if (e->loop != NULL) {
         stoq_loop_unhook(e->loop, &e->hook);
     }
+    engine_lan_free(e);
     stoq_net_free(e->net);
     stoq_timer_free(e->timer);
     stoq_loop_free(e->loop);
@@ -249,6 +250,7 @@ static enum stoq_status build(struct stoq_engine *e, struct stoq_error *err)
     }
     /* Hooks run in the order of their adding: ours first, the transport's flush behind it. */
     stoq_loop_before_wait(e->loop, &e->hook);
+    e->serving = e->cfg.listen_count > 0 && !e->cfg.client;
     st = open_net(e, err);
     struct stoq_node_config node = {.agent = stoq_span_str(e->agent), .want_raw = e->cfg.raw};
     if (st == STOQ_OK) {
@@ -258,7 +260,14 @@ static enum stoq_status build(struct stoq_engine *e, struct stoq_error *err)
         return st;
     }
     st = stoq_node_new(&e->node, &node, seed ^ 0x5eed);
-    return st == STOQ_OK ? st : stoq_fail(err, st, 0, "node: %s", stoq_status_str(st));
+    if (st != STOQ_OK) {
+        return stoq_fail(err, st, 0, "node: %s", stoq_status_str(st));
+    }
+    struct stoq_error lan_err;
+    if (e->cfg.lan && engine_lan_start(e, &lan_err) != STOQ_OK) {
+        engine_log(e, "no LAN discovery: %s", lan_err.text);
+    }
+    return STOQ_OK;
 }
 
 enum stoq_status stoq_engine_start(struct stoq_engine **out, const struct stoq_engine_config *cfg,
@@ -298,6 +307,7 @@ static void begin_drain(struct stoq_engine *e, void *arg)
 {
     (void)arg;
     e->draining = true;
+    engine_lan_leave(e);
     for (struct stoq_fetch *f = e->fetches; f != NULL; f = f->next) {
         struct stoq_node_event ev = {.kind = STOQ_NODE_STOP, .u.stop = {f->number}};
         (void)engine_feed(e, &ev);

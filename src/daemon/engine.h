@@ -45,6 +45,7 @@ struct stoq_engine_config {
     const uint8_t *network_key; /* 32 bytes, borrowed for the call; NULL: no private network */
     const char *known_file;     /* where peers are remembered; kept. NULL: nowhere */
     stoq_ns idle_timeout_ns;    /* [30 s] */
+    bool lan; /* announce ourselves on the LAN and listen for others from the start */
     /* A line for the operator's log. Called on the network thread; must not block for long. */
     void (*log)(void *user, const char *line);
     void *log_user;
@@ -90,6 +91,8 @@ struct stoq_fetch_ask {
     uint64_t end;
     /* For a reader (stoq_fetch_wait): bytes come in order, at first up to this one. 0: in any order. */
     uint64_t until;
+    bool lan; /* neighbours are sources too, those heard of meanwhile included. Without any other
+               * source it waits up to 1.5 s for the first */
     stoq_ns timeout_ns; /* for the whole fetch; 0: none, steps have their own */
     /* Called on the caller's thread, about ten times a second. NULL: none. */
     void (*progress)(void *user, const struct stoq_fetch_progress *p);
@@ -137,7 +140,7 @@ struct stoq_fetch_report {
  * STOQ_OK         durable: a crash after this loses nothing of it
  * STOQ_NOTFOUND   no source has it (ContentNotFound)
  * STOQ_PROOF      what the sources sent is not the package, and none is left (IntegrityCheckFailed)
- * STOQ_NET, STOQ_TIMEOUT  no source could be reached, or all went silent
+ * STOQ_NET, STOQ_TIMEOUT  no source could be reached, or all went silent; NoSource: nobody to ask
  * STOQ_FULL       no room for it; what is verified stays
  * STOQ_CANCELLED, STOQ_IO, STOQ_NOMEM, STOQ_RANGE (no or too many sources)
  */
@@ -213,6 +216,29 @@ STOQ_WARN_UNUSED enum stoq_status stoq_engine_peers(struct stoq_engine *engine,
                                                     void (*fn)(void *user,
                                                                const struct stoq_engine_peer *peer),
                                                     void *user);
+
+/* Somebody on this link (docs/PROTOCOL.md, "LAN beacons"). */
+struct stoq_engine_neighbour {
+    struct stoq_peer_id peer;
+    struct stoq_addr addr;
+    stoq_ns known_ns; /* for how long */
+    stoq_ns heard_ns; /* since its last beacon */
+};
+/* Neighbours one list shows. */
+#define STOQ_ENGINE_NEIGHBOURS_MAX 512
+struct stoq_engine_lan {
+    bool on;
+    bool serving; /* our beacons say where we serve */
+    size_t links;
+    size_t neighbours;
+    uint64_t sent;
+    uint64_t heard;
+    uint64_t refused;
+    uint64_t throttled;
+};
+/* Fill out, and the first list_max neighbours. */
+void stoq_engine_lan(struct stoq_engine *engine, struct stoq_engine_lan *out,
+                     struct stoq_engine_neighbour *list, size_t list_max);
 
 /* Figures for `status`. */
 struct stoq_engine_stats {

@@ -195,29 +195,61 @@ void engine_fetch_done(struct stoq_fetch *f, const struct stoq_node_report *repo
     fetch_finish(f, status);
 }
 
+/* One more source of a fetch. *out is NULL when it is one already. STOQ_OK, STOQ_FULL. */
+static enum stoq_status add_source(struct stoq_fetch *f, const struct stoq_fetch_source *src,
+                                   struct peer **out)
+{
+    struct stoq_engine *e = f->engine;
+    struct peer *p = engine_peer(e, &src->peer);
+    *out = NULL;
+    if (p == NULL) {
+        return STOQ_FULL;
+    }
+    engine_peer_address(p, &src->addr);
+    for (size_t k = 0; k < f->peer_count; k++) {
+        if (f->peers[k] == p) {
+            engine_peer_unref(e, p);
+            return STOQ_OK;
+        }
+    }
+    if (f->peer_count == STOQ_FETCH_SOURCES_MAX) {
+        engine_peer_unref(e, p);
+        return STOQ_FULL;
+    }
+    p->why[0] = '\0';
+    p->code = NULL;
+    p->damaged = false;
+    f->peers[f->peer_count++] = p;
+    *out = p;
+    return STOQ_OK;
+}
+
 static enum stoq_status fetch_sources(struct stoq_engine *e, struct stoq_fetch *f)
 {
-    for (size_t i = 0; i < f->ask->source_count; i++) {
-        const struct stoq_fetch_source *src = &f->ask->sources[i];
-        struct peer *p = engine_peer(e, &src->peer);
-        if (p == NULL) {
-            return STOQ_FULL;
-        }
-        bool twice = false;
-        for (size_t k = 0; k < f->peer_count; k++) {
-            twice = twice || f->peers[k] == p;
-        }
-        engine_peer_address(p, &src->addr);
-        if (twice) {
-            engine_peer_unref(e, p);
+    struct stoq_fetch_source found[STOQ_FETCH_SOURCES_MAX];
+    enum stoq_status st = STOQ_OK;
+    struct peer *p;
+    for (size_t i = 0; i < f->ask->source_count && st == STOQ_OK; i++) {
+        st = add_source(f, &f->ask->sources[i], &p);
+    }
+    size_t n = f->ask->lan ? engine_lan_sources(e, found, STOQ_FETCH_SOURCES_MAX) : 0;
+    for (size_t i = 0; i < n && st == STOQ_OK && f->peer_count < STOQ_FETCH_SOURCES_MAX; i++) {
+        st = add_source(f, &found[i], &p);
+    }
+    return st;
+}
+
+void engine_fetches_offer(struct stoq_engine *e, const struct stoq_fetch_source *source)
+{
+    struct peer *p;
+    for (struct stoq_fetch *f = e->fetches; f != NULL; f = f->next) {
+        if (!f->ask->lan || add_source(f, source, &p) != STOQ_OK || p == NULL) {
             continue;
         }
-        p->why[0] = '\0';
-        p->code = NULL;
-        p->damaged = false;
-        f->peers[f->peer_count++] = p;
+        struct stoq_node_event ev = {.kind = STOQ_NODE_ADD_SOURCE,
+                                     .u.source = {.fetch = f->number, .peer = p->number}};
+        (void)engine_feed(e, &ev);
     }
-    return STOQ_OK;
 }
 
 /* One package fetched twice: the first one asks for what both want, so it gets the second one's sources
@@ -256,6 +288,15 @@ static void fetch_begin(struct stoq_engine *e, void *arg)
     enum stoq_status st = e->draining ? STOQ_BUSY : fetch_sources(e, f);
     for (size_t i = 0; i < f->peer_count; i++) {
         numbers[i] = f->peers[i]->number;
+    }
+    if (st == STOQ_OK && f->peer_count == 0 && f->ask->lan) {
+        (void)snprintf(f->why, sizeof f->why,
+                       "the package is not complete here, no source is named and nobody on this "
+                       "network answers: use --from PEER@ADDRESS or a 'peer =' line in the "
+                       "configuration");
+        f->code = "NoSource";
+        fetch_finish(f, STOQ_NET);
+        return;
     }
     if (st == STOQ_OK) {
         struct stoq_node_event ev = {
@@ -338,6 +379,12 @@ enum stoq_status stoq_fetch_begin(struct stoq_engine *e, const struct stoq_fetch
     if (ask->source_count > STOQ_FETCH_SOURCES_MAX) {
         return stoq_fail(err, STOQ_RANGE, 0, "%zu sources named; at most %d can be asked at once",
                          ask->source_count, STOQ_FETCH_SOURCES_MAX);
+    }
+    if (ask->lan && ask->source_count == 0) {
+        enum stoq_status st = engine_lan_wait(e, ask, err);
+        if (st != STOQ_OK) {
+            return st;
+        }
     }
     struct stoq_fetch *f = calloc(1, sizeof *f);
     if (f == NULL) {

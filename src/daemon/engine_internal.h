@@ -16,6 +16,7 @@
  *   engine_produce.c what is answered from the store, made in workers
  *   engine_store.c   the node's store actions as jobs
  *   engine_node.c    the node's actions, dispatched
+ *   engine_lan.c     LAN discovery: beacons, neighbours as sources
  */
 #include "base/map.h"
 #include "base/types.h"
@@ -280,6 +281,8 @@ struct stoq_engine {
     struct stoq_post beat;    /* a sign of life asked for ... */
     atomic_bool beat_pending; /* ... and not given yet */
     bool draining;
+    bool serving;           /* it has listening sockets */
+    struct engine_lan *lan; /* NULL: off */
     stoq_ns drain_until;
     stoq_ns sweep_at;
     stoq_ns progress_at;
@@ -337,6 +340,19 @@ struct stoq_fetch *engine_fetch_find(struct stoq_engine *e, stoq_fetch_id number
 void engine_fetch_done(struct stoq_fetch *f, const struct stoq_node_report *report);
 void engine_progress(struct stoq_engine *e, stoq_ns now);
 void engine_ready(struct stoq_engine *e); /* tell those who read in order how far they can */
+
+/* Take a source that was found into every fetch that wants such. */
+void engine_fetches_offer(struct stoq_engine *e, const struct stoq_fetch_source *source);
+
+/* engine_lan.c */
+enum stoq_status engine_lan_start(struct stoq_engine *e, struct stoq_error *err); /* once */
+void engine_lan_leave(struct stoq_engine *e); /* say goodbye, and no more */
+void engine_lan_free(struct stoq_engine *e);
+/* Neighbours as sources; how many. */
+size_t engine_lan_sources(struct stoq_engine *e, struct stoq_fetch_source *out, size_t out_max);
+/* Ask who is there and wait for answers; any other thread. STOQ_OK also when nobody answers. */
+enum stoq_status engine_lan_wait(struct stoq_engine *e, const struct stoq_fetch_ask *ask,
+                                 struct stoq_error *err);
 
 /* engine_node.c */
 void engine_drain(struct stoq_engine *e);

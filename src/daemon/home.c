@@ -112,6 +112,12 @@ enum stoq_status stoq_home_find_here(struct stoq_home *out, const char *home_opt
     return stoq_home_find(out, &from, err);
 }
 
+bool stoq_home_lan_here(void)
+{
+    const char *value = getenv("STOQ_LAN");
+    return value == NULL || strcmp(value, "off") != 0;
+}
+
 enum stoq_status stoq_home_make(const struct stoq_home *home, struct stoq_error *err)
 {
     const char *const dirs[] = {home->data_dir, home->config_dir, home->runtime_dir};

@@ -43,6 +43,9 @@ STOQ_WARN_UNUSED enum stoq_status stoq_home_find_here(struct stoq_home *out,
                                                       const char *config_option,
                                                       struct stoq_error *err);
 
+/* Does this process's environment allow LAN discovery? STOQ_LAN=off does not. */
+bool stoq_home_lan_here(void);
+
 /* Make the directories, 0700. STOQ_OK also when they are there. */
 STOQ_WARN_UNUSED enum stoq_status stoq_home_make(const struct stoq_home *home,
                                                  struct stoq_error *err);

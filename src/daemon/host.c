@@ -270,6 +270,7 @@ static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *
         .raw = host->config.raw,
         .limits = host->config.limits,
         .known_file = host->home.peers_file,
+        .lan = host->cfg.daemon && stoq_host_lan(host),
         .log = log_line,
         .log_user = host,
     };
@@ -355,6 +356,14 @@ void stoq_host_config(struct stoq_host *host, struct stoq_config *out)
     pthread_mutex_lock(&host->lock);
     *out = host->config;
     pthread_mutex_unlock(&host->lock);
+}
+
+bool stoq_host_lan(struct stoq_host *host)
+{
+    pthread_mutex_lock(&host->lock);
+    bool on = host->cfg.lan && host->config.lan;
+    pthread_mutex_unlock(&host->lock);
+    return on;
 }
 
 pthread_mutex_t *stoq_host_record_lock(struct stoq_host *host)

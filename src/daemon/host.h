@@ -20,6 +20,7 @@ struct stoq_host_config {
     void (*log)(void *user, enum stoq_log_level level, const char *line);
     void *log_user;
     enum stoq_log_level log_level_min; /* the log says at least this much, whatever is configured */
+    bool lan; /* LAN discovery may be used, when the configuration says so too */
     /* Only in a daemon: addresses that take the place of the configuration's `listen`, and what `stop`
      * calls (any thread; must not block). */
     bool daemon;
@@ -69,6 +70,8 @@ const struct stoq_home *stoq_host_home(const struct stoq_host *host);
 void stoq_host_config(struct stoq_host *host, struct stoq_config *out);
 size_t stoq_host_peer_count(struct stoq_host *host); /* static peers of the configuration */
 bool stoq_host_may_write(struct stoq_host *host);    /* the store is open, for writing */
+/* Is LAN discovery to be used? */
+bool stoq_host_lan(struct stoq_host *host);
 bool stoq_host_is_daemon(const struct stoq_host *host);
 stoq_ns stoq_host_started_at(const struct stoq_host *host);
 void stoq_host_log(struct stoq_host *host, enum stoq_log_level level, const char *fmt, ...)

@@ -180,7 +180,8 @@ static enum stoq_status open_host(struct stoq_host *host, const struct stoq_op *
 {
     bool writes =
         (op->flags & STOQ_OP_WRITES) != 0 || json_array_size(json_object_get(args, "from")) > 0;
-    if (!writes && (op->flags & STOQ_OP_MAY_FETCH) != 0 && stoq_host_peer_count(host) > 0) {
+    bool somebody = stoq_host_peer_count(host) > 0 || stoq_host_lan(host);
+    if (!writes && (op->flags & STOQ_OP_MAY_FETCH) != 0 && somebody) {
         enum stoq_status st = stoq_host_open(host, true, err);
         if (st != STOQ_BUSY) {
             return st;

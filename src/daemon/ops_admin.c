@@ -93,6 +93,25 @@ static void add_peer(void *user, const struct stoq_engine_peer *p)
     }
 }
 
+static json_t *neighbours_to_json(struct stoq_host *host)
+{
+    struct stoq_engine_lan lan;
+    struct stoq_engine_neighbour n[STOQ_ENGINE_NEIGHBOURS_MAX];
+    json_t *list = json_array();
+    stoq_engine_lan(stoq_host_engine(host), &lan, n, STOQ_COUNT(n));
+    for (size_t i = 0; i < lan.neighbours && i < STOQ_COUNT(n); i++) {
+        char peer[STOQ_ID_TEXT_CAP];
+        char addr[STOQ_ADDR_TEXT_MAX];
+        stoq_peer_id_put(peer, &n[i].peer);
+        (void)json_array_append_new(list,
+                                    json_pack("{s:s, s:s, s:f, s:f}", "peer", peer, "addr",
+                                              stoq_addr_format(&n[i].addr, addr), "known_seconds",
+                                              milliseconds(n[i].known_ns) / 1e3, "heard_seconds",
+                                              milliseconds(n[i].heard_ns) / 1e3));
+    }
+    return list;
+}
+
 /* Every connection; NULL with err: no answer. */
 static json_t *connections(struct stoq_host *host, struct stoq_error *err)
 {
@@ -113,7 +132,7 @@ enum stoq_status op_peers(struct stoq_host *host, const json_t *args, struct sto
     if (list == NULL) {
         return err->status;
     }
-    *result = json_pack("{s:o}", "peers", list);
+    *result = json_pack("{s:o, s:o}", "peers", list, "neighbours", neighbours_to_json(host));
     return STOQ_OK;
 }
 
@@ -216,6 +235,17 @@ static json_t *reading_to_json(struct stoq_host *host)
                      (json_int_t)r.at, "refused", r.failed ? r.why : NULL);
 }
 
+static json_t *lan_to_json(struct stoq_host *host)
+{
+    struct stoq_engine_lan lan;
+    stoq_engine_lan(stoq_host_engine(host), &lan, NULL, 0);
+    return json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "on", (int)lan.on, "announced",
+                     (int)lan.serving, "links", (json_int_t)lan.links, "neighbours",
+                     (json_int_t)lan.neighbours, "beacons_sent", (json_int_t)lan.sent,
+                     "beacons_heard", (json_int_t)lan.heard, "beacons_refused",
+                     (json_int_t)lan.refused, "beacons_throttled", (json_int_t)lan.throttled);
+}
+
 static enum stoq_status gather(struct stoq_host *host, struct stoq_engine_stats *net,
                                struct stoq_store_stats *store, struct stoq_error *err)
 {
@@ -261,6 +291,7 @@ enum stoq_status op_status(struct stoq_host *host, const json_t *args, struct st
         stoq_host_config(host, config);
         *result = status_to_json(host, config, &net, &store);
         if (*result == NULL || json_object_set(*result, "connections", list) != 0 ||
+            json_object_set_new(*result, "lan", lan_to_json(host)) != 0 ||
             json_object_set_new(*result, "configuration", reading_to_json(host)) != 0) {
             st = stoq_fail(err, STOQ_NOMEM, 0, "no memory for the status");
         }

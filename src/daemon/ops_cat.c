@@ -9,7 +9,7 @@
 
 enum stoq_status op_sources(struct stoq_host *host, const json_t *args,
                             struct stoq_fetch_source out[STOQ_FETCH_SOURCES_MAX], size_t *count,
-                            struct stoq_error *err)
+                            bool *lan, struct stoq_error *err)
 {
     const json_t *list = json_object_get(args, "from");
     size_t n = json_array_size(list);
@@ -24,6 +24,7 @@ enum stoq_status op_sources(struct stoq_host *host, const json_t *args,
         }
     }
     *count = n;
+    *lan = n == 0 && stoq_host_lan(host);
     if (n > 0) {
         return STOQ_OK;
     }
@@ -56,6 +57,7 @@ struct cat {
     uint64_t timeout_s;
     struct stoq_fetch_source sources[STOQ_FETCH_SOURCES_MAX];
     size_t source_count;
+    bool lan;
 };
 
 static void on_fetch(void *user, const struct stoq_fetch_progress *p)
@@ -84,14 +86,15 @@ static enum stoq_status take_args(struct cat *c, const json_t *args, struct stoq
     if (st == STOQ_OK) {
         st = stoq_json_path(args, "path", &c->path, err);
     }
-    return st == STOQ_OK ? op_sources(c->host, args, c->sources, &c->source_count, err) : st;
+    return st == STOQ_OK ? op_sources(c->host, args, c->sources, &c->source_count, &c->lan, err)
+                         : st;
 }
 
 static enum stoq_status cat(struct cat *c, struct stoq_error *err)
 {
     const struct stoq_byte_range *range = c->has_range ? &c->range : NULL;
     struct stoq_span path = stoq_buf_span(&c->path);
-    if (c->source_count == 0 || !stoq_host_may_write(c->host)) {
+    if ((c->source_count == 0 && !c->lan) || !stoq_host_may_write(c->host)) {
         return stoq_cat(stoq_host_store(c->host), &c->id, path, range, c->io->data, c->io->user,
                         err);
     }
@@ -99,6 +102,7 @@ static enum stoq_status cat(struct cat *c, struct stoq_error *err)
         .id = c->id,
         .sources = c->sources,
         .source_count = c->source_count,
+        .lan = c->lan,
         .timeout_ns = c->timeout_s * STOQ_SEC,
         .progress = on_fetch,
         .cancelled = on_cancelled,

@@ -23,6 +23,7 @@ struct getting {
     struct stoq_package_id id;
     struct stoq_fetch_source sources[STOQ_FETCH_SOURCES_MAX];
     size_t source_count;
+    bool lan; /* and neighbours */
     stoq_ns timeout_ns;
     bool stream;
     bool has_range; /* of the stream */
@@ -67,7 +68,7 @@ static enum stoq_status take_args(struct getting *g, const json_t *args, struct 
     uint64_t timeout_s = stoq_json_u64(args, "timeout_s", 0);
     enum stoq_status st = op_id(args, &g->id, err);
     if (st == STOQ_OK) {
-        st = op_sources(g->host, args, g->sources, &g->source_count, err);
+        st = op_sources(g->host, args, g->sources, &g->source_count, &g->lan, err);
     }
     if (st == STOQ_OK && timeout_s > OP_TIMEOUT_S_MAX) {
         st = stoq_fail(err, STOQ_RANGE, 0, "timeout_s is at most %llu",
@@ -146,7 +147,7 @@ static enum stoq_status open_seed(struct getting *g, struct stoq_error *err)
 static enum stoq_status fetch_ask(struct getting *g, struct stoq_fetch_ask *out,
                                   struct stoq_error *err)
 {
-    if (g->source_count == 0) {
+    if (g->source_count == 0 && !g->lan) {
         return stoq_fail_code(err, STOQ_NET, "NoSource",
                               "the package is not complete here and no source is named: use --from "
                               "PEER@ADDRESS or a 'peer =' line in the configuration");
@@ -157,6 +158,7 @@ static enum stoq_status fetch_ask(struct getting *g, struct stoq_fetch_ask *out,
         .seed = g->seed,
         .sources = g->sources,
         .source_count = g->source_count,
+        .lan = g->lan,
         .timeout_ns = g->timeout_ns,
         .progress = on_fetch,
         .cancelled = on_cancelled,

@@ -54,10 +54,11 @@ stoq_op_fn op_stop;
 STOQ_WARN_UNUSED enum stoq_status op_id(const json_t *args, struct stoq_package_id *out,
                                         struct stoq_error *err);
 
-/* The "from" argument, else the configuration's static peers; there may be none. */
+/* The "from" argument, else the configuration's static peers, there may be none, and *lan: neighbours as
+ * well. */
 STOQ_WARN_UNUSED enum stoq_status op_sources(struct stoq_host *host, const json_t *args,
                                              struct stoq_fetch_source out[STOQ_FETCH_SOURCES_MAX],
-                                             size_t *count, struct stoq_error *err);
+                                             size_t *count, bool *lan, struct stoq_error *err);
 /* Tell how far a fetch is. */
 void op_fetch_progress(struct stoq_op_io *io, const struct stoq_fetch_progress *p);
 

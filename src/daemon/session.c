@@ -72,6 +72,7 @@ enum stoq_result stoq_session_open(struct stoq_session **out,
     }
     if (st == STOQ_OK) {
         struct stoq_host_config cfg = {.home = home,
+                                       .lan = stoq_home_lan_here(),
                                        .daemon = options->listen_count > 0,
                                        .listen = listen,
                                        .listen_count = options->listen_count};

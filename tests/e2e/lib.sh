@@ -17,6 +17,7 @@ set -euo pipefail
 : "${STOQ:?}" "${TMP:?}"
 STOQ=$(realpath "$STOQ")
 export LC_ALL=C.UTF-8 TZ=UTC
+export STOQ_LAN=off # daemons and gets here are on loopback and speak to no real network
 unset STOQ_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_RUNTIME_DIR NO_COLOR
 cd "$TMP"
 declare -A daemon=() # name: pid

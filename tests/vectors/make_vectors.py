@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Make the byte vectors of docs/FORMATS.md.
+"""Make the byte vectors of docs/FORMATS.md, and of the beacons of docs/PROTOCOL.md.
 
 Written from that document and from the documents it cites, sharing no code with stoq, so that a
 mistake has to be made twice to pass. Needs Python 3 alone, and on the path: b3sum, xxhsum.
 
     make_vectors.py            write tests/vectors/*.txt
     make_vectors.py --check    make them again and compare; exit 1 when one differs
-    make_vectors.py --corpus   write seeds for the fuzz targets of src/wire, sign, chunk, package and daemon
+    make_vectors.py --corpus   write seeds for the fuzz targets of src/wire, sign, chunk, package, net and daemon
 
 Each file is lines of fields separated by single spaces; bytes are hexadecimal, `-` for none.
 `random SEED N` inputs are outputs of SplitMix64 (Vigna's splitmix64.c), started at SEED, each
@@ -20,6 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
 sys.path.insert(0, HERE)
 
+from encoder.beacons import make_beacons  # noqa: E402
 from encoder.bundles import bundle_cases, make_bundles  # noqa: E402
 from encoder.cbor import cbor, make_cbor  # noqa: E402
 from encoder.chunks import make_chunks  # noqa: E402
@@ -48,6 +49,7 @@ FILES = {
     "records": make_records,
     "keeps": make_keeps,
     "bundles": make_bundles,
+    "beacons": make_beacons,
 }
 
 
@@ -62,6 +64,11 @@ def make_corpus():
         word, *fields = line.split()
         if word == "have":
             rows["have_fuzz"]["have-%d" % i] = bytes.fromhex(fields[-1])
+    rows["beacon_fuzz"] = {}
+    for i, line in enumerate(make_beacons()):
+        word, *fields = line.split()
+        if word in ("beacon", "refused"):
+            rows["beacon_fuzz"]["%s-%d" % (word, i)] = bytes.fromhex(fields[-1])
     for i, line in enumerate(make_cbor()):
         word, *fields = line.split()
         if word in ("item", "cut") or word == "refused" and i % 6 == 0:

@@ -1,0 +1,122 @@
+#include "net/beacon.h"
+
+#include "hash/hash.h"
+#include "sign/sign.h"
+#include "wire/cbor.h"
+
+#define BODY_BYTES_MAX 64
+#define KIND_MAX 3
+
+static enum stoq_status encode_body(const struct stoq_beacon *b, struct stoq_buf *out)
+{
+    struct stoq_cbor_wr w = stoq_cbor_wr(out);
+    stoq_cbor_put_map(&w, b->port != 0 ? 4 : 3);
+    stoq_cbor_put_uint(&w, 1);
+    stoq_cbor_put_uint(&w, STOQ_BEACON_VERSION);
+    stoq_cbor_put_uint(&w, 2);
+    stoq_cbor_put_uint(&w, b->kind);
+    stoq_cbor_put_uint(&w, 3);
+    stoq_cbor_put_uint(&w, b->sequence);
+    if (b->port != 0) {
+        stoq_cbor_put_uint(&w, 4);
+        stoq_cbor_put_uint(&w, b->port);
+    }
+    return stoq_cbor_wr_done(&w);
+}
+
+static enum stoq_status encode_parts(const struct stoq_beacon *b, const struct stoq_key *key,
+                                     struct stoq_buf *body, struct stoq_buf *envelope)
+{
+    enum stoq_status st = encode_body(b, body);
+    if (st == STOQ_OK) {
+        struct stoq_hash object = stoq_hash_blake3(stoq_buf_span(body));
+        st = stoq_sign(key, STOQ_SIGN_BEACON, &object, envelope);
+    }
+    return st;
+}
+
+enum stoq_status stoq_beacon_encode(const struct stoq_beacon *b, const struct stoq_key *key,
+                                    struct stoq_buf *out)
+{
+    struct stoq_buf body;
+    struct stoq_buf envelope;
+    stoq_buf_init(&body, BODY_BYTES_MAX);
+    stoq_buf_init(&envelope, STOQ_BEACON_BYTES_MAX);
+    enum stoq_status st = encode_parts(b, key, &body, &envelope);
+    if (st == STOQ_OK) {
+        struct stoq_cbor_wr w = stoq_cbor_wr(out);
+        stoq_cbor_put_array(&w, 2);
+        stoq_cbor_put_bytes(&w, stoq_buf_span(&body));
+        stoq_cbor_put_bytes(&w, stoq_buf_span(&envelope));
+        st = stoq_cbor_wr_done(&w);
+    }
+    stoq_buf_release(&body);
+    stoq_buf_release(&envelope);
+    return st;
+}
+
+static enum stoq_status decode_body(struct stoq_beacon *out, struct stoq_span body)
+{
+    struct stoq_cbor_rd r = stoq_cbor_rd(body);
+    uint64_t key;
+    uint64_t version = 0;
+    stoq_cbor_rd_map(&r);
+    while (stoq_cbor_rd_key(&r, &key)) {
+        switch (key) {
+        case 1:
+            version = stoq_cbor_rd_uint(&r);
+            if (version != STOQ_BEACON_VERSION) {
+                stoq_cbor_rd_fail(&r, version == 0 ? STOQ_MALFORMED : STOQ_VERSION);
+            }
+            break;
+        case 2:
+            out->kind = (uint8_t)stoq_cbor_rd_uint_in(&r, 1, KIND_MAX);
+            break;
+        case 3:
+            out->sequence = stoq_cbor_rd_uint(&r);
+            break;
+        case 4:
+            out->port = (uint16_t)stoq_cbor_rd_uint_in(&r, 1, UINT16_MAX);
+            break;
+        default:
+            stoq_cbor_rd_fail(&r, STOQ_MALFORMED);
+        }
+    }
+    stoq_cbor_rd_leave(&r);
+    if (version == 0 || out->kind == 0) {
+        stoq_cbor_rd_fail(&r, STOQ_MALFORMED);
+    }
+    enum stoq_status st = stoq_cbor_rd_done(&r);
+    return st == STOQ_TRUNC ? STOQ_MALFORMED : st;
+}
+
+enum stoq_status stoq_beacon_decode(struct stoq_beacon *out, struct stoq_span datagram)
+{
+    struct stoq_beacon b = {0};
+    struct stoq_cbor_rd r = stoq_cbor_rd(datagram);
+    struct stoq_envelope sealed;
+    struct stoq_key_id signer;
+    if (datagram.n > STOQ_BEACON_BYTES_MAX || stoq_cbor_rd_array(&r) != 2) {
+        return STOQ_MALFORMED;
+    }
+    struct stoq_span body = stoq_cbor_rd_bytes(&r, 1, BODY_BYTES_MAX);
+    struct stoq_span envelope = stoq_cbor_rd_bytes(&r, 1, STOQ_BEACON_BYTES_MAX);
+    stoq_cbor_rd_leave(&r);
+    if (stoq_cbor_rd_done(&r) != STOQ_OK) {
+        return STOQ_MALFORMED;
+    }
+    enum stoq_status st = decode_body(&b, body);
+    if (st == STOQ_OK) {
+        st = stoq_envelope_decode(&sealed, envelope);
+    }
+    if (st == STOQ_OK) {
+        struct stoq_hash object = stoq_hash_blake3(body);
+        st = stoq_sign_verify(envelope, STOQ_SIGN_BEACON, &object, &signer);
+    }
+    if (st != STOQ_OK) {
+        return st;
+    }
+    b.peer = stoq_spki_peer_id(sealed.spki);
+    *out = b;
+    return STOQ_OK;
+}

@@ -1,0 +1,35 @@
+#ifndef STOQ_NET_BEACON_H
+#define STOQ_NET_BEACON_H
+/*
+ * The beacon of LAN discovery (docs/PROTOCOL.md, "LAN beacons"): who I am and where I serve, in one
+ * signed datagram. Pure: memory in, memory out.
+ */
+#include "base/bytes.h"
+
+#define STOQ_BEACON_BYTES_MAX 512
+#define STOQ_BEACON_VERSION 1
+
+struct stoq_key;
+
+struct stoq_beacon {
+    struct stoq_peer_id peer; /* decoded: who signed it; encoding: ignored, the key's */
+    uint8_t kind;             /* 1 here, 2 ask, 3 bye */
+    uint64_t sequence;        /* microseconds since 1970 when it was made; only compared */
+    uint16_t port; /* where it serves, at the address it is sent from; 0: it serves nobody */
+};
+
+/* Append a beacon signed by key. STOQ_OK, STOQ_FULL, STOQ_NOMEM. */
+STOQ_WARN_UNUSED enum stoq_status stoq_beacon_encode(const struct stoq_beacon *b,
+                                                     const struct stoq_key *key,
+                                                     struct stoq_buf *out);
+
+/*
+ * Read and verify a datagram. The cheap checks come first, the signature last.
+ *
+ * STOQ_OK; STOQ_MALFORMED; STOQ_VERSION: of a later version; STOQ_PROOF: the signature does not fit;
+ * STOQ_NOMEM. *out is filled on STOQ_OK only.
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_beacon_decode(struct stoq_beacon *out,
+                                                     struct stoq_span datagram);
+
+#endif

@@ -1,0 +1,427 @@
+/*
+ * One socket per family, bound to the beacons' port beside other daemons of this host (SO_REUSEADDR:
+ * the kernel hands multicast to all of them). A datagram counts only if it was sent to the group and, over
+ * IPv6, from a link-local address: neither crosses a router. Links are looked up again whenever the
+ * kernel says that one changed; an address that is still being checked for duplicates cannot send, and
+ * the kernel's word that it is fine now brings the next look.
+ */
+#include "net/lan.h"
+
+#include "hash/hash.h"
+#include "net/guard.h"
+#include "os/sys.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <ifaddrs.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DATAGRAMS_A_TURN 64
+#define TOTAL_BURST STOQ_SEC
+
+static const struct in6_addr group6 = {
+    {{0xff, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x73, 0x74, 0x6f, 0x71}}};
+static const uint8_t group4[4] = {239, 255, 115, 113};
+
+struct link {
+    unsigned index;
+    bool v4;
+    bool v6;
+};
+
+struct stoq_lan {
+    struct stoq_lan_config cfg;
+    int fd6;
+    int fd4;
+    int route_fd;
+    struct stoq_watch *watch6;
+    struct stoq_watch *watch4;
+    struct stoq_watch *route_watch;
+    struct link link[STOQ_LAN_LINKS_MAX];
+    size_t link_count;
+    uint64_t links_seen; /* a hash of what getifaddrs said */
+    uint64_t last_sequence;
+    stoq_ns total_full_at;
+    struct net_guard guard;
+    struct stoq_lan_stats stats;
+};
+
+static int udp_socket(int family, struct sockaddr *local, socklen_t n)
+{
+    int on = 1;
+    int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return -1;
+    }
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (family == AF_INET6) {
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
+    } else {
+        int off = 0;
+        (void)setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
+        (void)setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &off, sizeof off);
+    }
+    if (bind(fd, local, n) != 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static void open_sockets(struct stoq_lan *lan)
+{
+    struct sockaddr_in6 any6 = {.sin6_family = AF_INET6, .sin6_port = htons(STOQ_LAN_PORT)};
+    struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = htons(STOQ_LAN_PORT)};
+    struct sockaddr_nl nl = {.nl_family = AF_NETLINK,
+                             .nl_groups = RTMGRP_LINK | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_IFADDR};
+    lan->fd6 = udp_socket(AF_INET6, (struct sockaddr *)&any6, sizeof any6);
+    lan->fd4 = udp_socket(AF_INET, (struct sockaddr *)&any4, sizeof any4);
+    lan->route_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (lan->route_fd >= 0 && bind(lan->route_fd, (struct sockaddr *)&nl, sizeof nl) != 0) {
+        close(lan->route_fd);
+        lan->route_fd = -1;
+    }
+}
+
+static struct link *link_at(struct stoq_lan *lan, unsigned index)
+{
+    for (size_t i = 0; i < lan->link_count; i++) {
+        if (lan->link[i].index == index) {
+            return &lan->link[i];
+        }
+    }
+    if (lan->link_count == STOQ_LAN_LINKS_MAX) {
+        return NULL;
+    }
+    struct link *l = &lan->link[lan->link_count++];
+    *l = (struct link){.index = index};
+    return l;
+}
+
+/* Being in the group already, or one more than the kernel allows: there is no more to be done. */
+static void join(struct stoq_lan *lan, const struct link *l)
+{
+    struct ipv6_mreq six = {.ipv6mr_multiaddr = group6, .ipv6mr_interface = l->index};
+    struct ip_mreqn four = {.imr_ifindex = (int)l->index};
+    memcpy(&four.imr_multiaddr, group4, sizeof group4);
+    if (lan->fd6 >= 0) {
+        (void)setsockopt(lan->fd6, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &six, sizeof six);
+    }
+    if (lan->fd4 >= 0 && l->v4) {
+        (void)setsockopt(lan->fd4, IPPROTO_IP, IP_ADD_MEMBERSHIP, &four, sizeof four);
+    }
+}
+
+static bool usable(const struct ifaddrs *at)
+{
+    const unsigned want = IFF_UP | IFF_RUNNING | IFF_MULTICAST;
+    return (at->ifa_flags & (want | IFF_LOOPBACK)) == want && at->ifa_addr != NULL;
+}
+
+static uint64_t seen_hash(uint64_t seen, unsigned index, const struct sockaddr *sa)
+{
+    struct stoq_addr addr;
+    uint8_t bytes[8 + sizeof addr];
+    if (stoq_addr_from_sockaddr(&addr, sa,
+                                sa->sa_family == AF_INET6
+                                    ? sizeof(struct sockaddr_in6)
+                                    : sizeof(struct sockaddr_in)) != STOQ_OK) {
+        return seen;
+    }
+    stoq_le64_put(bytes, index);
+    memcpy(bytes + 8, &addr, sizeof addr);
+    return seen * 31 + stoq_hash_xxh3_64(stoq_span(bytes, sizeof bytes));
+}
+
+/* Look at the links again; true when something is different. */
+static bool scan(struct stoq_lan *lan)
+{
+    struct ifaddrs *all = NULL;
+    uint64_t seen = 0;
+    if (getifaddrs(&all) != 0) {
+        return false;
+    }
+    lan->link_count = 0;
+    for (const struct ifaddrs *at = all; at != NULL; at = at->ifa_next) {
+        unsigned index = usable(at) ? if_nametoindex(at->ifa_name) : 0;
+        int family = index != 0 ? at->ifa_addr->sa_family : AF_UNSPEC;
+        if (family != AF_INET && family != AF_INET6) {
+            continue;
+        }
+        struct link *l = link_at(lan, index);
+        if (l != NULL) {
+            l->v4 = l->v4 || family == AF_INET;
+            l->v6 = l->v6 || family == AF_INET6;
+        }
+        seen = seen_hash(seen, index, at->ifa_addr);
+    }
+    freeifaddrs(all);
+    for (size_t i = 0; i < lan->link_count; i++) {
+        join(lan, &lan->link[i]);
+    }
+    bool changed = seen != lan->links_seen;
+    lan->links_seen = seen;
+    return changed;
+}
+
+/* Does the kernel tell of an address? One that became usable looks as it did before, so a look at the
+ * links alone would miss it. */
+static bool tells_of_address(const uint8_t *p, size_t n)
+{
+    while (n >= sizeof(struct nlmsghdr)) {
+        struct nlmsghdr head;
+        memcpy(&head, p, sizeof head);
+        if (head.nlmsg_len < sizeof head || head.nlmsg_len > n) {
+            return false;
+        }
+        if (head.nlmsg_type == RTM_NEWADDR) {
+            return true;
+        }
+        size_t step = NLMSG_ALIGN(head.nlmsg_len);
+        if (step >= n) {
+            return false;
+        }
+        p += step;
+        n -= step;
+    }
+    return false;
+}
+
+static void on_route(void *user, unsigned events)
+{
+    struct stoq_lan *lan = user;
+    uint8_t bytes[8192];
+    bool news = false;
+    (void)events;
+    for (int i = 0; i < DATAGRAMS_A_TURN; i++) {
+        ssize_t n = recv(lan->route_fd, bytes, sizeof bytes, 0);
+        if (n == 0 || (n < 0 && errno != ENOBUFS)) {
+            break;
+        }
+        news = news || n < 0 || tells_of_address(bytes, (size_t)n);
+    }
+    if (scan(lan) || news) {
+        lan->cfg.links_changed(lan->cfg.user);
+    }
+}
+
+/* Where a datagram came in: false when it was not sent to the group. */
+static bool to_group(struct msghdr *m)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+            struct in6_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof info);
+            return memcmp(&info.ipi6_addr, &group6, sizeof group6) == 0;
+        }
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+            struct in_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof info);
+            return memcmp(&info.ipi_addr, group4, sizeof group4) == 0;
+        }
+    }
+    return false;
+}
+
+/* A budget per address and one for all, before any signature is looked at. */
+static bool admit(struct stoq_lan *lan, const struct stoq_addr *from)
+{
+    const stoq_ns token = STOQ_SEC / STOQ_LAN_BEACONS_PER_S;
+    struct stoq_addr host = *from;
+    stoq_ns now = stoq_now();
+    host.port = 0;
+    stoq_ns at = lan->total_full_at > now ? lan->total_full_at : now;
+    if (!net_guard_admit(&lan->guard, stoq_hash_xxh3_64(stoq_span(&host, sizeof host)), now) ||
+        at + token > now + TOTAL_BURST) {
+        lan->stats.throttled++;
+        return false;
+    }
+    lan->total_full_at = at + token;
+    return true;
+}
+
+static void take(struct stoq_lan *lan, struct stoq_span datagram, struct stoq_addr *from)
+{
+    struct stoq_beacon b;
+    if (!stoq_addr_is_v4(from) && !stoq_addr_is_link_local(from)) {
+        lan->stats.refused++;
+        return;
+    }
+    if (!admit(lan, from)) {
+        return;
+    }
+    if (stoq_beacon_decode(&b, datagram) != STOQ_OK) {
+        lan->stats.refused++;
+        return;
+    }
+    lan->stats.heard++;
+    from->port = b.port;
+    lan->cfg.heard(lan->cfg.user, &b, from);
+}
+
+static void receive(struct stoq_lan *lan, int fd)
+{
+    for (int i = 0; i < DATAGRAMS_A_TURN; i++) {
+        uint8_t bytes[STOQ_BEACON_BYTES_MAX + 1];
+        uint8_t control[128];
+        struct sockaddr_storage ss;
+        struct stoq_addr from;
+        struct iovec iov = {bytes, sizeof bytes};
+        struct msghdr m = {.msg_name = &ss,
+                           .msg_namelen = sizeof ss,
+                           .msg_iov = &iov,
+                           .msg_iovlen = 1,
+                           .msg_control = control,
+                           .msg_controllen = sizeof control};
+        ssize_t n = recvmsg(fd, &m, 0);
+        if (n < 0) {
+            return;
+        }
+        if (to_group(&m) && (m.msg_flags & MSG_TRUNC) == 0 &&
+            stoq_addr_from_sockaddr(&from, (struct sockaddr *)&ss, m.msg_namelen) == STOQ_OK) {
+            take(lan, stoq_span(bytes, (size_t)n), &from);
+        } else {
+            lan->stats.refused++;
+        }
+    }
+}
+
+static void on_six(void *user, unsigned events)
+{
+    (void)events;
+    receive(user, ((struct stoq_lan *)user)->fd6);
+}
+
+static void on_four(void *user, unsigned events)
+{
+    (void)events;
+    receive(user, ((struct stoq_lan *)user)->fd4);
+}
+
+static enum stoq_status watch(struct stoq_lan *lan, struct stoq_watch **out, int fd,
+                              stoq_watch_fn *fn, struct stoq_error *err)
+{
+    if (fd < 0) {
+        return STOQ_OK;
+    }
+    enum stoq_status st = stoq_watch_new(out, lan->cfg.loop, fd, fn, lan, err);
+    if (st == STOQ_OK) {
+        stoq_watch_set(*out, STOQ_LOOP_READ);
+    }
+    return st;
+}
+
+enum stoq_status stoq_lan_new(struct stoq_lan **out, const struct stoq_lan_config *cfg,
+                              struct stoq_error *err)
+{
+    uint64_t seed;
+    struct stoq_lan *lan = calloc(1, sizeof *lan);
+    if (lan == NULL) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "LAN discovery: out of memory");
+    }
+    lan->cfg = *cfg;
+    stoq_entropy(&seed, sizeof seed);
+    net_guard_init(&lan->guard, seed, STOQ_LAN_HOST_BEACONS_PER_S, 1, 1);
+    open_sockets(lan);
+    enum stoq_status st = STOQ_OK;
+    if (lan->fd6 < 0 && lan->fd4 < 0) {
+        st = stoq_fail(err, STOQ_IO, errno, "LAN discovery: port %d", STOQ_LAN_PORT);
+    }
+    if (st == STOQ_OK) {
+        st = watch(lan, &lan->watch6, lan->fd6, on_six, err);
+    }
+    if (st == STOQ_OK) {
+        st = watch(lan, &lan->watch4, lan->fd4, on_four, err);
+    }
+    if (st == STOQ_OK) {
+        st = watch(lan, &lan->route_watch, lan->route_fd, on_route, err);
+    }
+    if (st != STOQ_OK) {
+        stoq_lan_free(lan);
+        return st;
+    }
+    (void)scan(lan);
+    *out = lan;
+    return STOQ_OK;
+}
+
+void stoq_lan_free(struct stoq_lan *lan)
+{
+    if (lan == NULL) {
+        return;
+    }
+    stoq_watch_free(lan->watch6);
+    stoq_watch_free(lan->watch4);
+    stoq_watch_free(lan->route_watch);
+    const int fds[] = {lan->fd6, lan->fd4, lan->route_fd};
+    for (size_t i = 0; i < STOQ_COUNT(fds); i++) {
+        if (fds[i] >= 0) {
+            close(fds[i]);
+        }
+    }
+    free(lan);
+}
+
+static bool send_six(struct stoq_lan *lan, unsigned index, struct stoq_span datagram)
+{
+    struct sockaddr_in6 to = {.sin6_family = AF_INET6,
+                              .sin6_port = htons(STOQ_LAN_PORT),
+                              .sin6_addr = group6,
+                              .sin6_scope_id = index};
+    return sendto(lan->fd6, datagram.p, datagram.n, MSG_NOSIGNAL, (struct sockaddr *)&to,
+                  sizeof to) >= 0;
+}
+
+static bool send_four(struct stoq_lan *lan, unsigned index, struct stoq_span datagram)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(STOQ_LAN_PORT)};
+    struct ip_mreqn out = {.imr_ifindex = (int)index};
+    memcpy(&to.sin_addr, group4, sizeof group4);
+    return setsockopt(lan->fd4, IPPROTO_IP, IP_MULTICAST_IF, &out, sizeof out) == 0 &&
+           sendto(lan->fd4, datagram.p, datagram.n, MSG_NOSIGNAL, (struct sockaddr *)&to,
+                  sizeof to) >= 0;
+}
+
+/* Microseconds of the wall clock, and never twice the same. */
+static uint64_t next_sequence(struct stoq_lan *lan)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    lan->last_sequence = us > lan->last_sequence ? us : lan->last_sequence + 1;
+    return lan->last_sequence;
+}
+
+size_t stoq_lan_send(struct stoq_lan *lan, uint8_t kind)
+{
+    struct stoq_beacon b = {.kind = kind, .sequence = next_sequence(lan), .port = lan->cfg.port};
+    struct stoq_buf datagram;
+    size_t took = 0;
+    stoq_buf_init(&datagram, STOQ_BEACON_BYTES_MAX);
+    if (stoq_beacon_encode(&b, lan->cfg.key, &datagram) == STOQ_OK) {
+        for (size_t i = 0; i < lan->link_count; i++) {
+            const struct link *l = &lan->link[i];
+            bool six = l->v6 && lan->fd6 >= 0 && send_six(lan, l->index, stoq_buf_span(&datagram));
+            bool four =
+                l->v4 && lan->fd4 >= 0 && send_four(lan, l->index, stoq_buf_span(&datagram));
+            took += six || four;
+        }
+    }
+    stoq_buf_release(&datagram);
+    lan->stats.sent += took;
+    return took;
+}
+
+void stoq_lan_stats(const struct stoq_lan *lan, struct stoq_lan_stats *out)
+{
+    *out = lan->stats;
+    out->links = lan->link_count;
+}

@@ -1,0 +1,109 @@
+#!/bin/bash
+# Two machines on one wire, no router, no configuration: they see each other, and a get names no source.
+. "$(dirname "$0")/lib.sh"
+unset STOQ_LAN
+[ "$(id -u)" = 0 ] && ip netns list >/dev/null 2>&1 || { echo "needs root and network namespaces"; exit 77; }
+
+left=stoq-l-$$ right=stoq-r-$$
+wire() { # wire v6|v4: both machines anew
+    ip netns del "$left" 2>/dev/null || true
+    ip netns del "$right" 2>/dev/null || true
+    ip netns add "$left" && ip netns add "$right"
+    ip -n "$left" link add eth0 type veth peer name eth0 netns "$right"
+    if [ "$1" = v4 ]; then
+        ip netns exec "$left" sysctl -qw net.ipv6.conf.all.disable_ipv6=1
+        ip netns exec "$right" sysctl -qw net.ipv6.conf.all.disable_ipv6=1
+        ip -n "$left" addr add 10.9.8.1/24 dev eth0
+        ip -n "$right" addr add 10.9.8.2/24 dev eth0
+    fi
+    ip -n "$left" link set eth0 up && ip -n "$right" link set eth0 up
+}
+unwire() {
+    local code=$?
+    set +e
+    (exit $code)
+    at_end
+    ip netns del "$left" 2>/dev/null || true
+    ip netns del "$right" 2>/dev/null || true
+    return $code
+}
+trap unwire EXIT
+
+begin() { # begin SIDE NAME [OPTION]...: a daemon on that side, listening everywhere
+    local side=$1 name=$2
+    shift 2
+    rm -f "$TMP/$name.ready"
+    ip netns exec "$side" "$STOQ" --home "$(home "$name")" daemon --ready-file "$TMP/$name.ready" "$@" \
+        >>"$TMP/$name.log" 2>&1 &
+    daemon[$name]=$!
+    wait_for 30 served "$name" || fail "daemon $name did not say that it serves"
+    [ -s "$TMP/$name.ready" ] || fail "daemon $name ended"
+    peer[$name]=$(jq -r .peer "$TMP/$name.ready")
+}
+declare -A peer=()
+sees() { on "$1" peers --json | jq -e --arg p "${peer[$2]}" '.neighbours | map(.peer) | index($p) != null' >/dev/null; }
+sees_not() { ! sees "$@"; }
+
+mkdir in && head -c 3000000 /dev/urandom >in/a && head -c 5000 /dev/urandom >in/b
+
+wire v6
+begin "$left" A
+begin "$right" B
+wait_for 10 sees B A || fail "B does not see A"
+wait_for 10 sees A B || fail "A does not see B"
+on B peers --json | jq -e '.neighbours[0].addr | startswith("[fe80::")' >/dev/null || fail "not by its link-local address"
+id=$(on A publish in --name x --version 1)
+on B get "$id" -o tree1 --json >got
+same_tree in tree1
+jq -e '.sources | length == 1 and .[0].connected' got >/dev/null || fail "the source is not the neighbour"
+
+# Without a daemon: it asks, announces nothing and fetches.
+ip netns exec "$right" "$STOQ" --home "$(home C)" get "$id" -o tree2
+same_tree in tree2
+[ "$(on A peers --json | jq '.neighbours | length')" = 1 ] || fail "one that only asks was announced"
+
+# A second daemon on the same machine.
+begin "$left" D --listen '[::]:0'
+wait_for 10 sees B D || fail "B does not see the second daemon of A's machine"
+wait_for 10 sees A D || fail "A does not see the daemon beside it"
+
+# What is no beacon counts as refused and harms nobody.
+before=$(on B status --json | jq .lan.beacons_refused)
+ip netns exec "$left" python3 - <<'PY'
+import os, socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+to = ("ff12::7374:6f71", 4478, 0, socket.if_nametoindex("eth0"))
+for n in (1, 100, 300, 512, 513, 1400):
+    s.sendto(os.urandom(n), to)
+PY
+refused_more() { [ "$(on B status --json | jq .lan.beacons_refused)" -ge $((before + 6)) ]; }
+wait_for 5 refused_more || fail "garbage was not counted as refused"
+
+# One that leaves is forgotten at once, by B too.
+stop D
+wait_for 5 sees_not B D || fail "B still sees D, which said goodbye"
+sees B A || fail "B lost A"
+
+# Off by one switch: neither heard nor hearing.
+mkdir -p E && printf '[discovery]\nlan = off\n' >E/stoq.conf
+begin "$right" E --listen '[::]:0'
+[ "$(on E status --json | jq .lan.on)" = false ] || fail "it is not off"
+exits 5 on E get "$id" --json
+says NoSource
+[ "$(on E peers --json | jq '.neighbours | length')" = 0 ] || fail "E has neighbours"
+sees_not A E || fail "A sees E"
+stop E
+stop A
+stop B
+
+# Nobody there: it says so, soon.
+exits 5 ip netns exec "$right" "$STOQ" --home "$(home F)" get "$id"
+says "nobody on this network answers"
+
+# The same wire without IPv6.
+wire v4
+begin "$left" A
+begin "$right" B
+wait_for 10 sees B A || fail "B does not see A over IPv4"
+on B rm "$id" && on B get "$id" -o tree3
+same_tree in tree3
