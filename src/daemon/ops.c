@@ -4,6 +4,7 @@
 #include "wire/bech32m.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static const struct stoq_json_key publish_keys[] = {
     {"path", STOQ_JSON_TEXT, false},        {"path_b64", STOQ_JSON_TEXT, false},
@@ -180,7 +181,9 @@ static enum stoq_status open_host(struct stoq_host *host, const struct stoq_op *
 {
     bool writes =
         (op->flags & STOQ_OP_WRITES) != 0 || json_array_size(json_object_get(args, "from")) > 0;
-    bool somebody = stoq_host_peer_count(host) > 0 || stoq_host_lan(host);
+    /* A read makes no home for the sake of neighbours there may be. */
+    bool somebody = stoq_host_peer_count(host) > 0 ||
+                    (stoq_host_lan(host) && access(stoq_host_home(host)->store_dir, F_OK) == 0);
     if (!writes && (op->flags & STOQ_OP_MAY_FETCH) != 0 && somebody) {
         enum stoq_status st = stoq_host_open(host, true, err);
         if (st != STOQ_BUSY) {
