@@ -13,14 +13,16 @@ static void tell(const json_t *o)
     json_array_foreach (json_object_get(o, "problem"), i, problem) {
         (void)printf("%s\n", json_string_value(problem));
     }
-    (void)printf("%llu records in %llu segments read (%s), %llu damaged places; %llu of %llu "
-                 "promised records cannot be had\n",
-                 (unsigned long long)stoq_json_u64(o, "records", 0),
-                 (unsigned long long)stoq_json_u64(o, "segments", 0),
-                 human_bytes(a, stoq_json_u64(o, "bytes", 0)),
-                 (unsigned long long)stoq_json_u64(o, "damaged", 0),
-                 (unsigned long long)stoq_json_u64(o, "lost", 0),
-                 (unsigned long long)stoq_json_u64(o, "live", 0));
+    (void)printf(
+        "%llu records in %llu segments read (%s), %llu damaged places, %llu of them harmless; "
+        "%llu of %llu promised records cannot be had\n",
+        (unsigned long long)stoq_json_u64(o, "records", 0),
+        (unsigned long long)stoq_json_u64(o, "segments", 0),
+        human_bytes(a, stoq_json_u64(o, "bytes", 0)),
+        (unsigned long long)stoq_json_u64(o, "damaged", 0),
+        (unsigned long long)stoq_json_u64(o, "harmless", 0),
+        (unsigned long long)stoq_json_u64(o, "lost", 0),
+        (unsigned long long)stoq_json_u64(o, "live", 0));
 }
 
 int cmd_fsck(struct cmd *cmd)

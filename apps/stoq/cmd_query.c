@@ -70,6 +70,26 @@ static void print_value(const char *key, const json_t *value)
     }
 }
 
+/* "missing" of an incomplete package, "paths" of a verify that failed. */
+static void print_missing(const json_t *o)
+{
+    const json_t *missing = json_object_get(o, "missing");
+    char a[HUMAN_CAP];
+    size_t i;
+    const json_t *path;
+    if (missing != NULL) {
+        (void)printf("missing      %llu chunks, %s%s\n",
+                     (unsigned long long)stoq_json_u64(missing, "chunks", 0),
+                     human_bytes(a, stoq_json_u64(missing, "bytes", 0)),
+                     stoq_json_bool(missing, "metadata", false) ? ", and lists of chunks" : "");
+    }
+    json_array_foreach (json_object_get(missing != NULL ? missing : o, "paths"), i, path) {
+        (void)printf("missing of   ");
+        human_path(path, "path");
+        (void)printf("\n");
+    }
+}
+
 static void print_info(const json_t *o)
 {
     const char *key;
@@ -113,6 +133,7 @@ int cmd_info(struct cmd *cmd)
         return cmd_print_json(cmd, result);
     }
     print_info(result);
+    print_missing(result);
     print_files(json_object_get(result, "files"));
     json_decref(result);
     return cmd_finish(cmd);
@@ -187,6 +208,7 @@ static int tell_verdict(struct cmd *cmd, json_t *result)
         print_verdict(result, "consensus");
         print_verdict(result, "secondary");
         print_verdict(result, "overall");
+        print_missing(result);
     }
     json_decref(result);
     int printed = cmd_finish(cmd);

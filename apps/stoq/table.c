@@ -92,6 +92,12 @@ static const struct cmd_option prove_options[] = {
     {"data", 0, NULL, "put the chunks' bytes into the proof file", false},
     {"output", 'o', "FILE", "write the proof there; - is standard output", false},
 };
+static const struct cmd_option scrub_options[] = {
+    {"once", 0, NULL, "from the first byte on, whatever an earlier one has read", false},
+    {"rate", 0, "BYTES", "read at most this much a second: 8M, 500K; 0: no limit [0]", false},
+    {"from", 0, "PEER@ADDR", "who may have what is damaged, besides those the node knows", true},
+    {"status", 0, NULL, "only tell how far the scrubbing is", false},
+};
 static const struct cmd_option stop_options[] = {
     {"timeout", 0, "SECONDS", "wait this long for its end [10]", false},
 };
@@ -220,10 +226,22 @@ static const struct cmd_row rows[] = {
     {.name = "fsck",
      .synopsis = "",
      .summary = "read all of the store and say what is damaged",
-     .details = "Every record by its checksum, every chunk by its hash, everything the index\n"
-                "promises. Exit code 4 when something is damaged; what cannot be read is not\n"
-                "offered any more, and a get fetches it again.",
+     .details =
+         "Every record by its checksum, every chunk by its hash, everything the index\n"
+         "promises. Exit code 4 when something needed is damaged; what cannot be read is not\n"
+         "offered any more, and a get or a scrub fetches it again. Damage where nothing needed\n"
+         "lies is told, and harmless.",
      .run = cmd_fsck},
+    {.name = "scrub",
+     .synopsis = "",
+     .summary = "read the store again, and fetch anew what is damaged",
+     .details =
+         "Goes on with the pass under way, or begins one. What is damaged is put aside and fetched\n"
+         "from a peer that has it: one of --from, of the configuration, or one connected to the\n"
+         "daemon. Exit code 4 while something is missing; it is named, and the rest is served on.\n"
+         "The daemon does the same by itself (store.scrub_rate, store.scrub_every).",
+     OPTIONS(scrub_options),
+     .run = cmd_scrub},
     {.name = "store",
      .synopsis = "put FILE|- | get ADDR | verify ADDR | rm ADDR | ls | stats | rebuild",
      .summary = "keep any bytes under an address that is a digest of them",
@@ -293,8 +311,9 @@ static const struct cmd_row rows[] = {
     {.name = "rule",
      .synopsis = "try FILE",
      .summary = "show which peers a rule keeps, which it drops, and why",
-     .details = "Rules are what `custom` choices take; docs/RULES.md defines them. For each peer: the\n"
-                "verdict, and for those not kept the clause that decided and the values it saw.",
+     .details =
+         "Rules are what `custom` choices take; docs/RULES.md defines them. For each peer: the\n"
+         "verdict, and for those not kept the clause that decided and the values it saw.",
      OPTIONS(rule_options),
      .args_min = 2,
      .args_max = 2,

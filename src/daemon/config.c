@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SCRUB_RATE_DEFAULT (8 * STOQ_MIB) /* about one per cent of a core, a terabyte in 36 h */
+#define SCRUB_EVERY_S_DEFAULT ((uint64_t)30 * 86400)
+
 struct parse {
     struct stoq_config *config;
     const char *name;
@@ -97,6 +100,8 @@ void stoq_config_init(struct stoq_config *c)
     c->api_connections_max = 64;
     c->lan = true;
     c->log_level = STOQ_LOG_INFO;
+    c->scrub_rate_bytes_per_s = SCRUB_RATE_DEFAULT;
+    c->scrub_every_s = SCRUB_EVERY_S_DEFAULT;
 }
 
 enum stoq_status stoq_config_parse(struct stoq_config *out, const char *name, struct stoq_span text,
@@ -157,6 +162,10 @@ const char *stoq_config_template(void)
            "[store]\n"
            "# Where packages are kept; default: below the home.\n"
            "#dir = /var/lib/stoq/store\n"
+           "# The daemon reads all of it again, this many bytes a second, this long after the last time;\n"
+           "# 0: no limit, and never.\n"
+           "#scrub_rate = 8MiB\n"
+           "#scrub_every = 30d\n"
            "\n"
            "[network]\n"
            "# Of a private network: 64 hexadecimal digits, or the file that holds them. Who has not the\n"

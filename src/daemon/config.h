@@ -34,6 +34,8 @@ struct stoq_config {
     size_t bootstrap_count;
     bool lan;                             /* LAN discovery */
     char store_dir[STOQ_CONFIG_PATH_MAX]; /* "": the home's */
+    uint64_t scrub_rate_bytes_per_s;      /* of passes in the background; 0: no limit */
+    uint64_t scrub_every_s; /* from the end of a pass to the next; 0: none by itself */
     char
         network_key[STOQ_CONFIG_PATH_MAX]; /* 64 hexadecimal digits or an absolute path; "": none */
     bool client;                           /* serves nobody, announces nothing */

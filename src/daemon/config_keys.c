@@ -2,6 +2,7 @@
 #include "daemon/config_internal.h"
 
 #include "daemon/source.h"
+#include "daemon/units.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -11,6 +12,8 @@
 #include <string.h>
 
 enum { PORT_DEFAULT = 4477, VALUE_MAX = 256 };
+
+#define SCRUB_EVERY_S_MAX ((uint64_t)3650 * 86400)
 
 static bool no(char why[CONFIG_WHY_BYTES], const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -185,6 +188,19 @@ static bool set_store_dir(struct stoq_config *c, const char *value, char why[CON
 }
 
 /* The key itself, or the file that holds it; the file is read when the node starts. */
+static bool set_scrub_rate(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    return stoq_bytes_parse(value, &c->scrub_rate_bytes_per_s) ||
+           no(why, "'%.40s' is not a number of bytes, as in 8MiB", value);
+}
+
+static bool set_scrub_every(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    return (stoq_seconds_parse(value, &c->scrub_every_s) &&
+            c->scrub_every_s <= SCRUB_EVERY_S_MAX) ||
+           no(why, "'%.40s' is not a time, as in 12h, 30d or 0 for never", value);
+}
+
 static bool set_network_key(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
 {
     bool hex = strlen(value) == 64 && strspn(value, "0123456789abcdefABCDEF") == 64;
@@ -319,6 +335,8 @@ static const struct config_setting settings[] = {
     {"bootstrap", true, set_bootstrap},
     {"discovery.lan", false, set_lan},
     {"store.dir", false, set_store_dir},
+    {"store.scrub_rate", false, set_scrub_rate},
+    {"store.scrub_every", false, set_scrub_every},
     {"network.key", false, set_network_key},
     {"transport.mode", false, set_mode},
     {"transport.encryption", false, set_encryption},

@@ -54,6 +54,8 @@ static void test_defaults(void **state)
     assert_int_equal(config.log_level, STOQ_LOG_INFO);
     assert_string_equal(config.store_dir, "");
     assert_true(config.lan);
+    assert_int_equal(config.scrub_rate_bytes_per_s, 8 * STOQ_MIB);
+    assert_int_equal(config.scrub_every_s, 30 * 86400);
     parse_ok(stoq_config_template());
     parse_ok("discovery.lan = off\n");
     assert_false(config.lan);

@@ -217,11 +217,7 @@ static void package_work(struct stoq_job *job)
     struct task *t = (struct task *)job;
     struct stoq_package_id id = {t->key};
     struct stoq_store *store = t->engine->cfg.store;
-    if (stoq_local_has(store, &id)) {
-        t->status = STOQ_OK; /* complete since some earlier time, which stays */
-        return;
-    }
-    t->status = stoq_local_record(store, &id, stoq_wall_seconds(), true, &t->err);
+    t->status = stoq_local_set_complete(store, &id, true, &t->err);
     if (t->status == STOQ_OK) {
         t->status = stoq_store_sync(store, &t->err);
     }

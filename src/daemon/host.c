@@ -1,5 +1,6 @@
 #include "daemon/host.h"
 
+#include "daemon/scrubber.h"
 #include "os/file.h"
 #include "os/sys.h"
 
@@ -25,6 +26,7 @@ struct stoq_host {
     struct stoq_store *store;
     bool store_writable;
     struct stoq_engine *engine;
+    struct stoq_scrubber *scrubber;
     stoq_ns started_at;
     pthread_mutex_t opening; /* held while something is opened; never inside lock */
     pthread_mutex_t lock;
@@ -104,6 +106,10 @@ enum stoq_status stoq_host_new(struct stoq_host **out, const struct stoq_host_co
         memcpy(host->home.store_dir, host->config.store_dir, sizeof host->home.store_dir);
     }
     init_sync(host);
+    if (stoq_scrubber_new(&host->scrubber, host) != STOQ_OK) {
+        (void)stoq_host_free(host, 0, NULL);
+        return stoq_fail(err, STOQ_NOMEM, 0, "no memory for the node");
+    }
     *out = host;
     return STOQ_OK;
 }
@@ -114,6 +120,7 @@ enum stoq_status stoq_host_free(struct stoq_host *host, stoq_ns drain, struct st
     if (host == NULL) {
         return STOQ_OK;
     }
+    stoq_scrubber_free(host->scrubber);
     stoq_engine_stop(host->engine, drain);
     if (host->store != NULL) {
         st = stoq_store_close(host->store, err);
@@ -127,6 +134,12 @@ enum stoq_status stoq_host_free(struct stoq_host *host, stoq_ns drain, struct st
     return st;
 }
 
+static void on_damaged(void *user)
+{
+    struct stoq_host *host = user;
+    stoq_scrubber_wake(host->scrubber);
+}
+
 static enum stoq_status open_store(struct stoq_host *host, bool make, struct stoq_error *err)
 {
     struct stoq_store_config cfg = {
@@ -134,6 +147,7 @@ static enum stoq_status open_store(struct stoq_host *host, bool make, struct sto
         .create = make,
         .read_only = !make,
         .notice = log_line,
+        .damaged = on_damaged,
         .notice_user = host,
     };
     enum stoq_status st = stoq_store_open(&host->store, &cfg, err);
@@ -297,6 +311,9 @@ enum stoq_status stoq_host_start(struct stoq_host *host, struct stoq_error *err)
     if (st == STOQ_OK && host->engine == NULL) {
         st = start_engine(host, err);
     }
+    if (st == STOQ_OK && host->cfg.daemon) {
+        st = stoq_scrubber_start(host->scrubber, err);
+    }
     pthread_mutex_unlock(&host->opening);
     return st;
 }
@@ -344,6 +361,11 @@ const struct stoq_key *stoq_host_key(struct stoq_host *host)
 struct stoq_engine *stoq_host_engine(struct stoq_host *host)
 {
     return host->engine;
+}
+
+struct stoq_scrubber *stoq_host_scrubber(struct stoq_host *host)
+{
+    return host->scrubber;
 }
 
 const struct stoq_home *stoq_host_home(const struct stoq_host *host)

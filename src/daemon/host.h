@@ -13,6 +13,7 @@
 #include <pthread.h>
 
 struct stoq_host;
+struct stoq_scrubber;
 
 struct stoq_host_config {
     const struct stoq_home *home; /* borrowed for the call */
@@ -65,6 +66,8 @@ void stoq_host_reading(struct stoq_host *host, struct stoq_host_reading *out);
 struct stoq_store *stoq_host_store(struct stoq_host *host);
 const struct stoq_key *stoq_host_key(struct stoq_host *host);
 struct stoq_engine *stoq_host_engine(struct stoq_host *host);
+/* Never NULL; in a daemon it works in the background. */
+struct stoq_scrubber *stoq_host_scrubber(struct stoq_host *host);
 const struct stoq_home *stoq_host_home(const struct stoq_host *host);
 /* A copy, since a reload may change it meanwhile. */
 void stoq_host_config(struct stoq_host *host, struct stoq_config *out);

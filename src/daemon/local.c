@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "os/sys.h"
 #include "sign/sign.h"
 #include "wire/cbor.h"
 
@@ -174,6 +175,17 @@ enum stoq_status stoq_local_record(struct stoq_store *store, const struct stoq_p
     }
     stoq_buf_release(&b);
     return st;
+}
+
+enum stoq_status stoq_local_set_complete(struct stoq_store *store, const struct stoq_package_id *id,
+                                         bool complete, struct stoq_error *err)
+{
+    uint64_t added_at;
+    bool was;
+    if (read_record(store, id, &added_at, &was, NULL) != STOQ_OK) {
+        return stoq_local_record(store, id, stoq_wall_seconds(), complete, err);
+    }
+    return was == complete ? STOQ_OK : stoq_local_record(store, id, added_at, complete, err);
 }
 
 /* Manifest and what is decoded from it, reused from package to package. */

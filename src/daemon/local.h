@@ -50,6 +50,12 @@ STOQ_WARN_UNUSED enum stoq_status stoq_local_record(struct stoq_store *store,
                                                     uint64_t added_at, bool complete,
                                                     struct stoq_error *err);
 
+/* The same, keeping since when it is here where that is known. A record that says so already is not
+ * written again. */
+STOQ_WARN_UNUSED enum stoq_status stoq_local_set_complete(struct stoq_store *store,
+                                                          const struct stoq_package_id *id,
+                                                          bool complete, struct stoq_error *err);
+
 struct stoq_local_removed {
     uint64_t chunks;        /* deleted, no other package uses them */
     uint64_t bytes;         /* of them, as stored */

@@ -111,6 +111,13 @@ static const struct stoq_json_key prove_keys[] = {
     {"stream", STOQ_JSON_BOOL, false},
 };
 
+static const struct stoq_json_key scrub_keys[] = {
+    {"rate", STOQ_JSON_UINT, false},
+    {"once", STOQ_JSON_BOOL, false},
+    {"status", STOQ_JSON_BOOL, false},
+    {"from", STOQ_JSON_TEXTS, false},
+};
+
 #define KEYS(a) (a), STOQ_COUNT(a)
 
 static const struct stoq_op ops[] = {
@@ -141,6 +148,7 @@ static const struct stoq_op ops[] = {
     {"store_ls", op_store_ls, STOQ_OP_NO_STORE, NULL, 0},
     {"store_stats", op_store_stats, 0, NULL, 0},
     {"fsck", op_fsck, 0, NULL, 0},
+    {"scrub", op_scrub, STOQ_OP_WRITES, KEYS(scrub_keys)},
     {"export", op_export, STOQ_OP_DATA, KEYS(export_keys)},
     {"import", op_import, STOQ_OP_WRITES, KEYS(import_keys)},
     {"bundle", op_bundle, STOQ_OP_NO_STORE, KEYS(import_keys)},

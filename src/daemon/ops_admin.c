@@ -292,6 +292,7 @@ enum stoq_status op_status(struct stoq_host *host, const json_t *args, struct st
         *result = status_to_json(host, config, &net, &store);
         if (*result == NULL || json_object_set(*result, "connections", list) != 0 ||
             json_object_set_new(*result, "lan", lan_to_json(host)) != 0 ||
+            json_object_set_new(*result, "scrub", op_scrub_status(host)) != 0 ||
             json_object_set_new(*result, "configuration", reading_to_json(host)) != 0) {
             st = stoq_fail(err, STOQ_NOMEM, 0, "no memory for the status");
         }

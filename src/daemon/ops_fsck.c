@@ -25,11 +25,11 @@ enum stoq_status op_fsck(struct stoq_host *host, const json_t *args, struct stoq
         return st;
     }
     uint64_t us = (stoq_now() - began) / 1000;
-    *result =
-        json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:f}", "sound",
-                  (int)(r.problems == 0), "segments", (json_int_t)r.segments, "records",
-                  (json_int_t)r.records, "bytes", (json_int_t)r.bytes, "damaged",
-                  (json_int_t)r.damaged, "live", (json_int_t)r.live, "lost", (json_int_t)r.lost,
-                  "problems", (json_int_t)r.problems, "problem", list, "seconds", (double)us / 1e6);
+    *result = json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:f}", "sound",
+                        (int)(r.problems == 0), "segments", (json_int_t)r.segments, "records",
+                        (json_int_t)r.records, "bytes", (json_int_t)r.bytes, "damaged",
+                        (json_int_t)r.damaged, "harmless", (json_int_t)r.harmless, "live",
+                        (json_int_t)r.live, "lost", (json_int_t)r.lost, "problems",
+                        (json_int_t)r.problems, "problem", list, "seconds", (double)us / 1e6);
     return STOQ_OK;
 }

@@ -7,7 +7,9 @@
 
 #include "daemon/extract.h"
 #include "daemon/held.h"
+#include "daemon/holes.h"
 #include "daemon/live.h"
+#include "daemon/scrubber.h"
 #include "daemon/seed.h"
 #include "daemon/verify.h"
 #include "wire/bech32m.h"
@@ -174,7 +176,13 @@ static enum stoq_status fetch(struct getting *g, struct stoq_error *err)
     if (st == STOQ_OK) {
         st = stoq_host_start(g->host, err);
     }
-    return st == STOQ_OK ? stoq_engine_fetch(stoq_host_engine(g->host), &ask, &g->fetch, err) : st;
+    if (st == STOQ_OK) {
+        st = stoq_engine_fetch(stoq_host_engine(g->host), &ask, &g->fetch, err);
+    }
+    if (st == STOQ_OK) {
+        stoq_scrubber_remember(stoq_host_scrubber(g->host), &g->id, g->sources, g->source_count);
+    }
+    return st;
 }
 
 static void on_check(void *user, const struct stoq_verify_progress *p)
@@ -357,28 +365,63 @@ static json_t *to_json(struct getting *g, uint64_t elapsed_ns, struct stoq_error
     return result;
 }
 
+/* Complete, and nothing of it in quarantine. */
+static enum stoq_status is_whole(struct getting *g, bool *whole, struct stoq_error *err)
+{
+    struct stoq_holes holes;
+    struct stoq_store *store = stoq_host_store(g->host);
+    enum stoq_status st = STOQ_OK;
+    *whole = stoq_local_has(store, &g->id);
+    if (*whole) {
+        stoq_holes_init(&holes);
+        st = stoq_holes_of_package(store, &g->id, on_cancelled, g, &holes, err);
+        *whole = st == STOQ_OK && !stoq_holes_any(&holes);
+        stoq_holes_release(&holes);
+    }
+    return st;
+}
+
 static enum stoq_status fetch_whole(struct getting *g, struct stoq_error *err)
 {
     enum stoq_status st = fetch(g, err);
     return st == STOQ_OK ? check_secondary(g, err) : st;
 }
 
+/* What was thought whole turned out damaged while it was written out: it is in quarantine now, and
+ * somebody may have it. */
+static enum stoq_status extract_mended(struct getting *g, enum stoq_status st,
+                                       struct stoq_error *err)
+{
+    bool whole = true;
+    struct stoq_error why;
+    if ((st != STOQ_PROOF && st != STOQ_NOTFOUND) || g->source_count == 0 ||
+        is_whole(g, &whole, &why) != STOQ_OK || whole) {
+        return st;
+    }
+    g->fetch.complete_before = false;
+    st = fetch_whole(g, err);
+    return st == STOQ_OK ? extract(g, err) : st;
+}
+
 static enum stoq_status run(struct getting *g, json_t **result, struct stoq_error *err)
 {
     bool is_streamed = false;
+    bool whole = false;
     enum stoq_status st = check_output(g, err);
     if (st != STOQ_OK) {
         return st;
     }
-    g->fetch.complete_before = stoq_local_has(stoq_host_store(g->host), &g->id);
-    if (!g->fetch.complete_before && g->stream) {
+    st = is_whole(g, &whole, err);
+    g->fetch.complete_before = whole;
+    if (st == STOQ_OK && !whole && g->stream) {
         st = stream_coming(g, &is_streamed, err);
     }
-    if (st == STOQ_OK && !g->fetch.complete_before && !is_streamed) {
+    if (st == STOQ_OK && !whole && !is_streamed) {
         st = fetch_whole(g, err);
     }
     if (st == STOQ_OK) {
         st = extract(g, err);
+        st = whole && st != STOQ_OK ? extract_mended(g, st, err) : st;
     }
     if (st == STOQ_OK && g->stream && !is_streamed) {
         st = stream(g, err);

@@ -40,6 +40,7 @@ stoq_op_fn op_store_rm;
 stoq_op_fn op_store_ls;
 stoq_op_fn op_store_stats;
 stoq_op_fn op_fsck;
+stoq_op_fn op_scrub;
 stoq_op_fn op_export;
 stoq_op_fn op_import;
 stoq_op_fn op_bundle;
@@ -71,6 +72,13 @@ STOQ_WARN_UNUSED enum stoq_status op_alias_algs(const json_t *args, enum stoq_ha
 json_t *op_seconds(uint64_t ns);
 /* A key id, or null when it is absent. */
 json_t *op_key_id(bool present, const struct stoq_key_id *id);
+
+struct stoq_holes;
+/* o["paths"]: the files that lack something, as far as they are named. */
+void op_add_paths(json_t *o, const struct stoq_holes *h);
+
+/* How far the scrubbing of the store is; NULL: no memory. */
+json_t *op_scrub_status(struct stoq_host *host);
 
 /* Nested calls to io that check for missing members. */
 void op_progress(struct stoq_op_io *io, json_t *event); /* takes event; NULL is fine */

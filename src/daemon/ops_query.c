@@ -3,6 +3,7 @@
 
 #include "daemon/extract.h"
 #include "daemon/held.h"
+#include "daemon/holes.h"
 #include "daemon/manifest_json.h"
 #include "daemon/verify.h"
 #include "wire/bech32m.h"
@@ -89,6 +90,28 @@ static enum stoq_status add_files(struct stoq_host *host, const struct stoq_pack
     return st;
 }
 
+/* Of a package that is not whole: what it lacks. */
+static enum stoq_status add_missing(struct stoq_host *host, const struct stoq_package_id *id,
+                                    struct stoq_op_io *io, json_t *o, struct stoq_error *err)
+{
+    struct stoq_holes h;
+    if (stoq_json_bool(o, "complete", true)) {
+        return STOQ_OK;
+    }
+    stoq_holes_init(&h);
+    enum stoq_status st =
+        stoq_holes_of_package(stoq_host_store(host), id, op_cancelled, io, &h, err);
+    json_t *missing =
+        json_pack("{s:I, s:I, s:I, s:b}", "chunks", (json_int_t)h.chunks, "bytes",
+                  (json_int_t)h.bytes, "files", (json_int_t)h.files, "metadata", (int)h.metadata);
+    if (missing != NULL) {
+        op_add_paths(missing, &h);
+    }
+    (void)json_object_set_new(o, "missing", missing);
+    stoq_holes_release(&h);
+    return st;
+}
+
 enum stoq_status op_info(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
                          json_t **result, struct stoq_error *err)
 {
@@ -101,6 +124,9 @@ enum stoq_status op_info(struct stoq_host *host, const json_t *args, struct stoq
     st = stoq_local_info(stoq_host_store(host), &id, info_one, o, err);
     if (st == STOQ_OK && stoq_json_bool(args, "files", false)) {
         st = add_files(host, &id, o, err);
+    }
+    if (st == STOQ_OK) {
+        st = add_missing(host, &id, io, o, err);
     }
     if (st != STOQ_OK) {
         json_decref(o);
@@ -168,6 +194,23 @@ static json_t *verify_to_json(const char *id, const struct stoq_verify_report *r
     return o;
 }
 
+/* Name the files that the faults lie in. */
+static void name_faults(struct stoq_host *host, const struct stoq_package_id *id,
+                        const struct stoq_verify_report *report, json_t *o)
+{
+    struct stoq_holes h;
+    struct stoq_held *held = NULL;
+    stoq_holes_init(&h);
+    h.where = report->faults;
+    if (stoq_held_open(&held, stoq_host_store(host), id, NULL) == STOQ_OK) {
+        stoq_holes_name_files(held, &h);
+    }
+    (void)stoq_json_set_u64(o, "files", h.files);
+    op_add_paths(o, &h);
+    stoq_held_close(held);
+    stoq_holes_release(&h);
+}
+
 enum stoq_status op_verify(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
                            json_t **result, struct stoq_error *err)
 {
@@ -184,6 +227,9 @@ enum stoq_status op_verify(struct stoq_host *host, const json_t *args, struct st
     }
     if (st == STOQ_OK) {
         *result = verify_to_json(stoq_json_text(args, "id"), &report);
+    }
+    if (st == STOQ_OK && *result != NULL && report.chunks_bad + report.chunks_missing > 0) {
+        name_faults(host, &ask.id, &report, *result);
     }
     return st;
 }

@@ -143,7 +143,8 @@ enum stoq_status stoq_verify(struct stoq_store *store, const struct stoq_verify_
     struct stoq_error why = {0};
     struct verify v = {.store = store, .ask = ask, .report = report};
     memset(report, 0, sizeof *report);
-    if (!stoq_store_has(store, STOQ_RECORD_MANIFEST, stoq_span(ask->id.h.b, 32))) {
+    if (!stoq_store_has(store, STOQ_RECORD_MANIFEST, stoq_span(ask->id.h.b, 32)) &&
+        !stoq_store_has(store, STOQ_RECORD_PACKAGE, stoq_span(ask->id.h.b, 32))) {
         return stoq_fail_code(err, STOQ_NOTFOUND, "ContentNotFound", "no such package here");
     }
     enum stoq_status st = stoq_held_open(&v.held, store, &ask->id, &why);
@@ -166,21 +167,11 @@ enum stoq_status stoq_verify(struct stoq_store *store, const struct stoq_verify_
     return st;
 }
 
-static bool keep_added_at(void *user, const struct stoq_local_package *p)
-{
-    *(uint64_t *)user = p->added_at;
-    return true;
-}
-
 /* Its bytes are what the tree says and not what the manifest says: whoever made it lied. */
 static enum stoq_status refuse_package(struct stoq_store *store, const struct stoq_package_id *id,
                                        const struct stoq_verdict *why, struct stoq_error *err)
 {
-    uint64_t added_at = stoq_wall_seconds();
-    enum stoq_status st = stoq_local_info(store, id, keep_added_at, &added_at, err);
-    if (st == STOQ_OK) {
-        st = stoq_local_record(store, id, added_at, false, err);
-    }
+    enum stoq_status st = stoq_local_set_complete(store, id, false, err);
     if (st == STOQ_OK) {
         st = stoq_store_sync(store, err);
     }

@@ -4,6 +4,7 @@
  * Verify: read a package again, all of it, and compare it with its id.
  */
 #include "base/bytes.h"
+#include "daemon/holes.h"
 #include "store/store.h"
 
 struct stoq_verify_progress {
@@ -40,10 +41,11 @@ struct stoq_verify_report {
     uint64_t chunks;               /* of the package */
     uint64_t bytes;
     uint64_t chunks_good;
-    uint64_t chunks_bad;     /* damaged */
-    uint64_t chunks_missing; /* not here */
-    uint64_t first_fault;    /* index of the first bad or missing chunk, when there is one */
-    char first_why[512];     /* what is wrong with it */
+    uint64_t chunks_bad;          /* damaged */
+    uint64_t chunks_missing;      /* not here */
+    uint64_t first_fault;         /* index of the first bad or missing chunk, when there is one */
+    char first_why[512];          /* what is wrong with it */
+    struct stoq_stretches faults; /* where bad and missing chunks lie in the package's stream */
     uint64_t elapsed_ns;
 };
 

@@ -30,11 +30,12 @@ struct reading {
     struct stoq_verify_report *report;
     atomic_uint_fast64_t bytes_done;
     atomic_bool stop;
-    pthread_mutex_t feed; /* the next four: */
+    pthread_mutex_t feed; /* the next five: */
     struct stoq_buf list; /* of the shard before next_shard */
     size_t next_shard;
     size_t next_in_list;
     uint64_t next_chunk;  /* of the package */
+    uint64_t next_offset; /* its first byte in the stream */
     pthread_mutex_t lock; /* the rest; never held while feed is waited for */
     pthread_cond_t ended; /* a worker has */
     pthread_cond_t turns; /* turn or is_whole has changed */
@@ -50,12 +51,22 @@ struct worker {
     struct reading *r;
 };
 
-/* count chunks from the index on: one, or those of a list that is unusable. */
-static void count_fault(struct reading *r, uint64_t index, uint64_t count, enum stoq_status why,
+/* Chunks from an index on, or those of a list that is unusable, and where they lie in the stream. */
+struct fault {
+    uint64_t index;
+    uint64_t count;
+    uint64_t offset;
+    uint64_t bytes;
+};
+
+static void count_fault(struct reading *r, const struct fault *f, enum stoq_status why,
                         const struct stoq_error *err)
 {
     struct stoq_verify_report *report = r->report;
+    uint64_t index = f->index;
+    uint64_t count = f->count;
     (void)pthread_mutex_lock(&r->lock);
+    stoq_stretches_add(&report->faults, f->offset, f->bytes);
     if (report->chunks_bad + report->chunks_missing == 0 || index < report->first_fault) {
         report->first_fault = index;
         (void)snprintf(report->first_why, sizeof report->first_why, "%s", err->text);
@@ -91,18 +102,21 @@ static enum stoq_status next_list(struct reading *r, bool *more, struct stoq_err
             return st;
         }
         struct stoq_merkle_shard shard = stoq_merkle_shard_at(stoq_held_shard_list(r->held), i);
-        count_fault(r, r->next_chunk, shard.chunks, st, err);
+        const struct fault f = {r->next_chunk, shard.chunks, r->next_offset, shard.bytes};
+        count_fault(r, &f, st, err);
         atomic_fetch_add(&r->bytes_done, shard.bytes);
         r->next_chunk += shard.chunks;
+        r->next_offset += shard.bytes;
         stoq_buf_clear(&r->list);
         r->next_in_list = 0;
     }
     return STOQ_OK;
 }
 
-/* The next chunk and its index in the package; *more false: all are taken, or stop. */
+/* The next chunk, its index in the package and its place in the stream; *more false: all are taken, or
+ * stop. */
 static enum stoq_status take_chunk(struct reading *r, struct stoq_merkle_chunk *chunk,
-                                   uint64_t *index, bool *more, struct stoq_error *err)
+                                   struct fault *place, bool *more, struct stoq_error *err)
 {
     enum stoq_status st = STOQ_OK;
     (void)pthread_mutex_lock(&r->feed);
@@ -112,7 +126,8 @@ static enum stoq_status take_chunk(struct reading *r, struct stoq_merkle_chunk *
     }
     if (st == STOQ_OK && *more) {
         *chunk = stoq_merkle_chunk_at(stoq_buf_span(&r->list), r->next_in_list++);
-        *index = r->next_chunk++;
+        *place = (struct fault){r->next_chunk++, 1, r->next_offset, chunk->bytes};
+        r->next_offset += chunk->bytes;
     }
     (void)pthread_mutex_unlock(&r->feed);
     return st;
@@ -142,9 +157,9 @@ static enum stoq_status check_chunks(struct reading *r, struct stoq_buf *bytes, 
 {
     for (;;) {
         struct stoq_merkle_chunk c;
-        uint64_t index;
+        struct fault place;
         bool more;
-        enum stoq_status st = take_chunk(r, &c, &index, &more, err);
+        enum stoq_status st = take_chunk(r, &c, &place, &more, err);
         if (st != STOQ_OK || !more) {
             return st;
         }
@@ -154,12 +169,12 @@ static enum stoq_status check_chunks(struct reading *r, struct stoq_buf *bytes, 
             st = stoq_fail(err, STOQ_PROOF, 0, "a chunk of the wrong length");
         }
         if (is_fault(st)) {
-            count_fault(r, index, 1, st, err);
+            count_fault(r, &place, st, err);
         } else if (st != STOQ_OK) {
             return st;
         } else {
             ++*good;
-            hash_in_turn(r, index, stoq_buf_span(bytes));
+            hash_in_turn(r, place.index, stoq_buf_span(bytes));
         }
         atomic_fetch_add(&r->bytes_done, c.bytes);
     }

@@ -1,11 +1,12 @@
 /*
  * Two passes. The first reads every segment from its first byte to the index's mark, whatever the
  * index says: each record's checksum, each chunk against its hash; so damage is found in what is
- * deleted or superseded too. The second asks for everything the index promises, the way a reader
- * does: that finds a promise that leads nowhere, and marks it quarantined, so that it is not made
- * again. Records that come while it runs are left to the next run.
+ * deleted or superseded too. That is told as harmless, for nothing that is promised lies there. The
+ * second asks for everything the index promises, the way a reader does: that finds a promise that
+ * leads nowhere, and marks it quarantined, so that it is not made again. Records that come while it
+ * runs are left to the next run.
  */
-#include "store/store_internal.h"
+#include "store/damage.h"
 
 #include "os/file.h"
 
@@ -25,6 +26,8 @@ struct fsck {
     struct stoq_index_mark mark;
     struct stoq_codec *codec;
     struct stoq_buf payload;
+    struct stoq_damage damage; /* of the segment being read */
+    int fd;                    /* its */
     void (*found)(void *user, const char *what);
     void *user;
     struct stoq_store_fsck_report r;
@@ -38,7 +41,6 @@ static void found(struct fsck *f, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    f->r.problems++;
     if (f->found != NULL) {
         f->found(f->user, text);
     }
@@ -59,17 +61,41 @@ static void look_at(struct fsck *f, uint32_t number, const struct stoq_scan_item
     f->r.bytes += item->bytes;
     if (item->kind == STOQ_SCAN_DAMAGE) {
         f->r.damaged++;
-        found(f, "segment %08x: %llu bytes at %llu are no whole record", number,
-              (unsigned long long)item->bytes, (unsigned long long)item->offset);
+        stoq_damage_add(&f->damage, item->offset, item->bytes);
         return;
     }
     f->r.records++;
     if (rec->type == STOQ_RECORD_CHUNK &&
         stoq_codec_check(f->codec, rec->key, rec->info, rec->stored) != STOQ_OK) {
         f->r.damaged++;
-        found(f, "segment %08x: the chunk at %llu is not what its key says", number,
-              (unsigned long long)item->offset);
+        stoq_damage_add(&f->damage, item->offset, item->bytes);
     }
+}
+
+static enum stoq_status is_whole(void *user, const struct stoq_entry *e, bool *whole,
+                                 struct stoq_error *err)
+{
+    struct fsck *f = user;
+    enum stoq_status st = stoq_damage_is_whole(f->fd, f->codec, e, whole);
+    return st == STOQ_OK ? st : stoq_fail(err, st, 0, "check the store");
+}
+
+/* Tell of the segment's damage, and whether it matters. */
+static enum stoq_status judge(struct fsck *f, struct stoq_error *err)
+{
+    struct stoq_damage *d = &f->damage;
+    enum stoq_status st =
+        d->count == 0 ? STOQ_OK : stoq_damage_each(f->s, d, is_whole, NULL, f, err);
+    for (size_t i = 0; st == STOQ_OK && i < d->count; i++) {
+        const struct stoq_stretch *at = &d->stretch[i];
+        f->r.harmless += !at->needed;
+        f->r.problems += at->needed;
+        found(f, "segment %08x: %llu bytes at %llu are no whole record%s", d->segment,
+              (unsigned long long)(at->to - at->from), (unsigned long long)at->from,
+              at->needed ? "" : "; harmless, nothing that is needed lies there");
+    }
+    d->count = 0;
+    return st;
 }
 
 static enum stoq_status scan_segment(struct fsck *f, int fd, uint32_t number,
@@ -88,7 +114,7 @@ static enum stoq_status scan_segment(struct fsck *f, int fd, uint32_t number,
         }
     }
     stoq_scan_release(&scan);
-    return st == STOQ_OK ? st : stoq_fail(err, st, errno, "read segment %08x", number);
+    return st == STOQ_OK ? judge(f, err) : stoq_fail(err, st, errno, "read segment %08x", number);
 }
 
 static enum stoq_status read_segments(struct fsck *f, struct stoq_error *err)
@@ -105,8 +131,11 @@ static enum stoq_status read_segments(struct fsck *f, struct stoq_error *err)
             break;
         }
         f->r.segments++;
+        f->damage.segment = number[i];
+        f->fd = fd;
         if (!header_is_good(f, fd, number[i])) {
             f->r.damaged++;
+            f->r.problems++;
             found(f, "segment %08x: its header is damaged or another store's", number[i]);
         }
         st = scan_segment(f, fd, number[i], err);
@@ -128,6 +157,7 @@ static enum stoq_status keep_promise(struct fsck *f, const struct stoq_entry *e,
         &info, &f->payload, &why);
     if (st == STOQ_PROOF || st == STOQ_MALFORMED) {
         f->r.lost++;
+        f->r.problems++;
         found(f, "%s", why.text);
         return STOQ_OK;
     }

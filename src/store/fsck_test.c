@@ -69,6 +69,8 @@ static void damage_is_found_and_no_longer_promised(void **state)
     r = check(t, last);
     assert_int_equal(r.lost, 0);
     assert_int_equal(r.damaged, 1); /* the old place */
+    assert_int_equal(r.harmless, 1);
+    assert_int_equal(r.problems, 0);
 }
 
 static void a_damaged_header_is_found(void **state)

@@ -100,6 +100,11 @@ STOQ_WARN_UNUSED enum stoq_status stoq_index_quarantine(struct stoq_index *ix,
                                                         const struct stoq_entry *e,
                                                         struct stoq_error *err);
 
+/* The reverse: what is promised again. */
+STOQ_WARN_UNUSED enum stoq_status stoq_index_readmit(struct stoq_index *ix,
+                                                     const struct stoq_entry *e,
+                                                     struct stoq_error *err);
+
 /* Everything to disk: for STOQ_INDEX_BUILD. */
 STOQ_WARN_UNUSED enum stoq_status stoq_index_sync(struct stoq_index *ix, struct stoq_error *err);
 

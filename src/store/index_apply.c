@@ -197,7 +197,7 @@ enum stoq_status stoq_index_start(struct stoq_index *ix,
     return commit(ix, txn, err);
 }
 
-static enum stoq_status quarantine_in(struct apply *a, const struct stoq_entry *e,
+static enum stoq_status quarantine_in(struct apply *a, const struct stoq_entry *e, bool quarantined,
                                       struct stoq_error *err)
 {
     struct stoq_entry old;
@@ -208,7 +208,7 @@ static enum stoq_status quarantine_in(struct apply *a, const struct stoq_entry *
     if (rc == 0 && old.sequence == e->sequence) {
         uint8_t key[STOQ_INDEX_KEY_MAX];
         uint8_t value[STOQ_INDEX_VALUE_BYTES];
-        old.quarantined = true;
+        old.quarantined = quarantined;
         MDB_val k = stoq_index_key(key, e->type, stoq_entry_key(e));
         MDB_val v = stoq_index_value(value, &old);
         rc = mdb_cursor_put(a->cur, &k, &v, 0);
@@ -219,18 +219,30 @@ static enum stoq_status quarantine_in(struct apply *a, const struct stoq_entry *
     return rc == 0 || rc == MDB_NOTFOUND ? STOQ_OK : stoq_index_fail(err, rc, "quarantine");
 }
 
-enum stoq_status stoq_index_quarantine(struct stoq_index *ix, const struct stoq_entry *e,
-                                       struct stoq_error *err)
+static enum stoq_status set_quarantined(struct stoq_index *ix, const struct stoq_entry *e,
+                                        bool quarantined, struct stoq_error *err)
 {
     struct apply a = {.ix = ix};
     int rc = mdb_txn_begin(ix->env, NULL, 0, &a.txn);
     if (rc != 0) {
         return stoq_index_fail(err, rc, "begin to write");
     }
-    enum stoq_status st = quarantine_in(&a, e, err);
+    enum stoq_status st = quarantine_in(&a, e, quarantined, err);
     if (st != STOQ_OK) {
         mdb_txn_abort(a.txn);
         return st;
     }
     return commit(ix, a.txn, err);
+}
+
+enum stoq_status stoq_index_quarantine(struct stoq_index *ix, const struct stoq_entry *e,
+                                       struct stoq_error *err)
+{
+    return set_quarantined(ix, e, true, err);
+}
+
+enum stoq_status stoq_index_readmit(struct stoq_index *ix, const struct stoq_entry *e,
+                                    struct stoq_error *err)
+{
+    return set_quarantined(ix, e, false, err);
 }

@@ -45,6 +45,7 @@ static enum stoq_status store_new(struct stoq_store **out, const struct stoq_sto
     s->segment_bytes = cfg->segment_bytes == 0 ? SEGMENT_BYTES_DEFAULT : cfg->segment_bytes;
     s->map_bytes = cfg->map_bytes == 0 ? MAP_BYTES_DEFAULT : cfg->map_bytes;
     s->notice = cfg->notice;
+    s->damaged = cfg->damaged;
     s->notice_user = cfg->notice_user;
     (void)pthread_mutex_init(&s->log.lock, NULL);
     (void)pthread_cond_init(&s->log.work, NULL);
@@ -87,6 +88,7 @@ static void store_free(struct stoq_store *s)
     (void)pthread_mutex_destroy(&s->log.lock);
     (void)pthread_cond_destroy(&s->log.work);
     (void)pthread_cond_destroy(&s->log.changed);
+    free(s->suspects);
     free(s->dir);
     free(s);
 }
@@ -338,7 +340,15 @@ enum stoq_status stoq_store_close(struct stoq_store *s, struct stoq_error *err)
     }
     enum stoq_status st = stoq_store_sync(s, err);
     stoq_sync_stop(s);
+    struct stoq_suspects *suspects = s->suspects;
+    char *dir = s->dir;
+    const struct stoq_store_config cfg = {
+        .dir = dir, .map_bytes = s->map_bytes, .notice = s->notice, .notice_user = s->notice_user};
+    s->suspects = NULL;
+    s->dir = NULL;
     store_free(s);
+    stoq_suspects_mark(&cfg, suspects);
+    free(dir);
     return st;
 }
 

@@ -245,8 +245,10 @@ static enum stoq_status fail_changed(struct stoq_store *s, const struct stoq_ent
                            : "a file published in place has other bytes, though its size and times "
                              "are as they were";
     (void)stoq_fail_code(err, st, "SourceChanged", "%s (chunk %.16s)", text, hex);
-    if (!s->read_only && !e->quarantined) {
+    if (!e->quarantined) {
         stoq_store_mark_quarantined(s, e);
+    }
+    if (!s->read_only && !e->quarantined) {
         stoq_store_say(s, "%s; chunk %s is no longer had", text, hex);
     }
     return st;

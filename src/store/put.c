@@ -83,6 +83,7 @@ enum absence {
     WANT_ABSENT,  /* add only what is not here */
     WANT_PRESENT, /* delete only what is here */
     WANT_EITHER,
+    WANT_SAME, /* write anew what has not changed */
 };
 
 struct append {
@@ -91,9 +92,25 @@ struct append {
     enum absence want;
     bool was_here;
     uint64_t commit_count;
+    uint64_t sequence; /* WANT_SAME: of the record that is written anew */
     struct stoq_record rec;
     bool done; /* out */
 };
+
+/* Is the newest record of the key still the one of that sequence? log.lock held. */
+static enum stoq_status is_same_now(struct stoq_store *s, const struct append *a, bool *same,
+                                    struct stoq_error *err)
+{
+    const struct stoq_pending *p = stoq_pending_find(&s->log.pending, a->id_type, a->id_key);
+    struct stoq_entry e = {0};
+    enum stoq_status st = STOQ_OK;
+    *same = p != NULL && p->e.type == a->id_type && p->e.sequence == a->sequence;
+    if (p == NULL) {
+        st = stoq_index_get(s->index, a->id_type, a->id_key, &e, err);
+        *same = st == STOQ_OK && e.sequence == a->sequence;
+    }
+    return st == STOQ_NOTFOUND ? STOQ_OK : st;
+}
 
 static enum stoq_status append_locked(struct stoq_store *s, struct append *a,
                                       struct stoq_pending *node, struct stoq_error *err)
@@ -102,7 +119,13 @@ static enum stoq_status append_locked(struct stoq_store *s, struct append *a,
     size_t n = (size_t)stoq_record_bytes(a->rec.key.n, a->rec.info.stored_len);
     enum stoq_status st = stoq_block_room(s, n, err);
     bool here = false;
-    if (st == STOQ_OK && a->want != WANT_EITHER) {
+    if (st == STOQ_OK && a->want == WANT_SAME) {
+        bool same;
+        st = is_same_now(s, a, &same, err);
+        if (st != STOQ_OK || !same) {
+            return st;
+        }
+    } else if (st == STOQ_OK && a->want != WANT_EITHER) {
         st = is_here_now(s, a->id_type, a->id_key, a->commit_count, a->was_here, &here, err);
     }
     if (st != STOQ_OK || (here && a->want == WANT_ABSENT) || (!here && a->want == WANT_PRESENT)) {
@@ -276,4 +299,34 @@ enum stoq_status stoq_store_delete(struct stoq_store *s, enum stoq_record_type t
                             stoq_record_type_str((uint8_t)type));
     }
     return st;
+}
+
+enum stoq_status stoq_store_entomb(struct stoq_store *s, struct stoq_span id,
+                                   struct stoq_error *err)
+{
+    struct append a = {
+        .id_type = id.p[0], .id_key = stoq_span(id.p + 1, id.n - 1), .want = WANT_ABSENT};
+    struct stoq_found f;
+    enum stoq_status st = stoq_store_find(s, a.id_type, a.id_key, &f, err);
+    if (st != STOQ_OK) {
+        return st;
+    }
+    stoq_store_unfind(s, &f);
+    a.was_here = f.where != STOQ_WHERE_NOWHERE;
+    a.commit_count = f.commit_count;
+    a.rec = (struct stoq_record){.type = STOQ_RECORD_TOMBSTONE, .key = id};
+    return append(s, &a, err);
+}
+
+enum stoq_status stoq_store_put_anew(struct stoq_store *s, const struct stoq_entry *e,
+                                     struct stoq_stored info, struct stoq_span stored,
+                                     struct stoq_error *err)
+{
+    struct append a = {
+        .id_type = e->type,
+        .id_key = stoq_entry_key(e),
+        .want = WANT_SAME,
+        .sequence = e->sequence,
+        .rec = {.type = e->type, .info = info, .key = stoq_entry_key(e), .stored = stored}};
+    return append(s, &a, err);
 }

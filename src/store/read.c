@@ -249,7 +249,11 @@ static enum stoq_status read_place(struct stoq_store *s, const struct stoq_entry
 void stoq_store_mark_quarantined(struct stoq_store *s, const struct stoq_entry *e)
 {
     struct stoq_error trouble;
-    if (s->read_only || e->quarantined) {
+    if (e->quarantined) {
+        return;
+    }
+    if (s->read_only) {
+        stoq_suspect_note(s, e);
         return;
     }
     /* It may be pending, synced but not committed; the index must know it first. */
@@ -260,6 +264,9 @@ void stoq_store_mark_quarantined(struct stoq_store *s, const struct stoq_entry *
     (void)pthread_mutex_lock(&s->log.lock);
     s->stats.quarantined++;
     (void)pthread_mutex_unlock(&s->log.lock);
+    if (s->damaged != NULL) {
+        s->damaged(s->notice_user);
+    }
 }
 
 /* A record is damaged for good: let the index say so, so that nobody is promised it. */
@@ -271,8 +278,10 @@ static enum stoq_status quarantine(struct stoq_store *s, const struct stoq_entry
     if (err != NULL) {
         *err = why;
     }
-    if (!s->read_only && !e->quarantined) {
+    if (!e->quarantined) {
         stoq_store_mark_quarantined(s, e);
+    }
+    if (!s->read_only && !e->quarantined) {
         stoq_store_say(s, "%s", why.text);
     }
     return st;

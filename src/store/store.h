@@ -68,7 +68,9 @@ struct stoq_store_config {
     /* A sentence for the operator (recovered tail, index rebuilt, record quarantined); NULL:
      * dropped. Called from any of the store's threads, never while the store holds a lock. */
     void (*notice)(void *user, const char *text);
-    void *notice_user;
+    /* A record was found damaged and is in quarantine now. NULL: dropped. As notice. */
+    void (*damaged)(void *user);
+    void *notice_user; /* of both */
 };
 
 struct stoq_store;
@@ -91,7 +93,8 @@ STOQ_WARN_UNUSED enum stoq_status stoq_store_open(struct stoq_store **out,
 
 /* Sync what is pending, end the threads, free. The status is the sync's: anything but STOQ_OK says
  * that what was put since the last good sync may be lost. NULL is fine. No other call may be
- * running. */
+ * running. A handle for reading only that met damage opens the store for writing for a moment, where
+ * nobody else writes, to put it into quarantine. */
 enum stoq_status stoq_store_close(struct stoq_store *s, struct stoq_error *err);
 
 /*
@@ -267,17 +270,19 @@ STOQ_WARN_UNUSED enum stoq_status stoq_store_rebuild(const struct stoq_store_con
 
 struct stoq_store_fsck_report {
     uint64_t segments;
-    uint64_t records; /* whole ones, live or not */
-    uint64_t bytes;   /* read of segments */
-    uint64_t damaged; /* places in segments, live or not */
-    uint64_t live;    /* records that the index promises, each read */
-    uint64_t lost;    /* of these: cannot be had; quarantined now */
-    uint64_t problems;
+    uint64_t records;  /* whole ones, live or not */
+    uint64_t bytes;    /* read of segments */
+    uint64_t damaged;  /* places in segments, live or not */
+    uint64_t harmless; /* of these: nothing is promised there, compaction drops them */
+    uint64_t live;     /* records that the index promises, each read */
+    uint64_t lost;     /* of these: cannot be had; quarantined now */
+    uint64_t problems; /* what is lost, damaged headers, damaged places that are not harmless */
 };
 
 /*
  * Read everything: each record of each segment by checksum, each chunk by its hash, each promise of
- * the index. Works beside puts and reads. each is called with a sentence for every problem.
+ * the index. Works beside puts and reads. each is called with a sentence for every problem, and for what
+ * is harmless.
  *
  * STOQ_OK: it ran, report->problems says how it is; STOQ_IO, STOQ_NOMEM, STOQ_FULL: it could not
  */

@@ -97,6 +97,7 @@ struct stoq_store {
     uint64_t segment_bytes;
     uint64_t map_bytes;
     void (*notice)(void *user, const char *text);
+    void (*damaged)(void *user);
     void *notice_user;
     int dir_fd;
     int segments_fd;
@@ -109,7 +110,8 @@ struct stoq_store {
     struct stoq_log log;
     bool thread_running;
     pthread_t thread;
-    struct stoq_store_stats stats; /* the "since open" half; log.lock */
+    struct stoq_store_stats stats;  /* the "since open" half; log.lock */
+    struct stoq_suspects *suspects; /* of a handle for reading only; NULL: none; log.lock */
 };
 
 /* --- common.c --- */
@@ -202,6 +204,29 @@ STOQ_WARN_UNUSED enum stoq_status stoq_store_load(struct stoq_store *s, uint8_t 
                                                   struct stoq_error *err);
 /* Let the index say that a record is not to be promised to anybody. No lock held. */
 void stoq_store_mark_quarantined(struct stoq_store *s, const struct stoq_entry *e);
+
+/* --- suspects.c --- */
+
+#define STOQ_SUSPECTS_MAX 64 /* more are found again by the next reader */
+/* Keep what a handle for reading only found damaged. No lock held. */
+void stoq_suspect_note(struct stoq_store *s, const struct stoq_entry *e);
+/* Put them into quarantine through a handle of their own, if one is to be had; taken, NULL is fine. */
+void stoq_suspects_mark(const struct stoq_store_config *cfg, struct stoq_suspects *suspects);
+
+/* --- put.c --- */
+
+/* Write the tombstone of id (a type and the key of what it deletes), unless that record is here. The
+ * tombstone before it may be damaged. Results as stoq_store_delete. */
+STOQ_WARN_UNUSED enum stoq_status stoq_store_entomb(struct stoq_store *s, struct stoq_span id,
+                                                    struct stoq_error *err);
+
+/* Write a record's payload anew at the log's end, unless it was written or deleted since e was read.
+ * Results as stoq_store_put. */
+STOQ_WARN_UNUSED enum stoq_status stoq_store_put_anew(struct stoq_store *s,
+                                                      const struct stoq_entry *e,
+                                                      struct stoq_stored info,
+                                                      struct stoq_span stored,
+                                                      struct stoq_error *err);
 
 /* --- place.c --- */
 
