@@ -250,6 +250,10 @@ static enum stoq_status build(struct stoq_engine *e, struct stoq_error *err)
     }
     /* Hooks run in the order of their adding: ours first, the transport's flush behind it. */
     stoq_loop_before_wait(e->loop, &e->hook);
+    e->private = e->cfg.network_key != NULL;
+    if (e->private) {
+        stoq_beacon_key(e->beacon_key, e->cfg.network_key);
+    }
     e->serving = e->cfg.listen_count > 0 && !e->cfg.client;
     st = open_net(e, err);
     struct stoq_node_config node = {.agent = stoq_span_str(e->agent), .want_raw = e->cfg.raw};

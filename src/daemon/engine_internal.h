@@ -23,6 +23,7 @@
 #include "daemon/engine.h"
 #include "daemon/held.h"
 #include "daemon/known.h"
+#include "net/beacon.h"
 #include "node/node.h"
 #include "os/loop.h"
 #include "os/workers.h"
@@ -283,6 +284,8 @@ struct stoq_engine {
     bool draining;
     bool serving;           /* it has listening sockets */
     struct engine_lan *lan; /* NULL: off */
+    bool private;           /* beacons are sealed with this key */
+    uint8_t beacon_key[STOQ_BEACON_KEY_BYTES];
     stoq_ns drain_until;
     stoq_ns sweep_at;
     stoq_ns progress_at;

@@ -107,6 +107,7 @@ static enum stoq_status open_parts(struct engine_lan *el, uint16_t port, struct 
     struct stoq_lan_config cfg = {.loop = e->loop,
                                   .key = e->cfg.key,
                                   .port = port,
+                                  .seal_key = e->private ? e->beacon_key : NULL,
                                   .heard = on_heard,
                                   .links_changed = on_links,
                                   .user = el};

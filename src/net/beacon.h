@@ -32,4 +32,19 @@ STOQ_WARN_UNUSED enum stoq_status stoq_beacon_encode(const struct stoq_beacon *b
 STOQ_WARN_UNUSED enum stoq_status stoq_beacon_decode(struct stoq_beacon *out,
                                                      struct stoq_span datagram);
 
+/* In a private network beacons travel sealed, so that others read neither who nor where. */
+#define STOQ_BEACON_KEY_BYTES 16
+#define STOQ_BEACON_NONCE_BYTES 12
+/* The beacons' key of a network's. */
+void stoq_beacon_key(uint8_t out[STOQ_BEACON_KEY_BYTES], const uint8_t network_key[32]);
+/* nonce: random, new for each. STOQ_OK, STOQ_RANGE: too long a beacon, STOQ_NOMEM. */
+STOQ_WARN_UNUSED enum stoq_status stoq_beacon_seal(const uint8_t key[STOQ_BEACON_KEY_BYTES],
+                                                   const uint8_t nonce[STOQ_BEACON_NONCE_BYTES],
+                                                   struct stoq_span beacon,
+                                                   uint8_t out[STOQ_BEACON_BYTES_MAX], size_t *n);
+/* STOQ_OK: the beacon's bytes are in out; STOQ_PROOF: of another network, or of none. */
+STOQ_WARN_UNUSED enum stoq_status stoq_beacon_open(const uint8_t key[STOQ_BEACON_KEY_BYTES],
+                                                   struct stoq_span datagram,
+                                                   uint8_t out[STOQ_BEACON_BYTES_MAX], size_t *n);
+
 #endif

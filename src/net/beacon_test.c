@@ -91,12 +91,48 @@ static void no_flipped_bit_is_believed(void **state)
     stoq_key_free(key);
 }
 
+static void sealed_beacons_open_in_their_network_alone(void **state)
+{
+    (void)state;
+    uint8_t network[32] = {5};
+    uint8_t key[STOQ_BEACON_KEY_BYTES];
+    uint8_t other[STOQ_BEACON_KEY_BYTES];
+    uint8_t nonce[STOQ_BEACON_NONCE_BYTES] = {3};
+    uint8_t sealed[STOQ_BEACON_BYTES_MAX];
+    uint8_t plain[STOQ_BEACON_BYTES_MAX];
+    size_t n;
+    size_t got;
+    stoq_beacon_key(key, network);
+    network[31] = 1;
+    stoq_beacon_key(other, network);
+    struct stoq_span beacon = stoq_span_str("as good as any");
+    assert_int_equal(stoq_beacon_seal(key, nonce, beacon, sealed, &n), STOQ_OK);
+    assert_int_equal(n, 1 + 12 + beacon.n + 16);
+    assert_int_equal(stoq_beacon_open(key, stoq_span(sealed, n), plain, &got), STOQ_OK);
+    assert_int_equal(got, beacon.n);
+    assert_memory_equal(plain, beacon.p, got);
+    assert_int_equal(stoq_beacon_open(other, stoq_span(sealed, n), plain, &got), STOQ_PROOF);
+    assert_int_equal(stoq_beacon_open(key, beacon, plain, &got), STOQ_PROOF);
+    for (size_t bit = 0; bit < 8 * n; bit++) {
+        sealed[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        assert_int_equal(stoq_beacon_open(key, stoq_span(sealed, n), plain, &got), STOQ_PROOF);
+        sealed[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    for (size_t cut = 0; cut < n; cut++) {
+        assert_int_equal(stoq_beacon_open(key, stoq_span(sealed, cut), plain, &got), STOQ_PROOF);
+    }
+    static const uint8_t long_one[STOQ_BEACON_BYTES_MAX];
+    assert_int_equal(stoq_beacon_seal(key, nonce, stoq_span(long_one, sizeof long_one), sealed, &n),
+                     STOQ_RANGE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(beacons_have_the_documented_bytes),
         cmocka_unit_test(what_is_no_beacon_is_refused_for_its_reason),
         cmocka_unit_test(no_flipped_bit_is_believed),
+        cmocka_unit_test(sealed_beacons_open_in_their_network_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

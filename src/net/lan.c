@@ -248,6 +248,19 @@ static bool admit(struct stoq_lan *lan, const struct stoq_addr *from)
     return true;
 }
 
+/* The beacon inside a datagram: in a private network only sealed ones count. */
+static enum stoq_status open_beacon(const struct stoq_lan *lan, struct stoq_span datagram,
+                                    struct stoq_beacon *b)
+{
+    uint8_t plain[STOQ_BEACON_BYTES_MAX];
+    size_t n = 0;
+    if (lan->cfg.seal_key == NULL) {
+        return stoq_beacon_decode(b, datagram);
+    }
+    enum stoq_status st = stoq_beacon_open(lan->cfg.seal_key, datagram, plain, &n);
+    return st == STOQ_OK ? stoq_beacon_decode(b, stoq_span(plain, n)) : st;
+}
+
 static void take(struct stoq_lan *lan, struct stoq_span datagram, struct stoq_addr *from)
 {
     struct stoq_beacon b;
@@ -258,7 +271,7 @@ static void take(struct stoq_lan *lan, struct stoq_span datagram, struct stoq_ad
     if (!admit(lan, from)) {
         return;
     }
-    if (stoq_beacon_decode(&b, datagram) != STOQ_OK) {
+    if (open_beacon(lan, datagram, &b) != STOQ_OK) {
         lan->stats.refused++;
         return;
     }
@@ -400,22 +413,37 @@ static uint64_t next_sequence(struct stoq_lan *lan)
     return lan->last_sequence;
 }
 
-size_t stoq_lan_send(struct stoq_lan *lan, uint8_t kind)
+/* The datagram to be sent; 0: there is none. */
+static size_t make_beacon(struct stoq_lan *lan, uint8_t kind, uint8_t out[STOQ_BEACON_BYTES_MAX])
 {
     struct stoq_beacon b = {.kind = kind, .sequence = next_sequence(lan), .port = lan->cfg.port};
-    struct stoq_buf datagram;
-    size_t took = 0;
-    stoq_buf_init(&datagram, STOQ_BEACON_BYTES_MAX);
-    if (stoq_beacon_encode(&b, lan->cfg.key, &datagram) == STOQ_OK) {
-        for (size_t i = 0; i < lan->link_count; i++) {
-            const struct link *l = &lan->link[i];
-            bool six = l->v6 && lan->fd6 >= 0 && send_six(lan, l->index, stoq_buf_span(&datagram));
-            bool four =
-                l->v4 && lan->fd4 >= 0 && send_four(lan, l->index, stoq_buf_span(&datagram));
-            took += six || four;
-        }
+    struct stoq_buf plain;
+    size_t n = 0;
+    stoq_buf_init(&plain, STOQ_BEACON_BYTES_MAX);
+    enum stoq_status st = stoq_beacon_encode(&b, lan->cfg.key, &plain);
+    if (st == STOQ_OK && lan->cfg.seal_key != NULL) {
+        uint8_t nonce[STOQ_BEACON_NONCE_BYTES];
+        stoq_entropy(nonce, sizeof nonce);
+        st = stoq_beacon_seal(lan->cfg.seal_key, nonce, stoq_buf_span(&plain), out, &n);
+    } else if (st == STOQ_OK) {
+        n = plain.n;
+        memcpy(out, plain.p, n);
     }
-    stoq_buf_release(&datagram);
+    stoq_buf_release(&plain);
+    return st == STOQ_OK ? n : 0;
+}
+
+size_t stoq_lan_send(struct stoq_lan *lan, uint8_t kind)
+{
+    uint8_t bytes[STOQ_BEACON_BYTES_MAX];
+    struct stoq_span datagram = stoq_span(bytes, make_beacon(lan, kind, bytes));
+    size_t took = 0;
+    for (size_t i = 0; i < lan->link_count && datagram.n > 0; i++) {
+        const struct link *l = &lan->link[i];
+        bool six = l->v6 && lan->fd6 >= 0 && send_six(lan, l->index, datagram);
+        bool four = l->v4 && lan->fd4 >= 0 && send_four(lan, l->index, datagram);
+        took += six || four;
+    }
     lan->stats.sent += took;
     return took;
 }

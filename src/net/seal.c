@@ -194,15 +194,14 @@ static bool derive(const struct net_seal_reply *reply, const uint8_t salt[NET_SE
                               LABEL(reply_label)) == 0;
 }
 
-/* AES-128-GCM over n bytes; the tag stands behind the sealed ones. */
-static bool gcm(bool seal, const uint8_t keys[KEY_BYTES + NONCE_BYTES], const uint8_t *head,
-                const uint8_t *in, size_t n, uint8_t *out, uint8_t *tag)
+bool net_gcm(bool seal, const uint8_t keys[NET_GCM_KEYS_BYTES], struct stoq_span head,
+             const uint8_t *in, size_t n, uint8_t *out, uint8_t tag[NET_GCM_TAG_BYTES])
 {
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     int done = 0;
     bool ok = ctx != NULL &&
               EVP_CipherInit_ex(ctx, EVP_aes_128_gcm(), NULL, keys, keys + KEY_BYTES, seal) == 1 &&
-              EVP_CipherUpdate(ctx, NULL, &done, head, HEAD_BYTES) == 1 &&
+              EVP_CipherUpdate(ctx, NULL, &done, head.p, (int)head.n) == 1 &&
               EVP_CipherUpdate(ctx, out, &done, in, (int)n) == 1;
     if (ok && !seal) {
         ok = EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG_BYTES, tag) == 1;
@@ -233,8 +232,8 @@ enum stoq_status net_seal_answer(const struct net_seal_reply *reply,
     memcpy(out + HEAD_BYTES, salt, NET_SEAL_SALT_BYTES);
     uint8_t *sealed = out + REPLY_HEAD_BYTES;
     *n = total;
-    return derive(reply, salt, keys) &&
-                   gcm(true, keys, out, plain, plain_n, sealed, sealed + plain_n)
+    return derive(reply, salt, keys) && net_gcm(true, keys, stoq_span(out, HEAD_BYTES), plain,
+                                                plain_n, sealed, sealed + plain_n)
                ? STOQ_OK
                : STOQ_NOMEM;
 }
@@ -263,7 +262,8 @@ enum stoq_status net_open_answer(const struct net_seal_reply *reply, struct stoq
     if (!derive(reply, d.p + HEAD_BYTES, keys)) {
         return STOQ_NOMEM;
     }
-    return gcm(false, keys, d.p, d.p + REPLY_HEAD_BYTES, plain_n, plain, mac)
+    return net_gcm(false, keys, stoq_span(d.p, HEAD_BYTES), d.p + REPLY_HEAD_BYTES, plain_n, plain,
+                   mac)
                ? net_seal_get_body(stoq_span(plain, plain_n), body)
                : STOQ_PROOF;
 }

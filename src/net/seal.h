@@ -81,6 +81,13 @@ STOQ_WARN_UNUSED enum stoq_status net_open_answer(const struct net_seal_reply *r
                                                   uint8_t plain[NET_SEAL_REQUEST_MAX],
                                                   struct net_seal_body *body);
 
+/* AES-128-GCM over n bytes, into a tag or checked against one; keys: the key, then the nonce. False: the tag
+ * does not fit, or out of memory. */
+#define NET_GCM_KEYS_BYTES 28
+#define NET_GCM_TAG_BYTES 16
+bool net_gcm(bool seal, const uint8_t keys[NET_GCM_KEYS_BYTES], struct stoq_span head,
+             const uint8_t *in, size_t n, uint8_t *out, uint8_t tag[NET_GCM_TAG_BYTES]);
+
 /* The inside of either; for the fuzzer. body points into plain. STOQ_OK, STOQ_MALFORMED. */
 STOQ_WARN_UNUSED enum stoq_status net_seal_get_body(struct stoq_span plain,
                                                     struct net_seal_body *body);

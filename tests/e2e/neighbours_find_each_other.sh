@@ -93,6 +93,22 @@ says NoSource
 [ "$(on E peers --json | jq '.neighbours | length')" = 0 ] || fail "E has neighbours"
 sees_not A E || fail "A sees E"
 stop E
+
+# A private network: its members see each other and nobody else; others see none of them.
+secret=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')
+for name in P Q; do
+    mkdir -p $name && printf 'network.key = %s\n' "$secret" >$name/stoq.conf
+done
+begin "$left" P --listen '[::]:0'
+begin "$right" Q --listen '[::]:0'
+wait_for 10 sees Q P || fail "members do not see each other"
+sees_not Q A || fail "a member sees an outsider"
+sees_not B P || fail "an outsider sees a member"
+private=$(on P publish in --name private --version 1 -q)
+on Q get "$private" -o tree4 -q
+same_tree in tree4
+stop P
+stop Q
 stop A
 stop B
 
