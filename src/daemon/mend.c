@@ -5,7 +5,7 @@
  * them again. A package that shares the chunk is whole again without a fetch of its own.
  *
  * Sources: those named, those that a get of this package named since the start, the configuration's peers,
- * and whoever is connected.
+ * whoever is connected, and neighbours on the link.
  */
 #include "daemon/mend.h"
 
@@ -129,7 +129,8 @@ static enum stoq_status fetch(struct mending *m, const struct stoq_package_id *i
         return stoq_fail(why, STOQ_NET, 0, "nobody was asked");
     }
     find_sources(m, id);
-    if (m->source_count == 0) {
+    bool lan = stoq_host_lan(m->host);
+    if (m->source_count == 0 && !lan) {
         return stoq_fail(why, STOQ_NET, 0, "no source is known");
     }
     enum stoq_status st = stoq_host_start(m->host, why);
@@ -139,6 +140,7 @@ static enum stoq_status fetch(struct mending *m, const struct stoq_package_id *i
     const struct stoq_fetch_ask ask = {.id = *id,
                                        .sources = m->sources,
                                        .source_count = m->source_count,
+                                       .lan = lan,
                                        .cancelled = m->ask->cancelled,
                                        .user = m->ask->user};
     return stoq_engine_fetch(stoq_host_engine(m->host), &ask, &m->fetch, why);

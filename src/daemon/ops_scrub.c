@@ -154,7 +154,8 @@ static enum stoq_status run(struct stoq_host *host, const json_t *args, struct s
         .progress = on_progress,
     };
     stoq_ns began = stoq_now();
-    enum stoq_status st = op_sources(host, args, sources, &ask.mend.source_count, err);
+    bool lan; /* mending asks neighbours in any case */
+    enum stoq_status st = op_sources(host, args, sources, &ask.mend.source_count, &lan, err);
     if (st == STOQ_OK) {
         st = stoq_scrubber_pass(stoq_host_scrubber(host), &ask, &counts, &report, err);
     }
