@@ -318,12 +318,21 @@ static void begin_drain(struct stoq_engine *e, void *arg)
     }
 }
 
+static void say_goodbye(void *user, const struct stoq_net_info *info)
+{
+    struct stoq_engine *e = user;
+    stoq_net_close(e->net, info->conn, STOQ_APP_GOING_AWAY, "going away");
+}
+
+/* Connections too: a peer that is silent acknowledges nothing, and what it was sent would stay until it is
+ * given up for dead. */
 static void cut_all(struct stoq_engine *e, void *arg)
 {
     (void)arg;
     engine_asks_cut(e);
     engine_serves_cut(e);
     engine_pings_cut(e);
+    stoq_net_each(e->net, say_goodbye, e);
 }
 
 static void count_busy(struct stoq_engine *e, void *arg)

@@ -5,7 +5,7 @@
 RELAY=$STOQ_BUILD/tests/relay/relay
 
 mkdir in
-head -c 12000000 /dev/urandom >in/data
+head -c 8000000 /dev/urandom >in/data
 start A
 id=$(on A publish in --name data --version 1 -q)
 peer=$(jq -r .peer A.ready)
@@ -14,7 +14,7 @@ relay_ready() { [ -s relay.ready ]; }
 daemon[relay]=$!
 wait_for 20 relay_ready || fail "the relay did not start"
 
-# At 2 Mbit/s these 12 MB take 48 seconds.
+# At 2 Mbit/s these 8 MB take 32 seconds.
 : >events
 "$STOQ" --home "$TMP/B" get "$id" --from "$peer@$(cat relay.ready)" --progress=json --json >got 2>events &
 pid=$!
@@ -30,6 +30,26 @@ unset 'daemon[A]'
 code=0 && wait $pid || code=$?
 [ $code = 5 ] || fail "the fetch ended with $code: $(cat got)"
 stop relay
+
+# Again, and now nothing comes from the peer any more: it is not waited for until it is given up as dead.
+start A
+rm relay.ready
+"$RELAY" --listen '[::1]:0' --to "$(jq -r '.listen[0]' A.ready)" --ready-file relay.ready --both rate=2mbit >dealt.json &
+daemon[relay]=$!
+wait_for 20 relay_ready || fail "the relay did not start"
+: >events
+"$STOQ" --home "$TMP/C" get "$id" --from "$peer@$(cat relay.ready)" --progress=json --json >got 2>events &
+pid=$!
+wait_for 60 some || fail "the fetch did not begin"
+kill -KILL $pid
+kill -STOP "${daemon[relay]}"
+kill -TERM "${daemon[A]}"
+wait_for 20 gone || fail "the daemon waits for a silent peer"
+code=0 && wait "${daemon[A]}" || code=$?
+[ $code = 0 ] || fail "exit code $code"
+unset 'daemon[A]'
+wait $pid || true
+stop relay KILL
 
 start A
 on B get "$id" --from "$(contact A)" -o tree --json >got
