@@ -147,11 +147,12 @@ void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in)
             n->serves--;
         }
         break;
-    default: { /* a reply where a request belongs */
-        struct stoq_node_bad bad = {.peer = in->peer,
-                                    .stream = in->stream,
-                                    .request_id = in->msg->request_id,
-                                    .status = STOQ_MALFORMED};
+    default: { /* a reply where a request belongs, or a message that this node does not take part in */
+        struct stoq_node_bad bad = {
+            .peer = in->peer,
+            .stream = in->stream,
+            .request_id = in->msg->request_id,
+            .status = stoq_message_is_request(in->msg->type) ? STOQ_VERSION : STOQ_MALFORMED};
         serve_bad(n, &bad);
         break;
     }

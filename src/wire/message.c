@@ -14,6 +14,8 @@ const char *stoq_error_code_name(uint64_t code)
         [STOQ_ERR_REFUSED] = "Refused",
         [STOQ_ERR_TOO_LARGE] = "TooLarge",
         [STOQ_ERR_INTERNAL] = "Internal",
+        [STOQ_ERR_STALE] = "Stale",
+        [STOQ_ERR_SIGNATURE_REJECTED] = "SignatureRejected",
     };
     if (code >= STOQ_COUNT(names) || names[code] == NULL) {
         return "UnknownError";
@@ -83,9 +85,47 @@ uint32_t stoq_meta_shards_max(enum stoq_meta_kind kind)
     case STOQ_META_SHARD_LIST:
     case STOQ_META_SIGNATURES:
     case STOQ_META_CHUNKS:
+    case STOQ_META_ALL_CHUNKS:
+    case STOQ_META_PACKAGE:
+    case STOQ_META_ACCEPTED:
         break;
     }
     return 0;
+}
+
+uint32_t message_response_keys(uint64_t kind)
+{
+    switch (kind) {
+    case STOQ_META_CHUNKS:
+    case STOQ_META_ALL_CHUNKS:
+        return 1u << 3;
+    case STOQ_META_PACKAGE:
+        return 1u << 2 | 1u << 3;
+    case STOQ_META_ACCEPTED:
+        return 0;
+    default:
+        return 1u << 2;
+    }
+}
+
+bool message_response_fits(const struct stoq_msg_response *m)
+{
+    switch (m->kind) {
+    case STOQ_META_CHUNKS:
+        return m->items >= 1 && m->items <= STOQ_REQUEST_CHUNKS_MAX;
+    case STOQ_META_ALL_CHUNKS:
+    case STOQ_META_PACKAGE:
+        return m->payload_bytes <= STOQ_META_BYTES_MAX;
+    case STOQ_META_ACCEPTED:
+        return true;
+    default:
+        return stoq_meta_is_metadata(m->kind) && m->payload_bytes <= STOQ_META_BYTES_MAX;
+    }
+}
+
+bool stoq_message_is_request(uint64_t type)
+{
+    return type != STOQ_MSG_ERROR && type != STOQ_MSG_RESPONSE && type != STOQ_MSG_PROOF;
 }
 
 bool stoq_meta_is_metadata(uint64_t kind)

@@ -7,6 +7,7 @@
  */
 #include "base/types.h"
 #include "wire/frame.h"
+#include "wire/signed.h"
 
 #define STOQ_PROTOCOL_VERSION 1
 
@@ -23,9 +24,16 @@
 #define STOQ_META_SIGNATURES_MAX 16     /* envelopes in a payload of kind STOQ_META_SIGNATURES */
 #define STOQ_ERROR_TEXT_MAX 256         /* bytes of UTF-8 */
 #define STOQ_PROOF_BYTES_MAX 32768      /* docs/FORMATS.md section 6 */
+#define STOQ_REQUEST_HASHES_MAX 1024    /* chunk hashes in a Request */
+#define STOQ_HAVE_CHUNKS_MAX 262144     /* chunks in a Have: 32 KiB of bits */
+#define STOQ_ANNOUNCE_TEXT_MAX 128      /* bytes of a package's name and of its version */
+#define STOQ_EXCHANGE_PEERS_MAX 50      /* records in a PeerExchange */
+#define STOQ_OFFER_SOURCES_MAX 8        /* contacts in an Offer */
+#define STOQ_FIND_NEAR_MAX 20           /* contacts in an answer to FindNode and FindValue */
+#define STOQ_FIND_VALUES_MAX 64         /* location records in an answer to FindValue */
 
-/* Frame types. Those without a struct below are reserved: their bytes come with the part that needs
- * them, until then a request of such a type is answered with Error{Unsupported}. */
+/* Frame types. Which of them a responder serves its Hello tells; others are answered with
+ * Error{Unsupported}. */
 enum stoq_message_type {
     STOQ_MSG_HELLO = 1,
     STOQ_MSG_PING = 2,
@@ -34,17 +42,17 @@ enum stoq_message_type {
     STOQ_MSG_PROOF = 5,
     STOQ_MSG_METADATA_QUERY = 6,
     STOQ_MSG_CHUNK_REQUEST = 7,
-    STOQ_MSG_HAVE = 8,              /* reserved */
-    STOQ_MSG_CANCEL = 9,            /* reserved; today a requester stops by resetting its stream */
-    STOQ_MSG_ANNOUNCE = 10,         /* reserved */
-    STOQ_MSG_REQUEST = 11,          /* reserved */
-    STOQ_MSG_PACKAGE_DOWNLOAD = 12, /* reserved */
-    STOQ_MSG_PEER_EXCHANGE = 13,    /* reserved */
-    STOQ_MSG_OFFER = 14,            /* reserved */
-    STOQ_MSG_RECEIPT = 15,          /* reserved */
-    STOQ_MSG_FIND_NODE = 16,        /* reserved */
-    STOQ_MSG_FIND_VALUE = 17,       /* reserved */
-    STOQ_MSG_STORE = 18,            /* reserved */
+    STOQ_MSG_HAVE = 8,
+    STOQ_MSG_CANCEL = 9,
+    STOQ_MSG_ANNOUNCE = 10,
+    STOQ_MSG_REQUEST = 11,
+    STOQ_MSG_PACKAGE_DOWNLOAD = 12,
+    STOQ_MSG_PEER_EXCHANGE = 13,
+    STOQ_MSG_OFFER = 14,
+    STOQ_MSG_RECEIPT = 15,
+    STOQ_MSG_FIND_NODE = 16,
+    STOQ_MSG_FIND_VALUE = 17,
+    STOQ_MSG_STORE = 18,
 };
 
 /* What a Response's payload is, and what a MetadataQuery asks for. */
@@ -55,7 +63,11 @@ enum stoq_meta_kind {
     STOQ_META_SIGNATURES = 4,  /* per envelope: u32le length, envelope; at most 16 */
     STOQ_META_HAVE_SHARDS = 5, /* one bit per shard, lowest bit first: all its chunks are here */
     STOQ_META_HAVE_CHUNKS = 6, /* one bit per chunk of these shards, without gaps between them */
-    STOQ_META_CHUNKS = 16,     /* in a Response only: the items that answer a ChunkRequest */
+    /* In a Response only: */
+    STOQ_META_CHUNKS = 16,     /* the items that answer a ChunkRequest */
+    STOQ_META_ALL_CHUNKS = 17, /* the items that answer a Request */
+    STOQ_META_PACKAGE = 18,    /* metadata, then items: what answers a PackageDownload */
+    STOQ_META_ACCEPTED = 19,   /* nothing: what was sent is taken in */
 };
 
 enum stoq_error_code {
@@ -70,6 +82,8 @@ enum stoq_error_code {
     STOQ_ERR_REFUSED = 9,
     STOQ_ERR_TOO_LARGE = 10,
     STOQ_ERR_INTERNAL = 11,
+    STOQ_ERR_STALE = 12,
+    STOQ_ERR_SIGNATURE_REJECTED = 13,
 };
 
 /* Application error codes of connections and streams (docs/PROTOCOL.md section 1). */
@@ -86,6 +100,8 @@ enum stoq_app_code {
 const char *stoq_error_code_name(uint64_t code);
 /* The status a requester reports for such an answer; STOQ_NET for codes we do not know. */
 enum stoq_status stoq_error_code_status(uint64_t code);
+/* May a message of this type be a request? Error, Response and Proof are answers only. */
+bool stoq_message_is_request(uint64_t type);
 /* "Hello", ...; "Unknown" for any other value. Static. */
 const char *stoq_message_name(uint64_t type);
 
@@ -93,6 +109,10 @@ enum stoq_hello_features {
     STOQ_FEATURE_PROOFS = 1 << 0, /* serves proofs with chunks */
     STOQ_FEATURE_ZSTD = 1 << 1,   /* takes items of encoding zstd */
     STOQ_FEATURE_HAVE = 1 << 2,   /* answers the two HAVE kinds */
+    STOQ_FEATURE_WHOLE = 1 << 3,  /* serves Request and PackageDownload */
+    STOQ_FEATURE_PEERS = 1 << 4,  /* takes Announce and Have, answers PeerExchange */
+    STOQ_FEATURE_DHT = 1 << 5,    /* answers FindNode, FindValue, Store */
+    STOQ_FEATURE_OFFERS = 1 << 6, /* takes Offer and Receipt */
 };
 
 /* First request of a dialler; the reply is the other side's. */
@@ -116,8 +136,8 @@ struct stoq_msg_error {
 
 struct stoq_msg_response {
     enum stoq_meta_kind kind;
-    uint64_t payload_bytes; /* metadata kinds: 0 .. STOQ_META_BYTES_MAX */
-    uint32_t items;         /* STOQ_META_CHUNKS: as many as chunks were asked for */
+    uint64_t payload_bytes; /* metadata kinds, STOQ_META_PACKAGE: 0 .. STOQ_META_BYTES_MAX */
+    uint32_t items; /* STOQ_META_CHUNKS: as many as chunks were asked for; _ALL_CHUNKS, _PACKAGE */
 };
 
 /* The body is docs/FORMATS.md section 6 itself, not looked into here (merkle/proof.h does). */
@@ -141,6 +161,89 @@ struct stoq_msg_chunk_request {
     bool want_proofs;
 };
 
+/* What the sender holds of a package; chunk_count 0: all of it. */
+struct stoq_msg_have {
+    struct stoq_package_id id;
+    uint64_t first_chunk;
+    uint32_t chunk_count;  /* up to STOQ_HAVE_CHUNKS_MAX */
+    struct stoq_span bits; /* one per chunk, lowest bit first, the last byte padded with zeros */
+};
+
+struct stoq_msg_cancel {
+    uint64_t request_id; /* of the same connection and the same requester */
+};
+
+/* The sender provides a package. */
+struct stoq_msg_announce {
+    struct stoq_package_id id;
+    struct stoq_span name;    /* as the manifest has them, so that people know what it is */
+    struct stoq_span version; /* 1 .. STOQ_ANNOUNCE_TEXT_MAX */
+    uint64_t bytes;
+    struct stoq_signed record; /* a location record */
+};
+
+/* Chunks by hash, or (no hashes) all but those held. */
+struct stoq_msg_request {
+    struct stoq_package_id id;
+    struct stoq_span hashes;       /* 32 bytes each, up to STOQ_REQUEST_HASHES_MAX */
+    const struct stoq_range *held; /* as in a ChunkRequest; none with hashes */
+    uint32_t held_count;
+    bool want_proofs;
+};
+
+/* Metadata and all chunks but those held. */
+struct stoq_msg_package_download {
+    struct stoq_package_id id;
+    const struct stoq_range *held;
+    uint32_t held_count;
+    bool want_proofs;
+};
+
+/* Request and answer. */
+struct stoq_msg_peer_exchange {
+    uint32_t want;                 /* 0 .. STOQ_EXCHANGE_PEERS_MAX */
+    struct stoq_signed_list peers; /* contact records, up to STOQ_EXCHANGE_PEERS_MAX */
+};
+
+/* Please keep this; pull it from me or from these. */
+struct stoq_msg_offer {
+    struct stoq_package_id id;
+    uint64_t first_shard;
+    uint64_t shard_count; /* 0: the whole package */
+    uint64_t bytes;
+    uint64_t keep_until_s; /* since 1970; 0: as you like */
+    uint8_t nonce[STOQ_RECEIPT_NONCE_BYTES];
+    struct stoq_signed_list sources; /* contact records, up to STOQ_OFFER_SOURCES_MAX */
+};
+
+struct stoq_msg_receipt {
+    struct stoq_signed receipt; /* struct stoq_receipt */
+};
+
+/* Request: target and want. Answer: near. */
+struct stoq_msg_find_node {
+    bool is_answer;
+    struct stoq_hash target;
+    uint32_t want; /* 1 .. STOQ_FIND_NEAR_MAX */
+    struct stoq_signed_list near;
+};
+
+/* Request: key and want. Answer: values (location records of this key) and near. */
+struct stoq_msg_find_value {
+    bool is_answer;
+    struct stoq_hash key;
+    uint32_t want; /* 1 .. STOQ_FIND_VALUES_MAX */
+    struct stoq_signed_list values;
+    struct stoq_signed_list near;
+};
+
+/* Request: a location record. Answer: for how long it is kept. */
+struct stoq_msg_store {
+    bool is_answer;
+    struct stoq_signed record;
+    uint32_t ttl_s; /* 1 .. STOQ_CONTACT_TTL_MAX */
+};
+
 struct stoq_message {
     uint64_t type;       /* enum stoq_message_type, or one of a later version */
     uint64_t request_id; /* the requester's choice; the reply repeats it */
@@ -151,6 +254,17 @@ struct stoq_message {
         struct stoq_msg_proof proof;
         struct stoq_msg_metadata_query metadata_query;
         struct stoq_msg_chunk_request chunk_request;
+        struct stoq_msg_have have;
+        struct stoq_msg_cancel cancel;
+        struct stoq_msg_announce announce;
+        struct stoq_msg_request request;
+        struct stoq_msg_package_download package_download;
+        struct stoq_msg_peer_exchange peer_exchange;
+        struct stoq_msg_offer offer;
+        struct stoq_msg_receipt receipt;
+        struct stoq_msg_find_node find_node;
+        struct stoq_msg_find_value find_value;
+        struct stoq_msg_store store;
     } u; /* STOQ_MSG_PING has no body */
 };
 
@@ -169,10 +283,10 @@ STOQ_WARN_UNUSED enum stoq_status stoq_message_encode(const struct stoq_message 
  * Read a frame's CBOR.
  *
  * cbor    without the length; borrowed, also by the spans in *out
- * ranges  where a ChunkRequest's ranges are put; out borrows it. STOQ_REQUEST_RANGES_MAX of them
+ * ranges  where ranges are put; out borrows it. STOQ_REQUEST_RANGES_MAX of them
  *
  * STOQ_OK
- * STOQ_VERSION    well-formed, of a reserved or unknown type: type and request_id are filled in, the
+ * STOQ_VERSION    well-formed, of an unknown type: type and request_id are filled in, the
  *                 answer is Error{Unsupported}
  * STOQ_MALFORMED  anything else; request_id is filled in where it could be read, else 0
  * No allocation.

@@ -1,13 +1,6 @@
-#include "wire/cbor.h"
 #include "wire/message_internal.h"
 
-/* Which keys of a body were there: the reader makes each key come once, this makes each needed one
- * come. */
-struct fields {
-    uint32_t seen; /* bit per key */
-};
-
-static bool next_field(struct stoq_cbor_rd *r, struct fields *f, uint64_t *key)
+bool message_next_field(struct stoq_cbor_rd *r, struct message_fields *f, uint64_t *key)
 {
     if (!stoq_cbor_rd_key(r, key)) {
         return false;
@@ -20,7 +13,7 @@ static bool next_field(struct stoq_cbor_rd *r, struct fields *f, uint64_t *key)
     return true;
 }
 
-static void need_fields(struct stoq_cbor_rd *r, const struct fields *f, uint32_t mask)
+void message_need_fields(struct stoq_cbor_rd *r, const struct message_fields *f, uint32_t mask)
 {
     if ((f->seen & mask) != mask) {
         stoq_cbor_rd_fail(r, STOQ_MALFORMED);
@@ -47,10 +40,10 @@ static void get_versions(struct stoq_cbor_rd *r, struct stoq_msg_hello *m)
 
 static void get_hello(struct stoq_cbor_rd *r, struct stoq_msg_hello *m)
 {
-    struct fields f = {0};
+    struct message_fields f = {0};
     uint64_t key;
     stoq_cbor_rd_map(r);
-    while (next_field(r, &f, &key)) {
+    while (message_next_field(r, &f, &key)) {
         switch (key) {
         case 1:
             get_versions(r, m);
@@ -82,18 +75,18 @@ static void get_hello(struct stoq_cbor_rd *r, struct stoq_msg_hello *m)
         }
     }
     stoq_cbor_rd_leave(r);
-    need_fields(r, &f, 0x7e);
+    message_need_fields(r, &f, 0x7e);
     if (m->rpc_key.n > 0 || m->rpc_proof.n > 0) {
-        need_fields(r, &f, 3 << 7);
+        message_need_fields(r, &f, 3 << 7);
     }
 }
 
 static void get_error(struct stoq_cbor_rd *r, struct stoq_msg_error *m)
 {
-    struct fields f = {0};
+    struct message_fields f = {0};
     uint64_t key;
     stoq_cbor_rd_map(r);
-    while (next_field(r, &f, &key)) {
+    while (message_next_field(r, &f, &key)) {
         switch (key) {
         case 1:
             m->code = stoq_cbor_rd_uint(r);
@@ -106,16 +99,16 @@ static void get_error(struct stoq_cbor_rd *r, struct stoq_msg_error *m)
         }
     }
     stoq_cbor_rd_leave(r);
-    need_fields(r, &f, 1 << 1);
+    message_need_fields(r, &f, 1 << 1);
 }
 
 static void get_response(struct stoq_cbor_rd *r, struct stoq_msg_response *m)
 {
-    struct fields f = {0};
+    struct message_fields f = {0};
     uint64_t key;
     uint64_t kind = 0;
     stoq_cbor_rd_map(r);
-    while (next_field(r, &f, &key)) {
+    while (message_next_field(r, &f, &key)) {
         switch (key) {
         case 1:
             kind = stoq_cbor_rd_uint(r);
@@ -124,19 +117,17 @@ static void get_response(struct stoq_cbor_rd *r, struct stoq_msg_response *m)
             m->payload_bytes = stoq_cbor_rd_uint_in(r, 0, STOQ_META_BYTES_MAX);
             break;
         case 3:
-            m->items = (uint32_t)stoq_cbor_rd_uint_in(r, 1, STOQ_REQUEST_CHUNKS_MAX);
+            m->items = (uint32_t)stoq_cbor_rd_uint_in(r, 0, UINT32_MAX);
             break;
         default:
             stoq_cbor_rd_fail(r, STOQ_MALFORMED);
         }
     }
     stoq_cbor_rd_leave(r);
-    /* A payload is either metadata of a known length or items of a known count. */
-    if (!(kind == STOQ_META_CHUNKS && f.seen == (1 << 1 | 1 << 3)) &&
-        !(stoq_meta_is_metadata(kind) && f.seen == (1 << 1 | 1 << 2))) {
+    m->kind = (enum stoq_meta_kind)kind;
+    if (f.seen != (1u << 1 | message_response_keys(kind)) || !message_response_fits(m)) {
         stoq_cbor_rd_fail(r, STOQ_MALFORMED);
     }
-    m->kind = (enum stoq_meta_kind)kind;
 }
 
 static void get_proof(struct stoq_cbor_rd *r, struct stoq_msg_proof *m)
@@ -152,12 +143,12 @@ static void get_proof(struct stoq_cbor_rd *r, struct stoq_msg_proof *m)
 
 static void get_metadata_query(struct stoq_cbor_rd *r, struct stoq_msg_metadata_query *m)
 {
-    struct fields f = {0};
+    struct message_fields f = {0};
     uint64_t key;
     uint64_t kind = 0;
     uint64_t count = 0;
     stoq_cbor_rd_map(r);
-    while (next_field(r, &f, &key)) {
+    while (message_next_field(r, &f, &key)) {
         switch (key) {
         case 1:
             m->id.h = stoq_cbor_rd_hash(r);
@@ -179,14 +170,14 @@ static void get_metadata_query(struct stoq_cbor_rd *r, struct stoq_msg_metadata_
     m->kind = (enum stoq_meta_kind)kind;
     m->shards.count = (uint32_t)count;
     uint32_t shards_max = kind == 0 ? 0 : stoq_meta_shards_max(m->kind);
-    need_fields(r, &f, shards_max > 0 ? 0x1e : 0x06);
+    message_need_fields(r, &f, shards_max > 0 ? 0x1e : 0x06);
     if (count > shards_max || (shards_max == 0 && f.seen != 0x06)) {
         stoq_cbor_rd_fail(r, STOQ_MALFORMED);
     }
 }
 
-static void get_ranges(struct stoq_cbor_rd *r, struct stoq_range *ranges,
-                       struct stoq_msg_chunk_request *m)
+void message_get_ranges(struct stoq_cbor_rd *r, struct stoq_range *memory, uint64_t chunks_max,
+                        struct message_ranges *out)
 {
     uint64_t n = stoq_cbor_rd_array(r);
     if (n < 2 || n % 2 != 0 || n / 2 > STOQ_REQUEST_RANGES_MAX) {
@@ -194,51 +185,59 @@ static void get_ranges(struct stoq_cbor_rd *r, struct stoq_range *ranges,
         return;
     }
     uint64_t end = 0;
-    uint32_t chunks = 0;
+    uint64_t chunks = 0;
     for (uint64_t i = 0; i < n / 2; i++) {
+        uint64_t left = chunks_max - chunks < UINT32_MAX ? chunks_max - chunks : UINT32_MAX;
         /* A gap of 0 would be one longer range: there is one way to say it. */
         uint64_t gap = stoq_cbor_rd_uint_in(r, i == 0 ? 0 : 1, STOQ_MESSAGE_INDEX_MAX);
-        uint32_t count = (uint32_t)stoq_cbor_rd_uint_in(r, 1, STOQ_REQUEST_CHUNKS_MAX - chunks);
-        ranges[i] = (struct stoq_range){end + gap, count};
-        if (r->status != STOQ_OK || ranges[i].first > STOQ_MESSAGE_INDEX_MAX) {
+        uint32_t count = (uint32_t)stoq_cbor_rd_uint_in(r, 1, left);
+        memory[i] = (struct stoq_range){end + gap, count};
+        if (r->status != STOQ_OK || memory[i].first > STOQ_MESSAGE_INDEX_MAX) {
             stoq_cbor_rd_fail(r, STOQ_MALFORMED);
             return;
         }
-        end = ranges[i].first + count;
+        end = memory[i].first + count;
         chunks += count;
     }
     stoq_cbor_rd_leave(r);
-    m->ranges = ranges;
-    m->range_count = (uint32_t)(n / 2);
-    m->chunk_count = chunks;
+    *out = (struct message_ranges){memory, (uint32_t)(n / 2), chunks};
+}
+
+void message_get_true(struct stoq_cbor_rd *r, bool *out)
+{
+    *out = stoq_cbor_rd_bool(r);
+    if (!*out) {
+        stoq_cbor_rd_fail(r, STOQ_MALFORMED);
+    }
 }
 
 static void get_chunk_request(struct stoq_cbor_rd *r, struct stoq_range *ranges,
                               struct stoq_msg_chunk_request *m)
 {
-    struct fields f = {0};
+    struct message_fields f = {0};
+    struct message_ranges asked = {0};
     uint64_t key;
     stoq_cbor_rd_map(r);
-    while (next_field(r, &f, &key)) {
+    while (message_next_field(r, &f, &key)) {
         switch (key) {
         case 1:
             m->id.h = stoq_cbor_rd_hash(r);
             break;
         case 2:
-            get_ranges(r, ranges, m);
+            message_get_ranges(r, ranges, STOQ_REQUEST_CHUNKS_MAX, &asked);
             break;
         case 3:
-            m->want_proofs = stoq_cbor_rd_bool(r);
-            if (!m->want_proofs) {
-                stoq_cbor_rd_fail(r, STOQ_MALFORMED);
-            }
+            message_get_true(r, &m->want_proofs);
             break;
         default:
             stoq_cbor_rd_fail(r, STOQ_MALFORMED);
         }
     }
     stoq_cbor_rd_leave(r);
-    need_fields(r, &f, 0x06);
+    message_need_fields(r, &f, 0x06);
+    m->ranges = asked.v;
+    m->range_count = asked.count;
+    m->chunk_count = (uint32_t)asked.chunks;
 }
 
 /* A body of a type without a struct: any map, so that its sender can be told "unsupported". */
@@ -278,9 +277,13 @@ static bool get_body(struct stoq_cbor_rd *r, struct stoq_range *ranges, struct s
         get_chunk_request(r, ranges, &m->u.chunk_request);
         return true;
     default:
-        get_unknown(r);
-        return false;
+        break;
     }
+    if (message_get_bulk(r, ranges, m) || message_get_peer(r, m)) {
+        return true;
+    }
+    get_unknown(r);
+    return false;
 }
 
 enum stoq_status stoq_message_decode(struct stoq_span cbor,

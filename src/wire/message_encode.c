@@ -1,4 +1,3 @@
-#include "wire/cbor.h"
 #include "wire/message_internal.h"
 
 static bool put_hello(struct stoq_cbor_wr *w, const struct stoq_msg_hello *m)
@@ -56,16 +55,21 @@ static bool put_error(struct stoq_cbor_wr *w, const struct stoq_msg_error *m)
 
 static bool put_response(struct stoq_cbor_wr *w, const struct stoq_msg_response *m)
 {
-    bool is_chunks = m->kind == STOQ_META_CHUNKS;
-    if (is_chunks ? m->items < 1 || m->items > STOQ_REQUEST_CHUNKS_MAX
-                  : !stoq_meta_is_metadata(m->kind) || m->payload_bytes > STOQ_META_BYTES_MAX) {
+    uint32_t keys = message_response_keys(m->kind);
+    if (!message_response_fits(m)) {
         return false;
     }
-    stoq_cbor_put_map(w, 2);
+    stoq_cbor_put_map(w, 1 + (keys >> 2 & 1) + (keys >> 3 & 1));
     stoq_cbor_put_uint(w, 1);
     stoq_cbor_put_uint(w, m->kind);
-    stoq_cbor_put_uint(w, is_chunks ? 3 : 2);
-    stoq_cbor_put_uint(w, is_chunks ? m->items : m->payload_bytes);
+    if ((keys & 1u << 2) != 0) {
+        stoq_cbor_put_uint(w, 2);
+        stoq_cbor_put_uint(w, m->payload_bytes);
+    }
+    if ((keys & 1u << 3) != 0) {
+        stoq_cbor_put_uint(w, 3);
+        stoq_cbor_put_uint(w, m->items);
+    }
     return true;
 }
 
@@ -104,14 +108,17 @@ static bool put_metadata_query(struct stoq_cbor_wr *w, const struct stoq_msg_met
     return true;
 }
 
-/* Ranges travel as pairs: chunks left out since the last range, chunks asked for. */
-static bool put_ranges(struct stoq_cbor_wr *w, const struct stoq_msg_chunk_request *m)
+bool message_put_ranges(struct stoq_cbor_wr *w, const struct message_ranges *ranges,
+                        uint64_t chunks_max)
 {
     uint64_t end = 0;
     uint64_t chunks = 0;
-    stoq_cbor_put_array(w, 2 * (uint64_t)m->range_count);
-    for (uint32_t i = 0; i < m->range_count; i++) {
-        const struct stoq_range *r = &m->ranges[i];
+    if (ranges->count < 1 || ranges->count > STOQ_REQUEST_RANGES_MAX) {
+        return false;
+    }
+    stoq_cbor_put_array(w, 2 * (uint64_t)ranges->count);
+    for (uint32_t i = 0; i < ranges->count; i++) {
+        const struct stoq_range *r = &ranges->v[i];
         if (r->count < 1 || r->first > STOQ_MESSAGE_INDEX_MAX || (i > 0 && r->first <= end)) {
             return false;
         }
@@ -120,19 +127,17 @@ static bool put_ranges(struct stoq_cbor_wr *w, const struct stoq_msg_chunk_reque
         end = r->first + r->count;
         chunks += r->count;
     }
-    return chunks <= STOQ_REQUEST_CHUNKS_MAX;
+    return chunks <= chunks_max;
 }
 
 static bool put_chunk_request(struct stoq_cbor_wr *w, const struct stoq_msg_chunk_request *m)
 {
-    if (m->range_count < 1 || m->range_count > STOQ_REQUEST_RANGES_MAX) {
-        return false;
-    }
+    const struct message_ranges asked = {m->ranges, m->range_count, 0};
     stoq_cbor_put_map(w, m->want_proofs ? 3 : 2);
     stoq_cbor_put_uint(w, 1);
     stoq_cbor_put_hash(w, &m->id.h);
     stoq_cbor_put_uint(w, 2);
-    if (!put_ranges(w, m)) {
+    if (!message_put_ranges(w, &asked, STOQ_REQUEST_CHUNKS_MAX)) {
         return false;
     }
     if (m->want_proofs) {
@@ -161,7 +166,7 @@ static bool put_body(struct stoq_cbor_wr *w, const struct stoq_message *m)
     case STOQ_MSG_CHUNK_REQUEST:
         return put_chunk_request(w, &m->u.chunk_request);
     default:
-        return false;
+        return message_put_bulk(w, m) || message_put_peer(w, m);
     }
 }
 
