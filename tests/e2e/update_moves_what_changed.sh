@@ -37,14 +37,18 @@ changed=$(jq .bytes_new published)
 stored=$(jq .bytes_stored published)
 from=(--from "$(contact A)")
 
-# A package that is here.
+# A package that is here. The publisher's own counters are asked, too.
+sent() { on A status --json | jq .net.bytes_served; }
 on B get "$v1" "${from[@]}" --json >/dev/null
+before=$(sent)
 got=$(on B get "$v2" "${from[@]}" --json -o B.out)
+moved=$(($(sent) - before))
 same_tree v2 B.out
 check "what changed is fetched" ".bytes_from_peers == $changed and .bytes_had + .bytes_from_peers == .bytes"
 check "no seed was named" ".bytes_from_seed == 0"
 # 5 % and 4 KiB for every shard that has changed; Hello, manifest and shard list are of one size.
 check "what travels" ".bytes_wire <= 1.05 * $stored + 4096 * (.shards - .shards_known) + 4096"
+check "what the publisher sent" "$moved <= 1.05 * $stored + 4096 * (.shards - .shards_known) + 4096"
 
 # Files that are no package, neither version known here: profile unknown, two passes.
 got=$(on C get "$v2" "${from[@]}" --seed v1 --json -o C.out)

@@ -1,0 +1,246 @@
+/* Two engines on [::1]: fetches that wait for streams, that run side by side, that are read while they come. */
+#include "daemon/engine.h"
+#include "daemon/held.h"
+#include "daemon/local.h"
+#include "daemon/publish.h"
+#include "os/sys.h"
+#include "os/tree_read.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define FILE_BYTES ((size_t)24 << 20)
+
+/* A store, a key, an engine. */
+struct side {
+    char dir[64];
+    struct stoq_store *store;
+    struct stoq_key *key;
+    struct stoq_engine *engine;
+};
+
+struct pair {
+    struct side a; /* has the package */
+    struct side b; /* wants it */
+    char tree[64];
+    struct stoq_package_id id;
+    struct stoq_fetch_source source; /* a, for b */
+};
+
+static void start(struct side *s, uint8_t salt, const struct stoq_engine_limits *limits)
+{
+    uint8_t seed[STOQ_KEY_SEED_BYTES] = {salt};
+    struct stoq_addr listen;
+    struct stoq_error err;
+    (void)snprintf(s->dir, sizeof s->dir, "/tmp/stoq-fetch-XXXXXX");
+    assert_non_null(mkdtemp(s->dir));
+    assert_int_equal(stoq_key_from_seed(&s->key, seed), STOQ_OK);
+    struct stoq_store_config sc = {.dir = s->dir, .create = true};
+    assert_int_equal(stoq_store_open(&s->store, &sc, &err), STOQ_OK);
+    assert_int_equal(stoq_addr_parse(&listen, stoq_span_str("[::1]:0"), 0), STOQ_OK);
+    struct stoq_engine_config cfg = {
+        .store = s->store, .key = s->key, .listen = &listen, .listen_count = 1, .limits = *limits};
+    assert_int_equal(stoq_engine_start(&s->engine, &cfg, &err), STOQ_OK);
+}
+
+static void end(struct side *s)
+{
+    struct stoq_error err;
+    stoq_engine_stop(s->engine, 0);
+    assert_int_equal(stoq_store_close(s->store, &err), STOQ_OK);
+    stoq_key_free(s->key);
+    assert_int_equal(stoq_tree_remove(AT_FDCWD, s->dir, NULL), STOQ_OK);
+}
+
+/* a has a package of one file of random bytes; it allows so many streams. */
+static void begin(struct pair *p, uint32_t streams)
+{
+    char path[128];
+    struct stoq_publish_report report;
+    struct stoq_error err;
+    const struct stoq_engine_limits limits = {.streams = streams};
+    memset(p, 0, sizeof *p);
+    start(&p->a, 1, &limits);
+    start(&p->b, 2, &(struct stoq_engine_limits){0});
+    (void)snprintf(p->tree, sizeof p->tree, "/tmp/stoq-fetch-XXXXXX");
+    assert_non_null(mkdtemp(p->tree));
+    (void)snprintf(path, sizeof path, "%s/random", p->tree);
+    uint8_t *bytes = malloc(FILE_BYTES);
+    assert_non_null(bytes);
+    stoq_entropy(bytes, FILE_BYTES);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, FILE_BYTES, f), FILE_BYTES);
+    assert_int_equal(fclose(f), 0);
+    free(bytes);
+    struct stoq_publish_ask ask = {.path = p->tree, .name = "t", .version = "1", .threads = 1};
+    assert_int_equal(stoq_publish(p->a.store, &ask, &report, &err), STOQ_OK);
+    p->id = report.id;
+    p->source.peer = stoq_key_peer_id(p->a.key);
+    assert_true(stoq_engine_local_addr(p->a.engine, 0, &p->source.addr));
+}
+
+static void release(struct pair *p)
+{
+    end(&p->b);
+    end(&p->a);
+    assert_int_equal(stoq_tree_remove(AT_FDCWD, p->tree, NULL), STOQ_OK);
+}
+
+static struct stoq_fetch_ask ask_for(const struct pair *p)
+{
+    return (struct stoq_fetch_ask){
+        .id = p->id, .sources = &p->source, .source_count = 1, .timeout_ns = 60 * STOQ_SEC};
+}
+
+/* What a has sent of payload. */
+static uint64_t sent(const struct pair *p)
+{
+    struct stoq_engine_stats stats;
+    assert_int_equal(stoq_engine_stats(p->a.engine, &stats), STOQ_OK);
+    return stats.bytes_served;
+}
+
+/* More is to be asked at a time than the peer allows streams for: what waits is asked in its turn. */
+static void few_streams_are_enough(void **state)
+{
+    static const uint32_t streams[] = {1, 2, 3};
+    (void)state;
+    for (size_t i = 0; i < STOQ_COUNT(streams); i++) {
+        struct pair p;
+        struct stoq_error err;
+        struct stoq_fetch_report *report = calloc(1, sizeof *report);
+        begin(&p, streams[i]);
+        struct stoq_fetch_ask ask = ask_for(&p);
+        assert_int_equal(stoq_engine_fetch(p.b.engine, &ask, report, &err), STOQ_OK);
+        assert_true(report->bytes_from_peers == report->bytes && report->bytes > FILE_BYTES);
+        assert_true(stoq_local_has(p.b.store, &p.id));
+        release(&p);
+        free(report);
+    }
+}
+
+/* Asks that wait for a stream when their fetch is stopped, or their connection lost. */
+static void what_waits_ends_with_its_fetch(void **state)
+{
+    (void)state;
+    struct pair p;
+    struct stoq_error err;
+    struct stoq_fetch *f;
+    struct stoq_fetch_report *report = calloc(1, sizeof *report);
+    begin(&p, 1);
+    struct stoq_fetch_ask ask = ask_for(&p);
+    assert_int_equal(stoq_fetch_begin(p.b.engine, &ask, report, &f, &err), STOQ_OK);
+    enum stoq_status st = stoq_fetch_end(f, true, &err);
+    assert_true(st == STOQ_CANCELLED || st == STOQ_OK);
+
+    /* Held back, so that it is under way when the other side goes. */
+    ask.until = 300000;
+    assert_int_equal(stoq_fetch_begin(p.b.engine, &ask, report, &f, &err), STOQ_OK);
+    assert_int_equal(stoq_fetch_wait(f, 200000, 0, &err), STOQ_OK);
+    stoq_engine_stop(p.a.engine, 0);
+    p.a.engine = NULL;
+    stoq_fetch_want(f, UINT64_MAX);
+    st = stoq_fetch_end(f, true, &err);
+    assert_true(st == STOQ_CANCELLED || st == STOQ_NET || st == STOQ_TIMEOUT);
+    assert_false(stoq_local_has(p.b.store, &p.id));
+    release(&p);
+    free(report);
+}
+
+struct caller {
+    struct pair *p;
+    struct stoq_fetch_report report;
+    enum stoq_status status;
+};
+
+static void *call(void *arg)
+{
+    struct caller *c = arg;
+    struct stoq_fetch_ask ask = ask_for(c->p);
+    struct stoq_error err;
+    c->status = stoq_engine_fetch(c->p->b.engine, &ask, &c->report, &err);
+    return NULL;
+}
+
+/* Several callers at once: the content travels once. */
+static void callers_share(void **state)
+{
+    (void)state;
+    struct pair p;
+    struct caller *callers = calloc(3, sizeof *callers);
+    pthread_t thread[3];
+    begin(&p, 0);
+    for (size_t i = 0; i < 3; i++) {
+        callers[i].p = &p;
+        assert_int_equal(pthread_create(&thread[i], NULL, call, &callers[i]), 0);
+    }
+    uint64_t brought = 0;
+    for (size_t i = 0; i < 3; i++) {
+        pthread_join(thread[i], NULL);
+        const struct stoq_fetch_report *r = &callers[i].report;
+        assert_int_equal(callers[i].status, STOQ_OK);
+        assert_true(r->bytes_had + r->bytes_shared + r->bytes_from_peers == r->bytes ||
+                    r->complete_before);
+        brought += r->bytes_from_peers;
+    }
+    assert_int_equal(brought, callers[0].report.bytes);
+    /* Lists and heads of items are a hundredth of it. */
+    assert_true(sent(&p) < FILE_BYTES + FILE_BYTES / 20);
+    release(&p);
+    free(callers);
+}
+
+/* A reader pulls the fetch along, and what it is told to be here is. */
+static void it_is_read_while_it_comes(void **state)
+{
+    (void)state;
+    struct pair p;
+    struct stoq_error err;
+    struct stoq_fetch *f;
+    struct stoq_held *held;
+    struct stoq_cursor *c;
+    struct stoq_fetch_report *report = calloc(1, sizeof *report);
+    begin(&p, 0);
+    struct stoq_fetch_ask ask = ask_for(&p);
+    ask.until = 1;
+    assert_int_equal(stoq_fetch_begin(p.b.engine, &ask, report, &f, &err), STOQ_OK);
+    assert_int_equal(stoq_fetch_wait(f, 0, 1, &err), STOQ_OK);
+    assert_int_equal(stoq_held_open(&held, p.b.store, &p.id, &err), STOQ_OK);
+    assert_int_equal(stoq_cursor_new(&c, stoq_held_stream(held)), STOQ_OK);
+    uint64_t bytes = stoq_held_manifest(held)->bytes;
+    struct stoq_span got = {0};
+    for (uint64_t at = 0; at < bytes; at = stoq_cursor_offset(c)) {
+        assert_int_equal(stoq_fetch_wait(f, at, at + 1000000, &err), STOQ_OK);
+        assert_int_equal(stoq_cursor_next(c, SIZE_MAX, &got, &err), STOQ_OK);
+        if (at < bytes / 2) {
+            assert_true(sent(&p) < at + 4000000);
+        }
+    }
+    assert_int_equal(stoq_fetch_end(f, false, &err), STOQ_OK);
+    assert_true(stoq_local_has(p.b.store, &p.id));
+    stoq_cursor_free(c);
+    stoq_held_close(held);
+    release(&p);
+    free(report);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(few_streams_are_enough),
+        cmocka_unit_test(what_waits_ends_with_its_fetch),
+        cmocka_unit_test(callers_share),
+        cmocka_unit_test(it_is_read_while_it_comes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
