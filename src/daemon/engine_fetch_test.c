@@ -1,4 +1,4 @@
-/* Two engines on [::1]: fetches that wait for streams, that run side by side, that are read while they come. */
+/* Two engines on [::1]: fetches that wait for streams, run side by side, are read while they come. */
 #include "daemon/engine.h"
 #include "daemon/held.h"
 #include "daemon/local.h"
