@@ -476,9 +476,134 @@ static void doubtful_ends_are_kept(void **state)
     assert_true(stoq_scratch_has(t, N, 1, false));
 }
 
+/* Zero each leaf page of the index that holds several entries; its totals and its length stay right. */
+static void rot_leaves(struct stoq_scratch *t)
+{
+    uint8_t page[4096];
+    const uint8_t zero[4096] = {0};
+    unsigned done = 0;
+    int fd = open_in(t, INDEX);
+    for (uint64_t at = 2 * sizeof page; stoq_file_pread_all(fd, page, sizeof page, at) == STOQ_OK;
+         at += sizeof page) {
+        unsigned flags = page[10] | (unsigned)page[11] << 8;
+        unsigned lower = page[12] | (unsigned)page[13] << 8;
+        if (flags == 2 && lower >= 16 + 2 * 3 && lower < 400) { /* P_LEAF, three nodes or more */
+            assert_int_equal(stoq_file_pwrite_all(fd, stoq_span(zero, sizeof zero), at), STOQ_OK);
+            done++;
+        }
+    }
+    (void)close(fd);
+    assert_true(done > 0);
+}
+
+static void an_index_that_turns_out_rotten_is_made_anew(void **state)
+{
+    struct stoq_scratch *t = *state;
+    begin_with_tail(t, 5, 10);
+    rot_leaves(t);
+    stoq_scratch_open(t);
+    assert_non_null(strstr(t->notice, "rebuilt the index"));
+    expect_all_but(t, 10, 99);
+    assert_true(stoq_scratch_put(t, N, 50, false));
+    stoq_scratch_close(t);
+    stoq_scratch_open(t);
+    expect_all_but(t, 10, 99);
+}
+
+struct sum {
+    uint64_t files;
+    struct stoq_hash all;
+};
+static struct sum *summing;
+
+static int sum_one(const char *path, const struct stat *sb, int kind, struct FTW *ftw)
+{
+    struct stoq_buf b;
+    (void)ftw;
+    stoq_buf_init(&b, 64 * STOQ_MIB);
+    if (kind == FTW_F) {
+        assert_int_equal(stoq_file_read(path, b.max, &b, NULL), STOQ_OK);
+        summing->files++;
+    }
+    assert_int_equal(stoq_buf_add(&b, stoq_span_str(path)), STOQ_OK);
+    assert_int_equal(stoq_buf_add(&b, stoq_span(&sb->st_mtim, sizeof sb->st_mtim)), STOQ_OK);
+    const struct stoq_hash h = stoq_hash_blake3(stoq_buf_span(&b));
+    for (size_t i = 0; i < sizeof h.b; i++) {
+        summing->all.b[i] ^= h.b[i]; /* the order of the walk does not matter */
+    }
+    stoq_buf_release(&b);
+    return 0;
+}
+
+/* Names, bytes and times of everything in the store. */
+static struct sum sum_of(struct stoq_scratch *t)
+{
+    struct sum s = {0};
+    summing = &s;
+    assert_int_equal(nftw(t->dir, sum_one, 8, FTW_PHYS), 0);
+    return s;
+}
+
+/* Every way in refuses with the same sentence, and not a byte, name or time has changed. */
+static void refused_untouched(struct stoq_scratch *t, const char *sentence)
+{
+    struct sum before = sum_of(t);
+    struct stoq_store_config cfg = stoq_scratch_config(t);
+    assert_int_equal(stoq_store_open(&t->s, &cfg, &t->err), STOQ_VERSION);
+    assert_non_null(strstr(t->err.text, sentence));
+    assert_int_equal(stoq_store_rebuild(&cfg, NULL, &t->err), STOQ_VERSION);
+    assert_non_null(strstr(t->err.text, sentence));
+    cfg.read_only = true;
+    cfg.create = false;
+    assert_int_equal(stoq_store_open(&t->s, &cfg, &t->err), STOQ_VERSION);
+    struct sum after = sum_of(t);
+    assert_true(before.files > 3);
+    assert_memory_equal(&before, &after, sizeof before);
+}
+
+static void a_newer_store_is_refused_and_not_touched(void **state)
+{
+    struct stoq_scratch *t = *state;
+    stoq_scratch_open(t);
+    (void)stoq_scratch_put(t, N, 1, false);
+    stoq_scratch_close(t);
+    put_file(t, "FORMAT", stoq_span_str("stoq store 2\n"));
+    refused_untouched(t, "is of a newer format; this program speaks 1");
+    put_file(t, "FORMAT", stoq_span_str("stoq store 1\n"));
+    stoq_scratch_open(t); /* and nothing was lost by the asking */
+    assert_int_equal(stoq_scratch_read(t, N, 1, false), STOQ_OK);
+}
+
+/* The index is a projection: of another version it is made anew, an older program's or a newer one's. */
+static void an_index_of_another_version_is_made_anew(void **state)
+{
+    struct stoq_scratch *t = *state;
+    stoq_scratch_open(t);
+    (void)stoq_scratch_put(t, N, 1, false);
+    stoq_scratch_close(t);
+    uint8_t page[4096];
+    int fd = open_in(t, INDEX);
+    for (uint64_t at = 0; stoq_file_pread_all(fd, page, sizeof page, at) == STOQ_OK;
+         at += sizeof page) {
+        const uint8_t *key = memmem(page, sizeof page, "meta\1\0\0\0", 8);
+        const uint8_t two = 2;
+        if (key != NULL) {
+            uint64_t where = at + (uint64_t)(key - page) + 4;
+            assert_int_equal(stoq_file_pwrite_all(fd, stoq_span(&two, 1), where), STOQ_OK);
+        }
+    }
+    (void)close(fd);
+    stoq_scratch_open(t);
+    assert_non_null(strstr(t->notice, "rebuilt the index"));
+    assert_int_equal(stoq_scratch_read(t, N, 1, false), STOQ_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        STOQ_SCRATCH_TEST(an_index_that_turns_out_rotten_is_made_anew),
+        STOQ_SCRATCH_TEST(a_newer_store_is_refused_and_not_touched),
+        STOQ_SCRATCH_TEST(an_index_of_another_version_is_made_anew),
         STOQ_SCRATCH_TEST(an_unindexed_tail_is_recovered),
         STOQ_SCRATCH_TEST(a_torn_end_is_cut),
         STOQ_SCRATCH_TEST(every_cut_is_survived),

@@ -6,6 +6,11 @@
  * stray write would damage the map) and no MDB_NOSYNC, except while a new index is built beside
  * the old one.
  *
+ * A write of LMDB's head that fails ends the environment: every later transaction is refused with
+ * MDB_PANIC, reading ones too. Then it is closed and opened anew, while nobody is inside (the gate), and
+ * goes on from the head that the disk has: either one is good, for what is committed twice comes out the
+ * same.
+ *
  * LMDB trusts its file. What can be checked cheaply at open is: that the file is as long as its
  * last page says, and that the number of entries is the number our totals have. Whatever fails
  * makes the caller build the index anew.
@@ -237,6 +242,34 @@ static enum stoq_status open_env(struct stoq_index *ix, const char *dir, uint64_
     return rc == 0 ? STOQ_OK : stoq_index_fail(err, rc, "open");
 }
 
+/* Open what dir holds, and check what can be checked cheaply. */
+static enum stoq_status open_all(struct stoq_index *ix, struct stoq_error *err)
+{
+    enum stoq_status st = open_env(ix, ix->dir, ix->map_bytes, err);
+    if (st == STOQ_OK) {
+        st = file_long_enough(ix, ix->dir, err);
+    }
+    if (st == STOQ_OK && ix->mode == STOQ_INDEX_WRITE) {
+        int dead;
+        (void)mdb_reader_check(ix->env, &dead); /* slots of killed readers hold pages back */
+    }
+    if (st == STOQ_OK) {
+        st = open_tables(ix, err);
+    }
+    return st == STOQ_OK ? totals_agree(ix, err) : st;
+}
+
+static void close_env(struct stoq_index *ix)
+{
+    while (ix->reader_count > 0) {
+        mdb_txn_abort(ix->readers[--ix->reader_count]);
+    }
+    if (ix->env != NULL) {
+        mdb_env_close(ix->env);
+        ix->env = NULL;
+    }
+}
+
 enum stoq_status stoq_index_open(struct stoq_index **out, const char *dir, uint64_t map_bytes,
                                  enum stoq_index_mode mode, struct stoq_error *err)
 {
@@ -245,22 +278,17 @@ enum stoq_status stoq_index_open(struct stoq_index **out, const char *dir, uint6
     if (ix == NULL) {
         return stoq_fail(err, STOQ_NOMEM, 0, "index: open");
     }
+    pthread_rwlockattr_t attr;
     ix->mode = mode;
+    ix->map_bytes = map_bytes;
+    ix->dir = strdup(dir);
     (void)pthread_mutex_init(&ix->lock, NULL);
-    enum stoq_status st = open_env(ix, dir, map_bytes, err);
-    if (st == STOQ_OK) {
-        st = file_long_enough(ix, dir, err);
-    }
-    if (st == STOQ_OK && mode == STOQ_INDEX_WRITE) {
-        int dead;
-        (void)mdb_reader_check(ix->env, &dead); /* slots of killed readers hold pages back */
-    }
-    if (st == STOQ_OK) {
-        st = open_tables(ix, err);
-    }
-    if (st == STOQ_OK) {
-        st = totals_agree(ix, err);
-    }
+    (void)pthread_rwlockattr_init(&attr); /* readers that never cease must not keep a writer out */
+    (void)pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    (void)pthread_rwlock_init(&ix->gate, &attr);
+    (void)pthread_rwlockattr_destroy(&attr);
+    enum stoq_status st =
+        ix->dir == NULL ? stoq_fail(err, STOQ_NOMEM, 0, "index: open") : open_all(ix, err);
     if (st == STOQ_OK || (st == STOQ_NOTFOUND && mode != STOQ_INDEX_READ)) {
         *out = ix;
     } else {
@@ -274,17 +302,78 @@ void stoq_index_close(struct stoq_index *ix)
     if (ix == NULL) {
         return;
     }
-    while (ix->reader_count > 0) {
-        mdb_txn_abort(ix->readers[--ix->reader_count]);
-    }
-    if (ix->env != NULL) {
-        mdb_env_close(ix->env);
-    }
+    close_env(ix);
     (void)pthread_mutex_destroy(&ix->lock);
+    (void)pthread_rwlock_destroy(&ix->gate);
+    free(ix->dir);
     free(ix);
 }
 
-static enum stoq_status read_begin(struct stoq_index *ix, MDB_txn **txn, struct stoq_error *err)
+/* Nobody is inside. A status that is not OK leaves it closed; the next transaction tries again. */
+static enum stoq_status open_anew(struct stoq_index *ix, struct stoq_error *err)
+{
+    if (!atomic_load(&ix->is_broken)) {
+        return STOQ_OK; /* somebody was quicker */
+    }
+    close_env(ix);
+    enum stoq_status st = open_all(ix, err);
+    if (st == STOQ_OK) {
+        atomic_store(&ix->is_broken, false);
+        return st;
+    }
+    close_env(ix);
+    stoq_error_prefix(err,
+                      "the index cannot be opened again after a failed write; a restart makes it "
+                      "anew: ");
+    return st == STOQ_NOTFOUND ? STOQ_MALFORMED : st;
+}
+
+static enum stoq_status enter(struct stoq_index *ix, struct stoq_error *err)
+{
+    enum stoq_status st = STOQ_OK;
+    (void)pthread_rwlock_rdlock(&ix->gate);
+    while (st == STOQ_OK && atomic_load(&ix->is_broken)) {
+        (void)pthread_rwlock_unlock(&ix->gate);
+        (void)pthread_rwlock_wrlock(&ix->gate);
+        st = open_anew(ix, err);
+        (void)pthread_rwlock_unlock(&ix->gate);
+        (void)pthread_rwlock_rdlock(&ix->gate);
+    }
+    if (st != STOQ_OK) {
+        (void)pthread_rwlock_unlock(&ix->gate);
+    }
+    return st;
+}
+
+void stoq_index_leave(struct stoq_index *ix)
+{
+    (void)pthread_rwlock_unlock(&ix->gate);
+}
+
+enum stoq_status stoq_index_write_begin(struct stoq_index *ix, MDB_txn **txn,
+                                        struct stoq_error *err)
+{
+    for (int attempt = 0;; attempt++) {
+        enum stoq_status st = enter(ix, err);
+        if (st != STOQ_OK) {
+            return st;
+        }
+        int rc = mdb_txn_begin(ix->env, NULL, 0, txn);
+        if (rc == 0) {
+            return STOQ_OK;
+        }
+        if (rc == MDB_PANIC) {
+            atomic_store(&ix->is_broken, true);
+        }
+        stoq_index_leave(ix);
+        if (rc != MDB_PANIC || attempt > 0) {
+            return stoq_index_fail(err, rc, "begin to write");
+        }
+    }
+}
+
+/* A transaction for reading, a kept one where there is one. An LMDB code. */
+static int read_txn(struct stoq_index *ix, MDB_txn **txn)
 {
     *txn = NULL;
     (void)pthread_mutex_lock(&ix->lock);
@@ -293,13 +382,31 @@ static enum stoq_status read_begin(struct stoq_index *ix, MDB_txn **txn, struct 
     }
     (void)pthread_mutex_unlock(&ix->lock);
     int rc = *txn != NULL ? mdb_txn_renew(*txn) : mdb_txn_begin(ix->env, NULL, MDB_RDONLY, txn);
-    if (rc == 0) {
-        return STOQ_OK;
-    }
-    if (*txn != NULL) {
+    if (rc != 0 && *txn != NULL) {
         mdb_txn_abort(*txn);
     }
-    return stoq_index_fail(err, rc, "begin to read");
+    return rc;
+}
+
+static enum stoq_status read_begin(struct stoq_index *ix, MDB_txn **txn, struct stoq_error *err)
+{
+    for (int attempt = 0;; attempt++) {
+        enum stoq_status st = enter(ix, err);
+        if (st != STOQ_OK) {
+            return st;
+        }
+        int rc = read_txn(ix, txn);
+        if (rc == 0) {
+            return STOQ_OK;
+        }
+        if (rc == MDB_PANIC) {
+            atomic_store(&ix->is_broken, true);
+        }
+        stoq_index_leave(ix);
+        if (rc != MDB_PANIC || attempt > 0) {
+            return stoq_index_fail(err, rc, "begin to read");
+        }
+    }
 }
 
 static void read_end(struct stoq_index *ix, MDB_txn *txn)
@@ -314,6 +421,7 @@ static void read_end(struct stoq_index *ix, MDB_txn *txn)
     if (!keep) {
         mdb_txn_abort(txn);
     }
+    stoq_index_leave(ix);
 }
 
 enum stoq_status stoq_index_meta(struct stoq_index *ix, struct stoq_index_meta *out,
@@ -437,6 +545,11 @@ enum stoq_status stoq_index_page(struct stoq_index *ix, uint8_t type, struct sto
 
 enum stoq_status stoq_index_sync(struct stoq_index *ix, struct stoq_error *err)
 {
+    enum stoq_status st = enter(ix, err);
+    if (st != STOQ_OK) {
+        return st;
+    }
     int rc = mdb_env_sync(ix->env, 1);
+    stoq_index_leave(ix);
     return rc == 0 ? STOQ_OK : stoq_index_fail(err, rc, "sync");
 }

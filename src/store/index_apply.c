@@ -143,14 +143,23 @@ static bool no_room(struct stoq_index *ix)
            (uint64_t)fs.f_bavail * fs.f_bsize < STOQ_MIB;
 }
 
-/* LMDB answers a write that came back short with EIO, and on a full disk that is what comes first. */
+/* Ends the transaction and leaves. LMDB answers a write that came back short with EIO, and on a full disk that is what comes first. */
 static enum stoq_status commit(struct stoq_index *ix, MDB_txn *txn, struct stoq_error *err)
 {
     int rc = mdb_txn_commit(txn);
+    bool full = rc == EIO && no_room(ix);
+    stoq_index_leave(ix);
     if (rc == 0) {
         return STOQ_OK;
     }
-    return stoq_index_fail(err, rc == EIO && no_room(ix) ? ENOSPC : rc, "commit");
+    return stoq_index_fail(err, full ? ENOSPC : rc, "commit");
+}
+
+static enum stoq_status give_up(struct stoq_index *ix, MDB_txn *txn, enum stoq_status st)
+{
+    mdb_txn_abort(txn);
+    stoq_index_leave(ix);
+    return st;
 }
 
 enum stoq_status stoq_index_apply(struct stoq_index *ix, const struct stoq_entry **entries,
@@ -159,11 +168,11 @@ enum stoq_status stoq_index_apply(struct stoq_index *ix, const struct stoq_entry
 {
     struct apply a = {.ix = ix};
     qsort(entries, entry_count, sizeof *entries, by_key);
-    int rc = mdb_txn_begin(ix->env, NULL, 0, &a.txn);
-    if (rc != 0) {
-        return stoq_index_fail(err, rc, "begin to write");
+    enum stoq_status st = stoq_index_write_begin(ix, &a.txn, err);
+    if (st != STOQ_OK) {
+        return st;
     }
-    enum stoq_status st = stoq_index_meta_get(ix, a.txn, &a.meta, err);
+    st = stoq_index_meta_get(ix, a.txn, &a.meta, err);
     if (st == STOQ_OK) {
         st = apply_all(&a, entries, entry_count, err);
     }
@@ -172,8 +181,7 @@ enum stoq_status stoq_index_apply(struct stoq_index *ix, const struct stoq_entry
         st = stoq_index_meta_put(ix, a.txn, &a.meta, err);
     }
     if (st != STOQ_OK) {
-        mdb_txn_abort(a.txn);
-        return st;
+        return give_up(ix, a.txn, st);
     }
     return commit(ix, a.txn, err);
 }
@@ -185,14 +193,13 @@ enum stoq_status stoq_index_start(struct stoq_index *ix,
     struct stoq_index_meta meta = {.mark = {0, 0, 1}};
     memcpy(meta.store_id, store_id, sizeof meta.store_id);
     MDB_txn *txn;
-    int rc = mdb_txn_begin(ix->env, NULL, 0, &txn);
-    if (rc != 0) {
-        return stoq_index_fail(err, rc, "begin to write");
-    }
-    enum stoq_status st = stoq_index_meta_put(ix, txn, &meta, err);
+    enum stoq_status st = stoq_index_write_begin(ix, &txn, err);
     if (st != STOQ_OK) {
-        mdb_txn_abort(txn);
         return st;
+    }
+    st = stoq_index_meta_put(ix, txn, &meta, err);
+    if (st != STOQ_OK) {
+        return give_up(ix, txn, st);
     }
     return commit(ix, txn, err);
 }
@@ -223,14 +230,13 @@ static enum stoq_status set_quarantined(struct stoq_index *ix, const struct stoq
                                         bool quarantined, struct stoq_error *err)
 {
     struct apply a = {.ix = ix};
-    int rc = mdb_txn_begin(ix->env, NULL, 0, &a.txn);
-    if (rc != 0) {
-        return stoq_index_fail(err, rc, "begin to write");
-    }
-    enum stoq_status st = quarantine_in(&a, e, quarantined, err);
+    enum stoq_status st = stoq_index_write_begin(ix, &a.txn, err);
     if (st != STOQ_OK) {
-        mdb_txn_abort(a.txn);
         return st;
+    }
+    st = quarantine_in(&a, e, quarantined, err);
+    if (st != STOQ_OK) {
+        return give_up(ix, a.txn, st);
     }
     return commit(ix, a.txn, err);
 }

@@ -5,16 +5,22 @@
 
 #include <lmdb.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* Reset read transactions kept for renewal. */
 #define STOQ_INDEX_READERS_KEPT 8
 
 struct stoq_index {
-    MDB_env *env;
-    MDB_dbi entries; /* type, key -> place */
-    MDB_dbi meta;    /* one value */
+    char *dir;
+    uint64_t map_bytes;
     enum stoq_index_mode mode;
-    pthread_mutex_t lock; /* of the two below */
+    /* Held shared over each transaction, alone while the environment is opened anew. */
+    pthread_rwlock_t gate;
+    atomic_bool is_broken; /* it must be, before the next transaction */
+    MDB_env *env;          /* NULL: it could not be opened anew */
+    MDB_dbi entries;       /* type, key -> place */
+    MDB_dbi meta;          /* one value */
+    pthread_mutex_t lock;  /* of the two below */
     MDB_txn *readers[STOQ_INDEX_READERS_KEPT];
     size_t reader_count;
 };
@@ -33,6 +39,12 @@ enum stoq_status stoq_index_meta_get(struct stoq_index *ix, MDB_txn *txn,
                                      struct stoq_index_meta *out, struct stoq_error *err);
 enum stoq_status stoq_index_meta_put(struct stoq_index *ix, MDB_txn *txn,
                                      const struct stoq_index_meta *meta, struct stoq_error *err);
+
+/* Begin a transaction that writes. STOQ_OK: stoq_index_leave must follow its commit or abort. An
+ * environment that a failed write has ended is opened anew first. */
+enum stoq_status stoq_index_write_begin(struct stoq_index *ix, MDB_txn **txn,
+                                        struct stoq_error *err);
+void stoq_index_leave(struct stoq_index *ix);
 
 /* LMDB's code as a status with a sentence. */
 enum stoq_status stoq_index_fail(struct stoq_error *err, int code, const char *what);

@@ -275,6 +275,28 @@ static enum stoq_status open_or_rebuild_index(struct stoq_store *s, struct stoq_
     return st;
 }
 
+/* The tail into the index. One that turns out damaged only now, when it is written to, is made anew. */
+static enum stoq_status recover(struct stoq_store *s, struct stoq_error *err)
+{
+    struct stoq_error why = {0};
+    struct stoq_store_rebuild_report report;
+    enum stoq_status st = stoq_recover_tail(s, &why);
+    if (st != STOQ_MALFORMED) {
+        if (st != STOQ_OK && err != NULL) {
+            *err = why;
+        }
+        return st;
+    }
+    st = stoq_recover_rebuild(s, &report, err);
+    if (st == STOQ_OK) {
+        stoq_store_say(s, "rebuilt the index (%s): %llu records in %llu segments, %llu live",
+                       why.text, (unsigned long long)report.records,
+                       (unsigned long long)report.segments, (unsigned long long)report.live);
+        st = stoq_recover_tail(s, err);
+    }
+    return st;
+}
+
 /* Everything up to an open log, for the writer. */
 static enum stoq_status open_to_write(struct stoq_store *s, bool make, struct stoq_error *err)
 {
@@ -320,7 +342,7 @@ enum stoq_status stoq_store_open(struct stoq_store **out, const struct stoq_stor
         st = open_or_rebuild_index(s, err);
     }
     if (st == STOQ_OK && !cfg->read_only) {
-        st = stoq_recover_tail(s, err);
+        st = recover(s, err);
     }
     if (st == STOQ_OK && !cfg->read_only) {
         st = stoq_sync_start(s, err);

@@ -1,12 +1,8 @@
 /* The vectors of docs/FORMATS.md section 9: tests/vectors/segments.txt. */
-#include "store/record.h"
+#include "store/store_testing.h"
 
+#include "os/file.h"
 #include "tests/vectors.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
 
 static void check_header(struct vectors *v)
 {
@@ -138,11 +134,61 @@ static void a_segment_is_its_records(void **state)
     assert_int_equal(records, 11);
 }
 
+/* A store of format 1 as another program wrote it, years ago perhaps: no index, one segment. Every later
+ * version of this program must open it and find the same. */
+static void a_store_of_format_1_opens(void **state)
+{
+    (void)state;
+    struct vectors v;
+    struct stoq_scratch t;
+    char path[128];
+    stoq_scratch_begin(&t);
+    (void)snprintf(path, sizeof path, "%s/FORMAT", t.dir);
+    assert_int_equal(stoq_file_replace(path, stoq_span_str("stoq store 1\n"), 0600, NULL), STOQ_OK);
+    (void)snprintf(path, sizeof path, "%s/segments", t.dir);
+    assert_int_equal(stoq_file_mkdir_p(path, 0700, NULL), STOQ_OK);
+    (void)snprintf(path, sizeof path, "%s/segments/00000001.seg", t.dir);
+    vectors_open(&v, "segments");
+    while (vectors_next(&v)) {
+        if (vectors_is(&v, "segment")) {
+            assert_int_equal(stoq_file_replace(path, vectors_bytes(&v, 3), 0600, NULL), STOQ_OK);
+        }
+    }
+    vectors_close(&v);
+    stoq_scratch_open(&t);
+    struct stoq_store_stats stats;
+    assert_int_equal(stoq_store_stats(t.s, &stats, NULL), STOQ_OK);
+    assert_int_equal(stats.type[STOQ_RECORD_CHUNK].records, 2); /* the third was deleted */
+    assert_int_equal(stats.type[STOQ_RECORD_MANIFEST].records, 1);
+    assert_int_equal(stats.type[STOQ_RECORD_SHARD_LIST].records, 1);
+    assert_int_equal(stats.type[STOQ_RECORD_CHUNK_LIST].records, 1);
+    assert_int_equal(stats.type[STOQ_RECORD_SIGNATURE].records, 0);
+    assert_int_equal(stats.type[STOQ_RECORD_PACKAGE].records, 1);
+    assert_int_equal(stats.type[STOQ_RECORD_IN_PLACE].records, 1);
+    vectors_open(&v, "segments");
+    while (vectors_next(&v)) {
+        if (vectors_is(&v, "record") && vectors_u64(&v, 1) <= STOQ_RECORD_CHUNK_LIST) {
+            struct stoq_buf out;
+            stoq_buf_init(&out, STOQ_RECORD_BYTES_MAX);
+            struct stoq_span key = vectors_bytes(&v, 4);
+            bool deleted = vectors_u64(&v, 3) == 1002;
+            enum stoq_status st = stoq_store_read(t.s, (enum stoq_record_type)vectors_u64(&v, 1),
+                                                  key, 0, &out, &t.err);
+            assert_int_equal(st, deleted ? STOQ_NOTFOUND : STOQ_OK);
+            assert_true(deleted || stoq_span_eq(stoq_buf_span(&out), vectors_bytes(&v, 5)));
+            stoq_buf_release(&out);
+        }
+    }
+    vectors_close(&v);
+    stoq_scratch_end(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(headers_and_records),
         cmocka_unit_test(a_segment_is_its_records),
+        cmocka_unit_test(a_store_of_format_1_opens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
