@@ -16,6 +16,9 @@ int cmd_peers(struct cmd *cmd)
     size_t i;
     const json_t *p;
     json_t *result;
+    if (cmd_flag(cmd, "select")) {
+        return peers_select(cmd);
+    }
     int rc = call_op(cmd, "peers", json_object(), &result);
     if (rc != 0) {
         return rc;

@@ -1,11 +1,11 @@
 /* stoq rule try: what a rule does with some peers, and why. */
 #include "call.h"
 #include "commands.h"
+#include "verdicts.h"
 
 #include "daemon/candidates.h"
 #include "os/file.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static enum stoq_status read_rule(const char *path, struct stoq_rule **out, struct stoq_error *err)
@@ -20,7 +20,7 @@ static enum stoq_status read_rule(const char *path, struct stoq_rule **out, stru
     return st;
 }
 
-/* The array itself, or an object that has it under "peers" or "candidates". */
+/* The array itself, or an object that has it under "known" or "candidates". */
 static enum stoq_status read_candidates(const char *path, json_t **out, struct stoq_error *err)
 {
     struct stoq_buf text;
@@ -35,62 +35,12 @@ static enum stoq_status read_candidates(const char *path, json_t **out, struct s
     }
     stoq_buf_release(&text);
     if (st == STOQ_OK) {
-        json_t *inner = json_object_get(value, "peers");
+        json_t *inner = json_object_get(value, "known");
         inner = inner != NULL ? inner : json_object_get(value, "candidates");
         *out = json_incref(inner != NULL ? inner : value);
         json_decref(value);
     }
     return st;
-}
-
-static void print_value(const char *name, const json_t *v)
-{
-    if (json_is_string(v)) {
-        (void)printf("%s = \"%s\"", name, json_string_value(v));
-    } else if (json_is_integer(v)) {
-        (void)printf("%s = %lld", name, (long long)json_integer_value(v));
-    } else if (json_is_boolean(v)) {
-        (void)printf("%s = %s", name, json_is_true(v) ? "true" : "false");
-    } else {
-        (void)printf("%s is not known", name);
-    }
-}
-
-static void print_reason(const json_t *o)
-{
-    const char *name;
-    const json_t *v;
-    const char *beside = stoq_json_text(o, "beside");
-    const char *before = "  (";
-    (void)printf("  line %llu: %s", (unsigned long long)stoq_json_u64(o, "line", 0),
-                 stoq_json_text(o, "clause"));
-    json_object_foreach (json_object_get(o, "values"), name, v) {
-        (void)printf("%s", before);
-        print_value(name, v);
-        before = ", ";
-    }
-    (void)printf("%s%s%s", beside != NULL ? ", as of " : "", beside != NULL ? beside : "",
-                 before[0] == ',' ? ")" : "");
-}
-
-static void print_verdicts(const json_t *result)
-{
-    size_t i;
-    const json_t *o;
-    json_array_foreach (json_object_get(result, "candidates"), i, o) {
-        const char *peer = stoq_json_text(o, "peer");
-        const char *verdict = stoq_json_text(o, "verdict");
-        if (peer != NULL) {
-            (void)printf("%-8s %s", verdict, peer);
-        } else {
-            (void)printf("%-8s #%llu", verdict,
-                         (unsigned long long)stoq_json_u64(o, "candidate", 0));
-        }
-        if (strcmp(verdict, "kept") != 0) {
-            print_reason(o);
-        }
-        (void)printf("\n");
-    }
 }
 
 static int candidates(struct cmd *cmd, json_t **out)
@@ -103,7 +53,7 @@ static int candidates(struct cmd *cmd, json_t **out)
     json_t *result = NULL;
     int rc = call_op(cmd, "peers", json_object(), &result);
     if (rc == 0) {
-        *out = json_incref(json_object_get(result, "peers"));
+        *out = json_incref(json_object_get(result, "known"));
         json_decref(result);
     }
     return rc;
@@ -133,7 +83,7 @@ int cmd_rule(struct cmd *cmd)
     if (cmd->json) {
         return cmd_print_json(cmd, result);
     }
-    print_verdicts(result);
+    verdicts_print(result);
     json_decref(result);
     return cmd_finish(cmd);
 }

@@ -29,6 +29,7 @@ int cmd_have(struct cmd *cmd);
 int cmd_prove(struct cmd *cmd);
 int cmd_check_proof(struct cmd *cmd);
 int cmd_peers(struct cmd *cmd);
+int peers_select(struct cmd *cmd); /* cmd_peers with --select */
 int cmd_rule(struct cmd *cmd);
 int cmd_ping(struct cmd *cmd);
 int cmd_status(struct cmd *cmd);

@@ -75,6 +75,9 @@ static const struct cmd_option lease_options[] = {
     {"for", 0, "TIME", "how long from now: 90s, 30m, 2h, 7d or 4w", false},
     {"end", 0, NULL, "end it now", false},
 };
+static const struct cmd_option peers_options[] = {
+    {"select", 0, "HOW", "replication:N, geographic:REGION, bandwidth:RATE or custom:FILE", false},
+};
 static const struct cmd_option rule_options[] = {
     {"candidates", 0, "FILE", "peers as `stoq peers --json` prints them [the daemon's]", false},
 };
@@ -307,7 +310,15 @@ static const struct cmd_row rows[] = {
      .args_min = 1,
      .args_max = 1,
      .run = cmd_prove},
-    {.name = "peers", .synopsis = "", .summary = "list the daemon's connections", .run = cmd_peers},
+    {.name = "peers",
+     .synopsis = "",
+     .summary = "list the daemon's connections, or choose among the peers it knows",
+     .details =
+         "--select shows who would be chosen and for each of the others why not:\n"
+         "replication:3 for three in different failure domains, geographic:eu for those of a\n"
+         "region, bandwidth:2MiB for those measured at that rate or more, custom:FILE by a rule.",
+     OPTIONS(peers_options),
+     .run = cmd_peers},
     {.name = "rule",
      .synopsis = "try FILE",
      .summary = "show which peers a rule keeps, which it drops, and why",

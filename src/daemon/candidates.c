@@ -1,29 +1,31 @@
 #include "daemon/candidates.h"
 
+#include "peers/peers.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 /* Rules have short names, the listings of peers have names with units. */
-static const struct stoq_rule_field fields[] = {
-    {"peer", STOQ_RULE_TEXT},      {"addr", STOQ_RULE_TEXT},      {"group", STOQ_RULE_TEXT},
-    {"inbound", STOQ_RULE_BOOL},   {"connected", STOQ_RULE_BOOL}, {"rtt", STOQ_RULE_NUMBER},
-    {"fetched", STOQ_RULE_NUMBER}, {"served", STOQ_RULE_NUMBER},
+static const char *const keys[STOQ_PEERS_FIELDS] = {
+    [STOQ_PEERS_FIELD_PEER] = "peer",
+    [STOQ_PEERS_FIELD_ADDR] = "addr",
+    [STOQ_PEERS_FIELD_HOST] = "host",
+    [STOQ_PEERS_FIELD_SUBNET] = "subnet",
+    [STOQ_PEERS_FIELD_SITE] = "site",
+    [STOQ_PEERS_FIELD_RACK] = "rack",
+    [STOQ_PEERS_FIELD_REGION] = "region",
+    [STOQ_PEERS_FIELD_DOMAIN] = "domain",
+    [STOQ_PEERS_FIELD_CONNECTED] = "connected",
+    [STOQ_PEERS_FIELD_RTT] = "rtt_ms",
+    [STOQ_PEERS_FIELD_RATE] = "rate_bytes_per_s",
+    [STOQ_PEERS_FIELD_FETCHED] = "bytes_fetched",
 };
-static const char *const keys[STOQ_COUNT(fields)] = {
-    "peer", "addr", "group", "inbound", "connected", "rtt_ms", "bytes_fetched", "bytes_served",
-};
-
-const struct stoq_rule_field *stoq_candidate_fields(size_t *count)
-{
-    *count = STOQ_COUNT(fields);
-    return fields;
-}
 
 enum stoq_status stoq_candidates_rule(struct stoq_rule **out, const char *name,
                                       struct stoq_span text, struct stoq_error *err)
 {
     struct stoq_rule_fault f;
-    enum stoq_status st = stoq_rule_new(out, fields, STOQ_COUNT(fields), text, &f);
+    enum stoq_status st = stoq_rule_new(out, stoq_peers_fields(), STOQ_PEERS_FIELDS, text, &f);
     if (st == STOQ_OK) {
         return STOQ_OK;
     }
@@ -84,13 +86,13 @@ static enum stoq_status take_values(const json_t *list, struct stoq_rule_value *
         if (!json_is_object(o)) {
             return stoq_fail(err, STOQ_MALFORMED, 0, "candidate %zu is no object", i);
         }
-        for (size_t f = 0; f < STOQ_COUNT(fields); f++) {
+        for (size_t f = 0; f < STOQ_PEERS_FIELDS; f++) {
             const json_t *v = json_object_get(o, keys[f]);
-            v = v != NULL ? v : json_object_get(o, fields[f].name);
-            if (!take_value(v, fields[f].type, &values[i * STOQ_COUNT(fields) + f])) {
+            v = v != NULL ? v : json_object_get(o, stoq_peers_fields()[f].name);
+            if (!take_value(v, stoq_peers_fields()[f].type, &values[i * STOQ_PEERS_FIELDS + f])) {
                 static const char *const words[] = {"a number", "a text", "true or false"};
                 return stoq_fail(err, STOQ_MALFORMED, 0, "candidate %zu: %s is not %s", i, keys[f],
-                                 words[fields[f].type]);
+                                 words[stoq_peers_fields()[f].type]);
             }
         }
     }
@@ -118,7 +120,7 @@ static json_t *values_to_json(const struct stoq_rule_clause *c,
 {
     json_t *o = json_object();
     for (size_t i = 0; i < c->field_count; i++) {
-        (void)json_object_set_new(o, fields[c->fields[i]].name,
+        (void)json_object_set_new(o, stoq_peers_fields()[c->fields[i]].name,
                                   value_to_json(&values[c->fields[i]]));
     }
     return o;
@@ -160,7 +162,7 @@ static json_t *verdict_to_json(const struct stoq_rule *rule, const json_t *list,
         (void)json_object_set_new(o, "prefer", preferences(rule, v));
     }
     if (v->outcome != STOQ_RULE_KEPT && stoq_rule_clause(rule, v->clause, &c)) {
-        const struct stoq_rule_value *own = &values[v->candidate * STOQ_COUNT(fields)];
+        const struct stoq_rule_value *own = &values[v->candidate * STOQ_PEERS_FIELDS];
         (void)json_object_set_new(o, "line", json_integer(c.line));
         (void)stoq_json_set_text(o, "clause", c.text);
         (void)json_object_set_new(o, "values", values_to_json(&c, own));
@@ -182,7 +184,7 @@ enum stoq_status stoq_candidates_judge(const struct stoq_rule *rule, const json_
         return stoq_fail(err, STOQ_FULL, 0, "%zu candidates; a rule judges %u at most", n,
                          STOQ_RULE_CANDIDATES_MAX);
     }
-    struct stoq_rule_value *values = calloc(n + 1, STOQ_COUNT(fields) * sizeof *values);
+    struct stoq_rule_value *values = calloc(n + 1, STOQ_PEERS_FIELDS * sizeof *values);
     struct stoq_rule_verdict *verdicts = calloc(n + 1, sizeof *verdicts);
     json_t *judged = json_array();
     enum stoq_status st = STOQ_NOMEM;

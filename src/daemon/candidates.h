@@ -7,9 +7,6 @@
 #include "api/json.h"
 #include "rule/rule.h"
 
-/* The schema of every rule about peers. */
-const struct stoq_rule_field *stoq_candidate_fields(size_t *count);
-
 /*
  * Read a rule about peers; name stands for it in messages.
  * STOQ_MALFORMED, STOQ_FULL with code RuleInvalid: "NAME:LINE:COLUMN: reason"; STOQ_NOMEM.

@@ -12,22 +12,13 @@
 
 enum stoq_log_level { STOQ_LOG_QUIET, STOQ_LOG_INFO, STOQ_LOG_DEBUG };
 
-#define STOQ_CONFIG_LABEL_MAX 32
 #define STOQ_CONFIG_BOOTSTRAP_MAX 16
-
-/* Where a static peer stands: names of what fails together. "" where not said. */
-struct stoq_config_place {
-    char host[STOQ_CONFIG_LABEL_MAX + 1];
-    char site[STOQ_CONFIG_LABEL_MAX + 1];
-    char rack[STOQ_CONFIG_LABEL_MAX + 1];
-    char region[STOQ_CONFIG_LABEL_MAX + 1];
-};
 
 struct stoq_config {
     struct stoq_addr listen[STOQ_NET_LISTEN_MAX];
     size_t listen_count;
     struct stoq_fetch_source peers[STOQ_FETCH_SOURCES_MAX]; /* static peers: sources of every get */
-    struct stoq_config_place peer_places[STOQ_FETCH_SOURCES_MAX];
+    struct stoq_peers_place peer_places[STOQ_FETCH_SOURCES_MAX];
     size_t peer_count;
     struct stoq_fetch_source
         bootstrap[STOQ_CONFIG_BOOTSTRAP_MAX]; /* dialled when a daemon starts */

@@ -91,11 +91,11 @@ static bool is_label(const char *text)
             return false;
         }
     }
-    return n >= 1 && n <= STOQ_CONFIG_LABEL_MAX;
+    return n >= 1 && n <= STOQ_PEERS_LABEL_MAX;
 }
 
 /* One `site=lab` behind a peer. */
-static bool set_label(struct stoq_config_place *place, char *word, char why[CONFIG_WHY_BYTES])
+static bool set_label(struct stoq_peers_place *place, char *word, char why[CONFIG_WHY_BYTES])
 {
     const struct {
         const char *name;
@@ -117,7 +117,7 @@ static bool set_label(struct stoq_config_place *place, char *word, char why[CONF
         }
         if (!is_label(value)) {
             return no(why, "%s= takes 1 to %d letters, digits, dots, dashes and underscores", word,
-                      STOQ_CONFIG_LABEL_MAX);
+                      STOQ_PEERS_LABEL_MAX);
         }
         memcpy(labels[i].to, value, strlen(value) + 1);
         return true;
@@ -126,7 +126,7 @@ static bool set_label(struct stoq_config_place *place, char *word, char why[CONF
 }
 
 /* PEER@ADDRESS and, where place is not NULL, labels behind it. */
-static bool read_source(struct stoq_fetch_source *out, struct stoq_config_place *place,
+static bool read_source(struct stoq_fetch_source *out, struct stoq_peers_place *place,
                         const char *value, char why[CONFIG_WHY_BYTES])
 {
     char text[VALUE_MAX];

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "net/addr.h"
 #include "net/net.h"
+#include "peers/peers.h"
 
 struct stoq_engine;
 struct stoq_key;
@@ -239,6 +240,15 @@ struct stoq_engine_lan {
 /* Fill out, and the first list_max neighbours. */
 void stoq_engine_lan(struct stoq_engine *engine, struct stoq_engine_lan *out,
                      struct stoq_engine_neighbour *list, size_t list_max);
+/* One call per peer known, connected or not, in the order of their becoming known; likewise. addr is
+ * where it was last seen, NULL when this process has not seen it. */
+STOQ_WARN_UNUSED enum stoq_status stoq_engine_standing(
+    struct stoq_engine *engine,
+    void (*fn)(void *user, const struct stoq_peers_view *peer, const struct stoq_addr *addr),
+    void *user);
+/* Say where a peer stands. */
+void stoq_engine_place(struct stoq_engine *engine, const struct stoq_peer_id *peer,
+                       const struct stoq_peers_place *place);
 
 /* Figures for `status`. */
 struct stoq_engine_stats {

@@ -6,6 +6,7 @@
  *
  *   engine.c         life: thread, loop, calls from other threads, figures
  *   engine_fetch.c   fetches as their callers see them: sources in, waiting, the report
+ *   engine_standing.c what is known of peers, told to other threads
  *   engine_peer.c    peers, connections, dialling, logging
  *   engine_dial.c    dialling: addresses in turn, few at a time
  *   engine_known.c   what is remembered of peers, its file
@@ -362,6 +363,7 @@ void engine_drain(struct stoq_engine *e);
 
 /* engine_peer.c */
 struct peer *engine_peer(struct stoq_engine *e, const struct stoq_peer_id *id); /* NULL: no room */
+struct peer *engine_peer_find(struct stoq_engine *e, const struct stoq_peer_id *id); /* or NULL */
 struct peer *engine_peer_at(struct stoq_engine *e, stoq_peer number);
 void engine_peer_ref(struct peer *p);
 void engine_peer_unref(struct stoq_engine *e, struct peer *p);

@@ -49,7 +49,7 @@ void engine_peer_unref(struct stoq_engine *e, struct peer *p)
     }
 }
 
-static struct peer *find_peer(struct stoq_engine *e, const struct stoq_peer_id *id)
+struct peer *engine_peer_find(struct stoq_engine *e, const struct stoq_peer_id *id)
 {
     for (uint32_t i = 0; i < e->peer_slots; i++) {
         if (e->peers[i]->live && stoq_hash_eq(&e->peers[i]->id.h, &id->h)) {
@@ -79,7 +79,7 @@ static struct peer *free_slot(struct stoq_engine *e)
 
 struct peer *engine_peer(struct stoq_engine *e, const struct stoq_peer_id *id)
 {
-    struct peer *p = find_peer(e, id);
+    struct peer *p = engine_peer_find(e, id);
     if (p == NULL) {
         p = free_slot(e);
         if (p == NULL) {
@@ -96,6 +96,9 @@ struct peer *engine_peer(struct stoq_engine *e, const struct stoq_peer_id *id)
 static void link_event(struct stoq_engine *e, struct peer *p, bool up, stoq_ns rtt_ns,
                        enum stoq_status status)
 {
+    struct stoq_node_event who = {.kind = STOQ_NODE_PEER,
+                                  .u.peer = {.peer = p->number, .id = &p->id, .ip = p->addr.ip}};
+    (void)engine_feed(e, &who);
     struct stoq_node_event ev = {.kind = up ? STOQ_NODE_LINK_UP : STOQ_NODE_LINK_DOWN,
                                  .u.link = {.peer = p->number, .rtt_ns = rtt_ns, .status = status}};
     enum stoq_status st = engine_feed(e, &ev);

@@ -304,12 +304,34 @@ static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *
     return st;
 }
 
+/* Say where the static peers stand; those of before stand nowhere, unless they are among them. */
+static void place_peers(struct stoq_host *host, const struct stoq_config *before)
+{
+    static const struct stoq_peers_place nowhere;
+    struct stoq_config *c = malloc(sizeof *c);
+    if (c == NULL || host->engine == NULL) {
+        free(c);
+        return; /* selections then know less of them */
+    }
+    stoq_host_config(host, c);
+    for (size_t i = 0; before != NULL && i < before->peer_count; i++) {
+        stoq_engine_place(host->engine, &before->peers[i].peer, &nowhere);
+    }
+    for (size_t i = 0; i < c->peer_count; i++) {
+        stoq_engine_place(host->engine, &c->peers[i].peer, &c->peer_places[i]);
+    }
+    free(c);
+}
+
 enum stoq_status stoq_host_start(struct stoq_host *host, struct stoq_error *err)
 {
     pthread_mutex_lock(&host->opening);
     enum stoq_status st = open_all(host, true, err);
     if (st == STOQ_OK && host->engine == NULL) {
         st = start_engine(host, err);
+        if (st == STOQ_OK) {
+            place_peers(host, NULL);
+        }
     }
     if (st == STOQ_OK && host->cfg.daemon) {
         st = stoq_scrubber_start(host->scrubber, err);
@@ -325,6 +347,10 @@ enum stoq_status stoq_host_reload(struct stoq_host *host, struct stoq_error *err
         return stoq_fail(err, STOQ_NOMEM, 0, "no memory for the configuration");
     }
     enum stoq_status st = load_config(&host->home, fresh, err);
+    struct stoq_config *before = malloc(sizeof *before);
+    if (before != NULL) {
+        stoq_host_config(host, before);
+    }
     pthread_mutex_lock(&host->lock);
     host->reading.failed = st != STOQ_OK;
     if (st == STOQ_OK) {
@@ -337,6 +363,10 @@ enum stoq_status stoq_host_reload(struct stoq_host *host, struct stoq_error *err
         (void)snprintf(host->reading.why, sizeof host->reading.why, "%s", err->text);
     }
     pthread_mutex_unlock(&host->lock);
+    if (st == STOQ_OK) {
+        place_peers(host, before);
+    }
+    free(before);
     free(fresh);
     return st;
 }

@@ -97,6 +97,12 @@ static const struct stoq_json_key ping_keys[] = {
     {"datagram", STOQ_JSON_BOOL, false},
     {"timeout_s", STOQ_JSON_UINT, false},
 };
+static const struct stoq_json_key peers_select_keys[] = {
+    {"kind", STOQ_JSON_TEXT, true},
+    {"number", STOQ_JSON_UINT, false},
+    {"text", STOQ_JSON_TEXT, false},
+    {"name", STOQ_JSON_TEXT, false},
+};
 static const struct stoq_json_key output_keys[] = {
     {"output", STOQ_JSON_TEXT, false},
     {"output_b64", STOQ_JSON_TEXT, false},
@@ -156,6 +162,7 @@ static const struct stoq_op ops[] = {
     {"ping", op_ping, STOQ_OP_WRITES, KEYS(ping_keys)},
     {"prove", op_prove, STOQ_OP_DATA, KEYS(prove_keys)},
     {"peers", op_peers, STOQ_OP_DAEMON_ONLY, NULL, 0},
+    {"peers_select", op_peers_select, STOQ_OP_DAEMON_ONLY, KEYS(peers_select_keys)},
     {"status", op_status, STOQ_OP_DAEMON_ONLY, NULL, 0},
     {"stop", op_stop, STOQ_OP_DAEMON_ONLY, NULL, 0},
 };

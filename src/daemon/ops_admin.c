@@ -132,8 +132,13 @@ enum stoq_status op_peers(struct stoq_host *host, const json_t *args, struct sto
     if (list == NULL) {
         return err->status;
     }
-    *result = json_pack("{s:o, s:o}", "peers", list, "neighbours", neighbours_to_json(host));
-    return STOQ_OK;
+    json_t *known = NULL;
+    enum stoq_status st = op_standing(host, &known, err);
+    *result = st == STOQ_OK ? json_pack("{s:O, s:o, s:o}", "peers", list, "known", known,
+                                        "neighbours", neighbours_to_json(host))
+                            : NULL;
+    json_decref(list);
+    return st;
 }
 
 static json_t *listen_to_json(const struct stoq_engine *engine)
@@ -203,11 +208,11 @@ static json_t *limits_to_json(const struct stoq_engine_stats *s)
         limit(u->memory_bytes, m->memory_bytes), "open_files", limit(files, files_max));
 }
 
-static json_t *source_to_json(const struct stoq_fetch_source *s, const struct stoq_config_place *at)
+static json_t *source_to_json(const struct stoq_fetch_source *s, const struct stoq_peers_place *at)
 {
     char peer[STOQ_ID_TEXT_CAP];
     char addr[STOQ_ADDR_TEXT_MAX];
-    static const struct stoq_config_place nowhere;
+    static const struct stoq_peers_place nowhere;
     stoq_peer_id_put(peer, &s->peer);
     at = at == NULL ? &nowhere : at;
     return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:s*}", "peer", peer, "addr",
@@ -216,8 +221,8 @@ static json_t *source_to_json(const struct stoq_fetch_source *s, const struct st
                      "region", at->region[0] ? at->region : NULL);
 }
 
-static json_t *sources_to_json(const struct stoq_fetch_source *s,
-                               const struct stoq_config_place *at, size_t count)
+static json_t *sources_to_json(const struct stoq_fetch_source *s, const struct stoq_peers_place *at,
+                               size_t count)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++) {

@@ -48,6 +48,7 @@ stoq_op_fn op_have;
 stoq_op_fn op_ping;
 stoq_op_fn op_prove;
 stoq_op_fn op_peers;
+stoq_op_fn op_peers_select;
 stoq_op_fn op_status;
 stoq_op_fn op_stop;
 
@@ -79,6 +80,9 @@ void op_add_paths(json_t *o, const struct stoq_holes *h);
 
 /* How far the scrubbing of the store is; NULL: no memory. */
 json_t *op_scrub_status(struct stoq_host *host);
+/* What is known of every peer, as an array of objects; *list is a new reference. */
+STOQ_WARN_UNUSED enum stoq_status op_standing(struct stoq_host *host, json_t **list,
+                                              struct stoq_error *err);
 
 /* Nested calls to io that check for missing members. */
 void op_progress(struct stoq_op_io *io, json_t *event); /* takes event; NULL is fine */

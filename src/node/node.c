@@ -29,6 +29,11 @@ enum stoq_status stoq_node_new(struct stoq_node **out, const struct stoq_node_co
     stoq_map_init(&n->pending, stoq_prng_next(&n->prng));
     stoq_map_init(&n->links, stoq_prng_next(&n->prng));
     stoq_map_init(&n->wants, stoq_prng_next(&n->prng));
+    enum stoq_status st = standing_init(n, seed);
+    if (st != STOQ_OK) {
+        stoq_free(&cfg->alloc, n);
+        return st;
+    }
     *out = n;
     return STOQ_OK;
 }
@@ -55,6 +60,7 @@ void stoq_node_free(struct stoq_node *n)
         stoq_free(&n->cfg.alloc, l);
     }
     stoq_map_release(&n->links);
+    standing_release(n);
     stoq_map_release(&n->wants);
     stoq_map_release(&n->pending);
     struct stoq_alloc alloc = n->cfg.alloc;
@@ -176,6 +182,9 @@ static enum stoq_status dispatch(struct stoq_node *n, const struct stoq_node_eve
     case STOQ_NODE_WANT:
     case STOQ_NODE_STOP:
         return feed_user(n, ev);
+    case STOQ_NODE_PEER:
+    case STOQ_NODE_PLACE:
+        break; /* standing_event has it */
     case STOQ_NODE_LINK_UP:
         return node_link_up(n, &ev->u.link);
     case STOQ_NODE_LINK_DOWN:
@@ -221,6 +230,7 @@ static void drive(struct stoq_node *n)
 enum stoq_status stoq_node_feed(struct stoq_node *n, const struct stoq_node_event *ev, stoq_ns now)
 {
     n->now = now;
+    standing_event(n, ev);
     enum stoq_status st = dispatch(n, ev);
     drive(n);
     return st;
@@ -244,12 +254,16 @@ static void time_out(struct stoq_node *n)
 bool stoq_node_poll(struct stoq_node *n, stoq_ns now, struct stoq_node_action *out)
 {
     n->now = now;
-    if (node_out_pop(n, out)) {
-        return true;
+    bool more = node_out_pop(n, out);
+    if (!more) {
+        time_out(n);
+        drive(n);
+        more = node_out_pop(n, out);
     }
-    time_out(n);
-    drive(n);
-    return node_out_pop(n, out);
+    if (more) {
+        standing_action(n, out);
+    }
+    return more;
 }
 
 stoq_ns stoq_node_deadline(const struct stoq_node *n)

@@ -86,6 +86,8 @@ struct stoq_node_stats {
 void stoq_node_stats(const struct stoq_node *node, struct stoq_node_stats *out);
 /* Our own Hello; its agent is the configuration's. */
 struct stoq_msg_hello stoq_node_hello(const struct stoq_node *node);
+/* What is known of peers; until the next feed or poll. */
+const struct stoq_peers *stoq_node_peers(const struct stoq_node *node);
 /* What the peer said in its Hello; false: none yet. out->agent is borrowed until the next feed. */
 bool stoq_node_peer_hello(const struct stoq_node *node, stoq_peer peer, struct stoq_msg_hello *out);
 

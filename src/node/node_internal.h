@@ -13,6 +13,7 @@
  *   node_share.c    equal chunks, of one fetch or of several: asked for once
  *   node_fetch.c    the steps of a fetch
  *   node_serve.c    requests of others
+ *   node_standing.c what is known of peers
  *   node_name.c     words for enums
  */
 #include "base/map.h"
@@ -233,8 +234,16 @@ struct fetch {
     struct stoq_node_report report;
 };
 
+/* node_standing.c */
+struct standing {
+    struct stoq_peers *peers;
+    struct stoq_map known;     /* peer -> whom it means */
+    struct stoq_map transfers; /* cookie -> a request for chunks under way */
+};
+
 struct stoq_node {
     struct stoq_node_config cfg;
+    struct standing standing;
     struct stoq_prng prng;
     stoq_ns now;
     stoq_ns retry_at; /* an action could not be made for lack of memory: try again then */
@@ -368,6 +377,12 @@ void fetch_saved(struct fetch *f, struct pending *p, enum stoq_status status);
 void fetch_drive(struct fetch *f); /* after every event: whatever can go on now */
 stoq_ns fetch_deadline(const struct fetch *f);
 void fetch_free_over(struct stoq_node *n);
+
+/* node_standing.c */
+enum stoq_status standing_init(struct stoq_node *n, uint64_t seed);
+void standing_release(struct stoq_node *n);
+void standing_event(struct stoq_node *n, const struct stoq_node_event *ev);
+void standing_action(struct stoq_node *n, const struct stoq_node_action *a);
 
 /* node_serve.c */
 void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in);

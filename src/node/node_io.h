@@ -10,6 +10,7 @@
  */
 #include "base/types.h"
 #include "merkle/merkle.h"
+#include "peers/peers.h"
 #include "sign/sign.h"
 #include "swarm/swarm.h"
 #include "wire/message.h"
@@ -29,6 +30,9 @@ enum stoq_node_event_kind {
     STOQ_NODE_ADD_SOURCE, /* u.source: one more source for a running fetch */
     STOQ_NODE_WANT,       /* u.want: a fetch whose reader has got further may go on */
     STOQ_NODE_STOP,       /* u.stop: end this fetch; its DONE follows */
+    /* About peers. */
+    STOQ_NODE_PEER,  /* u.peer: whom a number means from now on; before LINK_UP and LINK_DOWN */
+    STOQ_NODE_PLACE, /* u.place: where the configuration says that a peer stands */
     /* About connections. */
     STOQ_NODE_LINK_UP,   /* u.link: connected, either side having dialled */
     STOQ_NODE_LINK_DOWN, /* u.link: could not be reached, or lost. Its requests' closing events
@@ -75,6 +79,15 @@ struct stoq_node_event {
         struct stoq_node_stop {
             stoq_fetch_id fetch;
         } stop;
+        struct stoq_node_peer {
+            stoq_peer peer;
+            const struct stoq_peer_id *id;
+            const uint8_t *ip; /* 16 bytes; IPv4 mapped */
+        } peer;
+        struct stoq_node_place {
+            const struct stoq_peer_id *id;
+            const struct stoq_peers_place *place;
+        } place;
         struct stoq_node_link {
             stoq_peer peer;
             stoq_ns rtt_ns;          /* LINK_UP: as the handshake measured it; 0: not known */

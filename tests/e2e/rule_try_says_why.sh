@@ -4,7 +4,7 @@
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$STOQ_SRC/tests/e2e/lib.sh"
 cat >peers.json <<'JSON'
-{"peers": [
+{"candidates": [
   {"peer": "a", "addr": "10.0.0.1:1", "connected": true, "rtt_ms": 12.7, "bytes_fetched": 9000000, "other": [1]},
   {"peer": "b", "addr": "10.0.0.2:1", "connected": true, "rtt_ms": 250, "bytes_fetched": 9000000},
   {"peer": "c", "addr": "10.0.0.3:1", "connected": false, "rtt_ms": null, "bytes_fetched": 10},
@@ -47,15 +47,16 @@ exits 2 "$STOQ" rule keep rule
 
 # Without a file: the daemon's peers.
 exits 6 on B rule try rule
-echo 'require connected and inbound' >inbound
+echo 'require connected and known(subnet)' >here
 head -c 100000 /dev/urandom >in
 start A
 id=$(on A publish in --name data --version 1 -q)
 start B
 exits 0 on B get "$id" --from "$(contact A)" -q
-exits 0 on A rule try inbound --json
+exits 0 on A rule try here --json
 jq -e --arg b "$(jq -r .peer B.ready)" '.kept == 1 and .candidates[0].peer == $b' out >/dev/null ||
     fail "the daemon's peer: $(cat out)"
-exits 0 on B rule try inbound --json
-jq -e '.kept == 0 and .candidates[0].values == {"connected": true, "inbound": false}' out >/dev/null ||
+echo 'drop connected and known(subnet)' >here
+exits 0 on B rule try here --json
+jq -e '.kept == 0 and .candidates[0].values == {"connected": true, "subnet": "0:0:0::/48"}' out >/dev/null ||
     fail "the one it dialled: $(cat out)"
