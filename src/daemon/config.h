@@ -31,6 +31,8 @@ struct stoq_config {
         network_key[STOQ_CONFIG_PATH_MAX]; /* 64 hexadecimal digits or an absolute path; "": none */
     bool client;                           /* serves nobody, announces nothing */
     bool raw;                              /* chunks travel unpacked */
+    bool early_data;
+    uint64_t idle_s; /* 0: the transport's default */
     enum stoq_net_mode encryption;
     enum stoq_net_cc congestion;
     uint16_t packet_bytes_max;        /* 0: the engine's default, as the two below */

@@ -235,6 +235,17 @@ static bool set_congestion(struct stoq_config *c, const char *value, char why[CO
            no(why, "'%.40s' is not auto, cubic or bbr", value);
 }
 
+static bool set_early_data(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    c->early_data = strcmp(value, "on") == 0;
+    return c->early_data || strcmp(value, "off") == 0 || no(why, "'%.40s' is not on or off", value);
+}
+
+static bool set_idle(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    return number(value, 1, 3600, &c->idle_s, why);
+}
+
 static bool set_packet_bytes(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
 {
     uint64_t v = 0;
@@ -342,6 +353,8 @@ static const struct config_setting settings[] = {
     {"transport.encryption", false, set_encryption},
     {"transport.compression", false, set_compression},
     {"transport.congestion", false, set_congestion},
+    {"transport.early_data", false, set_early_data},
+    {"transport.idle_timeout", false, set_idle},
     {"transport.packet_bytes_max", false, set_packet_bytes},
     {"limits.connections", false, set_connections},
     {"limits.handshakes", false, set_handshakes},

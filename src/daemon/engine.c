@@ -191,6 +191,7 @@ static enum stoq_status open_net(struct stoq_engine *e, struct stoq_error *err)
         .conn_window_bytes = window,
         .send_buffer_bytes = conn_bytes - window,
         .idle_timeout_ns = e->cfg.idle_timeout_ns,
+        .early_data = e->cfg.early_data,
         .leave_code = STOQ_APP_GOING_AWAY,
     };
     return stoq_net_new(&e->net, &cfg, err);

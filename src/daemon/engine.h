@@ -42,6 +42,7 @@ struct stoq_engine_config {
     unsigned workers;          /* hashing, decompression, disk [2] */
     bool client;               /* answer no request but Hello and Ping; listen is not looked at */
     bool raw;                  /* chunks travel unpacked, in both directions */
+    bool early_data;           /* tickets and early data */
     struct stoq_engine_limits limits;
     const uint8_t *network_key; /* 32 bytes, borrowed for the call; NULL: no private network */
     const char *known_file;     /* where peers are remembered; kept. NULL: nowhere */
@@ -188,6 +189,7 @@ struct stoq_ping_report {
     bool connected_before; /* there was a connection */
     stoq_ns connect_ns;    /* the handshake; 0: none was needed */
     bool key_learned;      /* a datagram needed a Hello first */
+    bool early;            /* asked and answered in the connection's first packets */
     char group[32];        /* "" without a connection */
 };
 

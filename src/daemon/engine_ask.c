@@ -147,21 +147,14 @@ void engine_asks_conn_lost(struct stoq_engine *e, stoq_net_conn conn)
 }
 
 /* False: the peer allows no more streams at present. Else it is on its way, or over and gone. */
-static bool ask_send(struct ask *a)
+static bool ask_send_on(struct ask *a, stoq_net_conn conn)
 {
     struct stoq_engine *e = a->engine;
-    struct peer *p = a->peer;
-    if (p->state != PEER_UP) {
-        a->phase = ASK_OVER;
-        a->status = STOQ_NET;
-        ask_finish(a);
-        return true;
-    }
-    enum stoq_status st = stoq_net_stream_open(e->net, p->conn, &a->stream);
+    enum stoq_status st = stoq_net_stream_open(e->net, conn, &a->stream);
     if (st == STOQ_FULL) {
         return false;
     }
-    a->conn = p->conn;
+    a->conn = conn;
     if (st == STOQ_OK) {
         a->phase = ASK_FRAME;
         stoq_net_stream_class(e->net, a->conn, a->stream,
@@ -180,6 +173,17 @@ static bool ask_send(struct ask *a)
     stoq_buf_release(&a->request);
     ask_finish(a);
     return true;
+}
+
+static bool ask_send(struct ask *a)
+{
+    if (a->peer->state != PEER_UP) {
+        a->phase = ASK_OVER;
+        a->status = STOQ_NET;
+        ask_finish(a);
+        return true;
+    }
+    return ask_send_on(a, a->peer->conn);
 }
 
 /* Send it, or let it wait its turn behind those that wait already. */
@@ -260,7 +264,7 @@ void engine_ask(struct stoq_engine *e, const struct stoq_node_ask *want)
 #define OWN_COOKIE (UINT64_C(1) << 63) /* the node counts from 1 */
 
 stoq_node_cookie engine_ask_own(struct stoq_engine *e, struct peer *p, struct stoq_message *msg,
-                                void (*own)(struct ask *a), uint64_t tag)
+                                stoq_net_conn early, void (*own)(struct ask *a), uint64_t tag)
 {
     stoq_node_cookie cookie = OWN_COOKIE | ++e->own_last;
     struct ask *a = ask_new(e, p, cookie);
@@ -273,7 +277,13 @@ stoq_node_cookie engine_ask_own(struct stoq_engine *e, struct peer *p, struct st
     }
     a->own = own;
     a->own_tag = tag;
-    ask_submit(a);
+    if (early == 0) {
+        ask_submit(a);
+    } else if (!ask_send_on(a, early)) {
+        a->phase = ASK_OVER;
+        a->status = STOQ_NET;
+        ask_finish(a);
+    }
     return cookie;
 }
 

@@ -107,6 +107,9 @@ static enum stoq_status attempt(struct stoq_engine *e, struct peer *p, const str
     engine_peer_ref(p);
     e->dials++;
     e->dials_most = e->dials > e->dials_most ? e->dials : e->dials_most;
+    if (stoq_net_early(e->net, conn)) {
+        engine_pings_early(e, p, conn);
+    }
     return STOQ_OK;
 }
 

@@ -411,15 +411,17 @@ size_t engine_rpc(void *user, const struct stoq_net_rpc_in *in, uint8_t *out, si
 
 /* engine_ping.c */
 void engine_pings_up(struct stoq_engine *e, struct peer *p);
+/* A dial resumes from a ticket: what may be asked in its first packets is asked. */
+void engine_pings_early(struct stoq_engine *e, struct peer *p, stoq_net_conn conn);
 void engine_pings_down(struct stoq_engine *e, struct peer *p, enum stoq_status status);
 void engine_pings_cut(struct stoq_engine *e);
 void engine_rpc_ended(void *user, const struct stoq_net_rpc_end *end);
 
 /* engine_ask.c */
-/* Ask something of the engine's own; own is called exactly once, possibly at once. Its cookie; 0: out of
- * memory, own is not called. */
+/* Ask something of the engine's own; own is called exactly once, possibly at once. early: on this
+ * connection, whose handshake is not done; 0: as any ask. Its cookie; 0: out of memory, own is not called. */
 stoq_node_cookie engine_ask_own(struct stoq_engine *e, struct peer *p, struct stoq_message *msg,
-                                void (*own)(struct ask *a), uint64_t tag);
+                                stoq_net_conn early, void (*own)(struct ask *a), uint64_t tag);
 void engine_ask(struct stoq_engine *e, const struct stoq_node_ask *want);
 void engine_ask_chunks(struct stoq_engine *e, const struct stoq_node_ask_chunks *want);
 void engine_ask_cancel(struct stoq_engine *e, stoq_node_cookie cookie);

@@ -161,9 +161,9 @@ void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened 
         }
     }
     p->conn_count++;
-    (void)snprintf(p->group, sizeof p->group, "%s", info->group);
+    (void)snprintf(p->group, sizeof p->group, "%s", info->early ? "resumed" : info->group);
     engine_log(e, "%s %s.. at %s, key exchange %s", info->inbound ? "peer" : "connected to",
-               engine_peer_name(p, name), stoq_addr_format(&info->addr, addr), info->group);
+               engine_peer_name(p, name), stoq_addr_format(&info->addr, addr), p->group);
     if (p->conn_count > ENGINE_PEER_CONNS_MAX) {
         close_oldest(e, p, conn);
     }

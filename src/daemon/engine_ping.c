@@ -25,6 +25,7 @@ struct ping {
     stoq_ns began_at;
     stoq_ns sent_at;
     stoq_node_cookie cookie; /* of the ask under way; 0: none */
+    bool early;              /* that is a Ping in early data */
     char why[sizeof((struct stoq_error *)0)->text];
     const char *code;
     enum stoq_status status;
@@ -117,11 +118,12 @@ static void on_pong(struct ask *a)
 }
 
 /* own may be called before engine_ask_own returns: then p is gone. */
-static void ask_peer(struct ping *p, struct stoq_message *msg, void (*own)(struct ask *a))
+static void ask_peer(struct ping *p, struct stoq_message *msg, stoq_net_conn early,
+                     void (*own)(struct ask *a))
 {
     struct stoq_engine *e = p->engine;
     uint64_t number = p->number;
-    stoq_node_cookie cookie = engine_ask_own(e, p->peer, msg, own, number);
+    stoq_node_cookie cookie = engine_ask_own(e, p->peer, msg, early, own, number);
     p = find(e, number);
     if (cookie == 0) {
         finish(p, STOQ_NOMEM);
@@ -134,14 +136,14 @@ static void send_ping(struct ping *p)
 {
     struct stoq_message msg = {.type = STOQ_MSG_PING};
     p->sent_at = stoq_now();
-    ask_peer(p, &msg, on_pong);
+    ask_peer(p, &msg, 0, on_pong);
 }
 
 /* The dialler's first request on a connection is its Hello; we do not look whether the node said one. */
 static void send_hello(struct ping *p)
 {
     struct stoq_message msg = {.type = STOQ_MSG_HELLO, .u.hello = stoq_node_hello(p->engine->node)};
-    ask_peer(p, &msg, on_hello);
+    ask_peer(p, &msg, 0, on_hello);
 }
 
 static void send_datagram(struct ping *p)
@@ -202,7 +204,41 @@ void engine_pings_up(struct stoq_engine *e, struct peer *peer)
         if (p->peer == peer && p->learning) {
             p->learning = false;
             p->report->connect_ns = stoq_now() - p->began_at;
-            send_hello(p);
+            if (!p->early) { /* else the answer is on its way */
+                send_hello(p);
+            }
+        }
+        p = next;
+    }
+}
+
+static void on_early_pong(struct ask *a)
+{
+    struct ping *p = find(a->engine, a->own_tag);
+    if (p == NULL) {
+        return;
+    }
+    p->cookie = 0;
+    p->early = false;
+    if (a->status == STOQ_OK && a->reply.type == STOQ_MSG_PING) {
+        p->report->rtt_ns = stoq_now() - p->sent_at;
+        p->report->early = true;
+        finish(p, STOQ_OK);
+    } else if (!p->learning) {
+        send_hello(p); /* connected meanwhile: the usual way */
+    }
+}
+
+void engine_pings_early(struct stoq_engine *e, struct peer *peer, stoq_net_conn conn)
+{
+    struct ping *p = e->pings;
+    while (p != NULL) {
+        struct ping *next = p->next;
+        if (p->peer == peer && p->learning && !p->early && !p->ask->datagram) {
+            struct stoq_message msg = {.type = STOQ_MSG_PING};
+            p->early = true;
+            p->sent_at = stoq_now();
+            ask_peer(p, &msg, conn, on_early_pong);
         }
         p = next;
     }

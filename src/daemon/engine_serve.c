@@ -413,19 +413,31 @@ void engine_stream(void *user, stoq_net_conn conn, stoq_net_stream stream)
     }
 }
 
-/* transport.mode = client: only what says who we are is answered. */
-static bool is_declined(const struct stoq_engine *e, const struct stoq_message *msg)
+/* What a copy of a first flight may have us do again: these, and nothing that costs or changes anything. */
+static bool may_be_early(uint64_t type)
 {
-    return e->cfg.client && msg->type != STOQ_MSG_HELLO && msg->type != STOQ_MSG_PING;
+    return type == STOQ_MSG_PING || type == STOQ_MSG_METADATA_QUERY || type == STOQ_MSG_FIND_NODE ||
+           type == STOQ_MSG_FIND_VALUE;
 }
 
-static void decline(struct inbound *in, uint64_t request_id)
+/* Why this request is refused whatever the node would say; NULL: it is not. */
+static const char *why_declined(const struct inbound *in, const struct stoq_message *msg)
+{
+    const struct stoq_engine *e = in->engine;
+    if (e->cfg.client && msg->type != STOQ_MSG_HELLO && msg->type != STOQ_MSG_PING) {
+        return "a client: it serves nobody"; /* only what says who we are is answered */
+    }
+    bool early = stoq_net_stream_early(e->net, in->conn, in->stream);
+    return early && !may_be_early(msg->type) ? "not in early data" : NULL;
+}
+
+static void decline(struct inbound *in, uint64_t request_id, const char *why)
 {
     in->phase = INBOUND_ANSWERING;
     in->is_meta = true;
     in->request_id = request_id;
     in->error = STOQ_ERR_REFUSED;
-    (void)stoq_fail(&in->err, STOQ_NET, 0, "a client: it serves nobody");
+    (void)stoq_fail(&in->err, STOQ_NET, 0, "%s", why);
     in->engine->requests_refused++;
     send_error(in);
 }
@@ -439,8 +451,9 @@ static void inbound_decide(struct inbound *in, enum stoq_status st, struct stoq_
     if (st == STOQ_OK) {
         st = stoq_message_decode(cbor, e->ranges, &msg);
     }
-    if (st == STOQ_OK && is_declined(e, &msg)) {
-        decline(in, msg.request_id);
+    const char *why = st == STOQ_OK || st == STOQ_VERSION ? why_declined(in, &msg) : NULL;
+    if (why != NULL) {
+        decline(in, msg.request_id, why);
         return;
     }
     if (st == STOQ_OK) {

@@ -282,6 +282,8 @@ static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *
         .workers = host->config.workers,
         .client = host->config.client,
         .raw = host->config.raw,
+        .early_data = host->config.early_data,
+        .idle_timeout_ns = host->config.idle_s * STOQ_SEC,
         .limits = host->config.limits,
         .known_file = host->home.peers_file,
         .lan = host->cfg.daemon && stoq_host_lan(host),

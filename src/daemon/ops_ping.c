@@ -13,11 +13,12 @@ static json_t *to_json(const struct stoq_ping_ask *ask, const struct stoq_ping_r
     char peer[STOQ_ID_TEXT_CAP];
     char addr[STOQ_ADDR_TEXT_MAX];
     stoq_peer_id_put(peer, &ask->to.peer);
-    json_t *o = json_pack(
-        "{s:s, s:s, s:s, s:f, s:b, s:b, s:s?}", "peer", peer, "addr",
-        stoq_addr_format(&ask->to.addr, addr), "over", ask->datagram ? "datagram" : "connection",
-        "rtt_ms", milliseconds(r->rtt_ns), "connected_before", (int)r->connected_before,
-        "key_learned", (int)r->key_learned, "group", r->group[0] != '\0' ? r->group : NULL);
+    json_t *o =
+        json_pack("{s:s, s:s, s:s, s:f, s:b, s:b, s:b, s:s?}", "peer", peer, "addr",
+                  stoq_addr_format(&ask->to.addr, addr), "over",
+                  ask->datagram ? "datagram" : "connection", "rtt_ms", milliseconds(r->rtt_ns),
+                  "connected_before", (int)r->connected_before, "key_learned", (int)r->key_learned,
+                  "early", (int)r->early, "group", r->group[0] != '\0' ? r->group : NULL);
     if (o != NULL) {
         (void)json_object_set_new(o, "connect_ms",
                                   r->connect_ns == 0 ? json_null()

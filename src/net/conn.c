@@ -28,8 +28,11 @@ struct net_conn *net_conn_find(const struct stoq_net *net, stoq_net_conn id)
 struct net_conn *net_conn_open(const struct stoq_net *net, stoq_net_conn id)
 {
     struct net_conn *conn = net_conn_find(net, id);
-    return conn == NULL || conn->state != NET_OPEN || conn->close_asked || conn->failed ? NULL
-                                                                                        : conn;
+    if (conn == NULL || conn->close_asked || conn->failed) {
+        return NULL;
+    }
+    bool early = conn->state == NET_HANDSHAKE && conn->early;
+    return conn->state == NET_OPEN || early ? conn : NULL;
 }
 
 static enum stoq_status grow_slots(struct stoq_net *net)
@@ -257,6 +260,9 @@ static bool attach_tls(struct net_conn *conn)
         return false;
     }
     ngtcp2_conn_set_tls_native_handle(conn->q, conn->ossl);
+    if (!conn->inbound) {
+        net_ticket_use(conn);
+    }
     if (conn->net->cfg.keep_alive_ns != 0) {
         ngtcp2_conn_set_keep_alive_timeout(conn->q, conn->net->cfg.keep_alive_ns);
     }
@@ -376,6 +382,10 @@ struct net_conn *net_conn_accept(struct stoq_net *net, struct net_socket *socket
 
 static void free_tls(struct net_conn *conn)
 {
+    if (conn->complete && conn->ssl != NULL) {
+        SSL_set_shutdown(conn->ssl,
+                         SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN); /* keeps its tickets good */
+    }
     if (conn->ossl != NULL) {
         ngtcp2_crypto_ossl_ctx_del(conn->ossl);
         conn->ossl = NULL;

@@ -48,8 +48,11 @@ const struct net_tls_owner net_tls_owner = {on_key, on_refuse, conn_of};
 static void tell_opened(struct net_conn *conn)
 {
     struct stoq_net *net = conn->net;
-    struct stoq_net_opened info = {
-        .peer = conn->peer, .addr = conn->remote, .inbound = conn->inbound, .group = conn->group};
+    struct stoq_net_opened info = {.peer = conn->peer,
+                                   .addr = conn->remote,
+                                   .inbound = conn->inbound,
+                                   .early = !conn->complete,
+                                   .group = conn->group};
     if (conn->inbound) {
         net->stats.opened_inbound++;
     } else {
@@ -58,29 +61,53 @@ static void tell_opened(struct net_conn *conn)
     net->cfg.cb.opened(net->cfg.user, conn->id, &info);
 }
 
+bool net_conn_knows_peer(struct net_conn *conn)
+{
+    uint8_t spki[NET_SPKI_MAX];
+    size_t n = net_tls_peer_spki(conn->ssl, spki);
+    if (!net_tls_has_alpn(conn->ssl)) {
+        net_conn_blame(conn, STOQ_NET_NO_ALPN, "the peer does not speak " STOQ_NET_ALPN);
+        return false;
+    }
+    return key_fits(conn, stoq_span(spki, n));
+}
+
+void net_conn_open_for_owner(struct net_conn *conn)
+{
+    conn->state = NET_OPEN;
+    conn->opened = true;
+    conn->opened_at = conn->last_ts;
+    tell_opened(conn);
+}
+
 /* The key is compared again here: the verify callback is TLS's to call or not. */
 static int on_handshake_completed(ngtcp2_conn *q, void *user)
 {
     struct net_conn *conn = user;
-    uint8_t spki[NET_SPKI_MAX];
-    size_t n = net_tls_peer_spki(conn->ssl, spki);
+    struct stoq_peer_id early = conn->peer;
     (void)q;
-    if (!net_tls_has_alpn(conn->ssl)) {
-        net_conn_blame(conn, STOQ_NET_NO_ALPN, "the peer does not speak " STOQ_NET_ALPN);
+    if (!net_conn_knows_peer(conn)) {
         return NGTCP2_ERR_CALLBACK_FAILURE;
     }
     conn->group = net_tls_group(conn->ssl);
-    if (!key_fits(conn, stoq_span(spki, n)) || conn->group[0] == '\0') {
+    if (conn->group[0] == '\0') {
+        return NGTCP2_ERR_CALLBACK_FAILURE;
+    }
+    if (conn->opened && !stoq_hash_eq(&early.h, &conn->peer.h)) {
+        net_conn_blame(conn, STOQ_NET_WRONG_KEY, "another key than the ticket's");
+        return NGTCP2_ERR_CALLBACK_FAILURE;
+    }
+    if (!net_early_settle(conn)) {
         return NGTCP2_ERR_CALLBACK_FAILURE;
     }
     if (conn->counted) {
         net_guard_leave(conn->net->guard, stoq_addr_prefix(&conn->remote));
         conn->counted = false;
     }
-    conn->state = NET_OPEN;
-    conn->opened = true;
-    conn->opened_at = conn->last_ts;
-    tell_opened(conn);
+    conn->complete = true;
+    if (!conn->opened) {
+        net_conn_open_for_owner(conn);
+    }
     return 0;
 }
 
@@ -93,7 +120,11 @@ static int on_crypto_data(ngtcp2_conn *q, ngtcp2_encryption_level level, uint64_
     if (conn->ssl == NULL) {
         return 0;
     }
-    return ngtcp2_crypto_recv_crypto_data_cb(q, level, offset, p, n, user);
+    int rv = ngtcp2_crypto_recv_crypto_data_cb(q, level, offset, p, n, user);
+    if (rv == 0 && level == NGTCP2_ENCRYPTION_LEVEL_1RTT) {
+        net_ticket_take(conn);
+    }
+    return rv;
 }
 
 static void on_rand(uint8_t *p, size_t n, const ngtcp2_rand_ctx *ctx)
@@ -189,6 +220,7 @@ void net_callbacks(ngtcp2_callbacks *cb, bool server)
         .dcid_status = on_peer_cid,
         .path_validation = on_path,
         .recv_stateless_reset = on_reset,
+        .tls_early_data_rejected = net_on_early_rejected,
         .stream_open = net_on_stream_open,
         .recv_stream_data = net_on_stream_data,
         .acked_stream_data_offset = net_on_stream_acked,

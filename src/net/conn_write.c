@@ -185,7 +185,7 @@ void net_conn_flush(struct net_conn *conn)
         blame_unreachable(conn);
         return;
     }
-    if (conn->opened && conn->ssl != NULL) {
+    if (conn->complete && conn->ssl != NULL && !net_ticket_awaited(conn)) {
         net_conn_drop_tls(conn);
     }
     if (conn->starving) {

@@ -311,7 +311,11 @@ static enum stoq_status init_parts(struct stoq_net *net, struct stoq_error *err)
     net->tx.user = net;
     net_guard_init(net->guard, seeds[0], net->cfg.handshakes_per_s, net->cfg.handshakes_max,
                    net->cfg.handshakes_prefix_max);
-    enum stoq_status st = net_tls_init(&net->tls, net->cfg.mode, net->cfg.key, &net_tls_owner, err);
+    enum stoq_status st = net_tls_init(&net->tls, net->cfg.mode, net->cfg.early_data, net->cfg.key,
+                                       &net_tls_owner, err);
+    if (st == STOQ_OK && net->cfg.early_data) {
+        st = net_tickets_init(&net->tickets);
+    }
     if (st == STOQ_OK) {
         st = net_rpc_init(net);
     }
@@ -384,6 +388,7 @@ void stoq_net_free(struct stoq_net *net)
     net->now = net->clock(net->clock_user);
     end_all(net);
     net_rpc_release(net);
+    net_tickets_release(&net->tickets);
     stoq_loop_unhook(net->cfg.loop, &net->hook);
     for (size_t i = 0; i < net->listener_count; i++) {
         stoq_watch_free(net->listeners[i].watch);

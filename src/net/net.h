@@ -77,7 +77,11 @@ struct stoq_net_opened {
     struct stoq_peer_id peer; /* compared with the pin, if there was one */
     struct stoq_addr addr;
     bool inbound;
-    const char *group; /* the key exchange agreed on: "SecP384r1MLKEM1024"; static storage */
+    /* The listener's alone, with early_data: the peer is known by the ticket it resumed, the handshake goes
+     * on. Only what may be asked twice may be answered; see stoq_net_stream_early. */
+    bool early;
+    const char
+        *group; /* the key exchange agreed on: "SecP384r1MLKEM1024"; static storage; "" if early */
 };
 
 struct stoq_net_closed {
@@ -159,6 +163,7 @@ struct stoq_net_config {
     /* 32 bytes that all of a private network know, borrowed for the call: who cannot show that it does
      * gets no reply at all. NULL: anybody may knock */
     const uint8_t *network_key;
+    bool early_data;     /* give and keep tickets, take and send early data [no] */
     uint64_t leave_code; /* the application's code that stoq_net_free closes with */
     uint8_t thread;      /* the first byte of every connection id we issue */
 
@@ -222,6 +227,16 @@ STOQ_WARN_UNUSED enum stoq_status stoq_net_dial(struct stoq_net *net,
 void stoq_net_close(struct stoq_net *net, stoq_net_conn conn, uint64_t code, const char *text);
 /* Ping after this much silence, so that the connection outlives idle_timeout_ns; 0: no longer. */
 void stoq_net_keep_alive(struct stoq_net *net, stoq_net_conn conn, stoq_ns after_ns);
+
+/*
+ * Early data. After a dial to a peer whose ticket is kept, streams may be opened before opened is told, while
+ * stoq_net_early says so: what is written goes with the first packets, without a round trip. Whoever copies
+ * these packets can send them again, so they may carry queries that can be asked twice and nothing else.
+ * When the listener does not take them stream_closed is called for every such stream, before opened.
+ */
+bool stoq_net_early(const struct stoq_net *net, stoq_net_conn conn);
+/* Some of what this stream brought was early data. */
+bool stoq_net_stream_early(const struct stoq_net *net, stoq_net_conn conn, stoq_net_stream stream);
 
 /* Open a stream in both directions. STOQ_OK; STOQ_NOTFOUND: no such open connection; STOQ_FULL: the
  * peer allows no more at present, may_open follows; STOQ_NOMEM. */
@@ -347,7 +362,9 @@ struct stoq_net_stats {
     uint64_t dropped_full;      /* handshakes_max or connections_max */
     uint64_t dropped_send;      /* the kernel would not take them */
     uint64_t rpc_answered;
-    uint64_t rpc_dropped; /* over their rate, or not to be opened */
+    uint64_t rpc_dropped;    /* over their rate, or not to be opened */
+    uint64_t early_streams;  /* of peers, begun in early data */
+    uint64_t early_rejected; /* dials of ours whose early data was not taken */
     uint64_t retries_sent;
     uint64_t resets_sent;
     uint64_t buffered_bytes;

@@ -9,6 +9,7 @@
  */
 #include "base/heap.h"
 #include "net/cid.h"
+#include "net/early.h"
 #include "net/guard.h"
 #include "net/net.h"
 #include "net/rpc.h"
@@ -53,6 +54,7 @@ struct net_stream {
     uint64_t consumed;
     uint8_t rank;
     bool by_peer; /* the peer began it */
+    bool early;   /* some of it was early data */
     bool ready;
     bool fin_wanted;
     bool fin_sent;
@@ -78,7 +80,10 @@ struct net_conn {
     enum net_state state;
     bool inbound;
     bool dirty;
-    bool opened;
+    bool opened;   /* its owner was told */
+    bool complete; /* the handshake */
+    bool early;    /* streams may be used, or came, before it was */
+    bool ticket_taken;
     bool counted; /* in the guard's unfinished handshakes */
     bool close_asked;
     bool starving;     /* some stream is owed writable */
@@ -150,6 +155,7 @@ struct stoq_net {
     struct stoq_heap deadlines;
     struct net_conns dirty;
     struct net_rpc rpc;
+    struct net_tickets tickets;
     struct net_slot *slots;
     size_t slot_count;
     uint32_t free_slot; /* 1-based */
@@ -219,6 +225,10 @@ void net_insider_token(const struct stoq_net *net, const ngtcp2_cid *dcid, const
 /* conn_callbacks.c */
 void net_callbacks(ngtcp2_callbacks *cb, bool server);
 extern const struct net_tls_owner net_tls_owner;
+/* Take the peer's key from TLS and compare it with the pin; false: blamed. */
+bool net_conn_knows_peer(struct net_conn *conn);
+/* From now on it carries streams; tells its owner. */
+void net_conn_open_for_owner(struct net_conn *conn);
 
 /* conn_close.c */
 /* Note why the connection is about to fail; the first call counts. */
@@ -245,6 +255,7 @@ void net_stream_unready(struct net_stream *s);
 void net_stream_advance(struct net_stream *s, size_t n, bool fin);
 /* The peer wants no more of it, or we gave it up: release what was not sent. */
 void net_stream_shut(struct net_stream *s);
+void net_stream_release(struct net_stream *s);
 void net_streams_release(struct net_conn *conn);
 void net_streams_feed_starved(struct net_conn *conn);
 int net_on_stream_open(ngtcp2_conn *q, int64_t id, void *user);

@@ -176,13 +176,19 @@ static inline void pipe_end_init(struct net_pipe *pipe, struct pipe_end *e, uint
     e->net->listeners[0].socket.local.port = (uint16_t)(1000 * seed);
 }
 
-static inline void pipe_init(struct net_pipe *pipe, const struct stoq_net_config *cfg,
-                             uint64_t seed)
+static inline void pipe_init_two(struct net_pipe *pipe, const struct stoq_net_config *a,
+                                 const struct stoq_net_config *b, uint64_t seed)
 {
     *pipe = (struct net_pipe){.now = 1000 * STOQ_SEC, .prng = stoq_prng(seed)};
     STOQ_ASSERT(stoq_loop_new(&pipe->loop, NULL) == STOQ_OK);
-    pipe_end_init(pipe, &pipe->a, 1, *cfg);
-    pipe_end_init(pipe, &pipe->b, 2, *cfg);
+    pipe_end_init(pipe, &pipe->a, 1, *a);
+    pipe_end_init(pipe, &pipe->b, 2, *b);
+}
+
+static inline void pipe_init(struct net_pipe *pipe, const struct stoq_net_config *cfg,
+                             uint64_t seed)
+{
+    pipe_init_two(pipe, cfg, cfg, seed);
 }
 
 static inline void pipe_release(struct net_pipe *pipe)

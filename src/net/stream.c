@@ -97,7 +97,7 @@ static struct net_stream *stream_new(struct net_conn *conn, int64_t id)
     return s;
 }
 
-static void stream_free(struct net_stream *s)
+void net_stream_release(struct net_stream *s)
 {
     net_stream_unready(s);
     while (s->first != NULL) {
@@ -115,7 +115,7 @@ void net_streams_release(struct net_conn *conn)
 {
     struct net_stream *s;
     while ((s = TAILQ_FIRST(&conn->streams)) != NULL) {
-        stream_free(s);
+        net_stream_release(s);
     }
 }
 
@@ -134,11 +134,16 @@ static bool listening(const struct net_conn *conn)
 int net_on_stream_open(ngtcp2_conn *q, int64_t id, void *user)
 {
     struct net_conn *conn = user;
+    if (!conn->complete && !net_early_begin(conn)) {
+        return NGTCP2_ERR_CALLBACK_FAILURE;
+    }
     struct net_stream *s = stream_new(conn, id);
     if (s == NULL || ngtcp2_conn_set_stream_user_data(q, id, s) != 0) {
         return NGTCP2_ERR_CALLBACK_FAILURE;
     }
     s->by_peer = true;
+    s->early = !conn->complete;
+    conn->net->stats.early_streams += s->early;
     conn->peer_stream_count++;
     if (conn->net->cfg.cb.stream != NULL && listening(conn)) {
         conn->net->cfg.cb.stream(conn->net->cfg.user, conn->id, id);
@@ -156,6 +161,7 @@ int net_on_stream_data(ngtcp2_conn *q, uint32_t flags, int64_t id, uint64_t offs
         ngtcp2_conn_extend_max_offset(q, n);
         return 0;
     }
+    s->early = s->early || (flags & NGTCP2_STREAM_DATA_FLAG_0RTT) != 0;
     s->received += n;
     conn->unconsumed += n;
     conn->net->unconsumed += n;
@@ -200,7 +206,7 @@ int net_on_stream_close(ngtcp2_conn *q, uint32_t flags, int64_t id, uint64_t cod
     if (!s->deaf) {
         conn->orphaned += s->received - s->consumed;
     }
-    stream_free(s);
+    net_stream_release(s);
     if (conn->net->cfg.cb.stream_closed != NULL && listening(conn)) {
         conn->net->cfg.cb.stream_closed(conn->net->cfg.user, conn->id, id, coded ? code : 0);
     }
@@ -304,7 +310,7 @@ enum stoq_status stoq_net_stream_open(struct stoq_net *net, stoq_net_conn conn_i
     }
     int rv = ngtcp2_conn_open_bidi_stream(conn->q, &id, s);
     if (rv != 0) {
-        stream_free(s);
+        net_stream_release(s);
         conn->wants_stream = rv == NGTCP2_ERR_STREAM_ID_BLOCKED;
         return conn->wants_stream ? STOQ_FULL : STOQ_NOMEM;
     }

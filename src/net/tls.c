@@ -168,6 +168,11 @@ static size_t spki_of(EVP_PKEY *key, uint8_t out[NET_SPKI_MAX])
     return i2d_PUBKEY(key, &p) == n ? (size_t)n : 0;
 }
 
+size_t net_tls_spki(void *evp_pkey, uint8_t out[NET_SPKI_MAX])
+{
+    return spki_of(evp_pkey, out);
+}
+
 static int on_verify(X509_STORE_CTX *store, void *arg)
 {
     const struct shared *shared = arg;
@@ -237,6 +242,17 @@ enum stoq_net_why net_tls_why(unsigned alert)
     }
 }
 
+/* Stateful tickets, one a handshake, each good for one use. SSL_OP_NO_ANTI_REPLAY stays off. */
+static bool configure_tickets(SSL_CTX *ctx)
+{
+    static const unsigned char context[] = "stoq";
+    (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_SERVER);
+    (void)SSL_CTX_sess_set_cache_size(ctx, NET_TLS_SESSIONS_MAX);
+    (void)SSL_CTX_set_timeout(ctx, NET_TLS_SESSION_S);
+    return SSL_CTX_set_session_id_context(ctx, context, sizeof context - 1) == 1 &&
+           SSL_CTX_set_max_early_data(ctx, UINT32_MAX) == 1 && SSL_CTX_set_num_tickets(ctx, 1) == 1;
+}
+
 static bool configure(SSL_CTX *ctx, enum stoq_net_mode mode, const struct stoq_key *key)
 {
     static const unsigned char raw_keys_only[] = {TLSEXT_cert_type_rpk};
@@ -259,13 +275,14 @@ static bool configure(SSL_CTX *ctx, enum stoq_net_mode mode, const struct stoq_k
            SSL_CTX_set_alpn_protos(ctx, alpn_wire, sizeof alpn_wire) == 0;
 }
 
-enum stoq_status net_tls_init(struct net_tls *tls, enum stoq_net_mode mode,
+enum stoq_status net_tls_init(struct net_tls *tls, enum stoq_net_mode mode, bool early_data,
                               const struct stoq_key *key, const struct net_tls_owner *owner,
                               struct stoq_error *err)
 {
     struct shared *shared = OPENSSL_zalloc(sizeof *shared);
     SSL_CTX *ctx = SSL_CTX_new(TLS_method());
-    if (shared == NULL || ctx == NULL || !configure(ctx, mode, key)) {
+    if (shared == NULL || ctx == NULL || !configure(ctx, mode, key) ||
+        (early_data && !configure_tickets(ctx))) {
         char why[160] = "out of memory";
         unsigned long code = ERR_get_error();
         if (code != 0) {
@@ -281,7 +298,7 @@ enum stoq_status net_tls_init(struct net_tls *tls, enum stoq_net_mode mode,
     SSL_CTX_set_cert_verify_callback(ctx, on_verify, shared);
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, shared);
     SSL_CTX_set_client_hello_cb(ctx, on_client_hello, shared);
-    *tls = (struct net_tls){ctx, mode};
+    *tls = (struct net_tls){ctx, early_data, mode};
     return STOQ_OK;
 }
 
@@ -310,6 +327,7 @@ SSL *net_tls_new(const struct net_tls *tls, bool server, void *app_data)
     }
     if (server) {
         SSL_set_accept_state(ssl);
+        (void)SSL_set_quic_tls_early_data_enabled(ssl, tls->early_data); /* or it is not taken */
     } else {
         SSL_set_connect_state(ssl);
     }

@@ -2,7 +2,7 @@
 #define STOQ_NET_TLS_H
 /*
  * TLS 1.3 as STOQ uses it: raw Ed25519 keys on both sides (RFC 7250), ALPN stoq/1, one cipher suite,
- * the key exchanges of the encryption mode and no others, no tickets.
+ * the key exchanges of the encryption mode and no others, tickets only for early data.
  */
 #include "net/net.h"
 
@@ -10,6 +10,7 @@
 
 struct net_tls {
     SSL_CTX *ctx;
+    bool early_data;
     enum stoq_net_mode mode;
 };
 
@@ -24,9 +25,13 @@ struct net_tls_owner {
     void *(*conn_of)(SSL *ssl);
 };
 
-/* STOQ_NOMEM: out of memory, or OpenSSL lacks a needed algorithm (err says). owner is kept. */
+#define NET_TLS_SESSIONS_MAX 4096 /* tickets given out that may still be used, some 2 KiB each */
+#define NET_TLS_SESSION_S 7200
+
+/* early_data: give out tickets, take early data once for each.
+ * STOQ_NOMEM: out of memory, or OpenSSL lacks a needed algorithm (err says). owner is kept. */
 STOQ_WARN_UNUSED enum stoq_status net_tls_init(struct net_tls *tls, enum stoq_net_mode mode,
-                                               const struct stoq_key *key,
+                                               bool early_data, const struct stoq_key *key,
                                                const struct net_tls_owner *owner,
                                                struct stoq_error *err);
 void net_tls_release(struct net_tls *tls);
@@ -36,6 +41,8 @@ SSL *net_tls_new(const struct net_tls *tls, bool server, void *app_data);
 /* The peer's key as DER SubjectPublicKeyInfo into out: its length, or 0 when the peer showed no raw
  * Ed25519 key. */
 #define NET_SPKI_MAX 128
+size_t net_tls_spki(void *evp_pkey,
+                    uint8_t out[NET_SPKI_MAX]); /* of any key; 0: NULL, or not Ed25519 */
 size_t net_tls_peer_spki(SSL *ssl, uint8_t out[NET_SPKI_MAX]);
 bool net_tls_has_alpn(const SSL *ssl);
 /* The key exchange agreed on, in our spelling; "" if it is none of ours. Static storage. */

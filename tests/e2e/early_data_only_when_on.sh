@@ -1,0 +1,37 @@
+#!/bin/bash
+# transport.early_data: a peer met before is asked in the first packets of the next connection, when both sides
+# have it on; by default nobody gives or uses a ticket.
+. "$(dirname "$0")/lib.sh"
+"$STOQ" help ping >/dev/null 2>&1 || exit 77 # built without a node
+
+with() { # NAME EARLY
+    on "$1" init -q >/dev/null
+    printf '[transport]\nearly_data = %s\nidle_timeout = 1\n' "$2" >"$1/stoq.conf"
+    start "$1"
+}
+alone() { [ "$(on "$1" status --json | jq .net.connections)" = 0 ]; }
+twice() { # FROM TO: the second ping's `early`
+    wait_for 10 alone "$1" || fail "not closed when idle"
+    on "$1" ping "$(contact "$2")" --json | jq -e '.early == false and .connected_before == false' >/dev/null || fail "the first ping"
+    wait_for 10 alone "$1" || fail "not closed when idle"
+    on "$1" ping "$(contact "$2")" --json >out || fail "$(cat out)"
+    jq .early out
+}
+with A on
+with B on
+with C off
+[ "$(twice B A)" = true ] || fail "no early data: $(cat out)"
+jq -e '.group == "resumed" or (.group | startswith("SecP384"))' out >/dev/null || fail "$(cat out)"
+[ "$(twice C A)" = false ] || fail "a dialler without it used it"
+[ "$(twice A C)" = false ] || fail "a listener without it gave a ticket"
+# A listener that has forgotten its tickets is asked again, the usual way.
+wait_for 10 alone B || fail "not closed when idle"
+on B ping "$(contact A)" -q >/dev/null
+wait_for 10 alone B || fail "not closed when idle"
+address=$(jq -r '.listen[0]' A.ready)
+stop A
+rm -f A.ready
+"$STOQ" --home "$(home A)" daemon --listen "$address" --ready-file A.ready >>A.log 2>&1 &
+daemon[A]=$!
+wait_for 30 served A
+on B ping "$(contact A)" --json | jq -e '.early == false' >/dev/null || fail "an unknown ticket"
