@@ -1,6 +1,6 @@
 #!/bin/sh
 #
-# A slice of the crash campaign (`make crash` runs all of it): some 500 states that a power cut or a
+# A slice of the crash campaign (`make crash` runs all of it): some 600 states that a power cut or a
 # kill may leave of a store, each opened and checked. Then: the calls that the recorder saw are the
 # calls that strace sees, so no way to make things durable goes past it.
 set -eu
@@ -11,7 +11,7 @@ crash=$STOQ_BUILD/tests/crash/crash
 
 command -v strace >/dev/null || { echo "no strace: the recorder's list is not compared"; exit 0; }
 strace -o /dev/null true 2>/dev/null || { echo "strace may not trace here"; exit 0; }
-for work in life torn rebuilt; do
+for work in life torn rebuilt collected; do
     strace -f -y -o trace -e trace=fsync,fdatasync,rename,renameat,renameat2,msync,sync,syncfs \
         "$crash" -t -w $work >ops
     # Both as lines of "call name", a name being a path's last part; a folder's own is left out.

@@ -3,9 +3,7 @@
 #include "commands.h"
 #include "human.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char *subject_of(const json_t *o)
@@ -136,28 +134,6 @@ int cmd_root(struct cmd *cmd)
     return cmd_usage(cmd, "use: stoq root set NAME ID, root rm NAME, or root ls");
 }
 
-/* "90s", "30m", "2h", "7d", "4w". */
-static bool read_time(const char *text, uint64_t *seconds)
-{
-    static const struct {
-        char letter;
-        uint64_t seconds;
-    } unit[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
-    char *end;
-    errno = 0;
-    unsigned long long n = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || errno != 0 || n > UINT32_MAX) {
-        return false;
-    }
-    for (size_t i = 0; i < STOQ_COUNT(unit); i++) {
-        if (end[0] == unit[i].letter && end[1] == '\0') {
-            *seconds = n * unit[i].seconds;
-            return true;
-        }
-    }
-    return false;
-}
-
 int cmd_lease(struct cmd *cmd)
 {
     const char *time = cmd_value(cmd, "for");
@@ -168,7 +144,7 @@ int cmd_lease(struct cmd *cmd)
     if (time == NULL) {
         return on_subject(cmd, "lease_end", "is no longer leased");
     }
-    if (!read_time(time, &seconds)) {
+    if (!human_read_time(time, &seconds)) {
         return cmd_usage(cmd, "--for takes a time as in 90s, 30m, 2h, 7d or 4w, not '%s'", time);
     }
     json_t *args = json_object();

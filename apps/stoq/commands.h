@@ -14,6 +14,7 @@ int cmd_info(struct cmd *cmd);
 int cmd_cat(struct cmd *cmd);
 int cmd_verify(struct cmd *cmd);
 int cmd_rm(struct cmd *cmd);
+int cmd_gc(struct cmd *cmd);
 int cmd_pin(struct cmd *cmd);
 int cmd_unpin(struct cmd *cmd);
 int cmd_pins(struct cmd *cmd);

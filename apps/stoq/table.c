@@ -71,6 +71,11 @@ static const struct cmd_option import_options[] = {
 static const struct cmd_option have_options[] = {
     {"output", 'o', "FILE", "write the list there; - is standard output [-]", false},
 };
+static const struct cmd_option gc_options[] = {
+    {"dry-run", 0, NULL, "only tell what would go", false},
+    {"rate", 0, "BYTES", "read and write at most this much a second: 500K, 50M, 1G", false},
+    {"grace", 0, "TIME", "leave what is younger, for a fetch to go on with [1d]", false},
+};
 static const struct cmd_option lease_options[] = {
     {"for", 0, "TIME", "how long from now: 90s, 30m, 2h, 7d or 4w", false},
     {"end", 0, NULL, "end it now", false},
@@ -226,6 +231,15 @@ static const struct cmd_row rows[] = {
      .args_max = 1,
      .run = cmd_lease},
     {.name = "leases", .synopsis = "", .summary = "list the leases", .run = cmd_leases},
+    {.name = "gc",
+     .synopsis = "",
+     .summary = "give back the space of what nothing refers to",
+     .details =
+         "Deletes what is left of fetches and publishes that never ended, once it is older than\n"
+         "the grace, and rewrites segments that hold much that was removed or replaced. Packages\n"
+         "stay until they are removed. Holds up nobody who reads or adds.",
+     OPTIONS(gc_options),
+     .run = cmd_gc},
     {.name = "fsck",
      .synopsis = "",
      .summary = "read all of the store and say what is damaged",

@@ -3,6 +3,7 @@
 #include "daemon/scrubber.h"
 #include "os/file.h"
 #include "os/sys.h"
+#include "store/gc.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -32,7 +33,9 @@ struct stoq_host {
     pthread_mutex_t lock;
     pthread_mutex_t record_lock;
     pthread_cond_t content_free;
-    unsigned adding; /* operations that add content */
+    unsigned adding;     /* operations that add content */
+    unsigned add_number; /* the store's, while there are any: adds_told */
+    bool adds_told;
     bool removing;
 };
 
@@ -491,8 +494,9 @@ enum stoq_status stoq_host_content_begin(struct stoq_host *host, bool alone, sto
     }
     if (st == STOQ_OK && alone) {
         host->removing = true;
-    } else if (st == STOQ_OK) {
-        host->adding++;
+    } else if (st == STOQ_OK && host->adding++ == 0 && host->store != NULL) {
+        host->add_number = stoq_store_add_begin(host->store);
+        host->adds_told = true;
     }
     pthread_mutex_unlock(&host->lock);
     return st;
@@ -503,8 +507,9 @@ void stoq_host_content_end(struct stoq_host *host, bool alone)
     pthread_mutex_lock(&host->lock);
     if (alone) {
         host->removing = false;
-    } else {
-        host->adding--;
+    } else if (--host->adding == 0 && host->adds_told) {
+        stoq_store_add_end(host->store, host->add_number);
+        host->adds_told = false;
     }
     pthread_cond_broadcast(&host->content_free);
     pthread_mutex_unlock(&host->lock);

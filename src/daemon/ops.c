@@ -42,6 +42,11 @@ static const struct stoq_json_key verify_keys[] = {
 static const struct stoq_json_key id_keys[] = {
     {"id", STOQ_JSON_TEXT, true},
 };
+static const struct stoq_json_key gc_keys[] = {
+    {"dry_run", STOQ_JSON_BOOL, false},
+    {"rate", STOQ_JSON_UINT, false},
+    {"grace_s", STOQ_JSON_UINT, false},
+};
 static const struct stoq_json_key lease_keys[] = {
     {"id", STOQ_JSON_TEXT, true},
     {"seconds", STOQ_JSON_UINT, true},
@@ -135,6 +140,7 @@ static const struct stoq_op ops[] = {
     {"cat", op_cat, STOQ_OP_DATA | STOQ_OP_MAY_FETCH, KEYS(cat_keys)},
     {"verify", op_verify, 0, KEYS(verify_keys)},
     {"rm", op_rm, STOQ_OP_WRITES, KEYS(id_keys)},
+    {"gc", op_gc, STOQ_OP_WRITES, KEYS(gc_keys)},
     {"pin", op_pin, STOQ_OP_WRITES, KEYS(id_keys)},
     {"unpin", op_unpin, STOQ_OP_WRITES, KEYS(id_keys)},
     {"pins", op_pins, STOQ_OP_NO_STORE, NULL, 0},

@@ -21,6 +21,7 @@ stoq_op_fn op_manifest;
 stoq_op_fn op_cat;
 stoq_op_fn op_verify;
 stoq_op_fn op_rm;
+stoq_op_fn op_gc;
 stoq_op_fn op_pin;
 stoq_op_fn op_unpin;
 stoq_op_fn op_pins;

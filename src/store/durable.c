@@ -98,6 +98,47 @@ int stoq_durable_create_dirsync(int dir_fd)
 #endif
 }
 
+int stoq_durable_compact_fdatasync(int fd)
+{
+#ifndef STOQ_LEFT_OUT_compact_fdatasync
+    return fdatasync(fd) == 0 ? 0 : errno;
+#else
+    (void)fd;
+    return 0;
+#endif
+}
+
+int stoq_durable_compact_dirsync(int dir_fd)
+{
+#ifndef STOQ_LEFT_OUT_compact_dirsync
+    return fsync(dir_fd) == 0 ? 0 : errno;
+#else
+    (void)dir_fd;
+    return 0;
+#endif
+}
+
+int stoq_durable_unlink_dirsync(int dir_fd)
+{
+#ifndef STOQ_LEFT_OUT_unlink_dirsync
+    return fsync(dir_fd) == 0 ? 0 : errno;
+#else
+    (void)dir_fd;
+    return 0;
+#endif
+}
+
+int stoq_durable_roll_sync(int fd, int dir_fd)
+{
+#ifndef STOQ_LEFT_OUT_roll_sync
+    return fdatasync(fd) == 0 && fsync(dir_fd) == 0 ? 0 : errno;
+#else
+    (void)fd;
+    (void)dir_fd;
+    return 0;
+#endif
+}
+
 #ifndef STOQ_LEFT_OUT_rewrite_readback
 static int compare(int fd, uint8_t *buf, struct stoq_span s, uint64_t offset)
 {

@@ -16,6 +16,12 @@
  *   rebuild_dirsync      that it took the place
  *   format_sync          FORMAT's content and name
  *   create_dirsync       the names of the store's own directories
+ *   roll_sync            a new segment of the log, before the index's mark may lie in it
+ *   compact_fdatasync    a collection's copies, before the index may point at them
+ *   compact_dirsync      the name of the segment they are in, likewise
+ *   compact_index_order  the index points at the copies before the old segment is removed (left out:
+ *                        after)
+ *   unlink_dirsync       that a segment is gone, before the tombstones for what it held go too
  */
 #include "store/store.h"
 
@@ -50,6 +56,10 @@ int stoq_durable_recovery_fdatasync(int fd);
 int stoq_durable_truncate(int fd, uint64_t bytes);
 int stoq_durable_rebuild_dirsync(int dir_fd);
 int stoq_durable_create_dirsync(int dir_fd);
+int stoq_durable_roll_sync(int fd, int dir_fd);
+int stoq_durable_compact_fdatasync(int fd);
+int stoq_durable_compact_dirsync(int dir_fd);
+int stoq_durable_unlink_dirsync(int dir_fd);
 
 /* Compare what the device holds at offset with s, past the page cache where the file system allows
  * it (O_DIRECT). 0, EIO when it differs, or the errno of the failure. */

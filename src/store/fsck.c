@@ -126,6 +126,9 @@ static enum stoq_status read_segments(struct fsck *f, struct stoq_error *err)
         char name[STOQ_SEGMENT_NAME_BYTES];
         stoq_segment_name(name, number[i]);
         int fd = openat(f->s->segments_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0 && errno == ENOENT) {
+            continue; /* collected since */
+        }
         if (fd < 0) {
             st = stoq_fail(err, STOQ_IO, errno, "open segment %08x", number[i]);
             break;

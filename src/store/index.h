@@ -95,6 +95,26 @@ STOQ_WARN_UNUSED enum stoq_status stoq_index_apply(struct stoq_index *ix,
                                                    size_t entry_count, struct stoq_index_mark mark,
                                                    struct stoq_error *err);
 
+/* A record that compaction has copied, or (drop) will not copy. */
+struct stoq_index_move {
+    struct stoq_entry e; /* as the index had it: where it was */
+    uint32_t segment;    /* where it is now */
+    uint32_t offset;
+    bool drop;
+};
+
+/*
+ * Point entries at their copies, or drop them, in one transaction: each only if the index still means that
+ * record in that place. Sorts the array. STOQ_OK: committed; STOQ_FULL; STOQ_IO: nothing of it is there.
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_index_move(struct stoq_index *ix,
+                                                  struct stoq_index_move *moves, size_t count,
+                                                  struct stoq_error *err);
+
+/* Everything in segments below this one is in the index: put the mark there, if it is not further. */
+STOQ_WARN_UNUSED enum stoq_status stoq_index_advance(struct stoq_index *ix, uint32_t segment,
+                                                     uint64_t offset, struct stoq_error *err);
+
 /* Mark a damaged record, if the index still means this one (same sequence). */
 STOQ_WARN_UNUSED enum stoq_status stoq_index_quarantine(struct stoq_index *ix,
                                                         const struct stoq_entry *e,

@@ -143,7 +143,8 @@ static bool no_room(struct stoq_index *ix)
            (uint64_t)fs.f_bavail * fs.f_bsize < STOQ_MIB;
 }
 
-/* Ends the transaction and leaves. LMDB answers a write that came back short with EIO, and on a full disk that is what comes first. */
+/* Ends the transaction and leaves. LMDB answers a write that came back short with EIO, and on a full disk
+ * that is what comes first. */
 static enum stoq_status commit(struct stoq_index *ix, MDB_txn *txn, struct stoq_error *err)
 {
     int rc = mdb_txn_commit(txn);
@@ -162,28 +163,103 @@ static enum stoq_status give_up(struct stoq_index *ix, MDB_txn *txn, enum stoq_s
     return st;
 }
 
+static int moves_by_key(const void *pa, const void *pb)
+{
+    const struct stoq_entry *a = &((const struct stoq_index_move *)pa)->e;
+    const struct stoq_entry *b = &((const struct stoq_index_move *)pb)->e;
+    return by_key(&a, &b);
+}
+
+static int move_one(struct apply *a, const struct stoq_index_move *m)
+{
+    struct stoq_entry now = {.type = m->e.type};
+    int rc = look(a, m->e.type, stoq_entry_key(&m->e), &now);
+    if (rc == MDB_NOTFOUND) {
+        return 0;
+    }
+    if (rc != 0 || now.sequence != m->e.sequence || now.segment != m->e.segment ||
+        now.offset != m->e.offset) {
+        return rc;
+    }
+    if (m->drop) {
+        count(a, &now, false);
+        return mdb_cursor_del(a->cur, 0);
+    }
+    uint8_t key[STOQ_INDEX_KEY_MAX];
+    uint8_t value[STOQ_INDEX_VALUE_BYTES];
+    now.segment = m->segment;
+    now.offset = m->offset;
+    MDB_val k = stoq_index_key(key, m->e.type, stoq_entry_key(&m->e));
+    MDB_val v = stoq_index_value(value, &now);
+    return mdb_cursor_put(a->cur, &k, &v, 0);
+}
+
+static enum stoq_status move_all(struct apply *a, const struct stoq_index_move *moves,
+                                 size_t move_count, struct stoq_error *err)
+{
+    int rc = mdb_cursor_open(a->txn, a->ix->entries, &a->cur);
+    for (size_t i = 0; rc == 0 && i < move_count; i++) {
+        rc = move_one(a, &moves[i]);
+    }
+    if (a->cur != NULL) {
+        mdb_cursor_close(a->cur);
+    }
+    return rc == 0 ? STOQ_OK : stoq_index_fail(err, rc, "write");
+}
+
+/* Begin to change the index and read its head. */
+static enum stoq_status begin(struct apply *a, struct stoq_error *err)
+{
+    enum stoq_status st = stoq_index_write_begin(a->ix, &a->txn, err);
+    if (st != STOQ_OK) {
+        return st;
+    }
+    st = stoq_index_meta_get(a->ix, a->txn, &a->meta, err);
+    return st == STOQ_OK ? st : give_up(a->ix, a->txn, st);
+}
+
+/* Write the head and commit, if st is well; else undo. */
+static enum stoq_status end(struct apply *a, enum stoq_status st, struct stoq_error *err)
+{
+    if (st == STOQ_OK) {
+        st = stoq_index_meta_put(a->ix, a->txn, &a->meta, err);
+    }
+    return st == STOQ_OK ? commit(a->ix, a->txn, err) : give_up(a->ix, a->txn, st);
+}
+
 enum stoq_status stoq_index_apply(struct stoq_index *ix, const struct stoq_entry **entries,
                                   size_t entry_count, struct stoq_index_mark mark,
                                   struct stoq_error *err)
 {
     struct apply a = {.ix = ix};
     qsort(entries, entry_count, sizeof *entries, by_key);
-    enum stoq_status st = stoq_index_write_begin(ix, &a.txn, err);
-    if (st != STOQ_OK) {
-        return st;
-    }
-    st = stoq_index_meta_get(ix, a.txn, &a.meta, err);
-    if (st == STOQ_OK) {
-        st = apply_all(&a, entries, entry_count, err);
-    }
+    enum stoq_status st = begin(&a, err);
     if (st == STOQ_OK) {
         a.meta.mark = mark;
-        st = stoq_index_meta_put(ix, a.txn, &a.meta, err);
+        st = end(&a, apply_all(&a, entries, entry_count, err), err);
     }
-    if (st != STOQ_OK) {
-        return give_up(ix, a.txn, st);
+    return st;
+}
+
+enum stoq_status stoq_index_move(struct stoq_index *ix, struct stoq_index_move *moves,
+                                 size_t move_count, struct stoq_error *err)
+{
+    struct apply a = {.ix = ix};
+    qsort(moves, move_count, sizeof *moves, moves_by_key);
+    enum stoq_status st = begin(&a, err);
+    return st == STOQ_OK ? end(&a, move_all(&a, moves, move_count, err), err) : st;
+}
+
+enum stoq_status stoq_index_advance(struct stoq_index *ix, uint32_t segment, uint64_t offset,
+                                    struct stoq_error *err)
+{
+    struct apply a = {.ix = ix};
+    enum stoq_status st = begin(&a, err);
+    if (st == STOQ_OK && a.meta.mark.segment < segment) {
+        a.meta.mark.segment = segment;
+        a.meta.mark.offset = offset;
     }
-    return commit(ix, a.txn, err);
+    return st == STOQ_OK ? end(&a, st, err) : st;
 }
 
 enum stoq_status stoq_index_start(struct stoq_index *ix,

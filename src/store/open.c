@@ -47,6 +47,7 @@ static enum stoq_status store_new(struct stoq_store **out, const struct stoq_sto
     s->notice = cfg->notice;
     s->damaged = cfg->damaged;
     s->notice_user = cfg->notice_user;
+    stoq_touch_init(&s->touch);
     (void)pthread_mutex_init(&s->log.lock, NULL);
     (void)pthread_cond_init(&s->log.work, NULL);
     (void)pthread_cond_init(&s->log.changed, NULL);
@@ -85,6 +86,7 @@ static void store_free(struct stoq_store *s)
             (void)close(fds[i]);
         }
     }
+    stoq_touch_release(&s->touch);
     (void)pthread_mutex_destroy(&s->log.lock);
     (void)pthread_cond_destroy(&s->log.work);
     (void)pthread_cond_destroy(&s->log.changed);

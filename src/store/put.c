@@ -94,7 +94,8 @@ struct append {
     uint64_t commit_count;
     uint64_t sequence; /* WANT_SAME: of the record that is written anew */
     struct stoq_record rec;
-    bool done; /* out */
+    uint64_t only_sequence; /* delete just this one, while nobody counts on it; 0: any */
+    bool done;              /* out */
 };
 
 /* Is the newest record of the key still the one of that sequence? log.lock held. */
@@ -112,6 +113,16 @@ static enum stoq_status is_same_now(struct stoq_store *s, const struct append *a
     return st == STOQ_NOTFOUND ? STOQ_OK : st;
 }
 
+/* Does nobody count on the record to delete, and is it still the one that was meant? log.lock held: whoever
+ * asks for it from here on finds the tombstone. */
+static bool is_alone(struct stoq_store *s, const struct append *a)
+{
+    struct stoq_entry e;
+    return stoq_pending_find(&s->log.pending, a->id_type, a->id_key) == NULL &&
+           stoq_index_get(s->index, a->id_type, a->id_key, &e, NULL) == STOQ_OK &&
+           e.sequence == a->only_sequence && !stoq_touch_was(&s->touch, a->id_type, a->id_key);
+}
+
 static enum stoq_status append_locked(struct stoq_store *s, struct append *a,
                                       struct stoq_pending *node, struct stoq_error *err)
 {
@@ -127,6 +138,9 @@ static enum stoq_status append_locked(struct stoq_store *s, struct append *a,
         }
     } else if (st == STOQ_OK && a->want != WANT_EITHER) {
         st = is_here_now(s, a->id_type, a->id_key, a->commit_count, a->was_here, &here, err);
+    }
+    if (st == STOQ_OK && a->only_sequence != 0) {
+        here = here && is_alone(s, a);
     }
     if (st != STOQ_OK || (here && a->want == WANT_ABSENT) || (!here && a->want == WANT_PRESENT)) {
         return st;
@@ -165,6 +179,7 @@ static enum stoq_status begin_put(struct stoq_store *s, struct append *a, uint32
                                   unsigned flags, bool *settled, struct stoq_error *err)
 {
     *settled = false;
+    stoq_touch_mark(&s->touch, a->id_type, a->id_key);
     enum stoq_status st = stoq_store_check_key(a->id_type, a->id_key, err);
     if (st != STOQ_OK) {
         return st;
@@ -268,10 +283,21 @@ enum stoq_status stoq_store_put_stored(struct stoq_store *s, enum stoq_record_ty
     return st;
 }
 
+static enum stoq_status delete_it(struct stoq_store *s, struct append *a, struct stoq_error *err)
+{
+    uint8_t id[STOQ_RECORD_ID_MAX];
+    id[0] = a->id_type;
+    memcpy(id + 1, a->id_key.p, a->id_key.n);
+    a->rec =
+        (struct stoq_record){.type = STOQ_RECORD_TOMBSTONE, .key = stoq_span(id, a->id_key.n + 1)};
+    a->want = WANT_PRESENT;
+    return append(s, a, err);
+}
+
 enum stoq_status stoq_store_delete(struct stoq_store *s, enum stoq_record_type type,
                                    struct stoq_span key, struct stoq_error *err)
 {
-    struct append a = {.id_type = (uint8_t)type, .id_key = key, .want = WANT_PRESENT};
+    struct append a = {.id_type = (uint8_t)type, .id_key = key};
     enum stoq_status st = stoq_store_check_key((uint8_t)type, key, err);
     if (st != STOQ_OK) {
         return st;
@@ -287,12 +313,8 @@ enum stoq_status stoq_store_delete(struct stoq_store *s, enum stoq_record_type t
     stoq_store_unfind(s, &f);
     a.was_here = f.where != STOQ_WHERE_NOWHERE; /* a quarantined record can be deleted */
     a.commit_count = f.commit_count;
-    uint8_t id[STOQ_RECORD_ID_MAX];
-    id[0] = (uint8_t)type;
-    memcpy(id + 1, key.p, key.n);
-    a.rec = (struct stoq_record){.type = STOQ_RECORD_TOMBSTONE, .key = stoq_span(id, key.n + 1)};
     if (a.was_here) {
-        st = append(s, &a, err);
+        st = delete_it(s, &a, err);
     }
     if (st == STOQ_OK && !a.done) {
         st = stoq_fail_code(err, STOQ_NOTFOUND, "ContentNotFound", "no such %s to delete",
@@ -329,4 +351,16 @@ enum stoq_status stoq_store_put_anew(struct stoq_store *s, const struct stoq_ent
         .sequence = e->sequence,
         .rec = {.type = e->type, .info = info, .key = stoq_entry_key(e), .stored = stored}};
     return append(s, &a, err);
+}
+
+enum stoq_status stoq_store_delete_untouched(struct stoq_store *s, const struct stoq_entry *e,
+                                             bool *gone, struct stoq_error *err)
+{
+    struct append a = {.id_type = e->type,
+                       .id_key = stoq_entry_key(e),
+                       .was_here = true,
+                       .only_sequence = e->sequence};
+    enum stoq_status st = delete_it(s, &a, err);
+    *gone = a.done;
+    return st;
 }

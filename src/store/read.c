@@ -75,6 +75,15 @@ void stoq_store_unfind(struct stoq_store *s, struct stoq_found *found)
     }
 }
 
+/* Somebody counts on it from now on: no collection takes it. Before it is looked for (touch.c). */
+static void touch(struct stoq_store *s, uint8_t type, struct stoq_span key)
+{
+    stoq_touch_mark(&s->touch, type, key);
+    if (type == STOQ_RECORD_CHUNK) {
+        stoq_touch_mark(&s->touch, STOQ_RECORD_IN_PLACE, key);
+    }
+}
+
 /* Can the record be promised to somebody? */
 static bool is_here(struct stoq_store *s, uint8_t type, struct stoq_span key)
 {
@@ -89,12 +98,14 @@ static bool is_here(struct stoq_store *s, uint8_t type, struct stoq_span key)
 
 bool stoq_store_has(struct stoq_store *s, enum stoq_record_type type, struct stoq_span key)
 {
+    touch(s, (uint8_t)type, key);
     return is_here(s, (uint8_t)type, key) ||
            (type == STOQ_RECORD_CHUNK && is_here(s, STOQ_RECORD_IN_PLACE, key));
 }
 
 bool stoq_store_is_stored(struct stoq_store *s, struct stoq_span key)
 {
+    touch(s, STOQ_RECORD_CHUNK, key);
     return is_here(s, STOQ_RECORD_CHUNK, key);
 }
 
@@ -197,6 +208,9 @@ enum stoq_status stoq_store_has_many(struct stoq_store *s, enum stoq_record_type
     memset(out, 0, (key_count + 7) / 8);
     if (!stoq_mul_size(key_count, 32, &bytes) || bytes != keys.n) {
         return stoq_fail(err, STOQ_RANGE, 0, "%zu keys cannot take %zu bytes", key_count, keys.n);
+    }
+    for (size_t i = 0; i < key_count; i++) {
+        touch(s, (uint8_t)type, stoq_span(keys.p + 32 * i, 32));
     }
     enum stoq_status st = has_of_type(s, (uint8_t)type, keys, key_count, out, err);
     if (st == STOQ_OK && type == STOQ_RECORD_CHUNK) {
@@ -313,6 +327,8 @@ enum stoq_status stoq_store_load(struct stoq_store *s, uint8_t type, struct stoq
         }
         stoq_store_unfind(s, &f);
         if (st == STOQ_PROOF && attempt == 0 && !f.e.quarantined) {
+            stoq_segment_cache_drop(s->cache,
+                                    f.e.segment); /* it may be gone, its number another's */
             continue;
         }
         if (st == STOQ_PROOF) {

@@ -205,8 +205,13 @@ void stoq_segment_cache_put(struct stoq_segment_cache *cache, struct stoq_segmen
         return;
     }
     (void)pthread_mutex_lock(&cache->lock);
-    STOQ_ASSERT(cache->slot[ref.slot].refs > 0);
-    cache->slot[ref.slot].refs--;
+    struct cache_slot *s = &cache->slot[ref.slot];
+    STOQ_ASSERT(s->refs > 0);
+    s->refs--;
+    if (s->refs == 0 && s->number == 0 && s->fd >= 0) {
+        (void)close(s->fd); /* dropped meanwhile: the file's space is to be free */
+        s->fd = -1;
+    }
     (void)pthread_mutex_unlock(&cache->lock);
 }
 
@@ -214,9 +219,14 @@ void stoq_segment_cache_drop(struct stoq_segment_cache *cache, uint32_t number)
 {
     (void)pthread_mutex_lock(&cache->lock);
     for (size_t i = 0; i < CACHE_SLOTS; i++) {
-        if (cache->slot[i].number == number) {
-            cache->slot[i].number = 0;
-            cache->slot[i].used = 0;
+        struct cache_slot *s = &cache->slot[i];
+        if (s->number == number) {
+            s->number = 0;
+            s->used = 0;
+            if (s->refs == 0 && s->fd >= 0) {
+                (void)close(s->fd);
+                s->fd = -1;
+            }
         }
     }
     (void)pthread_mutex_unlock(&cache->lock);

@@ -8,6 +8,7 @@
 #include "store/codec.h"
 #include "store/pending.h"
 #include "store/segment.h"
+#include "store/touch.h"
 
 #include <pthread.h>
 
@@ -108,6 +109,8 @@ struct stoq_store {
     struct stoq_codec *codec;
     struct stoq_durable_fault fault;
     struct stoq_log log;
+    struct stoq_touch touch;
+    _Atomic bool collecting;
     bool thread_running;
     pthread_t thread;
     struct stoq_store_stats stats;  /* the "since open" half; log.lock */
@@ -148,6 +151,23 @@ void stoq_segment_file_unref(struct stoq_segment_file *f);
 int stoq_block_next_segment(struct stoq_store *s);
 /* Remember why nothing can be written. Returns the status. */
 enum stoq_status stoq_log_stick(struct stoq_store *s, int sys_errno, const char *what);
+
+/* --- roll.c --- */
+
+/*
+ * Have the log go on in a new segment, and the index's mark with it: what was written before lies in lower
+ * segments, all of it indexed. `reserve` numbers below the new segment's are left free; *first is
+ * the lowest of them. STOQ_OK; STOQ_FULL, STOQ_IO, STOQ_NOMEM: the log may have rolled, the mark has not.
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_log_roll(struct stoq_store *s, uint32_t reserve,
+                                                uint32_t *first, struct stoq_error *err);
+
+/* --- put.c --- */
+
+/* Delete this very record, unless somebody counts on it; *gone tells. STOQ_OK; STOQ_FULL, STOQ_IO. */
+STOQ_WARN_UNUSED enum stoq_status stoq_store_delete_untouched(struct stoq_store *s,
+                                                              const struct stoq_entry *e,
+                                                              bool *gone, struct stoq_error *err);
 
 /* --- sync.c --- */
 

@@ -1,3 +1,4 @@
+#include "store/gc.h"
 #include "store/store_internal.h"
 
 #include <ftw.h>
@@ -8,7 +9,7 @@
 
 /*
  * The input is a list of operations on a store and on a naive model of it, an array of 32 keys:
- * put, overwrite, delete, read, has, sync, close and open again, rebuild. They must agree after
+ * put, overwrite, delete, read, has, sync, close and open again, rebuild, collect. They must agree after
  * each, and all of them after a rebuild.
  */
 
@@ -94,6 +95,22 @@ static void put(struct both *b, unsigned k, uint8_t tag, uint16_t n, bool overwr
     }
 }
 
+/* Everything that is dead goes; a dry run says before how much. */
+static void collect(struct both *b, uint8_t percent)
+{
+    struct stoq_gc_report would;
+    struct stoq_gc_report r;
+    struct stoq_gc_ask ask = {.dry_run = true, .dead_percent_min = 1 + percent % 50u};
+    STOQ_ASSERT(stoq_store_gc(b->s, &ask, &would, NULL) == STOQ_OK);
+    ask.dry_run = false;
+    STOQ_ASSERT(stoq_store_gc(b->s, &ask, &r, NULL) == STOQ_OK);
+    STOQ_ASSERT(r.bytes_freed == would.bytes_freed && r.segments == would.segments);
+    STOQ_ASSERT(r.bytes_copied == would.bytes_copied && r.records == 0 && r.lost == 0);
+    for (unsigned k = 0; k < KEYS; k++) {
+        compare(b, k);
+    }
+}
+
 static void operate(struct both *b, const uint8_t op[4])
 {
     unsigned k = op[1] % KEYS;
@@ -114,6 +131,8 @@ static void operate(struct both *b, const uint8_t op[4])
         b->m.here[k] = false;
         break;
     case 5:
+        collect(b, op[2]);
+        break;
     case 6:
         put(b, k, op[2], n, true);
         break;

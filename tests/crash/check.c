@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "store/gc.h"
 #include "store/store.h"
 
 #define WHY_BYTES 512
@@ -90,19 +91,46 @@ static bool goes_on(struct stoq_store *s, const struct crash_keys *keys, char *w
     return true;
 }
 
-static bool opened(const struct crash_keys *keys, const char *dir,
-                   const enum crash_expect expect[CRASH_KEYS], const char *when, char *why)
+/* The index was durable before what it speaks of. */
+static void on_notice(void *user, const char *text)
 {
+    bool *is_ahead = user;
+    *is_ahead = *is_ahead || strstr(text, "ahead of segment") != NULL;
+}
+
+static bool collected(struct stoq_store *s, const struct crash_keys *keys,
+                      const enum crash_expect expect[CRASH_KEYS], char *why)
+{
+    const struct stoq_gc_ask ask = {.dead_percent_min = 1};
+    struct stoq_gc_report report;
+    struct stoq_error err = {0};
+    if (stoq_store_gc(s, &ask, &report, &err) != STOQ_OK) {
+        return broken(why, "it cannot be collected: %s", err.text);
+    }
+    return store_keeps_all(s, keys, expect, "collected", why);
+}
+
+static bool opened(const struct crash_keys *keys, const char *dir,
+                   const enum crash_expect expect[CRASH_KEYS], const char *when, bool collect,
+                   char *why)
+{
+    bool is_ahead = false;
     struct stoq_store_config cfg = {.dir = dir,
                                     .create = true,
                                     .segment_bytes = CRASH_SEGMENT_BYTES,
-                                    .map_bytes = CRASH_MAP_BYTES};
+                                    .map_bytes = CRASH_MAP_BYTES,
+                                    .notice = on_notice,
+                                    .notice_user = &is_ahead};
     struct stoq_error err = {0};
     struct stoq_store *s;
     if (stoq_store_open(&s, &cfg, &err) != STOQ_OK) {
         return broken(why, "%s: it does not open: %s", when, err.text);
     }
-    bool good = store_keeps_all(s, keys, expect, when, why) && goes_on(s, keys, why);
+    bool good = store_keeps_all(s, keys, expect, when, why) && goes_on(s, keys, why) &&
+                (!collect || collected(s, keys, expect, why));
+    if (is_ahead && good) {
+        good = broken(why, "%s: the index was ahead of the segments", when);
+    }
     if (stoq_store_close(s, &err) != STOQ_OK && good) {
         good = broken(why, "%s: it does not close: %s", when, err.text);
     }
@@ -116,7 +144,7 @@ bool crash_check(const struct crash_keys *keys, const char *dir,
     memcpy(later, expect, sizeof later);
     later[CRASH_KEYS - 1] = CRASH_PRESENT;
     if (!segments_keep(keys, dir, expect, "after the crash", why) ||
-        !opened(keys, dir, expect, "recovered", why) ||
+        !opened(keys, dir, expect, "recovered", rebuild, why) ||
         !segments_keep(keys, dir, later, "recovered", why)) {
         return false;
     }
@@ -129,5 +157,6 @@ bool crash_check(const struct crash_keys *keys, const char *dir,
     if (stoq_store_rebuild(&cfg, NULL, &err) != STOQ_OK) {
         return broken(why, "the index cannot be rebuilt: %s", err.text);
     }
-    return opened(keys, dir, later, "rebuilt", why);
+    return opened(keys, dir, later, "rebuilt", true, why) &&
+           segments_keep(keys, dir, later, "collected and rebuilt", why);
 }

@@ -10,7 +10,7 @@
 /*
  * Read the segments with the independent reader; open the store, which recovers; ask for each key
  * and read what it has; put a chunk, sync, close; read the segments again. With rebuild, make the
- * index anew and ask once more.
+ * index anew, ask once more, collect what is dead, and ask again.
  *
  * false: *why says which promise is broken.
  */

@@ -12,7 +12,7 @@
 #define HEAD 32
 #define CHUNK 1
 #define TOMBSTONE 10
-#define SEGMENTS_MAX 64
+#define SEGMENTS_MAX 256
 #define SEGMENT_BYTES_MAX ((size_t)1 << 20)
 
 struct reader {

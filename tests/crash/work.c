@@ -1,11 +1,13 @@
 /*
- * Five stories of a store with segments of 64 KiB:
+ * Six stories of a store with segments of 64 KiB:
  *
  *   life     made, filled over several segments, chunks deleted and put again, closed and reopened
  *   killed   sessions that end without a sync, their last records in the page cache alone, and
  *            sessions after them that build on what they found
  *   torn     a power cut has torn the last record; it is cut off and the store goes on after it
  *   rebuilt  the index is lost, or damaged, and made anew; then the store goes on
+ *   collected  segments are rewritten without what was deleted, and removed, while things are put;
+ *            what nothing refers to is deleted by the collection itself
  *   faulty   one call a session fails: a write comes back short and then with ENOSPC, a sync with
  *            EIO, and what it was to make durable is lost for good
  *
@@ -24,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "store/gc.h"
 #include "store/store.h"
 
 struct session {
@@ -160,6 +163,87 @@ static bool killed(const struct crash_keys *keys, const char *dir)
     drop(&w, 51);
     sync_all(&w);
     put(&w, 10, 40);
+    return end(&w);
+}
+
+/* Chunks from .. to are referred to. */
+struct referred {
+    const struct crash_keys *keys;
+    uint32_t from;
+    uint32_t to;
+};
+
+static enum stoq_status mark_referred(void *user, struct stoq_mark *m, struct stoq_error *err)
+{
+    const struct referred *r = user;
+    (void)err;
+    for (uint32_t k = r->from; k < r->to; k++) {
+        stoq_mark_add(m, stoq_span(r->keys->key[k].id, sizeof r->keys->key[k].id));
+    }
+    return STOQ_OK;
+}
+
+static bool keep_no_other(void *user, enum stoq_record_type type, struct stoq_span key)
+{
+    (void)user;
+    (void)type;
+    (void)key;
+    return false;
+}
+
+/* Collect; with from < to also delete what lies outside of these. */
+static void collect(struct session *w, uint32_t from, uint32_t to)
+{
+    struct referred r = {.keys = w->keys, .from = from, .to = to};
+    struct stoq_gc_ask ask = {.dead_percent_min = 1, .user = &r};
+    struct stoq_gc_report report;
+    struct stoq_error err = {0};
+    if (w->bad) {
+        return;
+    }
+    if (from < to) {
+        ask.mark = mark_referred;
+        ask.keeps = keep_no_other;
+    }
+    for (uint32_t k = 0; from < to && k < CRASH_KEYS; k++) {
+        const struct crash_key *key = &w->keys->key[k];
+        if ((k < from || k >= to) &&
+            stoq_store_has(w->s, STOQ_RECORD_CHUNK, stoq_span(key->id, sizeof key->id))) {
+            crash_record_touch(k, true);
+        }
+    }
+    check(w, stoq_store_gc(w->s, &ask, &report, &err), &err);
+    if (!w->bad) {
+        crash_record_ack();
+    }
+}
+
+static bool collected(const struct crash_keys *keys, const char *dir)
+{
+    struct session w;
+    begin(&w, keys, dir);
+    put_each(&w, 0, 60, 20);
+    for (uint32_t k = 1; k < 60; k += 7) {
+        drop(&w, k);
+    }
+    put_each(&w, 60, 80, 10);
+    collect(&w, 0, 0);
+    put(&w, 80, 84); /* not acknowledged when the next one begins */
+    drop(&w, 70);
+    collect(&w, 30, 84);
+    put_each(&w, 2, 6, 2);
+    drop(&w, 40);
+    sync_all(&w);
+    collect(&w, 0, 0);
+    put(&w, 90, 95);
+    if (!end(&w)) {
+        return false;
+    }
+    begin(&w, keys, dir);
+    drop(&w, 91);
+    put_each(&w, 100, 104, 2);
+    collect(&w, 0, 0);
+    collect(&w, 80, 110);
     return end(&w);
 }
 
@@ -310,6 +394,7 @@ static bool faulty(const struct crash_keys *keys, const char *dir)
     return good;
 }
 
-const struct crash_work crash_works[] = {
-    {"life", life}, {"killed", killed}, {"torn", torn}, {"rebuilt", rebuilt}, {"faulty", faulty}};
+const struct crash_work crash_works[] = {{"life", life},           {"killed", killed},
+                                         {"torn", torn},           {"rebuilt", rebuilt},
+                                         {"collected", collected}, {"faulty", faulty}};
 const unsigned crash_work_count = sizeof crash_works / sizeof crash_works[0];
