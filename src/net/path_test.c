@@ -333,6 +333,84 @@ static void honest_dialler_passes_a_flood(void **state)
     pipe_release(&p);
 }
 
+static const char *congestion_to(const char *where, stoq_ns min_rtt_ns, enum stoq_net_cc cc)
+{
+    struct net_pipe p;
+    struct stoq_net_config cfg = plain;
+    struct stoq_net_dial dial = {.min_rtt_ns = min_rtt_ns};
+    struct stoq_net_info info;
+    stoq_net_conn conn;
+    cfg.cc = cc;
+    pipe_init(&p, &cfg, 29);
+    p.fate = fate_cut;
+    assert_int_equal(stoq_addr_parse(&dial.addr, stoq_span_str(where), 0), STOQ_OK);
+    p.a.net->listeners[0].socket.local = dial.addr; /* so that it may be reached from there */
+    assert_int_equal(stoq_net_dial(p.a.net, &dial, &conn), STOQ_OK);
+    assert_true(stoq_net_info(p.a.net, conn, &info));
+    pipe_release(&p);
+    return info.cc; /* static */
+}
+
+static void congestion_follows_what_is_remembered(void **state)
+{
+    (void)state;
+    const char *far = "[2001:db8::1]:1";
+    assert_string_equal(congestion_to(far, 0, STOQ_NET_CC_AUTO), "bbr");
+    assert_string_equal(congestion_to(far, 20 * STOQ_MS, STOQ_NET_CC_AUTO), "bbr");
+    assert_string_equal(congestion_to(far, 5 * STOQ_MS, STOQ_NET_CC_AUTO), "bbr");
+    assert_string_equal(congestion_to(far, 5 * STOQ_MS - 1, STOQ_NET_CC_AUTO), "cubic");
+    assert_string_equal(congestion_to("[::1]:1", 0, STOQ_NET_CC_AUTO), "cubic");
+    assert_string_equal(congestion_to("127.0.0.1:1", 0, STOQ_NET_CC_AUTO), "cubic");
+    assert_string_equal(congestion_to("[fe80::1%1]:1", 0, STOQ_NET_CC_AUTO), "cubic");
+    assert_string_equal(congestion_to("169.254.1.1:1", 0, STOQ_NET_CC_AUTO), "cubic");
+    assert_string_equal(congestion_to("[::1]:1", 0, STOQ_NET_CC_BBR), "bbr");
+    assert_string_equal(congestion_to(far, 0, STOQ_NET_CC_CUBIC), "cubic");
+}
+
+/* Bytes of a handshake whose dialler falls silent after its first flight. */
+struct flight {
+    int packets;
+    uint64_t in;
+    uint64_t out;
+};
+
+static int fate_first_flight(struct net_pipe *p, bool to_b, struct pipe_fate *fate)
+{
+    struct flight *f = p->test;
+    fate->delay[0] = STOQ_MS;
+    if (!to_b) {
+        f->out += fate->n;
+        return 0; /* whoever is said to have sent it does not answer */
+    }
+    if (f->packets-- <= 0) {
+        return 0;
+    }
+    f->in += fate->n;
+    return 1;
+}
+
+/* A forged sender gets at most three times the bytes that were spent in its name (RFC 9000 section 8.1). */
+static void unproven_addresses_get_little(void **state)
+{
+    (void)state;
+    for (int packets = 1; packets <= 2; packets++) { /* half a first flight, a whole one */
+        struct net_pipe p;
+        struct flight f = {.packets = packets};
+        pipe_init(&p, &plain, 23);
+        p.fate = fate_first_flight;
+        p.test = &f;
+        (void)pipe_dial(&p);
+        (void)pipe_run(&p, NULL, 10 * STOQ_SEC);
+        print_message("%d packets: %llu bytes in, %llu out\n", packets, (unsigned long long)f.in,
+                      (unsigned long long)f.out);
+        assert_true(f.in > 0 && f.out <= 3 * f.in);
+        assert_true(packets == 1 || f.out > 0);
+        assert_int_equal(p.b.opened, 0);
+        assert_int_equal(p.b.net->live, 0);
+        pipe_release(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +422,8 @@ int main(void)
         cmocka_unit_test(cut_path_ends_in_idle_timeout),
         cmocka_unit_test(many_dials_get_through),
         cmocka_unit_test(honest_dialler_passes_a_flood),
+        cmocka_unit_test(unproven_addresses_get_little),
+        cmocka_unit_test(congestion_follows_what_is_remembered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
