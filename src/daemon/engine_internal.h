@@ -90,6 +90,7 @@ struct peer {
     char why[200];    /* the last thing that went wrong, one sentence */
     const char *code; /* error name when it could not be connected; NULL: it could */
     bool damaged;     /* it said that a chunk of its own is damaged */
+    bool to_be_met;   /* Hello is to be said once it is connected */
     uint64_t bytes_served;
     uint64_t bytes_fetched;
     uint64_t requests_served;

@@ -143,6 +143,19 @@ static void close_oldest(struct stoq_engine *e, const struct peer *p, stoq_net_c
     stoq_net_close(e->net, oldest, STOQ_APP_OVERLOADED, "a newer connection took this one's place");
 }
 
+/* What its Hello brings is kept where it is read (engine_ask.c). */
+static void on_met(struct ask *a)
+{
+    (void)a;
+}
+
+static void meet(struct stoq_engine *e, struct peer *p)
+{
+    struct stoq_message msg = {.type = STOQ_MSG_HELLO, .u.hello = stoq_node_hello(e->node)};
+    p->to_be_met = false;
+    (void)engine_ask_own(e, p, &msg, 0, on_met, 0); /* without memory it stays a stranger */
+}
+
 void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened *info)
 {
     struct stoq_engine *e = user;
@@ -178,6 +191,9 @@ void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened 
         engine_dial_opened(e, p, info->inbound);
         link_event(e, p, true, now.srtt_ns, STOQ_OK);
         engine_pings_up(e, p);
+        if (p->to_be_met) {
+            meet(e, p);
+        }
     } else if (!info->inbound) {
         engine_dial_opened(e, p, false);
     }
@@ -299,6 +315,7 @@ static void contact_all(struct stoq_engine *e, void *arg)
             return;
         }
         engine_peer_address(p, &c->peers[i].addr);
+        p->to_be_met = p->state != PEER_UP;
         if (p->state == PEER_IDLE) {
             engine_peer_dial(e, p, 0);
         }

@@ -231,7 +231,11 @@ static enum stoq_status set_open_files(struct stoq_host *host, struct stoq_error
     if (!host->cfg.daemon || host->config.open_files_max == 0) {
         return STOQ_OK;
     }
-    return stoq_open_files_limit(host->config.open_files_max, err);
+    enum stoq_status st = stoq_open_files_limit(host->config.open_files_max, err);
+    if (st == STOQ_RANGE && err != NULL) {
+        err->code = "ConfigInvalid";
+    }
+    return st;
 }
 
 static enum stoq_status bad_network_key(const char *path, const char *why, struct stoq_error *err)

@@ -24,6 +24,8 @@ open_files = 200
 END
 start B
 wait_for 10 grep -q 'connected to' B.log || fail "the bootstrap peer was not dialled: $(cat B.log)"
+# What it said in its Hello is remembered: a datagram needs no connection to learn the key.
+on B ping "$source" --datagram --json | jq -e '.key_learned == false' >/dev/null || fail "the bootstrap peer was not met"
 on B get "$id" --json >out 2>err || fail "no static source: $(cat out)"
 wire=$(jq .bytes_wire out)
 [ "$wire" -lt 1500000 ] || fail "packed chunks took $wire bytes"
