@@ -1,7 +1,7 @@
 /*
  * Peers that are remembered. The table is the network thread's; its file is read before that thread
- * starts, written by a worker while it runs, and once more when it has ended. It is not synced: what a
- * crash takes is learned again.
+ * starts, written by a worker while it runs, at most once a minute, and once more when it has ended. What
+ * a crash takes is learned again.
  */
 #include "daemon/engine_internal.h"
 
