@@ -205,6 +205,7 @@ static void free_parts(struct stoq_engine *e)
         stoq_loop_unhook(e->loop, &e->hook);
     }
     engine_lan_free(e);
+    engine_past_free(e);
     stoq_net_free(e->net);
     stoq_timer_free(e->timer);
     stoq_loop_free(e->loop);

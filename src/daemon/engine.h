@@ -111,8 +111,17 @@ struct stoq_fetch_report_source {
     uint64_t bytes;        /* raw chunk bytes taken from it, verified */
     uint64_t bytes_stored; /* the same as they travelled */
     uint64_t chunks;
+    stoq_ns ready_ns;        /* from the beginning until it was connected; 0: it never was */
     enum stoq_status status; /* STOQ_OK, or why it was given up */
     char why[200];           /* one sentence; "" when all went well */
+};
+
+/* From the beginning until each step was done; 0: it was not. */
+struct stoq_fetch_times {
+    stoq_ns source_ns; /* the first source was connected */
+    stoq_ns manifest_ns;
+    stoq_ns shard_list_ns;
+    stoq_ns chunks_ns; /* all chunks were verified and with the store */
 };
 
 struct stoq_fetch_report {
@@ -127,7 +136,8 @@ struct stoq_fetch_report {
     uint64_t bytes_new;        /* raw bytes added to the store */
     uint64_t shards_known;     /* shards whose chunk list was here */
     stoq_ns elapsed_ns;        /* until everything was durable */
-    bool complete_before;      /* nothing had to be fetched */
+    struct stoq_fetch_times times;
+    bool complete_before; /* nothing had to be fetched */
     size_t source_count;
     struct stoq_fetch_report_source sources[STOQ_FETCH_SOURCES_MAX];
 };
@@ -204,6 +214,38 @@ STOQ_WARN_UNUSED enum stoq_status stoq_engine_ping(struct stoq_engine *engine,
  * of them is remembered. */
 void stoq_engine_contact(struct stoq_engine *engine, const struct stoq_fetch_source *peers,
                          size_t count);
+
+/* A fetch that runs, or one of the last STOQ_TRANSFERS_KEPT that are over. */
+#define STOQ_TRANSFERS_KEPT 64
+#define STOQ_TRANSFER_WHY_MAX 512
+struct stoq_transfer {
+    uint32_t number;
+    struct stoq_package_id id;
+    bool is_part;
+    uint64_t first; /* of a part: bytes first .. end - 1 of the stream */
+    uint64_t end;
+    bool in_order; /* for a reader */
+    bool over;
+    uint64_t began_at; /* seconds since 1970 */
+    stoq_ns elapsed_ns;
+    struct stoq_fetch_progress progress; /* while it runs */
+    /* When it is over. */
+    enum stoq_status status;
+    char code[32];                   /* "" when all went well */
+    char why[STOQ_TRANSFER_WHY_MAX]; /* likewise */
+    uint64_t bytes;
+    uint64_t chunks;
+    uint64_t bytes_had;
+    uint64_t bytes_from_seed;
+    uint64_t bytes_from_peers;
+    uint64_t bytes_wire;
+    struct stoq_fetch_times times;
+    size_t source_count;
+    const struct stoq_fetch_report_source *sources; /* borrowed for the call */
+};
+/* Running ones first, then the latest first, on the caller's thread, from a snapshot. STOQ_OK, STOQ_NOMEM. */
+STOQ_WARN_UNUSED enum stoq_status stoq_engine_transfers(
+    struct stoq_engine *engine, void (*fn)(void *user, const struct stoq_transfer *t), void *user);
 
 /* One call per connection, in no particular order, on the caller's thread, from a snapshot. */
 struct stoq_engine_peer {

@@ -6,6 +6,7 @@
 #include "daemon/engine_internal.h"
 
 #include "api/error.h"
+#include "os/sys.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +59,7 @@ void engine_ready(struct stoq_engine *e)
 static void fetch_finish(struct stoq_fetch *f, enum stoq_status status)
 {
     struct stoq_engine *e = f->engine;
+    engine_past_keep(e, f, status);
     struct stoq_fetch **at = &e->fetches;
     while (*at != NULL && *at != f) {
         at = &(*at)->next;
@@ -73,6 +75,12 @@ static void fetch_finish(struct stoq_fetch *f, enum stoq_status status)
     f->done = true;
     pthread_cond_signal(&f->changed);
     pthread_mutex_unlock(&f->lock);
+}
+
+/* Nanoseconds from the beginning to a step, at least 1; 0: it was not reached. */
+static stoq_ns since(const struct stoq_node_report *report, stoq_ns at)
+{
+    return at <= report->started_at ? at != 0 : at - report->started_at;
 }
 
 static void report_source(struct stoq_fetch *f, size_t i, const struct stoq_node_report *report)
@@ -92,6 +100,7 @@ static void report_source(struct stoq_fetch *f, size_t i, const struct stoq_node
     if (src == NULL) {
         return;
     }
+    out->ready_ns = since(report, src->ready_at);
     out->bytes = src->bytes;
     out->bytes_stored = src->wire_bytes;
     out->chunks = src->chunks;
@@ -171,6 +180,10 @@ void engine_fetch_done(struct stoq_fetch *f, const struct stoq_node_report *repo
     out->bytes_wire = report->bytes_wire;
     out->bytes_new = report->bytes_new + f->seed_bytes_new;
     out->elapsed_ns = report->ended_at - report->started_at;
+    out->times = (struct stoq_fetch_times){.source_ns = since(report, report->source_at),
+                                           .manifest_ns = since(report, report->manifest_at),
+                                           .shard_list_ns = since(report, report->shard_list_at),
+                                           .chunks_ns = since(report, report->chunks_at)};
     out->complete_before = status == STOQ_OK && report->chunks_from_peers == 0 &&
                            f->seed_bytes == 0 && report->chunks_shared == 0;
     out->source_count = f->peer_count;
@@ -391,6 +404,8 @@ enum stoq_status stoq_fetch_begin(struct stoq_engine *e, const struct stoq_fetch
         return stoq_fail(err, STOQ_NOMEM, 0, "no memory for a fetch");
     }
     f->engine = e;
+    f->began_ns = stoq_now();
+    f->began_at = stoq_wall_seconds();
     f->ask = ask;
     f->report = report;
     f->until = ask->until;
@@ -406,17 +421,17 @@ enum stoq_status stoq_fetch_begin(struct stoq_engine *e, const struct stoq_fetch
     return STOQ_OK;
 }
 
-/* How the fetch, which is over, went. */
-static enum stoq_status fetch_result(const struct stoq_fetch *f, struct stoq_error *err)
+enum stoq_status engine_fetch_result(const struct stoq_fetch *f, enum stoq_status status,
+                                     struct stoq_error *err)
 {
-    if (f->status == STOQ_OK) {
+    if (status == STOQ_OK) {
         return STOQ_OK;
     }
-    if (f->timed_out && f->status == STOQ_CANCELLED) {
+    if (f->timed_out && status == STOQ_CANCELLED) {
         return stoq_fail(err, STOQ_TIMEOUT, 0, "not complete within %.1f s; what is verified stays",
                          (double)f->ask->timeout_ns / 1e9);
     }
-    return stoq_fail_code(err, f->status, f->code, "%s", f->why);
+    return stoq_fail_code(err, status, f->code, "%s", f->why);
 }
 
 void stoq_fetch_want(struct stoq_fetch *f, uint64_t until)
@@ -433,7 +448,7 @@ enum stoq_status stoq_fetch_wait(struct stoq_fetch *f, uint64_t at, uint64_t unt
     stoq_fetch_want(f, until);
     while (!fetch_wait(f, at)) {
     }
-    return stoq_fetch_ready(f) > at ? STOQ_OK : fetch_result(f, err);
+    return stoq_fetch_ready(f) > at ? STOQ_OK : engine_fetch_result(f, f->status, err);
 }
 
 uint64_t stoq_fetch_ready(struct stoq_fetch *f)
@@ -457,7 +472,7 @@ enum stoq_status stoq_fetch_end(struct stoq_fetch *f, bool stop, struct stoq_err
     }
     while (!fetch_wait(f, UINT64_MAX)) {
     }
-    enum stoq_status st = fetch_result(f, err);
+    enum stoq_status st = engine_fetch_result(f, f->status, err);
     pthread_cond_destroy(&f->changed);
     pthread_mutex_destroy(&f->lock);
     free(f);

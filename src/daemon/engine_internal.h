@@ -17,6 +17,7 @@
  *   engine_produce.c what is answered from the store, made in workers
  *   engine_store.c   the node's store actions as jobs
  *   engine_node.c    the node's actions, dispatched
+ *   engine_past.c    fetches that are over, for those who ask how they went
  *   engine_lan.c     LAN discovery: beacons, neighbours as sources
  */
 #include "base/map.h"
@@ -258,6 +259,8 @@ struct stoq_fetch {
     struct peer *peers[STOQ_FETCH_SOURCES_MAX];
     size_t peer_count;
     struct stoq_fetch_report *report;
+    stoq_ns began_ns;
+    uint64_t began_at; /* seconds since 1970 */
     char why[sizeof((struct stoq_error *)0)->text];
     const char *code;
     enum stoq_status status;
@@ -286,6 +289,7 @@ struct stoq_engine {
     bool draining;
     bool serving;           /* it has listening sockets */
     struct engine_lan *lan; /* NULL: off */
+    struct past *past;      /* the latest first */
     bool private;           /* beacons are sealed with this key */
     uint8_t beacon_key[STOQ_BEACON_KEY_BYTES];
     stoq_ns drain_until;
@@ -344,10 +348,18 @@ void engine_call(struct stoq_engine *e, void (*fn)(struct stoq_engine *e, void *
 struct stoq_fetch *engine_fetch_find(struct stoq_engine *e, stoq_fetch_id number);
 void engine_fetch_done(struct stoq_fetch *f, const struct stoq_node_report *report);
 void engine_progress(struct stoq_engine *e, stoq_ns now);
+/* What its caller is told of a fetch that ends with status. */
+enum stoq_status engine_fetch_result(const struct stoq_fetch *f, enum stoq_status status,
+                                     struct stoq_error *err);
 void engine_ready(struct stoq_engine *e); /* tell those who read in order how far they can */
 
 /* Take a source that was found into every fetch that wants such. */
 void engine_fetches_offer(struct stoq_engine *e, const struct stoq_fetch_source *source);
+
+/* engine_past.c */
+/* Remember how a fetch went; without memory it is forgotten. */
+void engine_past_keep(struct stoq_engine *e, const struct stoq_fetch *f, enum stoq_status status);
+void engine_past_free(struct stoq_engine *e);
 
 /* engine_lan.c */
 enum stoq_status engine_lan_start(struct stoq_engine *e, struct stoq_error *err); /* once */

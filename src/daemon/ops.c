@@ -169,6 +169,8 @@ static const struct stoq_op ops[] = {
     {"prove", op_prove, STOQ_OP_DATA, KEYS(prove_keys)},
     {"peers", op_peers, STOQ_OP_DAEMON_ONLY, NULL, 0},
     {"peers_select", op_peers_select, STOQ_OP_DAEMON_ONLY, KEYS(peers_select_keys)},
+    {"transfers", op_transfers, STOQ_OP_DAEMON_ONLY, NULL, 0},
+    {"why", op_why, STOQ_OP_DAEMON_ONLY, KEYS(id_keys)},
     {"status", op_status, STOQ_OP_DAEMON_ONLY, NULL, 0},
     {"stop", op_stop, STOQ_OP_DAEMON_ONLY, NULL, 0},
 };

@@ -146,6 +146,7 @@ void fetch_free_over(struct stoq_node *n)
 static void want_shard_list(struct fetch *f)
 {
     f->step = STEP_SHARD_LIST;
+    f->report.manifest_at = f->node->now;
     enum stoq_status st = STOQ_OK;
     if (f->root.shards * STOQ_MERKLE_SHARD_ENTRY_BYTES > STOQ_META_BYTES_MAX) {
         st = STOQ_FULL;
@@ -215,6 +216,7 @@ void fetch_shard_list(struct fetch *f, struct stoq_span bytes, bool from_store,
     }
     if (st == STOQ_OK) {
         f->step = STEP_CHUNKS;
+        f->report.shard_list_at = f->node->now;
         st = window_begin(f);
     }
     if (st != STOQ_OK) {
@@ -309,6 +311,7 @@ static void drive_end(struct fetch *f)
     if (f->step != STEP_CHUNKS || !f->swarm_done || f->saves > 0 || !signatures) {
         return;
     }
+    f->report.chunks_at = f->node->now;
     if (f->is_part) {
         fetch_end(f, STOQ_OK);
         return;

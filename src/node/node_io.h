@@ -205,6 +205,7 @@ struct stoq_node_source_report {
     uint64_t chunks;
     uint64_t bytes;      /* raw bytes of the chunks it brought first */
     uint64_t wire_bytes; /* what arrived from it, as it travelled, metadata included */
+    stoq_ns ready_at;    /* first connected; 0: never */
 };
 
 struct stoq_node_report {
@@ -227,10 +228,15 @@ struct stoq_node_report {
      * meanwhile. A whole package's bytes are had, from peers or shared. */
     uint64_t bytes_shared;
     uint64_t chunks_shared;
-    uint64_t bytes_new;  /* from peers, and the store did not have them */
-    uint64_t bytes_wire; /* all that arrived for it, as it travelled, metadata included */
+    uint64_t bytes_new;       /* from peers, and the store did not have them */
+    uint64_t bytes_wire;      /* all that arrived for it, as it travelled, metadata included */
     uint64_t bytes_duplicate; /* raw bytes of chunks that came again */
     stoq_ns started_at;
+    /* When each step was done; 0: it was not. */
+    stoq_ns source_at; /* the first source was connected */
+    stoq_ns manifest_at;
+    stoq_ns shard_list_at;
+    stoq_ns chunks_at;
     stoq_ns ended_at;      /* everything durable */
     uint32_t signer_count; /* keys whose signatures verify; 0: unsigned */
     struct stoq_key_id signers[STOQ_NODE_SIGNERS_MAX];

@@ -43,7 +43,10 @@ void fetch_source_lost(struct fetch *f, struct source *s, enum stoq_status statu
 
 void fetch_source_ready(struct fetch *f, struct source *s, const struct link *l)
 {
+    stoq_ns now = f->node->now;
     s->state = SOURCE_USABLE;
+    s->report.ready_at = s->report.ready_at == 0 ? now : s->report.ready_at;
+    f->report.source_at = f->report.source_at == 0 ? now : f->report.source_at;
     if (s->report.step == STOQ_NODE_STEP_DIAL) {
         s->report.step = STOQ_NODE_STEP_HELLO;
     }

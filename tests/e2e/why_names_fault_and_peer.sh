@@ -1,0 +1,87 @@
+#!/bin/bash
+# `why` tells which peer did what when a fetch failed or was slow, and where the time went.
+. "$(dirname "$0")/lib.sh"
+
+mkdir in
+head -c 20000000 /dev/urandom >in/random
+start A
+start B
+id=$(on A publish in --name data --version 1 -q)
+key=$(jq -r .peer A.ready)
+address=$(jq -r '.listen[0]' A.ready)
+short=${key:0:15}
+unknown=stoq1qquqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqlek395
+
+tells() { # NAME ID CODE TEXT...: the last fetch of ID by NAME, with that code, and its sentences hold each TEXT
+    local name=$1 of=$2 code=$3 text
+    shift 3
+    on "$name" why "$of" --json >why
+    [ "$(jq -r '.transfer.code // "none"' why)" = "$code" ] || fail "not $code: $(cat why)"
+    on "$name" why "$of" >words
+    for text in "$@"; do
+        grep -qF -- "$text" words || fail "no '$text' in: $(cat words)"
+    done
+}
+
+exits 3 on B why "$id" --json
+says ContentNotFound
+
+# Nobody has it.
+exits 3 on B get "$unknown" --from "$key@$address" -q
+tells B "$unknown" ContentNotFound "$short.. at $address was connected" "gave nothing" "does not have the package"
+# Nobody there.
+on X init -q >/dev/null
+wrong=$(on X key --json | jq -r .peer)
+exits 5 on B get "$id" --from "$wrong@[::1]:9" --timeout 20 -q
+tells B "$id" PeerUnreachable "${wrong:0:15}.. at [::1]:9 was never connected"
+# Somebody else there.
+exits 5 on B get "$id" --from "$wrong@$address" -q
+tells B "$id" KeyMismatch "${wrong:0:15}.. at $address was never connected: another key answered"
+# One that falls silent.
+start S
+on S get "$id" --from "$key@$address" -q
+kill -STOP "${daemon[S]}"
+exits 5 on B get "$id" --from "$(contact S)" --timeout 3 -q
+kill -CONT "${daemon[S]}"
+tells B "$id" Timeout "not complete within 3.0 s" "$(jq -r .peer S.ready | cut -c1-15).. at" "brought nothing further"
+# No common encryption.
+mkdir C && printf '[transport]\nencryption = kyber768-hybrid\n' >C/stoq.conf
+start C
+exits 5 on C get "$id" --from "$key@$address" -q
+tells C "$id" NoCommonGroup "$short.. at $address was never connected"
+stop C
+# Wrong bytes.
+stop S
+python3 "$STOQ_SRC/tests/tools/flip_chunk.py" --forge S/store all
+start S
+exits 4 on B get "$id" --from "$(contact S)" -q
+tells B "$id" IntegrityCheckFailed "given up:" "do not have the hash"
+# A full disk.
+if [ "$(id -u)" = 0 ] && mkdir small && mount -t tmpfs -o size=12m tmpfs small 2>/dev/null; then
+    trap 'umount -l "$TMP/small" || true; at_end' EXIT
+    mkdir E && printf 'store.dir = %s\n' "$TMP/small/store" >E/stoq.conf
+    start E
+    exits 1 on E get "$id" --from "$key@$address" -q
+    tells E "$id" DiskFull "fetch stopped" "$short.. at $address was connected"
+    stop E KILL
+fi
+
+# One that went well: where the time went, in parts that make the whole.
+on B get "$id" --from "$key@$address" -q
+tells B "$id" none "It succeeded in" "chunks, 20.0 MB, 100 %" "went into the chunks" "went into making them durable"
+jq -e '.transfer | .state == "done" and .times.source != null and .times.manifest >= .times.source and
+    .times.shard_list >= .times.manifest and .times.chunks >= .times.shard_list and .seconds >= .times.chunks and
+    .sources[0].bytes == .bytes_from_peers' why >/dev/null || fail "times: $(cat why)"
+
+# All of them are listed, the last first; a running one is among them.
+on B transfers --json >list
+jq -e '.transfers | length == 6 and .[0].state == "done" and (.[1:] | all(.state != "done"))' list >/dev/null || fail "$(cat list)"
+on B rm "$id" >/dev/null
+kill -STOP "${daemon[A]}"
+on B get "$id" --from "$key@$address" -q >/dev/null 2>&1 &
+running() { on B transfers --json | jq -e '.transfers[0].state == "running" and .transfers[0].sources[0].peer == "'"$key"'"' >/dev/null; }
+wait_for 10 running || fail "no running transfer: $(on B transfers --json)"
+on B why "$id" | grep "is running since" >/dev/null || fail "why says nothing of one that runs"
+kill -CONT "${daemon[A]}"
+wait $! || fail "the fetch did not go on"
+exits 6 on D transfers --json
