@@ -11,9 +11,9 @@
  * goes on from the head that the disk has: either one is good, for what is committed twice comes out the
  * same.
  *
- * LMDB trusts its file. What can be checked cheaply at open is: that the file is as long as its
- * last page says, and that the number of entries is the number our totals have. Whatever fails
- * makes the caller build the index anew.
+ * LMDB trusts its file: a page that rotted into another shape may end the process. What can be checked
+ * cheaply at open is: that the file is as long as its last page says, and that the number of entries is
+ * the number our totals have. Whatever fails makes the caller build the index anew.
  */
 #include "store/index_internal.h"
 
@@ -92,11 +92,52 @@ enum stoq_status stoq_index_value_get(struct stoq_entry *e, MDB_val v)
     e->info.raw_len = stoq_rd_u32(&r);
     e->info.stored_len = stoq_rd_u32(&r);
     uint8_t flags = stoq_rd_u8(&r);
-    (void)stoq_rd_u8(&r);
+    uint8_t reserved = stoq_rd_u8(&r);
     e->sequence = stoq_rd_u64(&r);
     e->quarantined = (flags & QUARANTINED) != 0;
     e->info.flags = flags & STOQ_STORED_ZSTD;
-    return r.bad || r.n != 0 ? STOQ_MALFORMED : STOQ_OK;
+    bool possible = e->segment != 0 && e->offset >= STOQ_SEGMENT_HEADER_BYTES &&
+                    e->offset % 8 == 0 && e->info.raw_len <= STOQ_RECORD_BYTES_MAX &&
+                    e->info.stored_len <= e->info.raw_len && e->sequence != 0 && reserved == 0 &&
+                    (flags & ~(QUARANTINED | STOQ_STORED_ZSTD)) == 0;
+    return r.bad || r.n != 0 || !possible ? STOQ_MALFORMED : STOQ_OK;
+}
+
+enum stoq_status stoq_index_head_get(struct stoq_index_meta *out, struct stoq_span bytes)
+{
+    struct stoq_rd r = stoq_rd(bytes);
+    uint32_t version = stoq_rd_u32(&r);
+    struct stoq_span id = stoq_rd_bytes(&r, STOQ_STORE_ID_BYTES);
+    out->mark.segment = stoq_rd_u32(&r);
+    out->mark.offset = stoq_rd_u64(&r);
+    out->mark.next_sequence = stoq_rd_u64(&r);
+    for (size_t i = 0; i < STOQ_RECORD_TYPES; i++) {
+        out->type[i].records = stoq_rd_u64(&r);
+        out->type[i].raw_bytes = stoq_rd_u64(&r);
+        out->type[i].stored_bytes = stoq_rd_u64(&r);
+    }
+    if (r.bad || r.n != 0 || version != META_VERSION || out->mark.next_sequence == 0 ||
+        out->mark.offset > UINT32_MAX) {
+        return STOQ_MALFORMED;
+    }
+    memcpy(out->store_id, id.p, sizeof out->store_id);
+    return STOQ_OK;
+}
+
+void stoq_index_head_put(uint8_t out[STOQ_INDEX_META_BYTES], const struct stoq_index_meta *meta)
+{
+    struct stoq_wr w = stoq_wr(out, STOQ_INDEX_META_BYTES);
+    stoq_wr_u32(&w, META_VERSION);
+    stoq_wr_bytes(&w, stoq_span(meta->store_id, sizeof meta->store_id));
+    stoq_wr_u32(&w, meta->mark.segment);
+    stoq_wr_u64(&w, meta->mark.offset);
+    stoq_wr_u64(&w, meta->mark.next_sequence);
+    for (size_t i = 0; i < STOQ_RECORD_TYPES; i++) {
+        stoq_wr_u64(&w, meta->type[i].records);
+        stoq_wr_u64(&w, meta->type[i].raw_bytes);
+        stoq_wr_u64(&w, meta->type[i].stored_bytes);
+    }
+    STOQ_ASSERT(!w.bad && w.n == STOQ_INDEX_META_BYTES);
 }
 
 enum stoq_status stoq_index_meta_get(struct stoq_index *ix, MDB_txn *txn,
@@ -108,21 +149,9 @@ enum stoq_status stoq_index_meta_get(struct stoq_index *ix, MDB_txn *txn,
     if (rc != 0) {
         return stoq_index_fail(err, rc, "read its head");
     }
-    struct stoq_rd r = stoq_rd(stoq_span(v.mv_data, v.mv_size));
-    uint32_t version = stoq_rd_u32(&r);
-    struct stoq_span id = stoq_rd_bytes(&r, STOQ_STORE_ID_BYTES);
-    out->mark.segment = stoq_rd_u32(&r);
-    out->mark.offset = stoq_rd_u64(&r);
-    out->mark.next_sequence = stoq_rd_u64(&r);
-    for (size_t i = 0; i < STOQ_RECORD_TYPES; i++) {
-        out->type[i].records = stoq_rd_u64(&r);
-        out->type[i].raw_bytes = stoq_rd_u64(&r);
-        out->type[i].stored_bytes = stoq_rd_u64(&r);
-    }
-    if (r.bad || r.n != 0 || version != META_VERSION) {
+    if (stoq_index_head_get(out, stoq_span(v.mv_data, v.mv_size)) != STOQ_OK) {
         return stoq_fail(err, STOQ_MALFORMED, 0, "index: its head is damaged");
     }
-    memcpy(out->store_id, id.p, sizeof out->store_id);
     return STOQ_OK;
 }
 
@@ -130,20 +159,9 @@ enum stoq_status stoq_index_meta_put(struct stoq_index *ix, MDB_txn *txn,
                                      const struct stoq_index_meta *meta, struct stoq_error *err)
 {
     uint8_t buf[STOQ_INDEX_META_BYTES];
-    struct stoq_wr w = stoq_wr(buf, sizeof buf);
-    stoq_wr_u32(&w, META_VERSION);
-    stoq_wr_bytes(&w, stoq_span(meta->store_id, sizeof meta->store_id));
-    stoq_wr_u32(&w, meta->mark.segment);
-    stoq_wr_u64(&w, meta->mark.offset);
-    stoq_wr_u64(&w, meta->mark.next_sequence);
-    for (size_t i = 0; i < STOQ_RECORD_TYPES; i++) {
-        stoq_wr_u64(&w, meta->type[i].records);
-        stoq_wr_u64(&w, meta->type[i].raw_bytes);
-        stoq_wr_u64(&w, meta->type[i].stored_bytes);
-    }
-    STOQ_ASSERT(!w.bad && w.n == sizeof buf);
+    stoq_index_head_put(buf, meta);
     MDB_val k = {sizeof meta_key - 1, (void *)(uintptr_t)meta_key};
-    MDB_val v = {w.n, buf};
+    MDB_val v = {sizeof buf, buf};
     int rc = mdb_put(txn, ix->meta, &k, &v, 0);
     return rc == 0 ? STOQ_OK : stoq_index_fail(err, rc, "write its head");
 }

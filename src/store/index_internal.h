@@ -31,9 +31,13 @@ struct stoq_index {
 
 /* The index key of a record: its type, then its key. */
 MDB_val stoq_index_key(uint8_t buf[STOQ_INDEX_KEY_MAX], uint8_t type, struct stoq_span key);
-/* STOQ_MALFORMED when the value is not one of ours. */
+/* STOQ_MALFORMED when the value is not one of ours, or says what cannot be. */
 enum stoq_status stoq_index_value_get(struct stoq_entry *e, MDB_val v);
 MDB_val stoq_index_value(uint8_t buf[STOQ_INDEX_VALUE_BYTES], const struct stoq_entry *e);
+
+/* The bytes of the one value of `meta`. STOQ_MALFORMED as above. */
+enum stoq_status stoq_index_head_get(struct stoq_index_meta *out, struct stoq_span bytes);
+void stoq_index_head_put(uint8_t out[STOQ_INDEX_META_BYTES], const struct stoq_index_meta *meta);
 
 enum stoq_status stoq_index_meta_get(struct stoq_index *ix, MDB_txn *txn,
                                      struct stoq_index_meta *out, struct stoq_error *err);
