@@ -1,7 +1,7 @@
 #!/bin/sh
 #
 # The places where the store makes things durable, as strace sees them in real commands (publish, a torn
-# end, a lost index, rm, rebuild, scrub), are the places that the crash campaign leaves out, tears and
+# end, a lost index, rm, rebuild, scrub, gc), are the places that the crash campaign leaves out, tears and
 # fails: no call goes past it, and it makes up none. Names are those of files below the store's folder,
 # a segment's is SEG.
 set -eu
@@ -29,6 +29,7 @@ rm A/store/index/data.mdb
 traced rm "$id" -q
 traced store rebuild -q
 traced scrub -q
+traced gc -q
 
 # What succeeded below A/store, as lines of "call name". A scrub's cursor may be lost at any time.
 sed -n -E 's/^[0-9]+ +(fsync|fdatasync|ftruncate)\([0-9]+<[^>]*\/A\/(store(\/[^>]*)?)>.* = 0$/\1 \2/p
@@ -38,7 +39,7 @@ sed -n -E 's/^[0-9]+ +(fsync|fdatasync|ftruncate)\([0-9]+<[^>]*\/A\/(store(\/[^>
     grep -v -E '/A/(key\.pem|stoq\.conf)|scrub\.tmp|input-' |
     sed -E 's/ftruncate/truncate/; s/ .*\// /; s/[0-9a-f]{8}\.seg/SEG/' | sort -u >real
 
-for work in life killed torn rebuilt faulty; do
+for work in life killed torn rebuilt faulty collected; do
     "$STOQ_BUILD/tests/crash/crash" -t -w $work
 done >ops
 awk '$2 == "sync" && $3 != "0+0" { print "fsync", $3 }
