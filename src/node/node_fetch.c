@@ -182,7 +182,10 @@ void fetch_manifest(struct fetch *f, struct stoq_span bytes, bool from_store,
     f->root = (struct stoq_merkle_root){
         .hash = m->root, .shards = m->shards, .chunks = m->chunks, .bytes = m->bytes};
     f->end = f->end < m->bytes ? f->end : m->bytes;
-    f->first = f->first < f->end ? f->first : f->end;
+    if (f->first >= f->end) { /* nothing of the stream */
+        f->first = 0;
+        f->end = 0;
+    }
     f->manifest_bytes = node_blob(n, bytes);
     st = f->manifest_bytes == NULL ? STOQ_NOMEM : STOQ_OK;
     if (st == STOQ_OK && !from_store) {

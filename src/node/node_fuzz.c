@@ -1,12 +1,13 @@
 /*
  * Random events against a whole node: fetches begin and stop, links come and go, what it asked for is
  * answered rightly, wrongly, late or not in the order asked, chunks arrive or lie, others send it
- * requests. Held throughout: cookies are new, a fetch that began is over exactly once, a success has
- * brought every chunk, what is lent stays readable until its closing event.
+ * requests. Fetches run side by side, want parts, are read in order, and the package repeats itself. Held
+ * throughout: cookies are new, a fetch that began is over exactly once, a success has brought every
+ * chunk that it wanted, what is said to be ready is here, who waits for a chunk waits for one that is
+ * asked, what is lent stays readable until its closing event.
  */
 #include "hash/hash.h"
-#include "node/node.h"
-#include "package/manifest.h"
+#include "node/node_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define CHUNKS 80
+#define CHUNK_BYTES 1000u
 #define PEERS 4
 #define ASKED_MAX 512
 #define FETCHES 3
@@ -39,6 +41,8 @@ struct model {
     uint32_t asked_count;
     struct asked asked[ASKED_MAX];
     bool running[FETCHES];
+    uint64_t first[FETCHES]; /* byte that it wants */
+    uint64_t end[FETCHES];
     bool stored[CHUNKS];
     uint64_t serves;
 };
@@ -55,6 +59,12 @@ struct package {
     size_t list_bytes;
     uint64_t shards;
 };
+
+/* Which bytes chunk i has: the last twenty are like some of the first ones. */
+static uint32_t content_of(uint64_t i)
+{
+    return (uint32_t)(i >= 60 ? i - 40 : i);
+}
 
 static void add_shard(struct package *p, const struct stoq_merkle_closed *closed)
 {
@@ -75,9 +85,9 @@ static void make_package(struct package *p)
     bool is_closed;
     STOQ_ASSERT(stoq_merkle_new(&tree, &cfg) == STOQ_OK);
     for (uint32_t i = 0; i < CHUNKS; i++) {
-        struct stoq_merkle_chunk chunk = {.bytes = 1000};
-        chunk.hash.b[1] = (uint8_t)i;
-        chunk.hash.b[0] = i == 39 ? 0 : 1; /* two shards of 40 */
+        struct stoq_merkle_chunk chunk = {.bytes = CHUNK_BYTES};
+        chunk.hash.b[1] = (uint8_t)content_of(i);
+        chunk.hash.b[0] = i == 39 ? 0 : 1; /* it closes a shard */
         STOQ_ASSERT(stoq_merkle_add(tree, &chunk, &closed, &is_closed) == STOQ_OK);
         if (is_closed) {
             add_shard(p, &closed);
@@ -130,7 +140,7 @@ static void note_chunks(struct model *m, const struct stoq_node_ask_chunks *want
     for (uint32_t r = 0; r < want->range_count; r++) {
         for (uint32_t k = 0; k < want->ranges[r].count; k++) {
             uint64_t index = want->ranges[r].first + k;
-            STOQ_ASSERT(index < CHUNKS && want->chunks[n].hash.b[1] == index);
+            STOQ_ASSERT(index < CHUNKS && want->chunks[n].hash.b[1] == content_of(index));
             n++;
         }
     }
@@ -145,11 +155,14 @@ static void done(struct model *m, const struct stoq_node_done *d)
     STOQ_ASSERT(d->fetch < FETCHES && m->running[d->fetch]);
     m->running[d->fetch] = false;
     if (d->report->status == STOQ_OK) {
+        uint64_t first = m->first[d->fetch] / CHUNK_BYTES;
+        uint64_t end = (m->end[d->fetch] + CHUNK_BYTES - 1) / CHUNK_BYTES;
+        uint64_t count = m->end[d->fetch] > m->first[d->fetch] ? end - first : 0;
         STOQ_ASSERT(d->report->chunks_had + d->report->chunks_from_peers +
                         d->report->chunks_shared ==
-                    CHUNKS);
-        for (uint32_t i = 0; i < CHUNKS; i++) {
-            STOQ_ASSERT(m->stored[i]);
+                    count);
+        for (uint64_t i = first; i < first + count; i++) {
+            STOQ_ASSERT(m->stored[content_of(i)]);
         }
     }
 }
@@ -200,6 +213,20 @@ static void act(struct model *m, const struct stoq_node_action *a)
     }
 }
 
+/* What is said to be ready is here. */
+static void check_ready(const struct model *m, stoq_fetch_id fetch)
+{
+    uint64_t ready;
+    if (!m->running[fetch] || !stoq_node_fetch_ready(m->node, fetch, &ready)) {
+        return;
+    }
+    STOQ_ASSERT(ready >= m->first[fetch] && ready <= m->end[fetch]);
+    bool is_any = ready > m->first[fetch];
+    for (uint64_t i = m->first[fetch] / CHUNK_BYTES; is_any && i * CHUNK_BYTES < ready; i++) {
+        STOQ_ASSERT(m->stored[content_of(i)]);
+    }
+}
+
 static void drain(struct model *m)
 {
     struct stoq_node_action a;
@@ -207,6 +234,10 @@ static void drain(struct model *m)
     while (m->asked_count < ASKED_MAX - 4 && stoq_node_poll(m->node, m->now, &a)) {
         STOQ_ASSERT(++steps < 20000);
         act(m, &a);
+    }
+    share_check(m->node);
+    for (stoq_fetch_id i = 0; i < FETCHES; i++) {
+        check_ready(m, i);
     }
 }
 
@@ -273,7 +304,7 @@ static void chunk(struct model *m, const struct asked *a, uint8_t how)
     } else if (how >= 250) {
         ev.u.chunk.status = STOQ_NOTFOUND;
     } else {
-        m->stored[index] = true;
+        m->stored[content_of(index)] = true;
     }
     feed(m, &ev);
 }
@@ -286,7 +317,7 @@ static void all_chunks(struct model *m, const struct asked *a)
                                          .u.chunk = {.cookie = a->cookie,
                                                      .index = a->ranges[r].first + k,
                                                      .wire_bytes = 1016}};
-            m->stored[a->ranges[r].first + k] = true;
+            m->stored[content_of(a->ranges[r].first + k)] = true;
             feed(m, &ev);
         }
     }
@@ -350,6 +381,33 @@ static void answer(struct model *m, const struct package *p, bool is_news)
     close_asked(m, p, a, how);
 }
 
+/* All of it, or a part, at once or as a reader gets on. */
+static void choose_part(struct model *m, struct stoq_node_fetch *f)
+{
+    uint8_t how = stoq_rd_u8(&m->in);
+    uint64_t first = 0;
+    uint64_t end = (uint64_t)CHUNKS * CHUNK_BYTES;
+    f->is_part = (how & 1) != 0;
+    if (f->is_part) {
+        f->first = (uint64_t)stoq_rd_u8(&m->in) * 317;
+        f->end = f->first + (uint64_t)stoq_rd_u8(&m->in) * 317;
+        end = f->end < end ? f->end : end;
+        first = f->first;
+        if (first >= end) {
+            first = 0;
+            end = 0;
+        }
+    }
+    if ((how & 2) != 0) {
+        f->strategy = STOQ_SWARM_SEQUENTIAL;
+        f->until = 1 + f->first + how * 50u;
+    }
+    if (!m->running[f->fetch]) {
+        m->first[f->fetch] = first;
+        m->end[f->fetch] = end;
+    }
+}
+
 static void user_event(struct model *m, const struct package *p)
 {
     uint8_t what = stoq_rd_u8(&m->in);
@@ -362,8 +420,12 @@ static void user_event(struct model *m, const struct package *p)
             .u.fetch = {
                 .fetch = fetch, .id = p->id, .sources = sources, .source_count = what / 40u}};
         ev.u.fetch.id.h.b[3] ^= what == 199 ? 1 : 0;
+        choose_part(m, &ev.u.fetch);
         m->running[fetch] = true;
-    } else if (what < 220) {
+    } else if (what < 210) {
+        ev = (struct stoq_node_event){.kind = STOQ_NODE_WANT,
+                                      .u.want = {fetch, stoq_rd_u8(&m->in) * 400u}};
+    } else if (what < 225) {
         ev = (struct stoq_node_event){.kind = STOQ_NODE_ADD_SOURCE,
                                       .u.source = {fetch, what % PEERS}};
     }

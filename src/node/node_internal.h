@@ -363,6 +363,8 @@ void share_arrived(struct shard *s, uint32_t i);
 bool share_came(const struct stoq_node *n, const struct stoq_hash *hash, uint64_t since);
 /* The fetch is over: others ask for what they waited for. */
 void share_drop(struct fetch *f);
+/* Recount everything and abort on a difference: for fuzzers. */
+void share_check(const struct stoq_node *n);
 
 /* node_fetch.c */
 enum stoq_status fetch_begin(struct stoq_node *n, const struct stoq_node_fetch *ev);

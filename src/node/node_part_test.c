@@ -93,6 +93,11 @@ static void a_part_may_be_empty(void **state)
     assert_int_equal(w.at[0].report.bytes, w.bytes);
     assert_int_equal(w.at[1].chunks_sent, 0);
     assert_true(w.at[0].report.bytes_wire < 48 * w.shards + 1000);
+    /* Nor is a chunk wanted when none of its bytes is. */
+    begin(1, true, w.bytes / 2, w.bytes / 2, 0);
+    (void)world_run(&w, 0);
+    assert_int_equal(w.at[0].report.status, STOQ_OK);
+    assert_int_equal(w.at[1].chunks_sent, 0);
     /* Past the end there is nothing. */
     begin(1, true, w.bytes, w.bytes + 100, 0);
     (void)world_run(&w, 0);

@@ -198,3 +198,44 @@ void share_drop(struct fetch *f)
         }
     }
 }
+
+static void check_shard(const struct stoq_node *n, const struct shard *s, uint32_t *follows)
+{
+    uint32_t owed = 0;
+    for (uint32_t i = s->lo; i < s->hi; i++) {
+        owed += node_bit(s->owed, i);
+        STOQ_ASSERT(!(node_bit(s->owed, i) && node_bit(s->got, i)));
+    }
+    STOQ_ASSERT(owed == s->owed_count);
+    for (uint32_t i = 0; i < s->place_count; i++) {
+        const struct place *p = &s->places[i];
+        if (node_bit(s->got, p->index)) {
+            continue;
+        }
+        *follows += p->state == PLACE_FOLLOWS;
+        if (p->shard == NULL) {
+            STOQ_ASSERT(p->state == PLACE_ASKED);
+            continue;
+        }
+        struct stoq_hash hash = hash_of(p);
+        const struct place *at = chain(n, &hash);
+        STOQ_ASSERT(at != NULL && at->state == PLACE_ASKED);
+        while (at != NULL && at != p) {
+            at = at->next;
+        }
+        STOQ_ASSERT(at == p);
+    }
+}
+
+void share_check(const struct stoq_node *n)
+{
+    for (const struct fetch *f = n->fetches; f != NULL; f = f->next) {
+        uint32_t follows = 0;
+        uint32_t owed = 0;
+        for (uint32_t k = 0; !f->over && k < f->shard_count; k++) {
+            check_shard(n, f->shards[k], &follows);
+            owed += f->shards[k]->owed_count;
+        }
+        STOQ_ASSERT(f->over || (follows == f->follows && owed == f->owed));
+    }
+}
