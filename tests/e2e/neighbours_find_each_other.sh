@@ -2,9 +2,9 @@
 # Two machines on one wire, no router, no configuration: they see each other, and a get names no source.
 . "$(dirname "$0")/lib.sh"
 unset STOQ_LAN
-[ "$(id -u)" = 0 ] && ip netns list >/dev/null 2>&1 || { echo "needs root and network namespaces"; exit 77; }
-
 left=stoq-l-$$ right=stoq-r-$$
+ip netns add "$left" 2>/dev/null && ip -n "$left" link add eth0 type veth peer name eth1 2>/dev/null ||
+    { ip netns del "$left" 2>/dev/null; echo "needs the right to make network namespaces and wires"; exit 77; }
 wire() { # wire v6|v4: both machines anew
     ip netns del "$left" 2>/dev/null || true
     ip netns del "$right" 2>/dev/null || true
