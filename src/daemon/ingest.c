@@ -1,71 +1,29 @@
 /*
- * A ring of blocks. The caller fills the newest; when it is full, or holds as many chunks as it can
- * describe, it goes to the workers and the bytes after the last cut move to the next block. A worker
- * hashes and stores all chunks of a block, so there is one hand-over per megabyte and not one per
- * chunk. The caller retires finished blocks from the oldest on: their chunks go to the sink in stream
- * order.
+ * A ring of blocks that go through stages, each on threads of its own, so that the stream is read, cut,
+ * hashed and stored at once, and there is one hand-over per megabyte and not one per chunk:
  *
- *     oldest                                        newest
- *     [done] [done] [at a worker] [at a worker] [being filled] [free] ...
+ *     oldest                                                              newest
+ *     [done] [at a worker] [at a worker] [waits] [being cut] [waits] [being filled] [free] ...
  *
- * With one thread there are no workers: the block is hashed and stored on the spot. The cuts depend
- * on the bytes of the run alone (the chunker is asked only when it has a full window or the run's
- * end), never on how the bytes were read or which block they lie in.
+ * The caller fills the newest and hands it to the cutter (ingest_cut.c), which hands it to the workers
+ * (ingest_work.c); whoever follows the bytes gets each block in order as well. The caller retires finished
+ * blocks from the oldest on: their chunks go to the sink in stream order. With one thread a block goes
+ * through all stages on the spot.
  */
-#include "daemon/ingest.h"
+#include "daemon/ingest_internal.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "hash/hash.h"
-#include "os/workers.h"
-
-/* A block takes a full room behind the longest possible rest of a chunk. */
-#define BLOCK_BYTES (STOQ_INGEST_ROOM_MAX + STOQ_MERKLE_CHUNK_BYTES_MAX)
-/* At least 8 KiB lie between every second cut, so this seals few blocks early. */
-#define BLOCK_CHUNKS 256
-/* Two blocks per worker keep it busy while one is filled and one retired. */
+/* A worker busy with one block finds another one cut. Three more: being retired, cut and filled. */
 #define BLOCKS_PER_WORKER 2
-#define BLOCKS_MORE 2
+#define BLOCKS_MORE 3
+/* Less than this is not worth a read. */
+#define READ_BYTES_MIN ((size_t)64 * STOQ_KIB)
+/* A block with more marks than this is handed over early (empty files have marks and no bytes). */
+#define MARKS_MAX 8192
 
-struct block {
-    struct stoq_job job;
-    struct stoq_ingest *in;
-    uint8_t *bytes;
-    size_t filled;
-    size_t cut; /* bytes that are chunks already; the rest moves on */
-    size_t chunk_count;
-    struct stoq_merkle_chunk chunks[BLOCK_CHUNKS]; /* lengths by the caller, hashes by the worker */
-    struct stoq_pieces pieces;                     /* where the bytes come from, with a keeper */
-    bool is_done;
-};
-
-struct stoq_ingest {
-    struct stoq_store *store;
-    struct stoq_chunker chunker;
-    struct stoq_chunk_sink sink;
-    struct stoq_workers *workers; /* NULL: one thread */
-    struct block *blocks;
-    size_t block_count;
-    uint64_t first;            /* oldest block not retired; block n is blocks[n % block_count] */
-    uint64_t next;             /* the one being filled */
-    struct stoq_keeper keeper; /* keep NULL: none */
-    uint64_t source;           /* of what is being filled, and where in it */
-    uint64_t source_offset;
-    pthread_mutex_t lock;
-    pthread_cond_t done; /* some block is done */
-    /* Under the lock: */
-    struct stoq_ingest_counts counts;
-    struct stoq_error failed; /* status STOQ_OK: nothing has */
-};
-
-static struct block *block_at(struct stoq_ingest *in, uint64_t n)
-{
-    return &in->blocks[n % in->block_count];
-}
-
-static void keep_failure(struct stoq_ingest *in, const struct stoq_error *err)
+void ingest_fail(struct stoq_ingest *in, const struct stoq_error *err)
 {
     (void)pthread_mutex_lock(&in->lock);
     if (in->failed.status == STOQ_OK) {
@@ -74,7 +32,7 @@ static void keep_failure(struct stoq_ingest *in, const struct stoq_error *err)
     (void)pthread_mutex_unlock(&in->lock);
 }
 
-static enum stoq_status failure(struct stoq_ingest *in, struct stoq_error *err)
+enum stoq_status ingest_failure(struct stoq_ingest *in, struct stoq_error *err)
 {
     (void)pthread_mutex_lock(&in->lock);
     struct stoq_error failed = in->failed;
@@ -85,104 +43,60 @@ static enum stoq_status failure(struct stoq_ingest *in, struct stoq_error *err)
     return failed.status;
 }
 
-static enum stoq_status store_chunk(struct stoq_ingest *in, struct stoq_merkle_chunk *chunk,
-                                    const uint8_t *bytes, struct stoq_ingest_counts *counts,
-                                    struct stoq_error *err)
+static enum stoq_status add_event(struct events *e, size_t at, uint64_t value,
+                                  struct stoq_error *err)
 {
-    struct stoq_span payload = stoq_span(bytes, chunk->bytes);
-    chunk->hash = stoq_hash_blake3(payload);
-    struct stoq_span key = stoq_span(chunk->hash.b, sizeof chunk->hash.b);
-    bool is_new = false;
-    enum stoq_status st =
-        stoq_store_put(in->store, STOQ_RECORD_CHUNK, key, 0, payload, &is_new, err);
-    struct stoq_stored stored;
-    if (st == STOQ_OK && is_new) {
-        st = stoq_store_stat(in->store, STOQ_RECORD_CHUNK, key, &stored, err);
-    }
-    if (st == STOQ_OK && is_new) {
-        counts->chunks_new++;
-        counts->bytes_new += chunk->bytes;
-        counts->bytes_stored += stored.stored_len;
-    }
-    return st;
-}
-
-/* A chunk whose pieces are known: *done when it needs not be stored. */
-static enum stoq_status keep_chunk(struct stoq_ingest *in, struct stoq_merkle_chunk *chunk,
-                                   const uint8_t *bytes, const struct stoq_piece *pieces,
-                                   size_t count, struct stoq_ingest_counts *counts, bool *done,
-                                   struct stoq_error *err)
-{
-    bool is_new = false;
-    chunk->hash = stoq_hash_blake3(stoq_span(bytes, chunk->bytes));
-    enum stoq_status st =
-        in->keeper.keep(in->keeper.user, &chunk->hash, pieces, count, done, &is_new, err);
-    if (st == STOQ_OK && *done) {
-        counts->bytes_kept += chunk->bytes;
-        counts->chunks_new += is_new;
-        counts->bytes_new += is_new ? chunk->bytes : 0;
-    }
-    return st;
-}
-
-/* The block's chunks, with a keeper asked first. */
-static enum stoq_status keep_or_store(struct block *b, struct stoq_ingest_counts *counts,
-                                      struct stoq_error *err)
-{
-    struct stoq_piece *pieces = calloc(b->pieces.n + 1, sizeof *pieces);
-    enum stoq_status st = pieces == NULL ? STOQ_NOMEM : STOQ_OK;
-    size_t at = 0;
-    size_t first = 0;
-    for (size_t i = 0; st == STOQ_OK && i < b->chunk_count; i++) {
-        bool done = false;
-        size_t n = stoq_pieces_of(&b->pieces, at, b->chunks[i].bytes, &first, pieces);
-        if (n > 0) {
-            st = keep_chunk(b->in, &b->chunks[i], b->bytes + at, pieces, n, counts, &done, err);
+    if (e->n == e->cap) {
+        size_t cap = e->cap == 0 ? 64 : e->cap * 2;
+        struct event *more = realloc(e->v, cap * sizeof *more);
+        if (more == NULL) {
+            return stoq_fail(err, STOQ_NOMEM, 0, "no memory to publish");
         }
-        if (st == STOQ_OK && !done) {
-            st = store_chunk(b->in, &b->chunks[i], b->bytes + at, counts, err);
-        }
-        at += b->chunks[i].bytes;
+        e->v = more;
+        e->cap = cap;
     }
-    free(pieces);
-    return st;
-}
-
-/* Hash and store a block's chunks, on whatever thread. */
-static void work_on(struct block *b)
-{
-    struct stoq_ingest *in = b->in;
-    struct stoq_error err = {0};
-    struct stoq_ingest_counts counts = {0};
-    enum stoq_status st = failure(in, NULL);
-    size_t at = 0;
-    if (st == STOQ_OK && in->keeper.keep != NULL) {
-        st = keep_or_store(b, &counts, &err);
-    }
-    for (size_t i = 0; st == STOQ_OK && in->keeper.keep == NULL && i < b->chunk_count; i++) {
-        st = store_chunk(in, &b->chunks[i], b->bytes + at, &counts, &err);
-        at += b->chunks[i].bytes;
-    }
-    if (st != STOQ_OK && err.status == STOQ_OK) {
-        err.status = st;
-    }
-    (void)pthread_mutex_lock(&in->lock);
-    if (err.status != STOQ_OK && in->failed.status == STOQ_OK) {
-        in->failed = err;
-    }
-    in->counts.chunks_new += counts.chunks_new;
-    in->counts.bytes_new += counts.bytes_new;
-    in->counts.bytes_stored += counts.bytes_stored;
-    in->counts.bytes_kept += counts.bytes_kept;
-    b->is_done = true;
-    (void)pthread_cond_signal(&in->done);
-    (void)pthread_mutex_unlock(&in->lock);
+    e->v[e->n++] = (struct event){at, value};
+    return STOQ_OK;
 }
 
 static void work(struct stoq_job *job)
 {
-    struct block *b = (struct block *)((char *)job - offsetof(struct block, job));
-    work_on(b);
+    ingest_work((struct block *)((char *)job - offsetof(struct block, job)));
+}
+
+/* Wait for the next block after the first n; NULL: it is time to stop. */
+static struct block *next_handed(struct stoq_ingest *in, uint64_t n)
+{
+    (void)pthread_mutex_lock(&in->lock);
+    while (in->handed_count == n && !in->stop) {
+        (void)pthread_cond_wait(&in->handed, &in->lock);
+    }
+    bool stop = in->stop;
+    (void)pthread_mutex_unlock(&in->lock);
+    return stop ? NULL : block_at(in, n);
+}
+
+static void *cutter_main(void *user)
+{
+    struct stoq_ingest *in = user;
+    struct block *b;
+    for (uint64_t n = 0; (b = next_handed(in, n)) != NULL; n++) {
+        ingest_cut(in, b);
+        enum stoq_status st = stoq_workers_run(in->workers, &b->job);
+        STOQ_ASSERT(st == STOQ_OK); /* the queue holds every block there is */
+    }
+    return NULL;
+}
+
+static void *follower_main(void *user)
+{
+    const struct follower *f = user;
+    struct block *b;
+    for (uint64_t n = 0; (b = next_handed(f->in, n)) != NULL; n++) {
+        ingest_show(f, b);
+        ingest_done(b);
+    }
+    return NULL;
 }
 
 /* Retire the oldest block, waiting for it if need be. */
@@ -190,12 +104,12 @@ static enum stoq_status retire(struct stoq_ingest *in, struct stoq_error *err)
 {
     struct block *b = block_at(in, in->first);
     (void)pthread_mutex_lock(&in->lock);
-    while (!b->is_done) {
+    while (b->pending > 0) {
         (void)pthread_cond_wait(&in->done, &in->lock);
     }
     (void)pthread_mutex_unlock(&in->lock);
     in->first++;
-    enum stoq_status st = failure(in, err);
+    enum stoq_status st = ingest_failure(in, err);
     for (size_t i = 0; st == STOQ_OK && i < b->chunk_count; i++) {
         st = in->sink.add(in->sink.user, &b->chunks[i], err);
     }
@@ -204,14 +118,15 @@ static enum stoq_status retire(struct stoq_ingest *in, struct stoq_error *err)
 
 static void clear(struct block *b)
 {
-    b->filled = 0;
-    b->cut = 0;
+    b->filled = BLOCK_HEAD;
+    b->ends.n = 0;
+    b->marks.n = 0;
     b->chunk_count = 0;
-    b->is_done = false;
+    stoq_pieces_clear(&b->fresh);
     stoq_pieces_clear(&b->pieces);
 }
 
-/* Hand the block being filled to the workers; what is not cut yet moves to the next one. */
+/* Hand over the block being filled and begin the next one. */
 static enum stoq_status submit(struct stoq_ingest *in, struct stoq_error *err)
 {
     enum stoq_status st = STOQ_OK;
@@ -222,60 +137,57 @@ static enum stoq_status submit(struct stoq_ingest *in, struct stoq_error *err)
         return st;
     }
     struct block *b = block_at(in, in->next);
-    struct block *after = block_at(in, in->next + 1);
-    clear(after);
-    after->filled = b->filled - b->cut;
-    memcpy(after->bytes, b->bytes + b->cut, after->filled);
-    if (stoq_pieces_move_on(&b->pieces, b->cut, &after->pieces) != STOQ_OK) {
-        return stoq_fail(err, STOQ_NOMEM, 0, "no memory to publish");
-    }
     in->next++;
+    clear(block_at(in, in->next));
+    b->pending = 1;
     if (in->workers == NULL) {
-        work_on(b);
-        return failure(in, err);
+        ingest_cut(in, b);
+        for (unsigned i = 0; i < in->follower_count; i++) {
+            ingest_show(&in->followers[i], b);
+        }
+        ingest_work(b);
+        return ingest_failure(in, err);
     }
-    st = stoq_workers_run(in->workers, &b->job);
-    STOQ_ASSERT(st == STOQ_OK); /* the queue holds every block there is */
-    return st;
+    (void)pthread_mutex_lock(&in->lock);
+    b->pending += in->follower_count;
+    in->handed_count++;
+    (void)pthread_cond_broadcast(&in->handed);
+    (void)pthread_mutex_unlock(&in->lock);
+    return STOQ_OK;
 }
 
-/* Cut what can be cut of the bytes before `end`. False: the block's list of chunks is full. */
-static bool cut(struct stoq_ingest *in, struct block *b, size_t end, bool last)
+static enum stoq_status start_threads(struct stoq_ingest *in, unsigned threads,
+                                      struct stoq_error *err)
 {
-    while (end > b->cut) {
-        if (b->chunk_count == BLOCK_CHUNKS) {
-            return false;
-        }
-        struct stoq_span rest = stoq_span(b->bytes + b->cut, end - b->cut);
-        size_t n = stoq_chunker_cut(&in->chunker, rest, last);
-        if (n == 0) {
-            break;
-        }
-        b->chunks[b->chunk_count++].bytes = (uint32_t)n;
-        b->cut += n;
+    enum stoq_status st = stoq_workers_new(&in->workers, NULL, threads, in->block_count, err);
+    if (st != STOQ_OK) {
+        return st;
     }
-    return true;
+    int e = pthread_create(&in->cutter, NULL, cutter_main, in);
+    in->has_cutter = e == 0;
+    return e == 0 ? STOQ_OK : stoq_fail(err, STOQ_IO, e, "start a thread to publish");
 }
 
 static enum stoq_status ingest_init(struct stoq_ingest *in, unsigned threads,
                                     struct stoq_error *err)
 {
-    in->block_count = threads > 1 ? threads * BLOCKS_PER_WORKER + BLOCKS_MORE : BLOCKS_MORE;
+    in->block_count = threads > 1 ? threads * BLOCKS_PER_WORKER + BLOCKS_MORE : 2;
     in->blocks = calloc(in->block_count, sizeof *in->blocks);
-    if (in->blocks == NULL) {
+    in->rest = malloc(BLOCK_HEAD);
+    if (in->blocks == NULL || in->rest == NULL) {
         return stoq_fail(err, STOQ_NOMEM, 0, "no memory to publish");
     }
     for (size_t i = 0; i < in->block_count; i++) {
         struct block *b = &in->blocks[i];
         b->in = in;
         b->job.work = work;
+        b->filled = BLOCK_HEAD;
         b->bytes = malloc(BLOCK_BYTES);
         if (b->bytes == NULL) {
             return stoq_fail(err, STOQ_NOMEM, 0, "no memory to publish");
         }
     }
-    return threads > 1 ? stoq_workers_new(&in->workers, NULL, threads, in->block_count, err)
-                       : STOQ_OK;
+    return threads > 1 ? start_threads(in, threads, err) : STOQ_OK;
 }
 
 enum stoq_status stoq_ingest_new(struct stoq_ingest **out, struct stoq_store *store,
@@ -292,6 +204,7 @@ enum stoq_status stoq_ingest_new(struct stoq_ingest **out, struct stoq_store *st
     in->source = STOQ_INGEST_NO_SOURCE;
     (void)pthread_mutex_init(&in->lock, NULL);
     (void)pthread_cond_init(&in->done, NULL);
+    (void)pthread_cond_init(&in->handed, NULL);
     enum stoq_status st = ingest_init(in, threads, err);
     if (st != STOQ_OK) {
         stoq_ingest_free(in);
@@ -301,19 +214,43 @@ enum stoq_status stoq_ingest_new(struct stoq_ingest **out, struct stoq_store *st
     return STOQ_OK;
 }
 
+/* What is under way ends at once. */
+static void end_threads(struct stoq_ingest *in)
+{
+    const struct stoq_error stop = {.status = STOQ_CANCELLED};
+    ingest_fail(in, &stop);
+    (void)pthread_mutex_lock(&in->lock);
+    in->stop = true;
+    (void)pthread_cond_broadcast(&in->handed);
+    (void)pthread_mutex_unlock(&in->lock);
+    if (in->has_cutter) {
+        (void)pthread_join(in->cutter, NULL);
+    }
+    for (unsigned i = 0; in->workers != NULL && i < in->follower_count; i++) {
+        (void)pthread_join(in->followers[i].thread, NULL);
+    }
+    stoq_workers_free(in->workers);
+}
+
 void stoq_ingest_free(struct stoq_ingest *in)
 {
     if (in == NULL) {
         return;
     }
-    const struct stoq_error stop = {.status = STOQ_CANCELLED};
-    keep_failure(in, &stop); /* what is queued ends at once */
-    stoq_workers_free(in->workers);
+    end_threads(in);
     for (size_t i = 0; in->blocks != NULL && i < in->block_count; i++) {
-        free(in->blocks[i].bytes);
-        stoq_pieces_release(&in->blocks[i].pieces);
+        struct block *b = &in->blocks[i];
+        free(b->bytes);
+        free(b->chunks);
+        free(b->ends.v);
+        free(b->marks.v);
+        stoq_pieces_release(&b->fresh);
+        stoq_pieces_release(&b->pieces);
     }
     free(in->blocks);
+    free(in->rest);
+    stoq_pieces_release(&in->rest_pieces);
+    (void)pthread_cond_destroy(&in->handed);
     (void)pthread_cond_destroy(&in->done);
     (void)pthread_mutex_destroy(&in->lock);
     free(in);
@@ -322,19 +259,16 @@ void stoq_ingest_free(struct stoq_ingest *in)
 enum stoq_status stoq_ingest_room(struct stoq_ingest *in, uint8_t **out, size_t *n,
                                   struct stoq_error *err)
 {
-    struct block *b = block_at(in, in->next);
-    /* Less than a chunk's worth of room is not worth a read. Once all is cut that can be, the rest is
-     * shorter than the longest chunk, so the next block has more room than that. */
-    while (!cut(in, b, b->filled, false) || BLOCK_BYTES - b->filled < STOQ_MERKLE_CHUNK_BYTES_MAX) {
-        enum stoq_status st = submit(in, err);
-        if (st != STOQ_OK) {
-            return st;
-        }
-        b = block_at(in, in->next);
+    enum stoq_status st = ingest_failure(in, err);
+    if (st == STOQ_OK && BLOCK_BYTES - block_at(in, in->next)->filled < READ_BYTES_MIN) {
+        st = submit(in, err);
     }
-    size_t room = BLOCK_BYTES - b->filled;
+    if (st != STOQ_OK) {
+        return st;
+    }
+    struct block *b = block_at(in, in->next);
     *out = b->bytes + b->filled;
-    *n = room < STOQ_INGEST_ROOM_MAX ? room : STOQ_INGEST_ROOM_MAX;
+    *n = BLOCK_BYTES - b->filled;
     return STOQ_OK;
 }
 
@@ -344,10 +278,10 @@ void stoq_ingest_filled(struct stoq_ingest *in, size_t n)
     STOQ_ASSERT(n <= BLOCK_BYTES - b->filled);
     if (in->keeper.keep != NULL && in->source != STOQ_INGEST_NO_SOURCE && n > 0) {
         const struct stoq_piece piece = {in->source, in->source_offset, n};
-        if (stoq_pieces_add(&b->pieces, b->filled, piece) != STOQ_OK) {
+        if (stoq_pieces_add(&b->fresh, b->filled, piece) != STOQ_OK) {
             struct stoq_error err;
             (void)stoq_fail(&err, STOQ_NOMEM, 0, "no memory to publish");
-            keep_failure(in, &err);
+            ingest_fail(in, &err);
         }
         in->source_offset += n;
     }
@@ -357,7 +291,7 @@ void stoq_ingest_filled(struct stoq_ingest *in, size_t n)
 struct stoq_span stoq_ingest_last(const struct stoq_ingest *in, size_t n)
 {
     const struct block *b = &in->blocks[in->next % in->block_count];
-    STOQ_ASSERT(n <= b->filled - b->cut);
+    STOQ_ASSERT(n <= b->filled - BLOCK_HEAD);
     return stoq_span(b->bytes + b->filled - n, n);
 }
 
@@ -376,6 +310,34 @@ void stoq_ingest_from(struct stoq_ingest *in, uint64_t source, uint64_t offset)
 {
     in->source = source;
     in->source_offset = offset;
+}
+
+enum stoq_status stoq_ingest_follow(struct stoq_ingest *in, struct stoq_ingest_follower follower,
+                                    struct stoq_error *err)
+{
+    STOQ_ASSERT(in->next == 0 && in->follower_count < STOQ_INGEST_FOLLOWERS_MAX);
+    struct follower *f = &in->followers[in->follower_count];
+    *f = (struct follower){.to = follower, .in = in};
+    int e = in->workers == NULL ? 0 : pthread_create(&f->thread, NULL, follower_main, f);
+    if (e != 0) {
+        return stoq_fail(err, STOQ_IO, e, "start a thread to publish");
+    }
+    in->follower_count++;
+    return STOQ_OK;
+}
+
+enum stoq_status stoq_ingest_mark(struct stoq_ingest *in, uint64_t value, struct stoq_error *err)
+{
+    struct block *b = block_at(in, in->next);
+    enum stoq_status st = STOQ_OK;
+    if (in->follower_count == 0) {
+        return STOQ_OK;
+    }
+    if (b->marks.n >= MARKS_MAX) {
+        st = submit(in, err);
+        b = block_at(in, in->next);
+    }
+    return st == STOQ_OK ? add_event(&b->marks, b->filled, value, err) : st;
 }
 
 enum stoq_status stoq_ingest_add(struct stoq_ingest *in, struct stoq_span bytes,
@@ -398,24 +360,17 @@ enum stoq_status stoq_ingest_add(struct stoq_ingest *in, struct stoq_span bytes,
 
 enum stoq_status stoq_ingest_end_run(struct stoq_ingest *in, size_t after, struct stoq_error *err)
 {
-    for (;;) {
-        struct block *b = block_at(in, in->next);
-        STOQ_ASSERT(after <= b->filled - b->cut);
-        if (cut(in, b, b->filled - after, true)) {
-            return STOQ_OK;
-        }
-        /* The next block begins with all that is not cut yet, what is after the end included. */
-        enum stoq_status st = submit(in, err);
-        if (st != STOQ_OK) {
-            return st;
-        }
-    }
+    struct block *b = block_at(in, in->next);
+    STOQ_ASSERT(after <= b->filled - BLOCK_HEAD);
+    size_t at = b->filled - after;
+    bool is_known = b->ends.n > 0 && b->ends.v[b->ends.n - 1].at == at;
+    return is_known ? STOQ_OK : add_event(&b->ends, at, 0, err);
 }
 
 enum stoq_status stoq_ingest_drain(struct stoq_ingest *in, struct stoq_error *err)
 {
     enum stoq_status st = stoq_ingest_end_run(in, 0, err);
-    if (st == STOQ_OK && block_at(in, in->next)->chunk_count > 0) {
+    if (st == STOQ_OK) {
         st = submit(in, err);
     }
     while (st == STOQ_OK && in->first < in->next) {

@@ -1,9 +1,9 @@
 #ifndef STOQ_DAEMON_INGEST_H
 #define STOQ_DAEMON_INGEST_H
 /*
- * The inside of a publish: stream bytes in, stored chunks out. Cutting is done by the caller's thread,
- * hashing and storing by workers, and the chunks are told in stream order whatever the workers' order
- * was. Memory is a fixed number of blocks.
+ * The inside of a publish: stream bytes in, stored chunks out. The caller reads, a thread cuts,
+ * workers hash and store, and the chunks are told in stream order whatever the workers' order was.
+ * Memory is a fixed number of blocks.
  */
 #include "chunk/fastcdc.h"
 #include "daemon/pieces.h"
@@ -14,6 +14,14 @@
 #define STOQ_INGEST_ROOM_MAX ((size_t)1 << 20)
 
 struct stoq_ingest;
+
+/* Sees all bytes and marks in stream order, on a thread of its own where there are threads. */
+struct stoq_ingest_follower {
+    void (*bytes)(void *user, struct stoq_span bytes);
+    void (*mark)(void *user, uint64_t value); /* NULL: of no interest */
+    void *user;
+};
+#define STOQ_INGEST_FOLLOWERS_MAX 8
 
 /* Takes the chunks, in stream order, on the thread that calls the ingest; a failure ends it. */
 struct stoq_chunk_sink {
@@ -47,7 +55,7 @@ struct stoq_keeper {
  * Begin.
  *
  * chunker  copied; its max is at most STOQ_MERKLE_CHUNK_BYTES_MAX (asserted)
- * threads  1 .. 64; with 1 everything happens inside the calls
+ * threads  that hash and store, 1 .. 64; with 1 everything happens inside the calls
  *
  * STOQ_OK, STOQ_NOMEM, STOQ_IO
  */
@@ -68,7 +76,7 @@ STOQ_WARN_UNUSED enum stoq_status stoq_ingest_room(struct stoq_ingest *in, uint8
                                                    struct stoq_error *err);
 void stoq_ingest_filled(struct stoq_ingest *in, size_t n);
 
-/* The last n bytes filled and not in a chunk yet, borrowed until the next call of any of these. */
+/* The last n bytes of what the last call of stoq_ingest_filled reported, borrowed until the next of room. */
 struct stoq_span stoq_ingest_last(const struct stoq_ingest *in, size_t n);
 
 /* Before the first byte, and after a drain. */
@@ -80,6 +88,14 @@ void stoq_ingest_set_keeper(struct stoq_ingest *in, struct stoq_keeper keeper);
  * nowhere. */
 #define STOQ_INGEST_NO_SOURCE UINT64_MAX
 void stoq_ingest_from(struct stoq_ingest *in, uint64_t source, uint64_t offset);
+
+/* Before the first byte. A drain waits until its followers have seen everything. STOQ_IO: no thread. */
+STOQ_WARN_UNUSED enum stoq_status stoq_ingest_follow(struct stoq_ingest *in,
+                                                     struct stoq_ingest_follower follower,
+                                                     struct stoq_error *err);
+/* Tell the followers something behind the last byte filled. Results as room. */
+STOQ_WARN_UNUSED enum stoq_status stoq_ingest_mark(struct stoq_ingest *in, uint64_t value,
+                                                   struct stoq_error *err);
 
 /* Copy bytes into the open run: room and filled as often as needed. */
 STOQ_WARN_UNUSED enum stoq_status stoq_ingest_add(struct stoq_ingest *in, struct stoq_span bytes,

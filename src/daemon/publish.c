@@ -185,9 +185,8 @@ static enum stoq_status finish(struct publish *p, struct stoq_error *err)
     if (st == STOQ_OK) {
         st = put_description(p, &root, shard_list, err);
     }
-    if (st == STOQ_OK && p->aliases != NULL) {
-        st = stoq_aliases_put(p->aliases, p->store, &p->report->id, path_of, p, &p->report->aliases,
-                              err);
+    if (st == STOQ_OK) {
+        st = publish_put_aliases(p, path_of, err);
     }
     if (st == STOQ_OK) {
         st = stoq_store_sync(p->store, err);
@@ -266,10 +265,7 @@ static enum stoq_status open_ways(struct publish *p, struct stoq_error *err)
     if (st == STOQ_OK && threads > 1 && p->tree != NULL && stoq_tree_count(p->tree) > 1) {
         st = stoq_ahead_new(&p->ahead, p->tree, err);
     }
-    if (st == STOQ_OK && ask->alias_count > 0) {
-        st = stoq_aliases_new(&p->aliases, ask->aliases, ask->alias_count, err);
-    }
-    return st;
+    return st == STOQ_OK ? publish_follow(p, err) : st;
 }
 
 static enum stoq_status publish(struct publish *p, struct stoq_error *err)
@@ -310,7 +306,7 @@ enum stoq_status stoq_publish(struct stoq_store *store, const struct stoq_publis
     stoq_ingest_free(p->ingest);
     stoq_shards_free(p->shards);
     stoq_ahead_free(p->ahead);
-    stoq_aliases_free(p->aliases);
+    publish_follow_free(p);
     stoq_tree_free(p->tree);
     stoq_hasher_release(&p->secondary);
     stoq_buf_release(&p->scratch);

@@ -39,8 +39,8 @@ struct stoq_publish_ask {
     size_t dependency_count;
     bool in_place;              /* refer to the files where they are instead of storing them */
     const struct stoq_key *key; /* signs the package; NULL: unsigned */
-    /* Make every file known by these digests too (daemon/alias.h): fit ones, each once. They are
-     * computed on the thread that reads. */
+    /* Make every file known by these digests too (daemon/alias.h): fit ones, each once. With
+     * threads each algorithm has one more. */
     enum stoq_hash_alg aliases[STOQ_HASH_MANY_MAX];
     size_t alias_count;
     unsigned profile; /* a code of chunk/profile.h, 1 or 2 [STOQ_PROFILE_DEFAULT] */
@@ -49,8 +49,8 @@ struct stoq_publish_ask {
     size_t read_bytes; /* bytes asked of one read, 1 .. STOQ_PUBLISH_READ_BYTES_MAX [1 MiB] */
     unsigned threads;  /* that hash, compress and store [one per processor, at most 8] */
     bool is_strict;    /* refuse what would be warned of */
-    /* sha3-256, sha256 or sha512 of the whole stream goes into the manifest (and so the id); made on
-     * the thread that reads [none] */
+    /* sha3-256, sha256 or sha512 of the whole stream goes into the manifest (and so the id); with
+     * threads made on one more [none] */
     enum stoq_hash_alg secondary;
     /* Both are called on the caller's thread, about ten times a second. NULL: none. */
     void (*progress)(void *user, const struct stoq_publish_progress *p);

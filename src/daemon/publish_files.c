@@ -27,13 +27,6 @@ enum stoq_status publish_look_up(struct publish *p, struct stoq_error *err)
     return STOQ_OK;
 }
 
-void publish_hash(struct publish *p, struct stoq_span bytes)
-{
-    if (p->ask->secondary != STOQ_HASH_NONE) {
-        stoq_hasher_update(&p->secondary, bytes);
-    }
-}
-
 static struct stoq_entry entry_of(const struct stoq_tree_entry *e)
 {
     static const enum stoq_entry_kind kinds[] = {
@@ -62,7 +55,9 @@ enum stoq_status publish_entry(struct publish *p, const struct stoq_entry *e,
     }
     p->report->entries++;
     p->report->files += e->kind == STOQ_ENTRY_FILE || e->kind == STOQ_ENTRY_EXECUTABLE;
-    publish_hash(p, stoq_buf_span(&p->scratch));
+    if (p->tree == NULL) {
+        publish_hash(p, stoq_buf_span(&p->scratch));
+    }
     return stoq_ingest_add(p->ingest, stoq_buf_span(&p->scratch), err);
 }
 
@@ -122,10 +117,6 @@ static enum stoq_status read_file(struct publish *p, size_t i, uint64_t size, in
         if (st != STOQ_OK) {
             return st;
         }
-        if (p->aliases != NULL) {
-            stoq_aliases_update(p->aliases, stoq_span(room, n));
-        }
-        publish_hash(p, stoq_span(room, n));
         st = take_bytes(p, n, err);
         if (st != STOQ_OK) {
             return st;
@@ -148,10 +139,6 @@ static enum stoq_status copy_file(struct publish *p, size_t i, struct stoq_error
     if (st != STOQ_OK) {
         return st;
     }
-    if (p->aliases != NULL) {
-        stoq_aliases_update(p->aliases, rest);
-    }
-    publish_hash(p, rest);
     p->progress.bytes_done += rest.n;
     while (rest.n > 0) {
         uint8_t *room;
@@ -193,18 +180,15 @@ static enum stoq_status put_file(struct publish *p, size_t i, uint64_t size, str
     if (ended > 0) {
         st = stoq_ingest_end_run(p->ingest, 0, err);
     }
-    if (st == STOQ_OK && p->aliases != NULL) {
-        st = stoq_aliases_begin(p->aliases, err);
+    if (st == STOQ_OK) {
+        st = publish_mark(p, i, false, err);
     }
     if (st == STOQ_OK) {
         stoq_ingest_from(p->ingest, i, 0);
         bool is_ahead = p->ahead != NULL && size <= STOQ_AHEAD_FILE_MAX;
         st = is_ahead ? copy_file(p, i, err) : open_and_read(p, i, size, err);
     }
-    if (st == STOQ_OK && p->aliases != NULL) {
-        st = stoq_aliases_end(p->aliases, (uint32_t)i, err);
-    }
-    return st;
+    return st == STOQ_OK ? publish_mark(p, i, true, err) : st;
 }
 
 static enum stoq_status put_contents(struct publish *p, struct stoq_error *err)

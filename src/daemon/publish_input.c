@@ -66,9 +66,6 @@ static enum stoq_status read_some(struct input *in, size_t *got, struct stoq_err
     if (st != STOQ_OK || *got == 0) {
         return st;
     }
-    if (p->aliases != NULL) {
-        stoq_aliases_update(p->aliases, stoq_span(room, *got));
-    }
     st = take(in, *got, err);
     p->progress.bytes_done = in->bytes;
     return st == STOQ_OK ? publish_look_up(p, err) : st;
@@ -77,16 +74,13 @@ static enum stoq_status read_some(struct input *in, size_t *got, struct stoq_err
 static enum stoq_status read_all(struct input *in, struct stoq_error *err)
 {
     struct publish *p = in->p;
-    enum stoq_status st = STOQ_OK;
     size_t got = 1;
-    if (p->aliases != NULL) {
-        st = stoq_aliases_begin(p->aliases, err);
-    }
+    enum stoq_status st = publish_mark(p, 0, false, err);
     while (st == STOQ_OK && got > 0) {
         st = read_some(in, &got, err);
     }
-    if (st == STOQ_OK && p->aliases != NULL) {
-        st = stoq_aliases_end(p->aliases, 0, err);
+    if (st == STOQ_OK) {
+        st = publish_mark(p, 0, true, err);
     }
     return st == STOQ_OK ? stoq_ingest_drain(p->ingest, err) : st;
 }

@@ -1,7 +1,7 @@
 #ifndef STOQ_DAEMON_PUBLISH_INTERNAL_H
 #define STOQ_DAEMON_PUBLISH_INTERNAL_H
 /* A publish under way: publish.c makes the manifest and the records, publish_files.c the stream of a tree,
- * publish_input.c that of an input. */
+ * publish_input.c that of an input, publish_follow.c further digests. */
 #include "chunk/runs.h"
 #include "daemon/alias.h"
 #include "daemon/ingest.h"
@@ -10,6 +10,13 @@
 #include "daemon/shards.h"
 #include "os/tree_ahead.h"
 #include "package/table.h"
+
+/* The files' digests of one algorithm. The follower's own until a drain. */
+struct publish_alias {
+    struct stoq_aliases *aliases; /* NULL: none are wanted */
+    bool is_open;                 /* inside a file */
+    struct stoq_error failed;
+};
 
 struct publish {
     struct stoq_store *store;
@@ -20,7 +27,7 @@ struct publish {
     struct stoq_shards *shards;
     struct stoq_ahead *ahead;       /* NULL: one thread does everything */
     struct stoq_keep_in_place keep; /* with ask->in_place */
-    struct stoq_aliases *aliases;   /* NULL: none are wanted */
+    struct publish_alias aliases[STOQ_HASH_MANY_MAX];
     const struct stoq_chunk_profile *profile;
     struct stoq_gear gear; /* of the private key, with one; secret */
     struct stoq_runs runs;
@@ -44,8 +51,20 @@ const char *publish_entry_name(const struct publish *p);
 STOQ_WARN_UNUSED enum stoq_status publish_entry(struct publish *p, const struct stoq_entry *e,
                                                 struct stoq_error *err);
 
-/* The next bytes of the stream, for the secondary digest. */
+/* The next bytes of the stream, for the secondary digest; those of a tree come by themselves. */
 void publish_hash(struct publish *p, struct stoq_span bytes);
+
+/* Make what else is wanted of the stream's bytes follow them; free must follow. STOQ_NOMEM, STOQ_IO. */
+STOQ_WARN_UNUSED enum stoq_status publish_follow(struct publish *p, struct stoq_error *err);
+void publish_follow_free(struct publish *p);
+/* File i begins, or ends, behind the last byte that the ingest was given. */
+STOQ_WARN_UNUSED enum stoq_status publish_mark(struct publish *p, size_t i, bool ends,
+                                               struct stoq_error *err);
+/* After a drain: the aliases' records into the store. */
+STOQ_WARN_UNUSED enum stoq_status publish_put_aliases(struct publish *p,
+                                                      struct stoq_span (*path_of)(void *user,
+                                                                                  uint32_t index),
+                                                      struct stoq_error *err);
 
 /* Put the whole stream into the ingest and its chunks into p->shards; the report's counts of entries and
  * p->progress.bytes_total are known then. STOQ_RANGE: the input does not fit the format; STOQ_BUSY: a file

@@ -17,6 +17,7 @@
 
 #include "base/prng.h"
 #include "chunk/runs.h"
+#include "daemon/alias.h"
 #include "daemon/held.h"
 #include "hash/hash.h"
 #include "os/file.h"
@@ -233,6 +234,66 @@ static void the_root_is_that_of_the_profile(void **state)
     stoq_buf_release(&s.bytes);
 }
 
+static bool count_one(void *user, const struct stoq_package_id *id, struct stoq_span path)
+{
+    (void)id;
+    (void)path;
+    ++*(size_t *)user;
+    return true;
+}
+
+/* The digest of one file of the tree must lead to it. */
+static void check_found(const char *name, enum stoq_hash_alg alg, size_t want)
+{
+    struct stoq_buf bytes;
+    struct stoq_digest digest;
+    size_t found = 0;
+    stoq_buf_init(&bytes, STREAM_BYTES_MAX);
+    assert_int_equal(stoq_file_read(at(name), STREAM_BYTES_MAX, &bytes, NULL), STOQ_OK);
+    assert_int_equal(stoq_digest_of(&digest, alg, stoq_buf_span(&bytes)), STOQ_OK);
+    assert_int_equal(stoq_alias_find(store, &digest, count_one, &found, NULL), STOQ_OK);
+    assert_int_equal(found, want);
+    stoq_buf_release(&bytes);
+}
+
+/* Digests of files and of the stream are the same whoever makes them; empty files have marks alone. */
+static void further_digests_follow_the_bytes(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"in/a.tar", "in/b", "in/c", "in/empty"};
+    const size_t empty_count = 5000;
+    struct stoq_publish_report r[3];
+    struct stream s;
+    char name[32];
+    make_tree(&s);
+    assert_int_equal(mkdir(at("in/d"), 0755), 0);
+    put_file(&s, "in/empty", stoq_span(NULL, 0));
+    for (size_t i = 0; i < empty_count; i++) {
+        (void)snprintf(name, sizeof name, "in/d/%04zu", i);
+        s.part_count = 1;
+        put_file(&s, name, stoq_span(NULL, 0));
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        struct stoq_publish_ask ask = {.path = at("in"), .name = "x", .version = "1"};
+        ask.aliases[0] = STOQ_HASH_SHA256;
+        ask.aliases[1] = STOQ_HASH_BLAKE3;
+        ask.aliases[2] = STOQ_HASH_SHA512;
+        ask.alias_count = 3;
+        ask.secondary = STOQ_HASH_SHA512;
+        ask.threads = 1 + i;
+        assert_int_equal(stoq_publish(store, &ask, &r[i], NULL), STOQ_OK);
+        assert_int_equal(r[i].aliases, 3 * STOQ_COUNT(names));
+        assert_true(stoq_hash_eq(&r[i].id.h, &r[0].id.h)); /* the manifest has the digest */
+    }
+    for (size_t i = 0; i < STOQ_COUNT(names); i++) {
+        size_t want = i < 3 ? 1 : STOQ_ALIAS_PATHS_MAX;
+        check_found(names[i], STOQ_HASH_SHA256, want);
+        check_found(names[i], STOQ_HASH_BLAKE3, want);
+        check_found(names[i], STOQ_HASH_SHA512, want);
+    }
+    stoq_buf_release(&s.bytes);
+}
+
 static void an_unknown_profile_is_refused(void **state)
 {
     (void)state;
@@ -281,6 +342,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_root_is_that_of_the_profile, setup, teardown),
         cmocka_unit_test_setup_teardown(a_private_package_is_cut_by_its_key, setup, teardown),
+        cmocka_unit_test_setup_teardown(further_digests_follow_the_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unknown_profile_is_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
