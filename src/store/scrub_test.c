@@ -69,6 +69,20 @@ static void flip(const struct stoq_scratch *t, const char *segment, off_t at)
     (void)close(fd);
 }
 
+/* They say the same. */
+static void expect_same(const struct stoq_scrub_state *a, const struct stoq_scrub_state *b)
+{
+    struct stoq_buf x;
+    struct stoq_buf y;
+    stoq_buf_init(&x, 1024);
+    stoq_buf_init(&y, 1024);
+    assert_int_equal(stoq_scrub_state_encode(a, &x), STOQ_OK);
+    assert_int_equal(stoq_scrub_state_encode(b, &y), STOQ_OK);
+    assert_true(stoq_span_eq(stoq_buf_span(&x), stoq_buf_span(&y)));
+    stoq_buf_release(&x);
+    stoq_buf_release(&y);
+}
+
 static void fill(struct stoq_scratch *t, uint64_t count)
 {
     stoq_scratch_open(t);
@@ -156,7 +170,7 @@ static void a_pass_goes_on_where_it_stood(void **state)
 
     stoq_scratch_open(t);
     assert_int_equal(stoq_scrub_load(t->dir, &again, &t->err), STOQ_OK);
-    assert_memory_equal(&at, &again, sizeof at);
+    expect_same(&at, &again);
     struct stoq_scrub_counts c = scrub_from(t, &again, 3 * RECORD_BYTES, &f);
     assert_int_equal(c.damaged, 2);
     assert_int_equal(c.lost, 2);
@@ -331,7 +345,10 @@ static void a_state_is_read_as_written_or_not_at_all(void **state)
     stoq_buf_init(&b, 1024);
     assert_int_equal(stoq_scrub_state_encode(&s, &b), STOQ_OK);
     assert_int_equal(stoq_scrub_state_decode(stoq_buf_span(&b), &out), STOQ_OK);
-    assert_memory_equal(&s, &out, sizeof s);
+    expect_same(&s, &out);
+    assert_int_equal(out.phase, STOQ_SCRUB_PLACES);
+    assert_int_equal(out.last.healed, 14);
+    assert_true(out.has_key && out.key[2] == 3);
     for (size_t n = 0; n < b.n; n++) {
         assert_int_not_equal(stoq_scrub_state_decode(stoq_span(b.p, n), &out), STOQ_OK);
     }
