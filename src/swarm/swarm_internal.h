@@ -12,7 +12,7 @@
 #define STOQ_SWARM_FIRST_CHUNKS 16       /* of a peer's first request */
 #define STOQ_SWARM_LEAST_CHUNKS 4        /* of any other, unless few are left */
 #define STOQ_SWARM_KEEP_BYTES 131072u    /* a chunk or two on their way, which arrive as a whole */
-#define STOQ_SWARM_AHEAD (60 * STOQ_MS)  /* of work at a peer, on top of 1.5 round trips */
+#define STOQ_SWARM_AHEAD (60 * STOQ_MS)  /* of work at a peer, on top of 3 round trips */
 #define STOQ_SWARM_BATCH (100 * STOQ_MS) /* of work in one request, on top of a round trip */
 #define STOQ_SWARM_WINDOW (50 * STOQ_MS) /* the shortest that a rate is measured over */
 #define STOQ_SWARM_TICK (50 * STOQ_MS)   /* how often the end of a transfer is looked at anew */
