@@ -3,6 +3,8 @@
 #include "commands.h"
 #include "human.h"
 
+#include "daemon/units.h"
+
 #include <stdio.h>
 
 static void tell(const json_t *o)
@@ -28,13 +30,13 @@ static int set_args(struct cmd *cmd, json_t *args)
     const char *grace = cmd_value(cmd, "grace");
     uint64_t v = 0;
     if (rate != NULL) {
-        if (!human_read_bytes(rate, &v) || v == 0) {
+        if (!stoq_bytes_parse(rate, &v) || v == 0) {
             return cmd_usage(cmd, "--rate takes bytes as in 4096, 500K, 50M or 1G, not '%s'", rate);
         }
         (void)stoq_json_set_u64(args, "rate", v);
     }
     if (grace != NULL) {
-        if (!human_read_time(grace, &v)) {
+        if (!stoq_seconds_parse(grace, &v)) {
             return cmd_usage(cmd, "--grace takes a time as in 90s, 30m, 2h, 7d or 4w, not '%s'",
                              grace);
         }

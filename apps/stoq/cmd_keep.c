@@ -3,6 +3,8 @@
 #include "commands.h"
 #include "human.h"
 
+#include "daemon/units.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -144,7 +146,7 @@ int cmd_lease(struct cmd *cmd)
     if (time == NULL) {
         return on_subject(cmd, "lease_end", "is no longer leased");
     }
-    if (!human_read_time(time, &seconds)) {
+    if (!stoq_seconds_parse(time, &seconds)) {
         return cmd_usage(cmd, "--for takes a time as in 90s, 30m, 2h, 7d or 4w, not '%s'", time);
     }
     json_t *args = json_object();

@@ -1,8 +1,6 @@
 #include "human.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 const char *human_bytes(char out[HUMAN_CAP], uint64_t bytes)
 {
@@ -50,41 +48,4 @@ void human_path(const json_t *o, const char *key)
             (void)putchar(*c);
         }
     }
-}
-
-struct unit {
-    char letter;
-    uint64_t value;
-};
-
-/* A number and the letter of a unit. */
-static bool read_number(const char *text, const struct unit *unit, size_t count, uint64_t *out)
-{
-    char *end;
-    errno = 0;
-    unsigned long long n = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || errno != 0 || n > UINT32_MAX) {
-        return false;
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (end[0] == unit[i].letter && (end[0] == '\0' || end[1] == '\0')) {
-            *out = n * unit[i].value;
-            return true;
-        }
-    }
-    return false;
-}
-
-bool human_read_time(const char *text, uint64_t *seconds)
-{
-    static const struct unit unit[] = {
-        {'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
-    return read_number(text, unit, STOQ_COUNT(unit), seconds);
-}
-
-bool human_read_bytes(const char *text, uint64_t *bytes)
-{
-    static const struct unit unit[] = {
-        {'\0', 1}, {'K', STOQ_KIB}, {'M', STOQ_MIB}, {'G', STOQ_GIB}};
-    return read_number(text, unit, STOQ_COUNT(unit), bytes);
 }

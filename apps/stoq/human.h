@@ -9,10 +9,6 @@
 const char *human_bytes(char out[HUMAN_CAP], uint64_t bytes);
 /* "0:07", "1:02:03", "9 d"; returns out. */
 const char *human_time(char out[HUMAN_CAP], double seconds);
-/* What people write: "90s", "30m", "2h", "7d", "4w"; and "4096", "500K", "50M", "1G" (powers of 1024). False:
- * something else. */
-bool human_read_time(const char *text, uint64_t *seconds);
-bool human_read_bytes(const char *text, uint64_t *bytes);
 /* Print the path under key, or key_b64. Names may hold any bytes: a newline or an escape does not reach
  * the terminal as such. */
 void human_path(const json_t *o, const char *key);

@@ -37,6 +37,8 @@ static const struct known known[] = {
     {"Timeout", STOQ_EXIT_NETWORK, "a wait reached its limit"},
     {"Interrupted", STOQ_EXIT_INTERRUPTED, "stopped by a signal or by the client going away"},
     {"DiskFull", STOQ_EXIT_FAILED, "no space left; what was stored stays stored"},
+    {"QuotaReached", STOQ_EXIT_FAILED,
+     "the store's quota is used up; what was stored stays stored"},
     {"LimitReached", STOQ_EXIT_FAILED, "a configured limit is reached"},
     {"ContentKept", STOQ_EXIT_FAILED, "a pin, a named root or a lease keeps it"},
     {"NamesCollide", STOQ_EXIT_FAILED,

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define GC_RATE_DEFAULT (32 * STOQ_MIB)
 #define SCRUB_RATE_DEFAULT (8 * STOQ_MIB) /* about one per cent of a core, a terabyte in 36 h */
 #define SCRUB_EVERY_S_DEFAULT ((uint64_t)30 * 86400)
 
@@ -100,6 +101,10 @@ void stoq_config_init(struct stoq_config *c)
     c->api_connections_max = 64;
     c->lan = true;
     c->log_level = STOQ_LOG_INFO;
+    c->quota_high_percent = 90;
+    c->quota_low_percent = 80;
+    c->gc_rate_bytes_per_s = GC_RATE_DEFAULT;
+    c->gc_garbage_percent = 30;
     c->scrub_rate_bytes_per_s = SCRUB_RATE_DEFAULT;
     c->scrub_every_s = SCRUB_EVERY_S_DEFAULT;
 }
@@ -162,6 +167,16 @@ const char *stoq_config_template(void)
            "[store]\n"
            "# Where packages are kept; default: below the home.\n"
            "#dir = /var/lib/stoq/store\n"
+           "# The most its segments may take on disk, as 10GiB; 0: no limit. When they take more than\n"
+           "# quota_high of it, garbage goes, then the packages used longest ago that nothing keeps\n"
+           "# (stoq pin, root, lease), down to quota_low.\n"
+           "#quota = 0\n"
+           "#quota_high = 90%\n"
+           "#quota_low = 80%\n"
+           "# The daemon collects garbage when so much of the store is, this many bytes a second; 0: no\n"
+           "# limit.\n"
+           "#gc_garbage = 30%\n"
+           "#gc_rate = 32MiB\n"
            "# The daemon reads all of it again, this many bytes a second, this long after the last time;\n"
            "# 0: no limit, and never.\n"
            "#scrub_rate = 8MiB\n"

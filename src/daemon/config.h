@@ -26,6 +26,11 @@ struct stoq_config {
     bool lan;                             /* LAN discovery */
     char store_dir[STOQ_CONFIG_PATH_MAX]; /* "": the home's */
     uint64_t scrub_rate_bytes_per_s;      /* of passes in the background; 0: no limit */
+    uint64_t quota_bytes;                 /* of segments; 0: none */
+    unsigned quota_high_percent;          /* fuller than this: make room ... */
+    unsigned quota_low_percent;           /* ... down to this */
+    uint64_t gc_rate_bytes_per_s;         /* of collections in the background; 0: no limit */
+    unsigned gc_garbage_percent;          /* so much dead: collect */
     uint64_t scrub_every_s; /* from the end of a pass to the next; 0: none by itself */
     char
         network_key[STOQ_CONFIG_PATH_MAX]; /* 64 hexadecimal digits or an absolute path; "": none */

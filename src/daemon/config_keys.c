@@ -3,6 +3,7 @@
 
 #include "daemon/source.h"
 #include "daemon/units.h"
+#include "store/store.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -340,12 +341,62 @@ static bool set_log_level(struct stoq_config *c, const char *value, char why[CON
     return no(why, "'%.40s' is not quiet, info or debug", value);
 }
 
+static bool set_quota(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    uint64_t v = 0;
+    if (!stoq_bytes_parse(value, &v) || (v != 0 && (v < STOQ_QUOTA_BYTES_MIN || v > INT64_MAX))) {
+        return no(why, "'%.40s' is not a size of at least 8MiB, as in 10GiB, or 0", value);
+    }
+    c->quota_bytes = v;
+    return true;
+}
+
+/* "90%" or "90". */
+static bool percent(const char *value, unsigned min, unsigned max, unsigned *out,
+                    char why[CONFIG_WHY_BYTES])
+{
+    char *end;
+    unsigned long v = strtoul(value, &end, 10);
+    if (value[0] < '0' || value[0] > '9' || (end[0] == '%' ? end[1] : end[0]) != '\0' || v < min ||
+        v > max) {
+        return no(why, "'%.40s' is not %u%%..%u%%", value, min, max);
+    }
+    *out = (unsigned)v;
+    return true;
+}
+
+static bool set_quota_high(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    return percent(value, 2, 100, &c->quota_high_percent, why);
+}
+
+static bool set_quota_low(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    return percent(value, 1, 99, &c->quota_low_percent, why);
+}
+
+static bool set_gc_rate(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    return stoq_bytes_parse(value, &c->gc_rate_bytes_per_s) ||
+           no(why, "'%.40s' is not a size, as in 32MiB", value);
+}
+
+static bool set_gc_garbage(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    return percent(value, 1, 99, &c->gc_garbage_percent, why);
+}
+
 static const struct config_setting settings[] = {
     {"listen", true, set_listen},
     {"peer", true, set_peer},
     {"bootstrap", true, set_bootstrap},
     {"discovery.lan", false, set_lan},
     {"store.dir", false, set_store_dir},
+    {"store.quota", false, set_quota},
+    {"store.quota_high", false, set_quota_high},
+    {"store.quota_low", false, set_quota_low},
+    {"store.gc_rate", false, set_gc_rate},
+    {"store.gc_garbage", false, set_gc_garbage},
     {"store.scrub_rate", false, set_scrub_rate},
     {"store.scrub_every", false, set_scrub_every},
     {"network.key", false, set_network_key},

@@ -3,8 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/use.h"
+
 struct stoq_held {
     struct stoq_store *store;
+    struct stoq_hash id;
+    bool is_use;
     struct stoq_buf manifest_bytes;
     struct stoq_manifest manifest; /* borrows from manifest_bytes */
     struct stoq_stream *stream;
@@ -41,14 +45,18 @@ static enum stoq_status load_manifest(struct stoq_held *held, const struct stoq_
     return STOQ_OK;
 }
 
-enum stoq_status stoq_held_open(struct stoq_held **out, struct stoq_store *store,
-                                const struct stoq_package_id *id, struct stoq_error *err)
+static enum stoq_status open_it(struct stoq_held **out, struct stoq_store *store,
+                                const struct stoq_package_id *id, bool is_use,
+                                struct stoq_error *err)
 {
     struct stoq_held *held = calloc(1, sizeof *held);
-    if (held == NULL) {
+    if (held == NULL || (is_use && stoq_store_use_begin(store, key_of(&id->h)) != STOQ_OK)) {
+        free(held);
         return stoq_fail(err, STOQ_NOMEM, 0, "no memory to open a package");
     }
     held->store = store;
+    held->id = id->h;
+    held->is_use = is_use;
     stoq_buf_init(&held->manifest_bytes, STOQ_MANIFEST_BYTES_MAX);
     enum stoq_status st = load_manifest(held, id, err);
     if (st == STOQ_OK) {
@@ -65,10 +73,25 @@ enum stoq_status stoq_held_open(struct stoq_held **out, struct stoq_store *store
     return STOQ_OK;
 }
 
+enum stoq_status stoq_held_open(struct stoq_held **out, struct stoq_store *store,
+                                const struct stoq_package_id *id, struct stoq_error *err)
+{
+    return open_it(out, store, id, true, err);
+}
+
+enum stoq_status stoq_held_look(struct stoq_held **out, struct stoq_store *store,
+                                const struct stoq_package_id *id, struct stoq_error *err)
+{
+    return open_it(out, store, id, false, err);
+}
+
 void stoq_held_close(struct stoq_held *held)
 {
     if (held == NULL) {
         return;
+    }
+    if (held->is_use) {
+        stoq_store_use_end(held->store, key_of(&held->id));
     }
     stoq_stream_close(held->stream);
     stoq_buf_release(&held->manifest_bytes);

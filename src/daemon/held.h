@@ -12,7 +12,8 @@
 struct stoq_held;
 
 /*
- * Load and check a package's manifest and shard list.
+ * Load and check a package's manifest and shard list. Until it is closed the package is in use: the quota
+ * does not take it.
  *
  * store  kept; must outlive the result
  *
@@ -24,6 +25,10 @@ struct stoq_held;
  * Memory: the manifest and 48 bytes per shard.
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_held_open(struct stoq_held **out, struct stoq_store *store,
+                                                 const struct stoq_package_id *id,
+                                                 struct stoq_error *err);
+/* The same without counting as a use of the package, for those who look after the store. */
+STOQ_WARN_UNUSED enum stoq_status stoq_held_look(struct stoq_held **out, struct stoq_store *store,
                                                  const struct stoq_package_id *id,
                                                  struct stoq_error *err);
 void stoq_held_close(struct stoq_held *held); /* NULL is fine; after the last of its cursors */

@@ -1,5 +1,6 @@
 #include "daemon/host.h"
 
+#include "daemon/keeper.h"
 #include "daemon/scrubber.h"
 #include "os/file.h"
 #include "os/sys.h"
@@ -28,6 +29,7 @@ struct stoq_host {
     bool store_writable;
     struct stoq_engine *engine;
     struct stoq_scrubber *scrubber;
+    struct stoq_keeper *keeper;
     stoq_ns started_at;
     pthread_mutex_t opening; /* held while something is opened; never inside lock */
     pthread_mutex_t lock;
@@ -109,7 +111,8 @@ enum stoq_status stoq_host_new(struct stoq_host **out, const struct stoq_host_co
         memcpy(host->home.store_dir, host->config.store_dir, sizeof host->home.store_dir);
     }
     init_sync(host);
-    if (stoq_scrubber_new(&host->scrubber, host) != STOQ_OK) {
+    if (stoq_scrubber_new(&host->scrubber, host) != STOQ_OK ||
+        stoq_keeper_new(&host->keeper, host) != STOQ_OK) {
         (void)stoq_host_free(host, 0, NULL);
         return stoq_fail(err, STOQ_NOMEM, 0, "no memory for the node");
     }
@@ -124,6 +127,8 @@ enum stoq_status stoq_host_free(struct stoq_host *host, stoq_ns drain, struct st
         return STOQ_OK;
     }
     stoq_scrubber_free(host->scrubber);
+    stoq_keeper_free(host->keeper);
+    host->keeper = NULL;
     stoq_engine_stop(host->engine, drain);
     if (host->store != NULL) {
         st = stoq_store_close(host->store, err);
@@ -152,6 +157,9 @@ static enum stoq_status open_store(struct stoq_host *host, bool make, struct sto
         .notice = log_line,
         .damaged = on_damaged,
         .notice_user = host,
+        .quota_bytes = host->config.quota_bytes,
+        .make_room = stoq_keeper_make_room,
+        .make_room_user = host->keeper,
     };
     enum stoq_status st = stoq_store_open(&host->store, &cfg, err);
     if (st == STOQ_NOTFOUND && !make) {
@@ -344,6 +352,7 @@ enum stoq_status stoq_host_start(struct stoq_host *host, struct stoq_error *err)
     }
     if (st == STOQ_OK && host->cfg.daemon) {
         st = stoq_scrubber_start(host->scrubber, err);
+        st = st == STOQ_OK ? stoq_keeper_start(host->keeper, err) : st;
     }
     pthread_mutex_unlock(&host->opening);
     return st;
@@ -368,6 +377,10 @@ enum stoq_status stoq_host_reload(struct stoq_host *host, struct stoq_error *err
         memcpy(host->config.peer_places, fresh->peer_places, sizeof fresh->peer_places);
         host->config.peer_count = fresh->peer_count;
         host->config.log_level = fresh->log_level;
+        host->config.quota_high_percent = fresh->quota_high_percent;
+        host->config.quota_low_percent = fresh->quota_low_percent;
+        host->config.gc_rate_bytes_per_s = fresh->gc_rate_bytes_per_s;
+        host->config.gc_garbage_percent = fresh->gc_garbage_percent;
     } else {
         (void)snprintf(host->reading.why, sizeof host->reading.why, "%s", err->text);
     }
@@ -400,6 +413,11 @@ const struct stoq_key *stoq_host_key(struct stoq_host *host)
 struct stoq_engine *stoq_host_engine(struct stoq_host *host)
 {
     return host->engine;
+}
+
+struct stoq_keeper *stoq_host_keeper(struct stoq_host *host)
+{
+    return host->keeper;
 }
 
 struct stoq_scrubber *stoq_host_scrubber(struct stoq_host *host)
@@ -517,4 +535,5 @@ void stoq_host_content_end(struct stoq_host *host, bool alone)
     }
     pthread_cond_broadcast(&host->content_free);
     pthread_mutex_unlock(&host->lock);
+    stoq_keeper_wake(host->keeper);
 }

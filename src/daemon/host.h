@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 
+struct stoq_keeper;
 struct stoq_host;
 struct stoq_scrubber;
 
@@ -67,6 +68,7 @@ struct stoq_store *stoq_host_store(struct stoq_host *host);
 const struct stoq_key *stoq_host_key(struct stoq_host *host);
 struct stoq_engine *stoq_host_engine(struct stoq_host *host);
 /* Never NULL; in a daemon it works in the background. */
+struct stoq_keeper *stoq_host_keeper(struct stoq_host *host);
 struct stoq_scrubber *stoq_host_scrubber(struct stoq_host *host);
 const struct stoq_home *stoq_host_home(const struct stoq_host *host);
 /* A copy, since a reload may change it meanwhile. */

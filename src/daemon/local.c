@@ -148,6 +148,12 @@ static enum stoq_status read_record(struct stoq_store *store, const struct stoq_
     return st;
 }
 
+enum stoq_status stoq_local_added(struct stoq_store *store, const struct stoq_package_id *id,
+                                  uint64_t *added_at, bool *complete, struct stoq_error *err)
+{
+    return read_record(store, id, added_at, complete, err);
+}
+
 bool stoq_local_has(struct stoq_store *store, const struct stoq_package_id *id)
 {
     uint64_t added_at;

@@ -31,6 +31,12 @@ STOQ_WARN_UNUSED enum stoq_status stoq_local_info(struct stoq_store *store,
                                                                const struct stoq_local_package *p),
                                                   void *user, struct stoq_error *err);
 
+/* When it was added and whether it is complete. STOQ_OK; STOQ_NOTFOUND; STOQ_PROOF: its record is damaged. */
+STOQ_WARN_UNUSED enum stoq_status stoq_local_added(struct stoq_store *store,
+                                                   const struct stoq_package_id *id,
+                                                   uint64_t *added_at, bool *complete,
+                                                   struct stoq_error *err);
+
 /* Is it here and complete? */
 bool stoq_local_has(struct stoq_store *store, const struct stoq_package_id *id);
 

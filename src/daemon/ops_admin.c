@@ -2,6 +2,7 @@
 #include "daemon/ops_internal.h"
 
 #include "daemon/keep.h"
+#include "daemon/keeper.h"
 #include "os/sys.h"
 #include "wire/bech32m.h"
 
@@ -152,6 +153,18 @@ static json_t *listen_to_json(const struct stoq_engine *engine)
     return list;
 }
 
+/* How full the store may be and is, and what was done about it. */
+static json_t *room_to_json(struct stoq_host *host)
+{
+    struct stoq_keeper_status k;
+    stoq_keeper_status(stoq_host_keeper(host), &k);
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "quota_bytes", (json_int_t)k.quota_bytes,
+        "used_bytes", (json_int_t)k.used_bytes, "high_bytes", (json_int_t)k.high_bytes, "low_bytes",
+        (json_int_t)k.low_bytes, "collections", (json_int_t)k.collections, "bytes_freed",
+        (json_int_t)k.bytes_freed, "packages_given_up", (json_int_t)k.packages_given_up);
+}
+
 static json_t *store_to_json(const struct stoq_store_stats *s)
 {
     const struct stoq_store_type_stats *chunk = &s->type[STOQ_RECORD_CHUNK];
@@ -269,16 +282,17 @@ static json_t *status_to_json(struct stoq_host *host, const struct stoq_config *
     struct stoq_peer_id id = stoq_key_peer_id(stoq_host_key(host));
     stoq_peer_id_put(peer, &id);
     return json_pack("{s:s, s:s, s:s, s:I, s:o, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, "
-                     "s:o}",
+                     "s:o, s:o}",
                      "peer", peer, "version", STOQ_PROGRAM_VERSION, "protocol", STOQ_NET_ALPN,
                      "pid", (json_int_t)getpid(), "listen", listen_to_json(stoq_host_engine(host)),
                      "home", stoq_host_home(host)->data_dir, "mode", c->client ? "client" : "p2p",
                      "encryption", stoq_net_mode_str(c->encryption), "compression",
                      c->raw ? "none" : "zstd", "congestion", stoq_net_cc_str(c->congestion),
                      "seconds", op_seconds(stoq_now() - stoq_host_started_at(host)), "store",
-                     store_to_json(store), "net", net_to_json(net), "limits", limits_to_json(net),
-                     "static_peers", sources_to_json(c->peers, c->peer_places, c->peer_count),
-                     "bootstrap", sources_to_json(c->bootstrap, NULL, c->bootstrap_count));
+                     store_to_json(store), "room", room_to_json(host), "net", net_to_json(net),
+                     "limits", limits_to_json(net), "static_peers",
+                     sources_to_json(c->peers, c->peer_places, c->peer_count), "bootstrap",
+                     sources_to_json(c->bootstrap, NULL, c->bootstrap_count));
 }
 
 enum stoq_status op_status(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,

@@ -2,6 +2,7 @@
 #include "daemon/ops_internal.h"
 
 #include "daemon/keep.h"
+#include "daemon/keeper.h"
 #include "os/sys.h"
 
 #include <string.h>
@@ -75,6 +76,7 @@ static enum stoq_status drop(struct stoq_host *host, enum stoq_record_type type,
     pthread_mutex_lock(stoq_host_record_lock(host));
     enum stoq_status st = stoq_keep_drop(stoq_host_store(host), type, key, err);
     pthread_mutex_unlock(stoq_host_record_lock(host));
+    stoq_keeper_wake(stoq_host_keeper(host));
     return st;
 }
 

@@ -2,6 +2,7 @@
 #include "daemon/ops_internal.h"
 
 #include "daemon/content.h"
+#include "daemon/keeper.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -121,6 +122,16 @@ static json_t *to_json(const struct totals *t, const struct stoq_store_stats *s)
                      "records", records_to_json(s), "since_open", since);
 }
 
+static bool add_room(struct stoq_host *host, json_t *o)
+{
+    struct stoq_keeper_status k;
+    stoq_keeper_status(stoq_host_keeper(host), &k);
+    return stoq_json_set_u64(o, "quota_bytes", k.quota_bytes) &&
+           stoq_json_set_u64(o, "quota_used_bytes", k.used_bytes) &&
+           stoq_json_set_u64(o, "quota_high_bytes", k.high_bytes) &&
+           stoq_json_set_u64(o, "quota_low_bytes", k.low_bytes);
+}
+
 enum stoq_status op_store_stats(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
                                 json_t **result, struct stoq_error *err)
 {
@@ -139,6 +150,9 @@ enum stoq_status op_store_stats(struct stoq_host *host, const json_t *args, stru
     }
     if (st == STOQ_OK) {
         *result = to_json(&t, &s);
+        st = *result != NULL && add_room(host, *result)
+                 ? STOQ_OK
+                 : stoq_fail(err, STOQ_NOMEM, 0, "no memory for the figures");
     }
     return st;
 }

@@ -42,7 +42,7 @@ static enum stoq_status reach_package(struct stoq_store *store, const struct sto
     struct stoq_package_id id;
     struct stoq_held *held;
     memcpy(id.h.b, subject->b, HASH_BYTES);
-    enum stoq_status st = stoq_held_open(&held, store, &id, err);
+    enum stoq_status st = stoq_held_look(&held, store, &id, err);
     if (st == STOQ_OK) {
         each(user, key_of(&stoq_held_manifest(held)->root));
         st = reach_stream(stoq_held_stream(held), each, user, err);

@@ -117,7 +117,7 @@ static enum stoq_status each_list_of_package(struct removal *r, struct stoq_span
     struct stoq_package_id id;
     struct stoq_held *held;
     memcpy(id.h.b, key.p, HASH_BYTES);
-    enum stoq_status st = stoq_held_open(&held, r->store, &id, err);
+    enum stoq_status st = stoq_held_look(&held, r->store, &id, err);
     if (st == STOQ_OK) {
         *root = stoq_held_manifest(held)->root;
         st = each_list_of(r, stoq_held_stream(held), use, err);

@@ -62,6 +62,7 @@ int stoq_block_next_segment(struct stoq_store *s)
     stoq_segment_file_unref(log->active);
     log->active = f;
     log->active_end = STOQ_SEGMENT_HEADER_BYTES;
+    log->used_bytes += STOQ_SEGMENT_HEADER_BYTES;
     return 0;
 }
 
@@ -118,12 +119,18 @@ void stoq_block_trim(struct stoq_store *s, size_t keep)
     }
 }
 
+/* Must a record of n bytes go to a new segment? */
+static bool begins_segment(const struct stoq_store *s, size_t n)
+{
+    const struct stoq_log *log = &s->log;
+    return log->active == NULL ||
+           (log->active_end + n > s->segment_bytes && log->active_end > STOQ_SEGMENT_HEADER_BYTES);
+}
+
 static enum stoq_status block_begin(struct stoq_store *s, size_t n, struct stoq_error *err)
 {
     struct stoq_log *log = &s->log;
-    bool full =
-        log->active_end + n > s->segment_bytes && log->active_end > STOQ_SEGMENT_HEADER_BYTES;
-    if (log->active == NULL || full) {
+    if (begins_segment(s, n)) {
         int e = stoq_block_next_segment(s);
         if (e != 0) {
             enum stoq_status st = stoq_file_status(e) == STOQ_FULL ? STOQ_FULL : STOQ_IO;
@@ -157,10 +164,16 @@ static bool must_wait(const struct stoq_log *log, size_t n)
            (begins && log->first != NULL && log->retained_bytes + cap > STOQ_UNSYNCED_BYTES_MAX);
 }
 
-enum stoq_status stoq_block_room(struct stoq_store *s, size_t n, struct stoq_error *err)
+enum stoq_status stoq_block_room(struct stoq_store *s, size_t n, uint64_t limit, bool *over_quota,
+                                 struct stoq_error *err)
 {
     struct stoq_log *log = &s->log;
     for (;;) {
+        uint64_t takes = n + (begins_segment(s, n) ? STOQ_SEGMENT_HEADER_BYTES : 0);
+        *over_quota = !stoq_quota_has(s, takes, limit);
+        if (*over_quota) {
+            return stoq_quota_fail(s, err);
+        }
         struct stoq_block *b = log->last;
         enum stoq_status st = STOQ_OK;
         if (log->salvaging) {
@@ -199,6 +212,7 @@ struct stoq_block *stoq_block_take(struct stoq_store *s, size_t n, uint64_t *off
     b->n += n;
     b->fillers++;
     log->active_end += n;
+    log->used_bytes += n;
     log->bytes_since_commit += n;
     s->stats.appended_bytes += n;
     return b;

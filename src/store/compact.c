@@ -24,6 +24,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define ROUND_RECORDS 4096
@@ -135,8 +136,12 @@ static enum stoq_status find_output(struct compact *c, uint64_t n, struct stoq_e
     }
     struct stoq_segment_header header = {.number = g->out_next};
     memcpy(header.store_id, g->s->id, sizeof header.store_id);
+    if (!stoq_quota_take(g->s, STOQ_SEGMENT_HEADER_BYTES)) {
+        return stoq_quota_fail(g->s, err);
+    }
     int e = stoq_segment_create(&g->s->fault, g->s->segments_fd, &header, &c->out.fd);
     if (e != 0) {
+        stoq_quota_give(g->s, STOQ_SEGMENT_HEADER_BYTES);
         c->out.fd = -1;
         return fail_io(c, e, "create", header.number, err);
     }
@@ -170,6 +175,9 @@ static enum stoq_status copy(struct compact *c, const struct stoq_record *rec,
     enum stoq_status st = find_output(c, n, err);
     if (st == STOQ_OK) {
         st = buffer_room(c, (size_t)n, err);
+    }
+    if (st == STOQ_OK && !stoq_quota_take(c->g->s, n)) {
+        st = stoq_quota_fail(c->g->s, err);
     }
     if (st != STOQ_OK) {
         return st;
@@ -291,9 +299,14 @@ static enum stoq_status remove_victim(struct compact *c, uint64_t file_bytes,
     struct stoq_store *s = c->g->s;
     char name[STOQ_SEGMENT_NAME_BYTES];
     stoq_segment_name(name, c->victim);
+    struct stat sb;
+    bool is_there = fstatat(s->segments_fd, name, &sb, AT_SYMLINK_NOFOLLOW) == 0;
     stoq_segment_cache_drop(s->cache, c->victim);
     if (unlinkat(s->segments_fd, name, 0) != 0 && errno != ENOENT) {
         return fail_io(c, errno, "remove", c->victim, err);
+    }
+    if (is_there) {
+        stoq_quota_give(s, (uint64_t)sb.st_size);
     }
     int e = stoq_durable_unlink_dirsync(s->segments_fd);
     if (e != 0) {
@@ -339,6 +352,7 @@ static enum stoq_status rewrite(struct compact *c, const struct stoq_segment_use
 static void cut_output(struct compact *c)
 {
     if (c->out.fd >= 0 && c->out.end > c->out.settled) {
+        stoq_quota_give(c->g->s, c->out.end - c->out.settled);
         if (c->out.settled > 0) {
             (void)!ftruncate(c->out.fd, (off_t)c->out.settled);
         } else {
@@ -347,6 +361,16 @@ static void cut_output(struct compact *c)
             (void)unlinkat(c->g->s->segments_fd, name, 0);
         }
     }
+}
+
+/* Do the victim's live records fit below the quota, beside the victim? */
+static bool has_room(struct stoq_gc *g, const struct stoq_segment_use *use)
+{
+    struct stoq_store_room room;
+    stoq_store_room(g->s, &room);
+    uint64_t n = use->live_bytes - use->going_bytes + 2 * STOQ_SEGMENT_HEADER_BYTES;
+    return room.quota_bytes == 0 || use->live_bytes == use->going_bytes ||
+           room.used_bytes + n <= room.quota_bytes;
 }
 
 enum stoq_status stoq_gc_compact(struct stoq_gc *g, struct stoq_error *err)
@@ -359,8 +383,11 @@ enum stoq_status stoq_gc_compact(struct stoq_gc *g, struct stoq_error *err)
         st = stoq_fail(err, STOQ_NOMEM, 0, "no memory to rewrite segments");
     }
     for (size_t i = 0; st == STOQ_OK && i < g->usage.count; i++) {
-        if (g->usage.segment[i].is_victim) {
-            st = rewrite(&c, &g->usage.segment[i], err);
+        const struct stoq_segment_use *use = &g->usage.segment[i];
+        if (use->is_victim && has_room(g, use)) {
+            st = rewrite(&c, use, err);
+        } else if (use->is_victim) {
+            stoq_tombs_stay(g->tombs); /* it holds what some of them delete */
         }
     }
     if (st != STOQ_OK) {

@@ -37,6 +37,8 @@ STOQ_WARN_UNUSED enum stoq_status stoq_gc_sweep(struct stoq_gc *g, struct stoq_e
 /* Look: usage's tomb_bytes. Segments that are victims already count as gone. */
 STOQ_WARN_UNUSED enum stoq_status stoq_tombs_look(struct stoq_gc *g, struct stoq_error *err);
 void stoq_tombs_free(struct stoq_tombs *t); /* NULL is fine */
+/* From here on none may be dropped: a victim stays after all. */
+void stoq_tombs_stay(struct stoq_tombs *t);
 /* May the tombstone with this key (type and key of what it deletes) be dropped with its segment? */
 bool stoq_tombs_may_go(const struct stoq_tombs *t, struct stoq_span key);
 

@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #define SEGMENT_BYTES_DEFAULT (256 * STOQ_MIB)
-#define SEGMENT_BYTES_MIN (64 * STOQ_KIB)
 #define SEGMENT_BYTES_MAX (2 * STOQ_GIB - 128 * STOQ_MIB) /* with the longest record: under 2 GiB */
 #define MAP_BYTES_DEFAULT (64 * STOQ_GIB)
 #define FORMAT_BYTES_MAX 64
@@ -30,7 +29,7 @@ static enum stoq_status store_new(struct stoq_store **out, const struct stoq_sto
 {
     if (cfg->dir == NULL || cfg->zstd_level < -1 || cfg->zstd_level > 19 ||
         (cfg->segment_bytes != 0 &&
-         (cfg->segment_bytes < SEGMENT_BYTES_MIN || cfg->segment_bytes > SEGMENT_BYTES_MAX))) {
+         (cfg->segment_bytes < STOQ_SEGMENT_BYTES_MIN || cfg->segment_bytes > SEGMENT_BYTES_MAX))) {
         return stoq_fail(err, STOQ_RANGE, 0,
                          "segments have 64 KiB to 1920 MiB, zstd levels are -1 to 19");
     }
@@ -44,10 +43,14 @@ static enum stoq_status store_new(struct stoq_store **out, const struct stoq_sto
     s->read_only = cfg->read_only;
     s->segment_bytes = cfg->segment_bytes == 0 ? SEGMENT_BYTES_DEFAULT : cfg->segment_bytes;
     s->map_bytes = cfg->map_bytes == 0 ? MAP_BYTES_DEFAULT : cfg->map_bytes;
+    stoq_quota_init(s, cfg->quota_bytes);
+    s->make_room = cfg->make_room;
+    s->make_room_user = cfg->make_room_user;
     s->notice = cfg->notice;
     s->damaged = cfg->damaged;
     s->notice_user = cfg->notice_user;
     stoq_touch_init(&s->touch);
+    stoq_use_table_init(&s->uses);
     (void)pthread_mutex_init(&s->log.lock, NULL);
     (void)pthread_cond_init(&s->log.work, NULL);
     (void)pthread_cond_init(&s->log.changed, NULL);
@@ -87,6 +90,7 @@ static void store_free(struct stoq_store *s)
         }
     }
     stoq_touch_release(&s->touch);
+    stoq_use_table_release(&s->uses);
     (void)pthread_mutex_destroy(&s->log.lock);
     (void)pthread_cond_destroy(&s->log.work);
     (void)pthread_cond_destroy(&s->log.changed);
@@ -345,6 +349,9 @@ enum stoq_status stoq_store_open(struct stoq_store **out, const struct stoq_stor
     }
     if (st == STOQ_OK && !cfg->read_only) {
         st = recover(s, err);
+    }
+    if (st == STOQ_OK) {
+        st = stoq_quota_count(s, err);
     }
     if (st == STOQ_OK && !cfg->read_only) {
         st = stoq_sync_start(s, err);

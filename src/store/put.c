@@ -96,6 +96,7 @@ struct append {
     struct stoq_record rec;
     uint64_t only_sequence; /* delete just this one, while nobody counts on it; 0: any */
     bool done;              /* out */
+    bool over_quota;        /* out */
 };
 
 /* Is the newest record of the key still the one of that sequence? log.lock held. */
@@ -128,7 +129,8 @@ static enum stoq_status append_locked(struct stoq_store *s, struct append *a,
 {
     struct stoq_log *log = &s->log;
     size_t n = (size_t)stoq_record_bytes(a->rec.key.n, a->rec.info.stored_len);
-    enum stoq_status st = stoq_block_room(s, n, err);
+    uint64_t limit = stoq_quota_limit(s, a->rec.type);
+    enum stoq_status st = stoq_block_room(s, n, limit, &a->over_quota, err);
     bool here = false;
     if (st == STOQ_OK && a->want == WANT_SAME) {
         bool same;
@@ -156,7 +158,7 @@ static enum stoq_status append_locked(struct stoq_store *s, struct append *a,
     return STOQ_OK;
 }
 
-static enum stoq_status append(struct stoq_store *s, struct append *a, struct stoq_error *err)
+static enum stoq_status append_once(struct stoq_store *s, struct append *a, struct stoq_error *err)
 {
     struct stoq_pending *node = calloc(1, sizeof *node);
     if (node == NULL) {
@@ -170,6 +172,24 @@ static enum stoq_status append(struct stoq_store *s, struct append *a, struct st
     (void)pthread_mutex_unlock(&s->log.lock);
     if (!a->done) {
         free(node);
+    }
+    return st;
+}
+
+/* At the quota new content waits for a collection, once. */
+static enum stoq_status append(struct stoq_store *s, struct append *a, struct stoq_error *err)
+{
+    uint64_t n =
+        STOQ_SEGMENT_HEADER_BYTES + stoq_record_bytes(a->rec.key.n, a->rec.info.stored_len);
+    struct stoq_error why = {0};
+    enum stoq_status st = append_once(s, a, &why);
+    if (a->over_quota && s->make_room != NULL &&
+        stoq_quota_limit(s, a->rec.type) == stoq_quota_limit(s, STOQ_RECORD_CHUNK) &&
+        s->make_room(s->make_room_user, n)) {
+        return append_once(s, a, err);
+    }
+    if (st != STOQ_OK && err != NULL) {
+        *err = why;
     }
     return st;
 }

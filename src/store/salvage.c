@@ -56,6 +56,7 @@ static void cut_old(struct stoq_store *s)
             char name[STOQ_SEGMENT_NAME_BYTES];
             stoq_segment_name(name, b->file->number);
             (void)unlinkat(s->segments_fd, name, 0);
+            s->log.used_bytes -= STOQ_SEGMENT_HEADER_BYTES; /* what was behind it comes again */
         }
     }
 }
@@ -122,6 +123,7 @@ static void give_up(struct stoq_store *s)
     char name[STOQ_SEGMENT_NAME_BYTES];
     stoq_segment_name(name, log->active->number);
     (void)unlinkat(s->segments_fd, name, 0);
+    log->used_bytes -= STOQ_SEGMENT_HEADER_BYTES;
     stoq_segment_file_unref(log->active);
     log->active = NULL;
 }

@@ -65,6 +65,15 @@ struct stoq_store_config {
     uint64_t segment_bytes; /* 0: 256 MiB; 64 KiB .. 2 GiB */
     uint64_t map_bytes;     /* address space of the index; 0: 64 GiB (no memory, no disk) */
     int zstd_level;         /* 0: 3; -1: never compress; 1 .. 19 */
+    /* The most bytes that segment files may have together; 0: no limit. A sixteenth of it or 512 MiB,
+     * whichever
+     * is less, is kept free of new content, for deletions and for collections; segments are smaller. */
+    uint64_t quota_bytes;
+    /* New content of some bytes finds no room below the quota: make some, and say whether to try
+     * again. Called
+     * from the putter's thread without a lock; NULL: it is refused at once. */
+    bool (*make_room)(void *user, uint64_t bytes);
+    void *make_room_user;
     /* A sentence for the operator (recovered tail, index rebuilt, record quarantined); NULL:
      * dropped. Called from any of the store's threads, never while the store holds a lock. */
     void (*notice)(void *user, const char *text);
@@ -72,6 +81,8 @@ struct stoq_store_config {
     void (*damaged)(void *user);
     void *notice_user; /* of both */
 };
+
+#define STOQ_QUOTA_BYTES_MIN ((uint64_t)(8 * STOQ_MIB)) /* a smaller one would be all reserve */
 
 struct stoq_store;
 
@@ -167,7 +178,8 @@ STOQ_WARN_UNUSED enum stoq_status stoq_store_decode(struct stoq_stored info,
  * is_new  may be NULL
  *
  * STOQ_OK     accepted: readable now, durable after a sync
- * STOQ_FULL   no space: nothing was added; reads go on, a later put tries again
+ * STOQ_FULL   no space, or (code QuotaReached) the quota is used up: nothing was added; reads go on, a later
+ *             put tries again
  * STOQ_PROOF  STOQ_STORE_VERIFY and the bytes are not the key's: nothing was added
  * STOQ_RANGE  also for a read-only store
  * Blocks while 16 MiB wait for the disk.
@@ -249,6 +261,14 @@ struct stoq_store_stats {
 STOQ_WARN_UNUSED enum stoq_status stoq_store_stats(struct stoq_store *s,
                                                    struct stoq_store_stats *out,
                                                    struct stoq_error *err);
+
+/* How full it is. */
+struct stoq_store_room {
+    uint64_t used_bytes;        /* of segments, what is not yet written included */
+    uint64_t quota_bytes;       /* 0: none */
+    uint64_t content_bytes_max; /* new content is refused beyond; UINT64_MAX: never */
+};
+void stoq_store_room(struct stoq_store *s, struct stoq_store_room *out);
 
 struct stoq_store_rebuild_report {
     uint64_t segments;

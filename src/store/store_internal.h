@@ -9,6 +9,7 @@
 #include "store/pending.h"
 #include "store/segment.h"
 #include "store/touch.h"
+#include "store/use_table.h"
 
 #include <pthread.h>
 
@@ -62,6 +63,7 @@ struct stoq_log {
 
     struct stoq_segment_file *active; /* NULL: the next record begins a segment */
     uint64_t active_end;              /* offset of the next record in it */
+    uint64_t used_bytes;              /* of all segments, what is not written yet included */
     uint32_t next_segment;
     uint64_t next_sequence;
 
@@ -110,6 +112,11 @@ struct stoq_store {
     struct stoq_durable_fault fault;
     struct stoq_log log;
     struct stoq_touch touch;
+    struct stoq_use_table uses;
+    uint64_t quota_bytes; /* 0: none */
+    uint64_t quota_reserve;
+    bool (*make_room)(void *user, uint64_t bytes);
+    void *make_room_user;
     _Atomic bool collecting;
     bool thread_running;
     pthread_t thread;
@@ -129,9 +136,11 @@ enum stoq_status stoq_store_check_key(uint8_t type, struct stoq_span key, struct
 
 /* --- block.c: memory on its way to a segment. log.lock held by the caller throughout. --- */
 
-/* Find room for a record of n bytes and take it: *block and *offset (in its segment). May release
- * the lock while it waits or writes. STOQ_OK; STOQ_FULL, STOQ_IO, STOQ_NOMEM: nothing taken. */
-enum stoq_status stoq_block_room(struct stoq_store *s, size_t n, struct stoq_error *err);
+/* Find room for a record of n bytes: segments may have limit bytes in all. May release the lock while
+ * it waits
+ * or writes. STOQ_OK; STOQ_FULL (QuotaReached: *over_quota), STOQ_IO, STOQ_NOMEM: nothing taken. */
+enum stoq_status stoq_block_room(struct stoq_store *s, size_t n, uint64_t limit, bool *over_quota,
+                                 struct stoq_error *err);
 /* Take n bytes of the room just found. Does not release the lock, cannot fail. */
 struct stoq_block *stoq_block_take(struct stoq_store *s, size_t n, uint64_t *offset);
 /* A putter has filled its bytes; writes the block if it was the last of a sealed one. */
@@ -151,6 +160,23 @@ void stoq_segment_file_unref(struct stoq_segment_file *f);
 int stoq_block_next_segment(struct stoq_store *s);
 /* Remember why nothing can be written. Returns the status. */
 enum stoq_status stoq_log_stick(struct stoq_store *s, int sys_errno, const char *what);
+
+/* --- quota.c --- */
+
+#define STOQ_SEGMENT_BYTES_MIN (64 * STOQ_KIB)
+/* Before the store is opened: its quota (0: none), which bounds the size of segments too. */
+void stoq_quota_init(struct stoq_store *s, uint64_t quota_bytes);
+/* What the segments have. Nothing is on its way to them. */
+STOQ_WARN_UNUSED enum stoq_status stoq_quota_count(struct stoq_store *s, struct stoq_error *err);
+/* The most bytes that segments may have after a record of this type was added. */
+uint64_t stoq_quota_limit(const struct stoq_store *s, uint8_t type);
+/* Are there n bytes more below the limit? log.lock held. */
+bool stoq_quota_has(const struct stoq_store *s, uint64_t n, uint64_t limit);
+enum stoq_status stoq_quota_fail(const struct stoq_store *s, struct stoq_error *err);
+/* n bytes of a collection's; false: they do not fit. No lock held, as below. */
+bool stoq_quota_take(struct stoq_store *s, uint64_t n);
+/* n bytes of segments are gone. */
+void stoq_quota_give(struct stoq_store *s, uint64_t n);
 
 /* --- roll.c --- */
 

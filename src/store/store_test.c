@@ -417,7 +417,7 @@ static void leave_empty_block(struct stoq_scratch *t)
 {
     (void)pthread_mutex_lock(&t->s->log.lock);
     stoq_block_seal(t->s);
-    assert_int_equal(stoq_block_room(t->s, 100, NULL), STOQ_OK);
+    assert_int_equal(stoq_block_room(t->s, 100, UINT64_MAX, &(bool){false}, NULL), STOQ_OK);
     assert_int_equal(t->s->log.last->n, 0);
     (void)pthread_mutex_unlock(&t->s->log.lock);
 }

@@ -79,6 +79,11 @@ void stoq_tombs_free(struct stoq_tombs *t)
     }
 }
 
+void stoq_tombs_stay(struct stoq_tombs *t)
+{
+    t->all_stay = true;
+}
+
 bool stoq_tombs_may_go(const struct stoq_tombs *t, struct stoq_span key)
 {
     if (t == NULL || t->all_stay) {
