@@ -3,12 +3,12 @@
  * building the tree, verifying each chunk with its proof; beside memcpy of the same bytes in the same
  * run. CPU time of the process, the best of three rounds each. One "name value unit" per line.
  *
- *     cut_and_prove [MIB]
+ *     cut_and_prove [MIB [PROFILE]]        256 and 2; at most 65,536 chunks
  */
 #include "base/prng.h"
-#include "chunk/fastcdc.h"
+#include "chunk/profile.h"
 #include "hash/hash.h"
-#include "merkle/proof.h"
+#include "merkle/run.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +29,7 @@ struct work {
     struct stoq_buf chunk_lists;
     bool each_alone;        /* verify without a verifier */
     struct stoq_buf proofs; /* u32le length and bytes of each */
+    struct stoq_buf run;    /* one proof of all chunks */
 };
 
 static double cpu_seconds(void)
@@ -152,33 +153,63 @@ static void verify_all(struct work *w)
     stoq_merkle_verifier_free(v);
 }
 
-static void work_init(struct work *w, size_t n)
+static void prove_run(struct work *w)
+{
+    struct stoq_merkle_run run;
+    stoq_buf_clear(&w->run);
+    STOQ_ASSERT(stoq_merkle_prove_run(&w->root, stoq_buf_span(&w->shard_list),
+                                      stoq_buf_span(&w->chunk_lists), 0, w->chunk_count,
+                                      &run) == STOQ_OK);
+    STOQ_ASSERT(stoq_merkle_run_encode(&run, &w->run) == STOQ_OK);
+}
+
+/* As who has a proof file: read and verify the one proof, then hash all bytes. */
+static void verify_run(struct work *w)
+{
+    struct stoq_merkle_run run;
+    struct stoq_merkle_run_place place;
+    const uint8_t *p = w->data.p;
+    STOQ_ASSERT(stoq_merkle_run_decode(stoq_buf_span(&w->run), &run) == STOQ_OK);
+    STOQ_ASSERT(stoq_merkle_verify_run(&w->root.hash, MAX, 0, w->chunk_count, &run, &place) ==
+                STOQ_OK);
+    STOQ_ASSERT(place.offset == 0 && place.bytes == w->data.n);
+    for (size_t i = 0; i < w->chunk_count; i++) {
+        struct stoq_merkle_chunk want = stoq_merkle_run_chunk(&run, i);
+        struct stoq_hash got = stoq_hash_blake3(stoq_span(p, want.bytes));
+        STOQ_ASSERT(stoq_hash_eq(&got, &want.hash));
+        p += want.bytes;
+    }
+}
+
+static void work_init(struct work *w, size_t n, unsigned profile)
 {
     *w = (struct work){.copy = malloc(n)};
     uint8_t *data = malloc(n);
-    w->chunk = calloc(n / 16384 + 1, sizeof *w->chunk);
+    w->chunk = calloc(n / stoq_chunk_profile(profile)->params.min + 1, sizeof *w->chunk);
     STOQ_ASSERT(data != NULL && w->copy != NULL && w->chunk != NULL);
     struct stoq_prng r = stoq_prng(1);
     for (size_t i = 0; i < n; i += 8) {
         stoq_le64_put(data + i, stoq_prng_next(&r));
     }
     w->data = stoq_span(data, n);
-    struct stoq_chunk_params params = STOQ_CHUNK_PROFILE_1;
+    struct stoq_chunk_params params = stoq_chunk_profile(profile)->params;
     STOQ_ASSERT(stoq_chunker_init(&w->chunker, &params) == STOQ_OK);
     stoq_buf_init(&w->shard_list, SIZE_MAX);
     stoq_buf_init(&w->chunk_lists, SIZE_MAX);
     stoq_buf_init(&w->proofs, SIZE_MAX);
+    stoq_buf_init(&w->run, STOQ_MERKLE_RUN_PROOF_BYTES_MAX);
 }
 
 int main(int argc, char **argv)
 {
     unsigned long mib = argc > 1 ? strtoul(argv[1], NULL, 10) : 256;
-    if (mib == 0 || mib > 4096) {
-        (void)fprintf(stderr, "usage: cut_and_prove [MIB], 1..4096\n");
+    unsigned long profile = argc > 2 ? strtoul(argv[2], NULL, 10) : STOQ_PROFILE_DEFAULT;
+    if (mib == 0 || mib > 1024 || (profile != STOQ_PROFILE_1 && profile != STOQ_PROFILE_2)) {
+        (void)fprintf(stderr, "usage: cut_and_prove [MIB [PROFILE]], 1..1024 and 1 or 2\n");
         return 2;
     }
     struct work w;
-    work_init(&w, (size_t)mib << 20);
+    work_init(&w, (size_t)mib << 20, (unsigned)profile);
     double mb = (double)w.data.n / 1e6;
     copy_all(&w); /* the pages are there from now on */
     (void)printf("memcpy %.0f MB/s\n", mb / quickest(copy_all, &w));
@@ -190,6 +221,9 @@ int main(int argc, char **argv)
     (void)printf("prove %.1f us/chunk\n", proofs * 1e6 / (double)w.chunk_count);
     (void)printf("proof_size %.0f bytes/chunk\n", (double)w.proofs.n / (double)w.chunk_count);
     (void)printf("verify_with_proofs %.3f ms/MB\n", quickest(verify_all, &w) * 1e3 / mb);
+    prove_run(&w);
+    (void)printf("run_proof_size %.1f bytes/chunk\n", (double)w.run.n / (double)w.chunk_count);
+    (void)printf("verify_with_run_proof %.3f ms/MB\n", quickest(verify_run, &w) * 1e3 / mb);
     w.each_alone = true;
     (void)printf("verify_with_single_proofs %.3f ms/MB\n", quickest(verify_all, &w) * 1e3 / mb);
     return 0;

@@ -143,10 +143,11 @@ enum stoq_status stoq_have_parse(struct stoq_have *have, struct stoq_span list,
         return stoq_fail(err, STOQ_MALFORMED, 0, "a have-list of more chunks than it can name");
     }
     uint64_t n = HEADER_BYTES + shards * ROOT_BYTES + chunks * PREFIX_BYTES;
-    if (list.n != n + DIGEST_BYTES) {
-        return stoq_fail(err, list.n < n + DIGEST_BYTES ? STOQ_TRUNC : STOQ_MALFORMED, 0,
+    uint64_t whole = n + DIGEST_BYTES;
+    if (list.n != whole) {
+        return stoq_fail(err, list.n < whole ? STOQ_TRUNC : STOQ_MALFORMED, 0,
                          "a have-list of %zu bytes that should have %llu", list.n,
-                         (unsigned long long)(n + DIGEST_BYTES));
+                         (unsigned long long)whole);
     }
     struct stoq_hash h = stoq_hash_blake3(stoq_span(p, (size_t)n));
     if (memcmp(h.b, p + n, DIGEST_BYTES) != 0) {

@@ -74,7 +74,7 @@ static void files_of_the_vectors_hold(void **state)
     while (next_file(&v)) {
         struct stoq_package_id id = {vectors_hash(&v, 1)};
         struct stoq_span file = vectors_bytes(&v, 6);
-        struct stoq_proof_told told;
+        struct stoq_proof_told told = {.count = 0};
         struct parts p;
         uint8_t head[STOQ_PROOF_FILE_HEAD_BYTES];
         assert_true(file_is_good(&id, file, &told));
