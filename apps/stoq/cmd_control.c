@@ -16,6 +16,9 @@ int cmd_peers(struct cmd *cmd)
     size_t i;
     const json_t *p;
     json_t *result;
+    if (cmd_flag(cmd, "why") || cmd_flag(cmd, "forgive")) {
+        return peers_why(cmd);
+    }
     if (cmd_flag(cmd, "select")) {
         return peers_select(cmd);
     }
@@ -114,6 +117,29 @@ static void print_tree(const json_t *o, const char *before)
             (void)printf("\n");
         }
     }
+}
+
+int peers_why(struct cmd *cmd)
+{
+    bool forgive = cmd_flag(cmd, "forgive");
+    json_t *result;
+    json_t *args = json_pack("{s:b}", "forgive", (int)forgive);
+    int rc = call_set_text(cmd, args, "peer", cmd_value(cmd, forgive ? "forgive" : "why"));
+    if (rc != 0) {
+        json_decref(args);
+        return rc;
+    }
+    rc = call_op(cmd, "peers_why", args, &result);
+    if (rc != 0) {
+        return rc;
+    }
+    if (cmd->json) {
+        return cmd_print_json(cmd, result);
+    }
+    (void)json_object_del(result, "penalties"); /* the counters say it */
+    print_tree(result, "");
+    json_decref(result);
+    return cmd_finish(cmd);
 }
 
 int cmd_status(struct cmd *cmd)

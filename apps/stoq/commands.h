@@ -31,6 +31,7 @@ int cmd_prove(struct cmd *cmd);
 int cmd_check_proof(struct cmd *cmd);
 int cmd_peers(struct cmd *cmd);
 int peers_select(struct cmd *cmd); /* cmd_peers with --select */
+int peers_why(struct cmd *cmd);    /* with --why or --forgive */
 int cmd_transfers(struct cmd *cmd);
 int cmd_why(struct cmd *cmd);
 int cmd_rule(struct cmd *cmd);

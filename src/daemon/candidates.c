@@ -19,6 +19,9 @@ static const char *const keys[STOQ_PEERS_FIELDS] = {
     [STOQ_PEERS_FIELD_RTT] = "rtt_ms",
     [STOQ_PEERS_FIELD_RATE] = "rate_bytes_per_s",
     [STOQ_PEERS_FIELD_FETCHED] = "bytes_fetched",
+    [STOQ_PEERS_FIELD_SCORE] = "score",
+    [STOQ_PEERS_FIELD_TRUSTED] = "trusted",
+    [STOQ_PEERS_FIELD_CUT] = "cut",
 };
 
 enum stoq_status stoq_candidates_rule(struct stoq_rule **out, const char *name,

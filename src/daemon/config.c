@@ -219,6 +219,12 @@ const char *stoq_config_template(void)
            "# Threads that hash, decompress and read, 1..64.\n"
            "#workers = 2\n"
            "\n"
+           "[trust]\n"
+           "# MINIMUM_REPUTATION: a peer that sent wrong things and scores below is left (docs/TRUST.md).\n"
+           "#minimum_reputation = 0.10\n"
+           "# MINIMUM_TRUST_THRESHOLD: from it on a peer is trusted; others have a small budget.\n"
+           "#minimum_trust_threshold = 0.30\n"
+           "\n"
            "[log]\n"
            "# quiet, info or debug\n"
            "#level = info\n";

@@ -42,6 +42,7 @@ struct stoq_config {
     enum stoq_net_cc congestion;
     uint16_t packet_bytes_max;        /* 0: the engine's default, as the two below */
     struct stoq_engine_limits limits; /* likewise, each of them */
+    struct stoq_trust_config trust; /* 0: the core's default */
     unsigned workers;
     uint64_t open_files_max; /* 0: as the process was started */
     unsigned api_connections_max;

@@ -313,6 +313,40 @@ static bool set_api_connections(struct stoq_config *c, const char *value,
     return true;
 }
 
+/* A fraction from 0.001 to 1 with at most three decimals. */
+static bool fraction(const char *value, uint64_t *out, char why[CONFIG_WHY_BYTES])
+{
+    uint64_t thousandths = 0;
+    const char *c = value;
+    for (; *c >= '0' && *c <= '9' && thousandths < 10; c++) {
+        thousandths = thousandths * 10 + (uint64_t)(*c - '0');
+    }
+    bool digits = c > value;
+    thousandths *= 1000;
+    if (digits && *c == '.') {
+        uint64_t place = 100;
+        for (c++; *c >= '0' && *c <= '9' && place > 0; c++, place /= 10) {
+            thousandths += (uint64_t)(*c - '0') * place;
+        }
+    }
+    if (!digits || *c != '\0' || thousandths < 1 || thousandths > 1000) {
+        return no(why, "'%.40s' is not a number from 0.001 to 1", value);
+    }
+    *out = thousandths * (STOQ_Q32_ONE / 1000);
+    return true;
+}
+
+static bool set_minimum_reputation(struct stoq_config *c, const char *value,
+                                   char why[CONFIG_WHY_BYTES])
+{
+    return fraction(value, &c->trust.minimum_reputation, why);
+}
+
+static bool set_minimum_trust(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    return fraction(value, &c->trust.minimum_trust_threshold, why);
+}
+
 static bool set_workers(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
 {
     uint64_t v = 0;
@@ -415,6 +449,8 @@ static const struct config_setting settings[] = {
     {"limits.open_files", false, set_open_files},
     {"limits.api_connections", false, set_api_connections},
     {"limits.workers", false, set_workers},
+    {"trust.minimum_reputation", false, set_minimum_reputation},
+    {"trust.minimum_trust_threshold", false, set_minimum_trust},
     {"log.level", false, set_log_level},
 };
 _Static_assert(STOQ_COUNT(settings) < CONFIG_SETTINGS_MAX, "seen has room for every key");

@@ -176,6 +176,13 @@ static void test_refusals(void **state)
     refuse("[limits]\nconnections = 99999999999999999999\n",
            "f:2: limits.connections: 99999999999999999999 is outside");
     refuse("[limits]\nworkers = 65\n", "f:2: limits.workers: 65 is outside 1..64");
+    refuse("[trust]\nminimum_reputation = 0\n",
+           "f:2: trust.minimum_reputation: '0' is not a number");
+    refuse("[trust]\nminimum_reputation = 1.001\n",
+           "f:2: trust.minimum_reputation: '1.001' is not");
+    refuse("[trust]\nminimum_trust_threshold = .5\n",
+           "f:2: trust.minimum_trust_threshold: '.5' is not");
+    parse_ok("[trust]\nminimum_trust_threshold = 0.5\nminimum_reputation = 1\n");
     refuse("[limits]\napi_connections = 0\n", "f:2: limits.api_connections: 0 is outside 1..4096");
     refuse("[network]\nkey = secret\n", "f:2: network.key: neither 64 hexadecimal digits nor");
     refuse("[network]\nkey = 0011\n", "f:2: network.key: neither 64 hexadecimal digits nor");

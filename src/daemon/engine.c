@@ -65,6 +65,7 @@ static void before_wait(void *user)
         e->progress_at = now + ENGINE_PROGRESS;
     }
     engine_known_save(e, now);
+    engine_trust_save(e, now);
     engine_dials_run(e, now);
     engine_drain(e);
     stoq_ns deadline = stoq_node_deadline(e->node);
@@ -209,6 +210,7 @@ static void free_parts(struct stoq_engine *e)
     stoq_net_free(e->net);
     stoq_timer_free(e->timer);
     stoq_loop_free(e->loop);
+    engine_trust_close(e);
     stoq_node_free(e->node);
     engine_known_close(e);
     engine_helds_close(e);
@@ -258,7 +260,7 @@ static enum stoq_status build(struct stoq_engine *e, struct stoq_error *err)
     }
     e->serving = e->cfg.listen_count > 0 && !e->cfg.client;
     st = open_net(e, err);
-    struct stoq_node_config node = {.agent = stoq_span_str(e->agent), .want_raw = e->cfg.raw};
+    struct stoq_node_config node = {.agent = stoq_span_str(e->agent), .want_raw = e->cfg.raw, .trust = e->cfg.trust};
     if (st == STOQ_OK) {
         st = engine_rpc_offer(e, &node, err);
     }
@@ -269,6 +271,7 @@ static enum stoq_status build(struct stoq_engine *e, struct stoq_error *err)
     if (st != STOQ_OK) {
         return stoq_fail(err, st, 0, "node: %s", stoq_status_str(st));
     }
+    engine_trust_open(e);
     struct stoq_error lan_err;
     if (e->cfg.lan && engine_lan_start(e, &lan_err) != STOQ_OK) {
         engine_log(e, "no LAN discovery: %s", lan_err.text);

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "net/addr.h"
 #include "net/net.h"
+#include "node/node.h"
 #include "peers/peers.h"
 
 struct stoq_engine;
@@ -44,9 +45,11 @@ struct stoq_engine_config {
     bool raw;                  /* chunks travel unpacked, in both directions */
     bool early_data;           /* tickets and early data */
     struct stoq_engine_limits limits;
-    const uint8_t *network_key; /* 32 bytes, borrowed for the call; NULL: no private network */
-    const char *known_file;     /* where peers are remembered; kept. NULL: nowhere */
-    stoq_ns idle_timeout_ns;    /* [30 s] */
+    const uint8_t *network_key;     /* 32 bytes, borrowed for the call; NULL: no private network */
+    struct stoq_trust_config trust; /* its allocator is not looked at */
+    const char *trust_file;         /* where reputation is kept; kept. NULL: nowhere */
+    const char *known_file;         /* where peers are remembered; kept. NULL: nowhere */
+    stoq_ns idle_timeout_ns;        /* [30 s] */
     bool lan; /* announce ourselves on the LAN and listen for others from the start */
     /* A line for the operator's log. Called on the network thread; must not block for long. */
     void (*log)(void *user, const char *line);
@@ -288,8 +291,13 @@ void stoq_engine_lan(struct stoq_engine *engine, struct stoq_engine_lan *out,
  * where it was last seen, NULL when this process has not seen it. */
 STOQ_WARN_UNUSED enum stoq_status stoq_engine_standing(
     struct stoq_engine *engine,
-    void (*fn)(void *user, const struct stoq_peers_view *peer, const struct stoq_addr *addr),
+    void (*fn)(void *user, const struct stoq_peers_view *peer,
+               const struct stoq_node_standing *standing, const struct stoq_addr *addr),
     void *user);
+/* What a peer's deeds come to; and forget them. */
+void stoq_engine_trust(struct stoq_engine *engine, const struct stoq_peer_id *peer,
+                       struct stoq_node_standing *out);
+void stoq_engine_forgive(struct stoq_engine *engine, const struct stoq_peer_id *peer);
 /* Say where a peer stands. */
 void stoq_engine_place(struct stoq_engine *engine, const struct stoq_peer_id *peer,
                        const struct stoq_peers_place *place);

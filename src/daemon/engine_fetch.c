@@ -232,6 +232,7 @@ static enum stoq_status add_source(struct stoq_fetch *f, const struct stoq_fetch
     p->why[0] = '\0';
     p->code = NULL;
     p->damaged = false;
+    engine_trust_check(e, p);
     f->peers[f->peer_count++] = p;
     *out = p;
     return STOQ_OK;

@@ -7,6 +7,7 @@
  *   engine.c         life: thread, loop, calls from other threads, figures
  *   engine_fetch.c   fetches as their callers see them: sources in, waiting, the report
  *   engine_standing.c what is known of peers, told to other threads
+ *   engine_trust.c   reputation, kept over restarts
  *   engine_peer.c    peers, connections, dialling, logging
  *   engine_dial.c    dialling: addresses in turn, few at a time
  *   engine_known.c   what is remembered of peers, its file
@@ -329,6 +330,9 @@ struct stoq_engine {
     uint64_t requests_refused; /* besides the node's */
     struct stoq_known *known;
     bool known_changed;
+    uint64_t trust_saved; /* stoq_trust_changes of what the file has */
+    bool trust_saving;    /* a worker writes it */
+    stoq_ns trust_save_at;
     bool known_saving; /* a worker writes the file */
     stoq_ns known_save_at;
     struct stoq_range ranges[STOQ_REQUEST_RANGES_MAX]; /* where requests are decoded */
@@ -403,6 +407,13 @@ stoq_ns engine_dials_deadline(const struct stoq_engine *e);
 size_t engine_dials_waiting(const struct stoq_engine *e);
 
 /* engine_known.c */
+/* engine_trust.c */
+void engine_trust_open(struct stoq_engine *e);
+void engine_trust_save(struct stoq_engine *e, stoq_ns now);
+void engine_trust_close(struct stoq_engine *e);
+/* Before a fetch names it: tell the node whom its number means, and say why when it is cut off. */
+void engine_trust_check(struct stoq_engine *e, struct peer *p);
+
 enum stoq_status engine_known_open(struct stoq_engine *e, uint64_t seed, struct stoq_error *err);
 /* Nothing runs any more: write what is not written, forget it. */
 void engine_known_close(struct stoq_engine *e);

@@ -5,6 +5,7 @@
 
 struct known {
     struct stoq_peers_view view;
+    struct stoq_node_standing standing;
     struct stoq_addr addr;
     bool has_addr;
 };
@@ -26,6 +27,7 @@ static void take_known(struct stoq_engine *e, void *arg)
     for (size_t i = 0; i < n; i++) {
         struct known *k = &list->v[i];
         (void)stoq_peers_at(peers, i, stoq_now(), &k->view);
+        stoq_node_standing(e->node, &k->view.id, stoq_now(), &k->standing);
         const struct peer *p = engine_peer_find(e, &k->view.id);
         if (p != NULL) {
             k->addr = p->addr;
@@ -36,9 +38,10 @@ static void take_known(struct stoq_engine *e, void *arg)
 }
 
 enum stoq_status stoq_engine_standing(struct stoq_engine *e,
-                                   void (*fn)(void *user, const struct stoq_peers_view *peer,
-                                              const struct stoq_addr *addr),
-                                   void *user)
+                                      void (*fn)(void *user, const struct stoq_peers_view *peer,
+                                                 const struct stoq_node_standing *standing,
+                                                 const struct stoq_addr *addr),
+                                      void *user)
 {
     struct known_list list = {0};
     engine_call(e, take_known, &list);
@@ -46,7 +49,7 @@ enum stoq_status stoq_engine_standing(struct stoq_engine *e,
         return STOQ_NOMEM;
     }
     for (size_t i = 0; i < list.count; i++) {
-        fn(user, &list.v[i].view, list.v[i].has_addr ? &list.v[i].addr : NULL);
+        fn(user, &list.v[i].view, &list.v[i].standing, list.v[i].has_addr ? &list.v[i].addr : NULL);
     }
     free(list.v);
     return STOQ_OK;

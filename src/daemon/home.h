@@ -25,6 +25,7 @@ struct stoq_home {
     char config_file[STOQ_HOME_PATH_MAX];
     char data_dir[STOQ_HOME_PATH_MAX];
     char key_file[STOQ_HOME_PATH_MAX];
+    char trust_file[STOQ_HOME_PATH_MAX]; /* reputation */
     char peers_file[STOQ_HOME_PATH_MAX];
     char private_key_file[STOQ_HOME_PATH_MAX]; /* of private packages */
     char store_dir[STOQ_HOME_PATH_MAX];        /* unless the configuration names another */

@@ -301,6 +301,8 @@ static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *
         .idle_timeout_ns = host->config.idle_s * STOQ_SEC,
         .limits = host->config.limits,
         .known_file = host->home.peers_file,
+        .trust_file = host->home.trust_file,
+        .trust = host->config.trust,
         .lan = host->cfg.daemon && stoq_host_lan(host),
         .log = log_line,
         .log_user = host,

@@ -102,6 +102,10 @@ static const struct stoq_json_key ping_keys[] = {
     {"datagram", STOQ_JSON_BOOL, false},
     {"timeout_s", STOQ_JSON_UINT, false},
 };
+static const struct stoq_json_key peers_why_keys[] = {
+    {"peer", STOQ_JSON_TEXT, true},
+    {"forgive", STOQ_JSON_BOOL, false},
+};
 static const struct stoq_json_key peers_select_keys[] = {
     {"kind", STOQ_JSON_TEXT, true},
     {"number", STOQ_JSON_UINT, false},
@@ -168,6 +172,7 @@ static const struct stoq_op ops[] = {
     {"ping", op_ping, STOQ_OP_WRITES, KEYS(ping_keys)},
     {"prove", op_prove, STOQ_OP_DATA, KEYS(prove_keys)},
     {"peers", op_peers, STOQ_OP_DAEMON_ONLY, NULL, 0},
+    {"peers_why", op_peers_why, STOQ_OP_DAEMON_ONLY, KEYS(peers_why_keys)},
     {"peers_select", op_peers_select, STOQ_OP_DAEMON_ONLY, KEYS(peers_select_keys)},
     {"transfers", op_transfers, STOQ_OP_DAEMON_ONLY, NULL, 0},
     {"why", op_why, STOQ_OP_DAEMON_ONLY, KEYS(id_keys)},

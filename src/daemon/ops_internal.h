@@ -52,6 +52,7 @@ stoq_op_fn op_peers;
 stoq_op_fn op_peers_select;
 stoq_op_fn op_transfers;
 stoq_op_fn op_why;
+stoq_op_fn op_peers_why;
 stoq_op_fn op_status;
 stoq_op_fn op_stop;
 

@@ -13,7 +13,14 @@ static const char *or_null(const char *text)
     return text[0] != '\0' ? text : NULL;
 }
 
-static void add_known(void *user, const struct stoq_peers_view *v, const struct stoq_addr *addr)
+/* A fraction of 2^-32 as a number. */
+static double fraction(int64_t q32)
+{
+    return (double)q32 / 4294967296.0;
+}
+
+static void add_known(void *user, const struct stoq_peers_view *v,
+                      const struct stoq_node_standing *s, const struct stoq_addr *addr)
 {
     char peer[STOQ_ID_TEXT_CAP];
     char where[STOQ_ADDR_TEXT_MAX];
@@ -34,6 +41,9 @@ static void add_known(void *user, const struct stoq_peers_view *v, const struct 
                                             : json_null());
     (void)json_object_set_new(o, "rate_age_s",
                               v->rate_known ? op_seconds(v->rate_age_ns) : json_null());
+    (void)json_object_set_new(o, "score", json_integer(s->score * 1000 / (1LL << 32)));
+    (void)json_object_set_new(o, "trusted", json_boolean(s->is_trusted));
+    (void)json_object_set_new(o, "cut", json_boolean(s->is_cut));
     (void)json_array_append_new(user, o);
 }
 
@@ -141,4 +151,62 @@ enum stoq_status op_peers_select(struct stoq_host *host, const json_t *args, str
     }
     stoq_buf_release(&text);
     return st;
+}
+
+static json_t *penalties(const struct stoq_trust_record *r)
+{
+    const struct {
+        const char *kind;
+        uint64_t count;
+    } all[] = {{"InvalidData", r->invalid_data_count},
+               {"Violation", r->violations},
+               {"Timeout", r->timeout_count},
+               {"FailedTransfer", r->failed_transfers}};
+    json_t *list = json_array();
+    for (size_t i = 0; i < STOQ_COUNT(all); i++) {
+        if (all[i].count > 0) {
+            (void)json_array_append_new(list, json_pack("{s:s, s:I}", "kind", all[i].kind, "count",
+                                                        (json_int_t)all[i].count));
+        }
+    }
+    return list;
+}
+
+static json_t *standing_to_json(const char *peer, const struct stoq_node_standing *s)
+{
+    const struct stoq_trust_record *r = &s->record;
+    json_t *o = json_pack(
+        "{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:b, s:f, s:f, s:f, s:i, s:i, s:o, s:o}", "peer",
+        peer, "successful_transfers", (json_int_t)r->successful_transfers, "failed_transfers",
+        (json_int_t)r->failed_transfers, "invalid_data_count", (json_int_t)r->invalid_data_count,
+        "timeout_count", (json_int_t)r->timeout_count, "violations", (json_int_t)r->violations,
+        "trust_value", fraction(s->score), "is_trusted", (int)s->is_trusted, "is_cut",
+        (int)s->is_cut, "good", fraction((int64_t)r->good), "bad", fraction((int64_t)r->bad),
+        "bad_proven", fraction((int64_t)r->proven), "neighbours", (int)s->neighbours, "quarantines",
+        (int)r->quarantines, "quarantine_s",
+        r->quarantine_ns > 0 ? op_seconds(r->quarantine_ns) : json_null(), "penalties",
+        penalties(r));
+    if (o != NULL && !s->is_trusted && !s->is_cut) {
+        (void)json_object_set_new(o, "budget_chunks", json_integer(STOQ_NODE_BUDGET_CHUNKS));
+    }
+    return o;
+}
+
+enum stoq_status op_peers_why(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
+                              json_t **result, struct stoq_error *err)
+{
+    struct stoq_peer_id id;
+    struct stoq_node_standing standing;
+    char peer[STOQ_ID_TEXT_CAP];
+    const char *text = stoq_json_text(args, "peer");
+    if (stoq_peer_id_get(&id, stoq_span_str(text)) != STOQ_OK) {
+        return stoq_fail_code(err, STOQ_RANGE, "InvalidId", "'%.80s' is not a peer id", text);
+    }
+    if (stoq_json_bool(args, "forgive", false)) {
+        stoq_engine_forgive(stoq_host_engine(host), &id);
+    }
+    stoq_engine_trust(stoq_host_engine(host), &id, &standing);
+    stoq_peer_id_put(peer, &id);
+    *result = standing_to_json(peer, &standing);
+    return STOQ_OK;
 }

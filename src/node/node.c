@@ -183,6 +183,7 @@ static enum stoq_status dispatch(struct stoq_node *n, const struct stoq_node_eve
     case STOQ_NODE_STOP:
         return feed_user(n, ev);
     case STOQ_NODE_PEER:
+    case STOQ_NODE_TRUST:
     case STOQ_NODE_PLACE:
         break; /* standing_event has it */
     case STOQ_NODE_LINK_UP:

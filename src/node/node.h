@@ -18,6 +18,8 @@
 #define STOQ_NODE_WINDOW_SHARDS 512  /* of one fetch, whose lists are held at a time */
 #define STOQ_NODE_REPLIES_MAX 256 /* answers not yet polled; more requests are answered by CLOSE */
 
+#define STOQ_NODE_BUDGET_CHUNKS 32 /* of one request to a peer not trusted yet: some 2 MiB */
+
 #define STOQ_NODE_DIAL_TIMEOUT (5 * STOQ_SEC)
 #define STOQ_NODE_META_TIMEOUT (10 * STOQ_SEC) /* one metadata query, Hello included */
 #define STOQ_NODE_STUCK_TIMEOUT                                                                    \
@@ -30,6 +32,7 @@ struct stoq_node_config {
     bool want_raw;            /* our Hello does not say that we take zstd */
     struct stoq_span rpc_key; /* what our Hello says of datagrams; kept; both or neither */
     struct stoq_span rpc_proof;
+    struct stoq_trust_config trust; /* its allocator is not looked at */
     uint32_t serves_max;      /* [STOQ_NODE_SERVES_MAX] */
     uint32_t serves_link_max; /* [STOQ_NODE_SERVES_LINK_MAX] */
     struct stoq_alloc alloc;
@@ -86,6 +89,17 @@ struct stoq_node_stats {
 void stoq_node_stats(const struct stoq_node *node, struct stoq_node_stats *out);
 /* Our own Hello; its agent is the configuration's. */
 struct stoq_msg_hello stoq_node_hello(const struct stoq_node *node);
+/* What a peer's deeds come to. */
+struct stoq_node_standing {
+    struct stoq_trust_record record;
+    uint32_t neighbours; /* of its public subnet */
+    int64_t score;       /* in 2^-32 */
+    bool is_trusted;
+    bool is_cut;
+};
+void stoq_node_standing(const struct stoq_node *node, const struct stoq_peer_id *id, stoq_ns now,
+                        struct stoq_node_standing *out);
+const struct stoq_trust *stoq_node_trust(const struct stoq_node *node);
 /* What is known of peers; until the next feed or poll. */
 const struct stoq_peers *stoq_node_peers(const struct stoq_node *node);
 /* What the peer said in its Hello; false: none yet. out->agent is borrowed until the next feed. */

@@ -237,6 +237,7 @@ struct fetch {
 /* node_standing.c */
 struct standing {
     struct stoq_peers *peers;
+    struct stoq_trust *trust;
     struct stoq_map known;     /* peer -> whom it means */
     struct stoq_map transfers; /* cookie -> a request for chunks under way */
 };
@@ -385,6 +386,10 @@ enum stoq_status standing_init(struct stoq_node *n, uint64_t seed);
 void standing_release(struct stoq_node *n);
 void standing_event(struct stoq_node *n, const struct stoq_node_event *ev);
 void standing_action(struct stoq_node *n, const struct stoq_node_action *a);
+void standing_linked(struct stoq_node *n, stoq_peer peer); /* it is up: may it stay? */
+bool standing_is_cut(const struct stoq_node *n, stoq_peer peer);
+/* How many chunks one request may ask of it: what it takes, or a newcomer's budget. */
+uint32_t standing_chunks_max(const struct stoq_node *n, stoq_peer peer, uint32_t chunks_max);
 
 /* node_serve.c */
 void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in);

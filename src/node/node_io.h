@@ -13,6 +13,7 @@
 #include "peers/peers.h"
 #include "sign/sign.h"
 #include "swarm/swarm.h"
+#include "trust/trust.h"
 #include "wire/message.h"
 
 typedef uint64_t stoq_node_cookie;
@@ -32,6 +33,7 @@ enum stoq_node_event_kind {
     STOQ_NODE_STOP,       /* u.stop: end this fetch; its DONE follows */
     /* About peers. */
     STOQ_NODE_PEER,  /* u.peer: whom a number means from now on; before LINK_UP and LINK_DOWN */
+    STOQ_NODE_TRUST, /* u.trust: what was known of a peer passed_ns ago; all zero forgives */
     STOQ_NODE_PLACE, /* u.place: where the configuration says that a peer stands */
     /* About connections. */
     STOQ_NODE_LINK_UP,   /* u.link: connected, either side having dialled */
@@ -82,8 +84,12 @@ struct stoq_node_event {
         struct stoq_node_peer {
             stoq_peer peer;
             const struct stoq_peer_id *id;
-            const uint8_t *ip; /* 16 bytes; IPv4 mapped */
+            const uint8_t *ip; /* 16 bytes; IPv4 mapped. NULL: not known */
         } peer;
+        struct stoq_node_trust {
+            const struct stoq_trust_record *record;
+            stoq_ns passed_ns;
+        } trust;
         struct stoq_node_place {
             const struct stoq_peer_id *id;
             const struct stoq_peers_place *place;
@@ -181,6 +187,7 @@ enum stoq_node_why {
     STOQ_NODE_BAD_REPLY,    /* a reply that breaks the protocol */
     STOQ_NODE_BAD_REQUEST,  /* a request that does */
     STOQ_NODE_STALLED,      /* silent for too long */
+    STOQ_NODE_CUT,          /* CLOSE alone: left for what it did before */
 };
 /* A few lower-case words, static storage. */
 const char *stoq_node_why_str(enum stoq_node_why why);

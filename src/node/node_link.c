@@ -135,6 +135,7 @@ enum stoq_status node_link_up(struct stoq_node *n, const struct stoq_node_link *
     if (l->hello == HELLO_NONE && wanted(n, ev->peer)) {
         send_hello(n, l);
     }
+    standing_linked(n, ev->peer);
     tell_fetches(n, l);
     return STOQ_OK;
 }

@@ -13,6 +13,8 @@ const char *stoq_node_why_str(enum stoq_node_why why)
         return "requests that break the protocol";
     case STOQ_NODE_STALLED:
         return "silent for too long";
+    case STOQ_NODE_CUT:
+        return "cut off for what it sent before";
     }
     return "unknown reason";
 }

@@ -66,7 +66,8 @@ enum stoq_status fetch_source_add(struct fetch *f, stoq_peer peer)
     struct link *l;
     struct source *s = &f->sources[f->source_count++];
     *s = (struct source){.peer = peer, .report = {.peer = peer}};
-    enum stoq_status st = node_link_want(f->node, peer, &l);
+    enum stoq_status st =
+        standing_is_cut(f->node, peer) ? STOQ_NET : node_link_want(f->node, peer, &l);
     if (st != STOQ_OK) {
         s->state = SOURCE_FAILED;
         s->report.status = st;

@@ -13,13 +13,24 @@ struct known {
 /* A request for chunks that is under way. */
 struct transfer {
     struct stoq_peer_id peer;
+    uint64_t bytes; /* that verified */
+    bool cancelled;
 };
 
 enum stoq_status standing_init(struct stoq_node *n, uint64_t seed)
 {
     stoq_map_init(&n->standing.known, seed);
     stoq_map_init(&n->standing.transfers, seed + 1);
-    return stoq_peers_new(&n->standing.peers, &n->cfg.alloc, seed + 2);
+    struct stoq_trust_config trust = n->cfg.trust;
+    trust.alloc = n->cfg.alloc;
+    enum stoq_status st = stoq_peers_new(&n->standing.peers, &n->cfg.alloc, seed + 2);
+    if (st == STOQ_OK) {
+        st = stoq_trust_new(&n->standing.trust, &trust, seed + 3);
+    }
+    if (st != STOQ_OK) {
+        standing_release(n);
+    }
+    return st;
 }
 
 static void release_map(struct stoq_node *n, struct stoq_map *map)
@@ -37,11 +48,28 @@ void standing_release(struct stoq_node *n)
     release_map(n, &n->standing.known);
     release_map(n, &n->standing.transfers);
     stoq_peers_free(n->standing.peers);
+    stoq_trust_free(n->standing.trust);
 }
 
 const struct stoq_peers *stoq_node_peers(const struct stoq_node *n)
 {
     return n->standing.peers;
+}
+
+const struct stoq_trust *stoq_node_trust(const struct stoq_node *n)
+{
+    return n->standing.trust;
+}
+
+void stoq_node_standing(const struct stoq_node *n, const struct stoq_peer_id *id, stoq_ns now,
+                        struct stoq_node_standing *out)
+{
+    const struct stoq_trust *trust = n->standing.trust;
+    out->neighbours = stoq_peers_neighbours(n->standing.peers, id);
+    stoq_trust_record(trust, id, now, &out->record);
+    out->score = stoq_trust_score(&out->record, out->neighbours);
+    out->is_trusted = stoq_trust_is_trusted(trust, &out->record, out->neighbours);
+    out->is_cut = stoq_trust_is_cut(trust, &out->record, out->neighbours);
 }
 
 static const struct stoq_peer_id *id_of(const struct stoq_node *n, stoq_peer peer)
@@ -60,6 +88,91 @@ static void tell_peers(struct stoq_node *n, struct stoq_peers_event ev,
     }
 }
 
+bool standing_is_cut(const struct stoq_node *n, stoq_peer peer)
+{
+    struct stoq_node_standing s;
+    const struct stoq_peer_id *id = id_of(n, peer);
+    if (id == NULL) {
+        return false;
+    }
+    stoq_node_standing(n, id, n->now, &s);
+    return s.is_cut;
+}
+
+uint32_t standing_chunks_max(const struct stoq_node *n, stoq_peer peer, uint32_t chunks_max)
+{
+    struct stoq_node_standing s;
+    const struct stoq_peer_id *id = id_of(n, peer);
+    if (id == NULL) {
+        return chunks_max;
+    }
+    stoq_node_standing(n, id, n->now, &s);
+    bool all = s.is_trusted || (chunks_max > 0 && chunks_max < STOQ_NODE_BUDGET_CHUNKS);
+    return all ? chunks_max : STOQ_NODE_BUDGET_CHUNKS;
+}
+
+static void leave(struct stoq_node *n, stoq_peer peer)
+{
+    struct link *l = node_link(n, peer);
+    struct out *o = l != NULL && l->up ? node_out(n, STOQ_NODE_CLOSE) : NULL;
+    if (o != NULL) {
+        o->action.u.close = (struct stoq_node_close){.peer = peer, .why = STOQ_NODE_CUT};
+    }
+}
+
+/* Whom the trust core wants left; by whatever numbers they have. */
+static void leave_those_cut(struct stoq_node *n)
+{
+    struct stoq_peer_id id;
+    while (stoq_trust_poll(n->standing.trust, &id)) {
+        for (size_t i = 0; i < n->standing.known.capacity; i++) {
+            const struct stoq_map_slot *slot = &n->standing.known.slots[i];
+            const struct known *k = slot->value;
+            if (k != NULL && stoq_hash_eq(&k->id.h, &id.h)) {
+                leave(n, (stoq_peer)slot->key.a);
+            }
+        }
+    }
+}
+
+static void tell_trust(struct stoq_node *n, const struct stoq_peer_id *peer,
+                       enum stoq_trust_event_kind kind, uint64_t bytes)
+{
+    struct stoq_trust_event ev = {.kind = kind, .peer = peer, .bytes = bytes};
+    if (peer != NULL) {
+        enum stoq_status st = stoq_trust_feed(n->standing.trust, &ev, n->now);
+        (void)st; /* no memory: it gets away with it once */
+        leave_those_cut(n);
+    }
+}
+
+static void charged(struct stoq_node *n, const struct stoq_node_charge *c)
+{
+    static const enum stoq_trust_event_kind kinds[] = {
+        [STOQ_NODE_BAD_CHUNK] = STOQ_TRUST_INVALID_DATA,
+        [STOQ_NODE_BAD_METADATA] = STOQ_TRUST_INVALID_DATA,
+        [STOQ_NODE_BAD_REPLY] = STOQ_TRUST_VIOLATION,
+        [STOQ_NODE_BAD_REQUEST] = STOQ_TRUST_VIOLATION,
+        [STOQ_NODE_STALLED] = STOQ_TRUST_TIMEOUT,
+    };
+    tell_trust(n, id_of(n, c->peer), kinds[c->why], 0);
+}
+
+static void link_went_down(struct stoq_node *n, const struct stoq_node_link *ev)
+{
+    const struct stoq_peer_id *id = id_of(n, ev->peer);
+    tell_peers(n, (struct stoq_peers_event){.kind = STOQ_PEERS_DOWN}, id);
+    if (ev->status == STOQ_TIMEOUT) {
+        tell_trust(n, id, STOQ_TRUST_TIMEOUT, 0);
+    }
+}
+
+static void link_came_up(struct stoq_node *n, const struct stoq_node_link *ev)
+{
+    tell_peers(n, (struct stoq_peers_event){.kind = STOQ_PEERS_UP, .u.rtt_ns = ev->rtt_ns},
+               id_of(n, ev->peer));
+}
+
 static void peer_is(struct stoq_node *n, const struct stoq_node_peer *ev)
 {
     struct stoq_map_key key = {ev->peer, 0};
@@ -72,7 +185,9 @@ static void peer_is(struct stoq_node *n, const struct stoq_node_peer *ev)
         }
     }
     k->id = *ev->id;
-    tell_peers(n, (struct stoq_peers_event){.kind = STOQ_PEERS_SEEN, .u.ip = ev->ip}, &k->id);
+    if (ev->ip != NULL) {
+        tell_peers(n, (struct stoq_peers_event){.kind = STOQ_PEERS_SEEN, .u.ip = ev->ip}, &k->id);
+    }
 }
 
 static void transfer_began(struct stoq_node *n, const struct stoq_node_ask_chunks *a)
@@ -92,11 +207,21 @@ static void transfer_began(struct stoq_node *n, const struct stoq_node_ask_chunk
 
 static void chunk_came(struct stoq_node *n, const struct stoq_node_chunk *c)
 {
-    const struct transfer *t =
-        stoq_map_get(&n->standing.transfers, (struct stoq_map_key){c->cookie, 0});
+    struct transfer *t = stoq_map_get(&n->standing.transfers, (struct stoq_map_key){c->cookie, 0});
     if (t != NULL && c->status == STOQ_OK) {
+        t->bytes += c->wire_bytes;
         tell_peers(n, (struct stoq_peers_event){.kind = STOQ_PEERS_BYTES, .u.bytes = c->wire_bytes},
                    &t->peer);
+    }
+}
+
+/* What a transfer's end says of the peer. Busy and "I lack it" are honest answers. */
+static void judge(struct stoq_node *n, const struct transfer *t, enum stoq_status status)
+{
+    if (t->bytes > 0 && (status == STOQ_OK || t->cancelled)) {
+        tell_trust(n, &t->peer, STOQ_TRUST_SUCCESSFUL_TRANSFER, t->bytes);
+    } else if (status == STOQ_NET && !t->cancelled) {
+        tell_trust(n, &t->peer, STOQ_TRUST_FAILED_TRANSFER, 0);
     }
 }
 
@@ -106,7 +231,21 @@ static void transfer_ended(struct stoq_node *n, const struct stoq_node_ended *en
         stoq_map_remove(&n->standing.transfers, (struct stoq_map_key){ended->cookie, 0});
     if (t != NULL) {
         tell_peers(n, (struct stoq_peers_event){.kind = STOQ_PEERS_END}, &t->peer);
+        judge(n, t, ended->status);
         stoq_free(&n->cfg.alloc, t);
+    }
+}
+
+static void restore(struct stoq_node *n, const struct stoq_node_trust *ev)
+{
+    enum stoq_status st = stoq_trust_restore(n->standing.trust, ev->record, ev->passed_ns, n->now);
+    (void)st; /* it is learned again */
+}
+
+void standing_linked(struct stoq_node *n, stoq_peer peer)
+{
+    if (standing_is_cut(n, peer)) {
+        leave(n, peer);
     }
 }
 
@@ -122,13 +261,13 @@ void standing_event(struct stoq_node *n, const struct stoq_node_event *ev)
             ev->u.place.id);
         break;
     case STOQ_NODE_LINK_UP:
-        tell_peers(n,
-                   (struct stoq_peers_event){.kind = STOQ_PEERS_UP, .u.rtt_ns = ev->u.link.rtt_ns},
-                   id_of(n, ev->u.link.peer));
+        link_came_up(n, &ev->u.link);
         break;
     case STOQ_NODE_LINK_DOWN:
-        tell_peers(n, (struct stoq_peers_event){.kind = STOQ_PEERS_DOWN},
-                   id_of(n, ev->u.link.peer));
+        link_went_down(n, &ev->u.link);
+        break;
+    case STOQ_NODE_TRUST:
+        restore(n, &ev->u.trust);
         break;
     case STOQ_NODE_CHUNK:
         chunk_came(n, &ev->u.chunk);
@@ -145,5 +284,13 @@ void standing_action(struct stoq_node *n, const struct stoq_node_action *a)
 {
     if (a->kind == STOQ_NODE_ASK_CHUNKS) {
         transfer_began(n, &a->u.ask_chunks);
+    } else if (a->kind == STOQ_NODE_CHARGE) {
+        charged(n, &a->u.charge);
+    } else if (a->kind == STOQ_NODE_CANCEL) {
+        struct transfer *t =
+            stoq_map_get(&n->standing.transfers, (struct stoq_map_key){a->u.cancel.cookie, 0});
+        if (t != NULL) {
+            t->cancelled = true;
+        }
     }
 }

@@ -23,11 +23,12 @@ void swarm_peer(struct fetch *f, struct source *s, const struct link *l)
     if (f->swarm == NULL || s->in_swarm) {
         return;
     }
-    struct stoq_swarm_event ev = {.kind = STOQ_SWARM_PEER_ADD,
-                                  .u.peer = {.peer = s->peer,
-                                             .rtt_ns = l->rtt_ns,
-                                             .ranges_max = l->said.ranges_max,
-                                             .chunks_max = l->said.chunks_max}};
+    struct stoq_swarm_event ev = {
+        .kind = STOQ_SWARM_PEER_ADD,
+        .u.peer = {.peer = s->peer,
+                   .rtt_ns = l->rtt_ns,
+                   .ranges_max = l->said.ranges_max,
+                   .chunks_max = standing_chunks_max(f->node, s->peer, l->said.chunks_max)}};
     enum stoq_status st = stoq_swarm_feed(f->swarm, &ev, f->node->now);
     if (st == STOQ_NOMEM) {
         fetch_end(f, st);

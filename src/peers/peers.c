@@ -35,6 +35,7 @@ struct entry {
 struct stoq_peers {
     struct stoq_alloc alloc;
     struct stoq_map by_id;
+    struct stoq_map subnets; /* public ones -> how many peers, as a pointer */
     struct entry **list;
     size_t count;
     size_t room; /* of list */
@@ -49,6 +50,7 @@ enum stoq_status stoq_peers_new(struct stoq_peers **out, const struct stoq_alloc
     }
     p->alloc = *alloc;
     stoq_map_init(&p->by_id, seed);
+    stoq_map_init(&p->subnets, seed + 1);
     *out = p;
     return STOQ_OK;
 }
@@ -62,6 +64,7 @@ void stoq_peers_free(struct stoq_peers *p)
         stoq_free(&p->alloc, p->list[i]);
     }
     stoq_map_release(&p->by_id);
+    stoq_map_release(&p->subnets);
     stoq_free(&p->alloc, p->list);
     stoq_free(&p->alloc, p);
 }
@@ -70,6 +73,55 @@ void stoq_peers_free(struct stoq_peers *p)
 static struct stoq_map_key key_of(const struct stoq_peer_id *id)
 {
     return (struct stoq_map_key){stoq_le64(id->h.b), stoq_le64(id->h.b + 8)};
+}
+
+static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+/* The IPv4 /24 or IPv6 /48 that an address of the open internet lies in. A private network is one
+ * owner's anyway, and all its peers are neighbours. */
+static bool public_subnet(const struct entry *e, struct stoq_map_key *out)
+{
+    const uint8_t *ip = e->ip;
+    const uint8_t *v4 = ip + 12;
+    if (!e->seen) {
+        return false;
+    }
+    if (memcmp(ip, mapped, sizeof mapped) == 0) {
+        bool own = v4[0] == 10 || v4[0] == 127 || v4[0] == 0 || (v4[0] == 172 && v4[1] >> 4 == 1) ||
+                   (v4[0] == 192 && v4[1] == 168) || (v4[0] == 169 && v4[1] == 254) ||
+                   (v4[0] == 100 && v4[1] >> 6 == 1);
+        *out = (struct stoq_map_key){4, (uint64_t)v4[0] << 16 | (uint64_t)v4[1] << 8 | v4[2]};
+        return !own;
+    }
+    *out = (struct stoq_map_key){6, stoq_le64(ip) & (((uint64_t)1 << 48) - 1)};
+    return ip[0] >> 5 == 1; /* 2000::/3, the addresses given out so far */
+}
+
+static void count_subnet(struct stoq_peers *p, const struct entry *e, int change)
+{
+    struct stoq_map_key key;
+    if (!public_subnet(e, &key)) {
+        return;
+    }
+    uintptr_t count = (uintptr_t)stoq_map_get(&p->subnets, key);
+    count = change > 0 ? count + 1 : count - (count > 0);
+    if (count == 0) {
+        (void)stoq_map_remove(&p->subnets, key);
+    } else {
+        enum stoq_status st = stoq_map_put(&p->subnets, key, (void *)count);
+        (void)st; /* no memory: one neighbour less is seen */
+    }
+}
+
+uint32_t stoq_peers_neighbours(const struct stoq_peers *p, const struct stoq_peer_id *id)
+{
+    const struct entry *e = stoq_map_get(&p->by_id, key_of(id));
+    struct stoq_map_key key;
+    if (e == NULL || !public_subnet(e, &key)) {
+        return 1;
+    }
+    uintptr_t count = (uintptr_t)stoq_map_get(&p->subnets, key);
+    return count < 1 ? 1 : count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
 }
 
 static bool forget_one(struct stoq_peers *p)
@@ -89,6 +141,7 @@ static bool forget_one(struct stoq_peers *p)
     (void)stoq_map_remove(&p->by_id, key_of(&gone->id));
     memmove(&p->list[oldest], &p->list[oldest + 1], (p->count - oldest - 1) * sizeof *p->list);
     p->count--;
+    count_subnet(p, gone, -1);
     stoq_free(&p->alloc, gone);
     return true;
 }
@@ -174,8 +227,10 @@ enum stoq_status stoq_peers_feed(struct stoq_peers *p, const struct stoq_peers_e
                     e->place.rack[0] != '\0' || e->place.region[0] != '\0';
         break;
     case STOQ_PEERS_SEEN:
+        count_subnet(p, e, -1);
         memcpy(e->ip, ev->u.ip, sizeof e->ip);
         e->seen = true;
+        count_subnet(p, e, 1);
         break;
     case STOQ_PEERS_UP:
         e->connected = true;
@@ -210,7 +265,6 @@ size_t stoq_peers_count(const struct stoq_peers *p)
 
 static void write_subnet(const struct entry *e, char out[STOQ_PEERS_DOMAIN_MAX])
 {
-    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     const uint8_t *ip = e->ip;
     out[0] = '\0';
     if (!e->seen) {

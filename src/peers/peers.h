@@ -70,6 +70,8 @@ struct stoq_peers_view {
     stoq_ns rate_age_ns;
     uint64_t bytes_fetched; /* since it is known */
 };
+/* How many known peers share this one's public subnet, itself included; 1 where it has none. */
+uint32_t stoq_peers_neighbours(const struct stoq_peers *peers, const struct stoq_peer_id *id);
 size_t stoq_peers_count(const struct stoq_peers *peers);
 /* The i-th in the order in which they became known; false past the last. */
 bool stoq_peers_at(const struct stoq_peers *peers, size_t i, stoq_ns now,
@@ -89,6 +91,9 @@ enum stoq_peers_field {
     STOQ_PEERS_FIELD_RTT,
     STOQ_PEERS_FIELD_RATE,
     STOQ_PEERS_FIELD_FETCHED,
+    STOQ_PEERS_FIELD_SCORE, /* thousandths */
+    STOQ_PEERS_FIELD_TRUSTED,
+    STOQ_PEERS_FIELD_CUT,
     STOQ_PEERS_FIELDS,
 };
 const struct stoq_rule_field *stoq_peers_fields(void);

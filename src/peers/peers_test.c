@@ -103,6 +103,19 @@ static void domains_are_the_widest_that_is_known(void **state)
     assert_string_equal(view(p, 0, 1).domain, "subnet:10.1.2.0/24");
     feed(p, 2, (struct stoq_peers_event){.kind = STOQ_PEERS_SEEN, .u.ip = v6}, 1);
     assert_string_equal(view(p, 1, 1).subnet, "2001:db8:7::/48");
+    /* Neighbours are counted on the open internet. */
+    for (uint32_t i = 3; i < 8; i++) {
+        v6[15] = (uint8_t)i;
+        feed(p, i, (struct stoq_peers_event){.kind = STOQ_PEERS_SEEN, .u.ip = v6}, 1);
+        feed(p, i + 10, (struct stoq_peers_event){.kind = STOQ_PEERS_SEEN, .u.ip = v4}, 1);
+    }
+    struct stoq_peer_id id = id_of(2);
+    assert_int_equal(stoq_peers_neighbours(p, &id), 6);
+    v6[5] = 8;
+    feed(p, 3, (struct stoq_peers_event){.kind = STOQ_PEERS_SEEN, .u.ip = v6}, 1);
+    assert_int_equal(stoq_peers_neighbours(p, &id), 5);
+    id = id_of(1);
+    assert_int_equal(stoq_peers_neighbours(p, &id), 1);
     feed(p, 1, (struct stoq_peers_event){.kind = STOQ_PEERS_PLACE, .u.place = &place}, 1);
     assert_string_equal(view(p, 0, 1).domain, "host:h1");
     (void)snprintf(place.rack, sizeof place.rack, "r1");

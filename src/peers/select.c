@@ -16,6 +16,9 @@ static const struct stoq_rule_field fields[STOQ_PEERS_FIELDS] = {
     [STOQ_PEERS_FIELD_RTT] = {"rtt", STOQ_RULE_NUMBER},
     [STOQ_PEERS_FIELD_RATE] = {"rate", STOQ_RULE_NUMBER},
     [STOQ_PEERS_FIELD_FETCHED] = {"fetched", STOQ_RULE_NUMBER},
+    [STOQ_PEERS_FIELD_SCORE] = {"score", STOQ_RULE_NUMBER},
+    [STOQ_PEERS_FIELD_TRUSTED] = {"trusted", STOQ_RULE_BOOL},
+    [STOQ_PEERS_FIELD_CUT] = {"cut", STOQ_RULE_BOOL},
 };
 
 const struct stoq_rule_field *stoq_peers_fields(void)
@@ -50,24 +53,26 @@ enum stoq_status stoq_peers_selection_rule(const struct stoq_peers_selection *se
         if (sel->count < 1 || sel->count > STOQ_PEERS_MAX) {
             return STOQ_RANGE;
         }
-        (void)snprintf(text, sizeof text,
-                       "prefer connected\nprefer rate\nrequire known(domain)\napart domain\n"
-                       "take %u\n",
-                       sel->count);
+        (void)snprintf(
+            text, sizeof text,
+            "drop cut\nprefer connected\nprefer trusted\nprefer rate\nrequire known(domain)\n"
+            "apart domain\n"
+            "take %u\n",
+            sel->count);
         break;
     case STOQ_PEERS_GEOGRAPHIC:
         if (!is_label(sel->text)) {
             return STOQ_RANGE;
         }
         (void)snprintf(text, sizeof text,
-                       "require region == \"%.*s\"\nprefer connected\nprefer rate\n",
+                       "require region == \"%.*s\"\ndrop cut\nprefer connected\nprefer rate\n",
                        (int)sel->text.n, (const char *)sel->text.p);
         break;
     case STOQ_PEERS_BANDWIDTH:
         if (sel->rate_bytes_per_s > INT64_MAX) {
             return STOQ_RANGE;
         }
-        (void)snprintf(text, sizeof text, "require rate >= %llu\nprefer rate\n",
+        (void)snprintf(text, sizeof text, "require rate >= %llu\ndrop cut\nprefer rate\n",
                        (unsigned long long)sel->rate_bytes_per_s);
         break;
     case STOQ_PEERS_CUSTOM:

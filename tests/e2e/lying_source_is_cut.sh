@@ -21,9 +21,18 @@ says 'do not have the hash'
 exits 3 on B info "$id" --json
 exits 0 on C verify "$id" -q
 
-exits 0 on B get "$id" --from "$(contact A)" --from "$(contact C)" -o tree --json
+# Remembered: not asked again.
+exits 0 on B get "$id" --from "$(contact A)" --from "$(contact C)" -o again --json
+same_tree in again
+jq -e --arg liar "$(jq -r .peer A.ready)" \
+    '.sources[] | select(.peer == $liar) | .bytes == 0 and (.connected | not) and (.why | contains("cut off"))' out >/dev/null ||
+    fail "the liar is not named: $(cat out)"
+exits 0 on B verify "$id" -q
+
+# Whoever does not know it yet loses one request to it.
+exits 0 on D get "$id" --from "$(contact A)" --from "$(contact C)" -o tree --json
 same_tree in tree
 jq -e --arg liar "$(jq -r .peer A.ready)" \
     '.sources[] | select(.peer == $liar) | .bytes == 0 and (.why | contains("do not have the hash"))' out >/dev/null ||
     fail "the liar is not named: $(cat out)"
-exits 0 on B verify "$id" -q
+exits 0 on D verify "$id" -q

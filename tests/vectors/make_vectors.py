@@ -21,6 +21,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, HERE)
 
 from encoder.beacons import make_beacons  # noqa: E402
+from encoder.trust import make_trust  # noqa: E402
 from encoder.bundles import bundle_cases, make_bundles  # noqa: E402
 from encoder.cbor import cbor, make_cbor  # noqa: E402
 from encoder.chunks import make_chunks  # noqa: E402
@@ -50,6 +51,7 @@ FILES = {
     "keeps": make_keeps,
     "bundles": make_bundles,
     "beacons": make_beacons,
+    "trust": make_trust,
 }
 
 
