@@ -260,7 +260,8 @@ static enum stoq_status build(struct stoq_engine *e, struct stoq_error *err)
     }
     e->serving = e->cfg.listen_count > 0 && !e->cfg.client;
     st = open_net(e, err);
-    struct stoq_node_config node = {.agent = stoq_span_str(e->agent), .want_raw = e->cfg.raw, .trust = e->cfg.trust};
+    struct stoq_node_config node = {
+        .agent = stoq_span_str(e->agent), .want_raw = e->cfg.raw, .trust = e->cfg.trust};
     if (st == STOQ_OK) {
         st = engine_rpc_offer(e, &node, err);
     }

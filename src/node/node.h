@@ -33,8 +33,8 @@ struct stoq_node_config {
     struct stoq_span rpc_key; /* what our Hello says of datagrams; kept; both or neither */
     struct stoq_span rpc_proof;
     struct stoq_trust_config trust; /* its allocator is not looked at */
-    uint32_t serves_max;      /* [STOQ_NODE_SERVES_MAX] */
-    uint32_t serves_link_max; /* [STOQ_NODE_SERVES_LINK_MAX] */
+    uint32_t serves_max;            /* [STOQ_NODE_SERVES_MAX] */
+    uint32_t serves_link_max;       /* [STOQ_NODE_SERVES_LINK_MAX] */
     struct stoq_alloc alloc;
 };
 
