@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#define LIMIT (20 * STOQ_SEC) /* of any wait: a failure, not a pace */
+#define LIMIT (60 * STOQ_SEC) /* of any wait: a failure, not a pace */
 
 struct side {
     struct stoq_net *net;
