@@ -574,11 +574,12 @@ static bool payload_complete(const struct ask *a)
     return a->payload.n == a->payload_want;
 }
 
-static void tell_progress(struct ask *a, size_t n)
+/* Now and then, and what is left at the end: the swarm takes a peer's rate from nothing else. */
+static void tell_progress(struct ask *a, size_t n, bool at_end)
 {
     a->unreported += n;
     stoq_ns now = stoq_now();
-    if (now - a->told_at < TELL_EVERY) {
+    if (!a->wants_chunks || a->unreported == 0 || (!at_end && now - a->told_at < TELL_EVERY)) {
         return;
     }
     struct stoq_node_event ev = {.kind = STOQ_NODE_PROGRESS,
@@ -615,13 +616,10 @@ void engine_ask_data(struct ask *a, struct stoq_span bytes, bool fin)
         ask_finish(a);
         return;
     }
+    tell_progress(a, arrived, fin);
     if (fin) {
         batch_submit(a);
         forget_stream(a);
         ask_finish(a);
-        return;
-    }
-    if (a->wants_chunks) {
-        tell_progress(a, arrived);
     }
 }
