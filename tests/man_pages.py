@@ -89,7 +89,8 @@ for line in open(os.path.join(TMP, "home/stoq.conf"), encoding="utf-8"):
     elif m := re.match(r"#([a-z_0-9]+) = ", line):
         keys.add(where + m[1])
 page = section(shown(os.path.join(MAN, "man5/stoq.conf.5")), "KEYS")
-in_page = set(re.findall(r"^ {1,8}([a-z_0-9]+(?:\.[a-z_0-9]+)?)$", page, re.M))
+KEY = r"[a-z_0-9]+(?:\.[a-z_0-9]+)?"
+in_page = {k for line in re.findall(rf"^ {{1,8}}({KEY}(?:, {KEY})*)$", page, re.M) for k in line.split(", ")}
 if keys != in_page or len(keys) < 8:
     problems.append(f"stoq.conf(5) and the file of stoq init differ: {sorted(keys ^ in_page)}")
 
