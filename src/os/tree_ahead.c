@@ -19,7 +19,7 @@
 #define BATCHES 4
 #define BATCH_FILES 64
 #define BATCH_BYTES ((size_t)(256 * STOQ_KIB))
-#define COLD_FILE_NS (STOQ_MS / 50) /* longer on average: from the disk */
+#define COLD_FILE_NS (STOQ_MS / 20) /* longer on average: from the disk */
 #define COLD_BATCHES 32             /* before another look */
 
 struct batch {
