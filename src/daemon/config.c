@@ -199,6 +199,8 @@ const char *stoq_config_template(void)
            "#congestion = auto\n"
            "# on: a peer met before may be asked in a connection's first packets.\n"
            "#early_data = off\n"
+           "# off: everything goes over connections and their post-quantum key exchange.\n"
+           "#datagrams = on\n"
            "# Connections are closed after so many seconds of silence.\n"
            "#idle_timeout = 30\n"
            "# Largest UDP payload tried, 1200..65000.\n"

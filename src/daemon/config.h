@@ -37,12 +37,13 @@ struct stoq_config {
     bool client;                           /* serves nobody, announces nothing */
     bool raw;                              /* chunks travel unpacked */
     bool early_data;
-    uint64_t idle_s; /* 0: the transport's default */
+    bool connections_only; /* neither sends nor answers sealed datagrams */
+    uint64_t idle_s;       /* 0: the transport's default */
     enum stoq_net_mode encryption;
     enum stoq_net_cc congestion;
     uint16_t packet_bytes_max;        /* 0: the engine's default, as the two below */
     struct stoq_engine_limits limits; /* likewise, each of them */
-    struct stoq_trust_config trust; /* 0: the core's default */
+    struct stoq_trust_config trust;   /* 0: the core's default */
     unsigned workers;
     uint64_t open_files_max; /* 0: as the process was started */
     unsigned api_connections_max;

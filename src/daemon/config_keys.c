@@ -242,6 +242,13 @@ static bool set_early_data(struct stoq_config *c, const char *value, char why[CO
     return c->early_data || strcmp(value, "off") == 0 || no(why, "'%.40s' is not on or off", value);
 }
 
+static bool set_datagrams(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    c->connections_only = strcmp(value, "off") == 0;
+    return c->connections_only || strcmp(value, "on") == 0 ||
+           no(why, "'%.40s' is not on or off", value);
+}
+
 static bool set_idle(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
 {
     return number(value, 1, 3600, &c->idle_s, why);
@@ -439,6 +446,7 @@ static const struct config_setting settings[] = {
     {"transport.compression", false, set_compression},
     {"transport.congestion", false, set_congestion},
     {"transport.early_data", false, set_early_data},
+    {"transport.datagrams", false, set_datagrams},
     {"transport.idle_timeout", false, set_idle},
     {"transport.packet_bytes_max", false, set_packet_bytes},
     {"limits.connections", false, set_connections},

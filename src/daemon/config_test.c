@@ -78,6 +78,7 @@ static void test_all_keys(void **state)
                    "[transport]\n"
                    "mode = client\n"
                    "early_data = on\n"
+                   "datagrams = off\n"
                    "idle_timeout = 5\n"
                    "compression = none\n"
                    "encryption = kyber768-hybrid ; inline\n"
@@ -111,7 +112,7 @@ static void test_all_keys(void **state)
     assert_int_equal(config.bootstrap[0].peer.h.b[0], 1);
     assert_true(config.client && config.raw);
     assert_string_equal(config.network_key, "/etc/k");
-    assert_true(config.early_data);
+    assert_true(config.early_data && config.connections_only);
     assert_int_equal(config.idle_s, 5);
     assert_string_equal(config.store_dir, "/srv/stoq");
     assert_int_equal(config.encryption, STOQ_NET_KYBER768_HYBRID);
@@ -188,6 +189,7 @@ static void test_refusals(void **state)
     refuse("[network]\nkey = 0011\n", "f:2: network.key: neither 64 hexadecimal digits nor");
     refuse("[transport]\nmode = server\n", "f:2: transport.mode: 'server' is not p2p or client");
     refuse("[transport]\nearly_data = yes\n", "f:2: transport.early_data: 'yes' is not on or off");
+    refuse("[transport]\ndatagrams = no\n", "f:2: transport.datagrams: 'no' is not on or off");
     refuse("[transport]\nidle_timeout = 0\n", "f:2: transport.idle_timeout: 0 is outside 1..3600");
     refuse("[transport]\ncompression = gzip\n",
            "f:2: transport.compression: 'gzip' is not zstd or none");

@@ -175,7 +175,7 @@ static enum stoq_status open_net(struct stoq_engine *e, struct stoq_error *err)
                .may_open = engine_may_open,
                .stream_ended = engine_stream_ended,
                .stream_closed = engine_stream_closed,
-               .rpc = engine_rpc,
+               .rpc = e->cfg.connections_only ? NULL : engine_rpc,
                .rpc_ended = engine_rpc_ended},
         .user = e,
         .listen = e->cfg.listen,

@@ -44,6 +44,7 @@ struct stoq_engine_config {
     bool client;               /* answer no request but Hello and Ping; listen is not looked at */
     bool raw;                  /* chunks travel unpacked, in both directions */
     bool early_data;           /* tickets and early data */
+    bool connections_only;     /* neither send nor answer sealed datagrams */
     struct stoq_engine_limits limits;
     const uint8_t *network_key;     /* 32 bytes, borrowed for the call; NULL: no private network */
     struct stoq_trust_config trust; /* its allocator is not looked at */

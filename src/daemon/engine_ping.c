@@ -299,6 +299,9 @@ static void ping_begin(struct stoq_engine *e, void *arg)
     p->began_at = stoq_now();
     if (e->draining) {
         finish(p, STOQ_BUSY);
+    } else if (p->ask->datagram && e->cfg.connections_only) {
+        (void)snprintf(p->why, sizeof p->why, "transport.datagrams is off here");
+        finish(p, STOQ_NOTFOUND);
     } else if (p->ask->datagram && has_key(e, &p->ask->to.peer)) {
         send_datagram(p);
     } else {

@@ -15,7 +15,7 @@
 enum stoq_status engine_rpc_offer(struct stoq_engine *e, struct stoq_node_config *cfg,
                                   struct stoq_error *err)
 {
-    if (e->cfg.client) {
+    if (e->cfg.client || e->cfg.connections_only) {
         return STOQ_OK;
     }
     struct stoq_span key = stoq_span(stoq_net_rpc_key(e->net), STOQ_NET_RPC_KEY_BYTES);

@@ -298,6 +298,7 @@ static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *
         .client = host->config.client,
         .raw = host->config.raw,
         .early_data = host->config.early_data,
+        .connections_only = host->config.connections_only,
         .idle_timeout_ns = host->config.idle_s * STOQ_SEC,
         .limits = host->config.limits,
         .known_file = host->home.peers_file,

@@ -40,6 +40,17 @@ exits 5 on B ping "${a%@*}@[::1]:9" --timeout 1
 exits 2 on B ping here
 exits 2 on B ping
 
-# The other daemon takes no datagrams from those it has never met but answers: a fresh home learns the key.
+# Switched off, on either side.
+on E init -q >/dev/null
+printf '[transport]\ndatagrams = off\n' >E/stoq.conf
+start E
+exits 3 on C ping "$(contact E)" --datagram
+says 'takes no datagrams'
+exits 3 on E ping "$a" --datagram
+says 'transport.datagrams is off here'
+on E ping "$a" -q >/dev/null || fail "not even a connection"
+stop E
+
+# A fresh home learns the key.
 on C ping "$a" --datagram --json | jq -e .key_learned >/dev/null || fail "a fresh home"
 stop A
