@@ -38,15 +38,26 @@ enum stoq_status stoq_proof_file_decode(struct stoq_span in, struct stoq_proof_f
     return fits ? STOQ_OK : STOQ_MALFORMED;
 }
 
-static enum stoq_status check_chunk(const struct stoq_hash *root, struct stoq_span bytes,
+/* The root commits to the proof's counts, not to the manifest's: a manifest can contradict its own root, and
+ * then nothing is proved about its package. */
+static bool counts_agree(const struct stoq_manifest *m, uint64_t shards, uint64_t chunks,
+                         uint64_t bytes)
+{
+    return m->shards == shards && m->chunks == chunks && m->bytes == bytes;
+}
+
+static enum stoq_status check_chunk(const struct stoq_manifest *m, struct stoq_span bytes,
                                     struct stoq_proof_told *out)
 {
     struct stoq_merkle_proof proof;
     uint64_t offset = 0;
     enum stoq_status st = stoq_merkle_proof_decode(bytes, &proof);
     if (st == STOQ_OK) {
-        st = stoq_merkle_verify_chunk(root, STOQ_MERKLE_CHUNK_BYTES_MAX, proof.index, &proof.chunk,
-                                      &proof, &offset);
+        st = stoq_merkle_verify_chunk(&m->root, STOQ_MERKLE_CHUNK_BYTES_MAX, proof.index,
+                                      &proof.chunk, &proof, &offset);
+    }
+    if (st == STOQ_OK && !counts_agree(m, proof.shards, proof.chunks, proof.bytes)) {
+        st = STOQ_PROOF;
     }
     if (st != STOQ_OK) {
         return st;
@@ -63,15 +74,18 @@ static enum stoq_status check_chunk(const struct stoq_hash *root, struct stoq_sp
     return STOQ_OK;
 }
 
-static enum stoq_status check_run(const struct stoq_hash *root, struct stoq_span bytes,
+static enum stoq_status check_run(const struct stoq_manifest *m, struct stoq_span bytes,
                                   struct stoq_proof_told *out)
 {
     struct stoq_merkle_run run;
     struct stoq_merkle_run_place place;
     enum stoq_status st = stoq_merkle_run_decode(bytes, &run);
     if (st == STOQ_OK) {
-        st = stoq_merkle_verify_run(root, STOQ_MERKLE_CHUNK_BYTES_MAX, run.first, run.count, &run,
-                                    &place);
+        st = stoq_merkle_verify_run(&m->root, STOQ_MERKLE_CHUNK_BYTES_MAX, run.first, run.count,
+                                    &run, &place);
+    }
+    if (st == STOQ_OK && !counts_agree(m, run.shards, run.chunks, run.bytes)) {
+        st = STOQ_PROOF;
     }
     if (st != STOQ_OK) {
         return st;
@@ -102,11 +116,10 @@ enum stoq_status stoq_proof_check(const struct stoq_package_id *id, struct stoq_
     if (st != STOQ_OK) {
         return st;
     }
-    /* The root commits to the counts, so a proof that leads to it has the manifest's. */
     if (stoq_merkle_proof_kind_of(proof, &kind) && kind != STOQ_MERKLE_PROOF_CHUNK) {
-        return check_run(&m.root, proof, out);
+        return check_run(&m, proof, out);
     }
-    return check_chunk(&m.root, proof, out);
+    return check_chunk(&m, proof, out);
 }
 
 struct stoq_merkle_chunk stoq_proof_told_chunk(const struct stoq_proof_told *told, size_t i)

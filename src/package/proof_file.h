@@ -48,7 +48,8 @@ struct stoq_proof_told {
  *
  * STOQ_OK         chunks out->first .. + count - 1 of that package have these hashes and lengths and
  *                 start at byte out->offset of its stream
- * STOQ_PROOF      the manifest is not that package's, or the proof does not lead to its root
+ * STOQ_PROOF      the manifest is not that package's, the proof does not lead to its root, or the counts of
+ *                 the manifest are not those that its root commits to
  * STOQ_MALFORMED  neither can be read, or its counts do not fit
  * STOQ_TRUNC      one of them ends too early
  * STOQ_VERSION    of a newer format

@@ -166,6 +166,37 @@ static void what_is_no_proof_is_refused(void **state)
     vectors_close(&v);
 }
 
+/* A publisher's manifest with the true root and other counts: it has an id, and nothing is proved by it. */
+static void a_manifest_cannot_contradict_its_root(void **state)
+{
+    (void)state;
+    struct vectors v;
+    vectors_open(&v, "proofs");
+    while (next_file(&v)) {
+        struct parts p;
+        struct stoq_manifest m;
+        struct stoq_proof_told told;
+        assert_true(take_apart(vectors_bytes(&v, 6), &p));
+        assert_int_equal(stoq_manifest_decode(p.manifest, &m), STOQ_OK);
+        uint64_t *const counts[] = {&m.shards, &m.chunks, &m.bytes};
+        for (size_t i = 0; i < STOQ_COUNT(counts); i++) {
+            for (int way = 0; way < 2; way++) {
+                struct stoq_buf forged;
+                uint64_t was = *counts[i];
+                stoq_buf_init(&forged, STOQ_MANIFEST_BYTES_MAX);
+                *counts[i] += way == 0 ? 1 : UINT64_MAX;
+                assert_int_equal(stoq_manifest_encode(&m, &forged), STOQ_OK);
+                struct stoq_package_id id = stoq_manifest_id(stoq_buf_span(&forged));
+                assert_int_equal(stoq_proof_check(&id, stoq_buf_span(&forged), p.proof, &told),
+                                 STOQ_PROOF);
+                *counts[i] = was;
+                stoq_buf_release(&forged);
+            }
+        }
+    }
+    vectors_close(&v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +204,7 @@ int main(void)
         cmocka_unit_test(any_flipped_bit_fails),
         cmocka_unit_test(headers_are_strict),
         cmocka_unit_test(what_is_no_proof_is_refused),
+        cmocka_unit_test(a_manifest_cannot_contradict_its_root),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

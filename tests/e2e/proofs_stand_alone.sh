@@ -95,6 +95,7 @@ exits 4 "$checker" two --id "$id" --data long
 python3 - "$id" <<'PY'
 import functools, sys
 import check_proof as c
+from encoder.cbor import cbor
 c.blake3 = functools.lru_cache(maxsize=100000)(c.blake3)
 wanted = c.package_id(sys.argv[1])
 
@@ -120,6 +121,17 @@ for name in ("chunk", "two", "shard1", "table", "chunk.data"):
             assert refused(good[:i]), (name, i, "cut")
         if tried % 37 == 0:
             open("flip%d" % tried, "wb").write(bad)
+    # A manifest of the true root and other counts has an id too, and proves nothing.
+    n = int.from_bytes(good[12:16], "little")
+    fields = c.cbor_map(good[32 : 32 + n])
+    for key in (12, 13, 14):
+        forged = cbor({**fields, key: fields[key] + 1})
+        raw = good[:12] + len(forged).to_bytes(4, "little") + good[16:32] + forged + good[32 + n :]
+        try:
+            c.check_file(raw, c.blake3(forged))
+            sys.exit("%s: a manifest that contradicts its root is believed" % name)
+        except c.Bad:
+            pass
     for more in (b"\0", bytes(40000), good):
         assert refused(good + more), (name, "longer")
 print(tried)

@@ -195,8 +195,8 @@ def as_run(p):
     return before + [(p[11], p[12])], left + right
 
 
-def check_proof(raw, root):
-    """What a proof says, once it is known to lead to the root."""
+def check_proof(raw, root, counts_wanted=None):
+    """What a proof says, once it is known to lead to the root (and to have the manifest's counts)."""
     need(len(raw) <= 6 << 20, "longer than any proof")
     p = cbor_map(raw)
     need(p.get(1) == 1 and p.get(2) in (1, 2, 3), "not a proof of format version 1")
@@ -207,11 +207,9 @@ def check_proof(raw, root):
     shards, chunks, size, first, shard = (p[k] for k in range(3, 8))
     if p[2] == 1:
         need(len(raw) <= 32768, "longer than any chunk proof")
-        kept, above = as_run(p)
-        count, touched = 1, None
+        (kept, above), count, touched = as_run(p), 1, None
     else:
-        kept, above = entries(p[10], "<32sI"), entries(p[14], "<32sQQ")
-        count, touched = p[15], entries(p[16], "<32sQQ")
+        kept, above, count, touched = entries(p[10], "<32sI"), entries(p[14], "<32sQQ"), p[15], entries(p[16], "<32sQQ")
         need(1 <= count <= 65536 and touched, "a run of no chunks, or of too many")
     counts = [(p[8], p[9])] if touched is None else [(c, b) for _, c, b in touched]
     need(shard + len(counts) <= shards, "more shards than the package has")
@@ -237,6 +235,7 @@ def check_proof(raw, root):
     need(all(c <= b <= c * CHUNK_MAX for _, c, b in above), "a sibling's counts cannot be")
     top, before = top_of(shards, shard, leaves, above, above_node)
     need(top[1:] == (chunks, size), "the counts do not add up to the package's")
+    need(counts_wanted in (None, (shards, chunks, size)), "the manifest's counts are not those of its root")
     need(sum(node[1] for node in before) + skipped == first, "the run has another index than it says")
     need(blake3(b"\3" + u64(shards) + u64(chunks) + u64(size) + top[0]) == root, "it does not lead to the root")
     offset = sum(node[2] for node in before) + sum(length for _, length in kept[:skipped])
@@ -262,10 +261,11 @@ def check_file(raw, wanted_id):
     need(magic == b"stoqprf1" and version == 1 and zero == 0, "not a proof file of format version 1")
     need(1 <= manifest_n <= 65536 and 1 <= proof_n <= 6 << 20, "a part that is too short or too long")
     need(len(raw) == 32 + manifest_n + proof_n + data_n, "longer or shorter than it says")
-    manifest, proof, data = (raw[32 : 32 + manifest_n], raw[32 + manifest_n : 32 + manifest_n + proof_n],
-                             raw[32 + manifest_n + proof_n :])
+    end = 32 + manifest_n
+    manifest, proof, data = raw[32:end], raw[end : end + proof_n], raw[end + proof_n :]
     need(blake3(manifest) == wanted_id, "the manifest is not that package's")
-    told, run = check_proof(proof, cbor_map(manifest).get(15))
+    fields = cbor_map(manifest)
+    told, run = check_proof(proof, fields.get(15), tuple(fields.get(k) for k in (12, 13, 14)))
     if data:
         check_data(run, data)
     return told, run, data
