@@ -49,6 +49,14 @@ on B store rebuild -q
 on B ls --json | jq -e '.packages | length == 1' >/dev/null || fail "a removed package came back"
 on B verify "$(on B ls --json | jq -r '.packages[0].id')" -q
 
+# A daemon whose store is mostly dead collects by itself.
+start D
+head -c 12000000 /dev/urandom >much
+on D rm "$(on D publish much --name much --version 1 -q)" -q
+collected() { on D status --json | jq -e '.room.collections > 0 and .room.used_bytes < 1000000' >/dev/null; }
+wait_for 20 collected || fail "no collection in the background: $(on D status --json | jq -c .room)"
+stop D
+
 # A put that is cut short leaves chunks that nothing refers to: they wait for the grace, then go.
 mkfifo pipe
 { cat other && exec sleep 60; } >pipe &
