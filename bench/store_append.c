@@ -31,13 +31,12 @@ struct job {
 };
 
 /* Chunk i and a key for it. The key is not its hash: this measures the store alone. */
-static struct stoq_span chunk(const struct job *j, uint64_t i, uint8_t key[32], uint8_t *copy)
+static struct stoq_span chunk(const struct job *j, uint64_t i, uint8_t key[32])
 {
     struct stoq_prng r = stoq_prng(i);
     for (int k = 0; k < 4; k++) {
         stoq_le64_put(key + 8 * k, stoq_prng_next(&r));
     }
-    (void)copy;
     return stoq_span(j->pool + stoq_prng_below(&r, POOL_BYTES - CHUNK_BYTES), CHUNK_BYTES);
 }
 
@@ -47,7 +46,7 @@ static void *put_all(void *arg)
     struct stoq_error err;
     for (uint64_t i = j->first; i < j->last; i++) {
         uint8_t key[32];
-        struct stoq_span s = chunk(j, i, key, NULL);
+        struct stoq_span s = chunk(j, i, key);
         if (stoq_store_put(j->s, STOQ_RECORD_CHUNK, stoq_span(key, 32), 0, s, NULL, &err) !=
             STOQ_OK) {
             (void)fprintf(stderr, "%s\n", err.text);
@@ -66,7 +65,7 @@ static void *read_all(void *arg)
     stoq_buf_init(&out, STOQ_CHUNK_BYTES_MAX);
     for (uint64_t i = j->first; i < j->last; i++) {
         uint8_t key[32];
-        struct stoq_span s = chunk(j, i, key, NULL);
+        struct stoq_span s = chunk(j, i, key);
         if (stoq_store_read(j->s, STOQ_RECORD_CHUNK, stoq_span(key, 32), 0, &out, &err) !=
                 STOQ_OK ||
             out.n != s.n) {
@@ -136,9 +135,8 @@ static uint64_t anon_kib(void)
     char line[256];
     uint64_t sum = 0;
     while (f != NULL && fgets(line, sizeof line, f) != NULL) {
-        unsigned long long v;
-        if (sscanf(line, "RssAnon: %llu", &v) == 1 || sscanf(line, "RssShmem: %llu", &v) == 1) {
-            sum += v;
+        if (strncmp(line, "RssAnon:", 8) == 0 || strncmp(line, "RssShmem:", 9) == 0) {
+            sum += strtoull(strchr(line, ':') + 1, NULL, 10);
         }
     }
     if (f != NULL) {
