@@ -35,6 +35,7 @@ int peers_why(struct cmd *cmd);    /* with --why or --forgive */
 int cmd_transfers(struct cmd *cmd);
 int cmd_why(struct cmd *cmd);
 int cmd_rule(struct cmd *cmd);
+int cmd_limit(struct cmd *cmd);
 int cmd_ping(struct cmd *cmd);
 int cmd_status(struct cmd *cmd);
 int cmd_stop(struct cmd *cmd);

@@ -85,6 +85,11 @@ static const struct cmd_option peers_options[] = {
     {"forgive", 0, "PEER", "forget what it did", false},
     {"select", 0, "HOW", "replication:N, geographic:REGION, bandwidth:RATE or custom:FILE", false},
 };
+static const struct cmd_option limit_options[] = {
+    {"up", 0, "RATE", "send chunks no faster, as in 2MiB or 20Mbit a second; none: no cap", false},
+    {"down", 0, "RATE", "take chunks no faster", false},
+    {"peer", 0, "PEER", "these caps are of one peer", false},
+};
 static const struct cmd_option rule_options[] = {
     {"candidates", 0, "FILE", "peers as `stoq peers --json` prints them [the daemon's]", false},
 };
@@ -347,6 +352,14 @@ static const struct cmd_row rows[] = {
      .args_min = 1,
      .args_max = 1,
      .run = cmd_why},
+    {.name = "limit",
+     .synopsis = "",
+     .summary = "cap the daemon's bandwidth, and show who has what of it",
+     .details = "Holds from now until the daemon ends; the configuration's bandwidth.up and\n"
+                "bandwidth.down hold from its start. Below a cap peers have fair shares, and what one\n"
+                "leaves the others take.",
+     OPTIONS(limit_options),
+     .run = cmd_limit},
     {.name = "rule",
      .synopsis = "try FILE",
      .summary = "show which peers a rule keeps, which it drops, and why",

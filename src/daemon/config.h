@@ -44,6 +44,8 @@ struct stoq_config {
     uint16_t packet_bytes_max;        /* 0: the engine's default, as the two below */
     struct stoq_engine_limits limits; /* likewise, each of them */
     struct stoq_trust_config trust;   /* 0: the core's default */
+    uint64_t up_bytes_per_s;          /* 0: no cap */
+    uint64_t down_bytes_per_s;
     unsigned workers;
     uint64_t open_files_max; /* 0: as the process was started */
     unsigned api_connections_max;

@@ -1,6 +1,7 @@
 /* What each key of the configuration takes. A setter checks one value and says what is wrong with it. */
 #include "daemon/config_internal.h"
 
+#include "daemon/rate.h"
 #include "daemon/source.h"
 #include "daemon/units.h"
 #include "store/store.h"
@@ -343,6 +344,22 @@ static bool fraction(const char *value, uint64_t *out, char why[CONFIG_WHY_BYTES
     return true;
 }
 
+static bool rate(const char *value, uint64_t *out, char why[CONFIG_WHY_BYTES])
+{
+    return (stoq_rate_parse(value, out) && *out > 0) ||
+           no(why, "'%.40s' is not a rate, as in 2MiB or 20Mbit", value);
+}
+
+static bool set_up(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    return rate(value, &c->up_bytes_per_s, why);
+}
+
+static bool set_down(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    return rate(value, &c->down_bytes_per_s, why);
+}
+
 static bool set_minimum_reputation(struct stoq_config *c, const char *value,
                                    char why[CONFIG_WHY_BYTES])
 {
@@ -457,6 +474,8 @@ static const struct config_setting settings[] = {
     {"limits.open_files", false, set_open_files},
     {"limits.api_connections", false, set_api_connections},
     {"limits.workers", false, set_workers},
+    {"bandwidth.up", false, set_up},
+    {"bandwidth.down", false, set_down},
     {"trust.minimum_reputation", false, set_minimum_reputation},
     {"trust.minimum_trust_threshold", false, set_minimum_trust},
     {"log.level", false, set_log_level},

@@ -183,6 +183,9 @@ static void test_refusals(void **state)
            "f:2: trust.minimum_reputation: '1.001' is not");
     refuse("[trust]\nminimum_trust_threshold = .5\n",
            "f:2: trust.minimum_trust_threshold: '.5' is not");
+    refuse("[bandwidth]\nup = fast\n", "f:2: bandwidth.up: 'fast' is not a rate");
+    refuse("bandwidth.down = 0\n", "f:1: bandwidth.down: '0' is not a rate");
+    parse_ok("[bandwidth]\nup = 2MiB\ndown = 20Mbit\n");
     parse_ok("[trust]\nminimum_trust_threshold = 0.5\nminimum_reputation = 1\n");
     refuse("[limits]\napi_connections = 0\n", "f:2: limits.api_connections: 0 is outside 1..4096");
     refuse("[network]\nkey = secret\n", "f:2: network.key: neither 64 hexadecimal digits nor");

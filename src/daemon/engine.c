@@ -52,6 +52,7 @@ static void before_wait(void *user)
     struct stoq_engine *e = user;
     stoq_ns now = stoq_now();
     engine_drain(e);
+    engine_budget_run(e, now);
     engine_pump(e);
     engine_drain(e);
     if (now >= e->sweep_at) {
@@ -69,6 +70,8 @@ static void before_wait(void *user)
     engine_dials_run(e, now);
     engine_drain(e);
     stoq_ns deadline = stoq_node_deadline(e->node);
+    stoq_ns grants = stoq_qos_deadline(e->qos);
+    deadline = grants < deadline ? grants : deadline;
     stoq_ns dials = engine_dials_deadline(e);
     deadline = dials < deadline ? dials : deadline;
     if (e->known_changed && e->cfg.known_file != NULL && e->known_save_at < deadline) {
@@ -163,6 +166,11 @@ static enum stoq_status open_net(struct stoq_engine *e, struct stoq_error *err)
     /* Of what a connection may hold a third is what arrives, the rest what waits to be acknowledged. */
     uint64_t conn_bytes = l->memory_peer_bytes / ENGINE_PEER_CONNS_MAX;
     uint64_t window = conn_bytes / 3 < ENGINE_CONN_WINDOW ? conn_bytes / 3 : ENGINE_CONN_WINDOW;
+    /* What the window lets come a cap cannot hold: 0.3 s of it, so that even the first ten seconds
+     * stay within 5 %, and a round trip of as much still reaches the cap. */
+    uint64_t ahead = e->cfg.down_bytes_per_s / 10 * 3;
+    ahead = ahead > 0 && ahead < ENGINE_WINDOW_MIN ? ENGINE_WINDOW_MIN : ahead;
+    window = ahead > 0 && ahead < window ? ahead : window;
     struct stoq_net_config cfg = {
         .loop = e->loop,
         .key = e->cfg.key,
@@ -210,6 +218,7 @@ static void free_parts(struct stoq_engine *e)
     stoq_net_free(e->net);
     stoq_timer_free(e->timer);
     stoq_loop_free(e->loop);
+    engine_budget_close(e);
     engine_trust_close(e);
     stoq_node_free(e->node);
     engine_known_close(e);
@@ -248,6 +257,10 @@ static enum stoq_status build(struct stoq_engine *e, struct stoq_error *err)
     stoq_map_init(&e->streams, seed + 3);
     stoq_map_init(&e->inbounds, seed + 4);
     (void)snprintf(e->agent, sizeof e->agent, "stoq/%s", STOQ_PROGRAM_VERSION);
+    st = engine_budget_open(e);
+    if (st != STOQ_OK) {
+        return stoq_fail(err, st, 0, "bandwidth caps: %s", stoq_status_str(st));
+    }
     st = engine_known_open(e, seed + 5, err);
     if (st != STOQ_OK) {
         return st;

@@ -13,6 +13,7 @@
 #include "net/net.h"
 #include "node/node.h"
 #include "peers/peers.h"
+#include "qos/qos.h"
 
 struct stoq_engine;
 struct stoq_key;
@@ -47,6 +48,8 @@ struct stoq_engine_config {
     bool connections_only;     /* neither send nor answer sealed datagrams */
     struct stoq_engine_limits limits;
     const uint8_t *network_key;     /* 32 bytes, borrowed for the call; NULL: no private network */
+    uint64_t up_bytes_per_s;        /* of chunks to all peers together; 0: no cap */
+    uint64_t down_bytes_per_s;      /* from them */
     struct stoq_trust_config trust; /* its allocator is not looked at */
     const char *trust_file;         /* where reputation is kept; kept. NULL: nowhere */
     const char *known_file;         /* where peers are remembered; kept. NULL: nowhere */
@@ -299,6 +302,22 @@ STOQ_WARN_UNUSED enum stoq_status stoq_engine_standing(
 void stoq_engine_trust(struct stoq_engine *engine, const struct stoq_peer_id *peer,
                        struct stoq_node_standing *out);
 void stoq_engine_forgive(struct stoq_engine *engine, const struct stoq_peer_id *peer);
+/* Cap what is sent to and taken from peers, or one peer, from now on; 0: no cap, NULL: as it was.
+ * STOQ_OK, STOQ_FULL (too many peers have caps), STOQ_RANGE, STOQ_NOMEM. */
+STOQ_WARN_UNUSED enum stoq_status stoq_engine_limit(struct stoq_engine *engine,
+                                                    const struct stoq_peer_id *peer,
+                                                    const uint64_t *up, const uint64_t *down);
+struct stoq_engine_budget {
+    uint64_t rate[STOQ_QOS_DIRS]; /* of all together; 0: no cap */
+    size_t peer_count;
+    struct stoq_engine_peer_cap {
+        struct stoq_peer_id peer;
+        uint64_t rate[STOQ_QOS_DIRS];
+    } peers[STOQ_QOS_PEERS_MAX];
+    size_t flow_count; /* who moves bytes now */
+    struct stoq_qos_view flows[STOQ_QOS_FLOWS_MAX];
+};
+void stoq_engine_budget(struct stoq_engine *engine, struct stoq_engine_budget *out); /* large */
 /* Say where a peer stands. */
 void stoq_engine_place(struct stoq_engine *engine, const struct stoq_peer_id *peer,
                        const struct stoq_peers_place *place);

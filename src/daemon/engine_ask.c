@@ -416,7 +416,7 @@ static void batch_done(struct stoq_job *job)
         e->bytes_fetched += wire;
     }
     if (!a->stopped) { /* stopping has settled all of the stream's bytes */
-        stoq_net_consumed(e->net, a->conn, a->stream, b->stream_bytes);
+        engine_budget_received(a, b->stream_bytes);
     }
     stoq_buf_release(&b->bytes);
     free(b);

@@ -7,6 +7,7 @@
  *   engine.c         life: thread, loop, calls from other threads, figures
  *   engine_fetch.c   fetches as their callers see them: sources in, waiting, the report
  *   engine_standing.c what is known of peers, told to other threads
+ *   engine_budget.c  bandwidth: what waits for its grant
  *   engine_trust.c   reputation, kept over restarts
  *   engine_peer.c    peers, connections, dialling, logging
  *   engine_dial.c    dialling: addresses in turn, few at a time
@@ -54,6 +55,7 @@
 #define ENGINE_SERVE_TIMEOUT (30 * STOQ_SEC) /* for a reply to move on: a peer that reads nothing */
 #define ENGINE_SWEEP STOQ_SEC
 #define ENGINE_PROGRESS (50 * STOQ_MS)
+#define ENGINE_WINDOW_MIN (512u << 10) /* a few of the largest chunks */
 #define ENGINE_CONN_WINDOW (16u << 20) /* a long fat path: 1 Gb/s at 100 ms needs 12.5 MB */
 #define ENGINE_ADDRS_MAX 8u            /* of one peer that are tried */
 #define ENGINE_DIALS_MAX 32u           /* under way: some 40 ms of a core for their handshakes */
@@ -68,6 +70,7 @@ enum peer_state {
 };
 
 struct ask;
+struct debt;
 struct inbound;
 
 /* One remote peer; its number is its place in engine->peers. */
@@ -197,9 +200,18 @@ enum inbound_phase {
     INBOUND_ANSWERING, /* the reply is being made or sent */
 };
 
+/* What waits for bandwidth. */
+struct budget {
+    stoq_qos_flow flow;    /* 0: not open */
+    struct inbound *serve; /* NULL: a debt, in engine_budget.c */
+    bool waits;
+    bool granted; /* and not used yet */
+};
+
 /* One request of a peer. */
 struct inbound {
     struct stoq_engine *engine;
+    struct budget budget; /* of a reply's next piece */
     struct peer *peer;
     uint64_t number; /* stoq_stream */
     enum inbound_phase phase;
@@ -330,6 +342,8 @@ struct stoq_engine {
     uint64_t requests_refused; /* besides the node's */
     struct stoq_known *known;
     bool known_changed;
+    struct stoq_qos *qos;
+    struct debt *debts;   /* credit held back */
     uint64_t trust_saved; /* stoq_trust_changes of what the file has */
     bool trust_saving;    /* a worker writes it */
     stoq_ns trust_save_at;
@@ -407,6 +421,15 @@ stoq_ns engine_dials_deadline(const struct stoq_engine *e);
 size_t engine_dials_waiting(const struct stoq_engine *e);
 
 /* engine_known.c */
+/* engine_budget.c */
+enum stoq_status engine_budget_open(struct stoq_engine *e);
+void engine_budget_close(struct stoq_engine *e);
+/* May these bytes of a reply go now? False: it is pumped again when they may. */
+bool engine_budget_send(struct inbound *in, uint64_t bytes);
+/* Give a request's received bytes back to flow control, now or when the caps allow. */
+void engine_budget_received(struct ask *a, uint64_t bytes);
+void engine_budget_run(struct stoq_engine *e, stoq_ns now);
+
 /* engine_trust.c */
 void engine_trust_open(struct stoq_engine *e);
 void engine_trust_save(struct stoq_engine *e, stoq_ns now);

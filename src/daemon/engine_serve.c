@@ -84,6 +84,7 @@ static void inbound_free(struct inbound *in)
         engine_held_release(e, in->held);
     }
     stoq_held_close(in->opened);
+    stoq_qos_close(e->qos, in->budget.flow);
     in->peer->inbound_count--;
     engine_peer_unref(e, in->peer);
     stoq_frame_release(&in->frame);
@@ -244,6 +245,11 @@ static void send_meta(struct inbound *in)
     e->bytes_served += in->meta.n;
 }
 
+static uint64_t piece_bytes(const struct piece *p)
+{
+    return sizeof p->head + p->proof.n + p->data.n;
+}
+
 /* Send what a job has made. False: the stream takes no more now, or is gone. */
 static bool send_pieces(struct inbound *in)
 {
@@ -261,6 +267,9 @@ static bool send_pieces(struct inbound *in)
     while (in->pieces != NULL) {
         struct piece *p = in->pieces;
         bool fin = p->next == NULL && in->range_at == in->range_count;
+        if (p->parts_sent == 0 && !engine_budget_send(in, piece_bytes(p))) {
+            return false;
+        }
         enum stoq_status st = piece_send(in, p, fin);
         if (st == STOQ_FULL) {
             return false;
@@ -641,7 +650,8 @@ void engine_sweep(struct stoq_engine *e, stoq_ns now)
     while ((in = stoq_map_next(&e->streams, &at)) != NULL) {
         stoq_ns limit =
             in->phase == INBOUND_READING ? ENGINE_INBOUND_TIMEOUT : ENGINE_SERVE_TIMEOUT;
-        if (!in->reading && in->moved_at + limit < now) { /* it may have moved since now */
+        if (!in->reading && !in->budget.waits &&
+            in->moved_at + limit < now) { /* it may have moved since now */
             char name[16];
             engine_log(e, "%s..: request cut, it did not move for %u s",
                        engine_peer_name(in->peer, name), (unsigned)(limit / STOQ_SEC));

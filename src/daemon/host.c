@@ -304,6 +304,8 @@ static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *
         .known_file = host->home.peers_file,
         .trust_file = host->home.trust_file,
         .trust = host->config.trust,
+        .up_bytes_per_s = host->config.up_bytes_per_s,
+        .down_bytes_per_s = host->config.down_bytes_per_s,
         .lan = host->cfg.daemon && stoq_host_lan(host),
         .log = log_line,
         .log_user = host,

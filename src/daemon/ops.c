@@ -102,6 +102,11 @@ static const struct stoq_json_key ping_keys[] = {
     {"datagram", STOQ_JSON_BOOL, false},
     {"timeout_s", STOQ_JSON_UINT, false},
 };
+static const struct stoq_json_key limit_keys[] = {
+    {"up", STOQ_JSON_UINT, false},
+    {"down", STOQ_JSON_UINT, false},
+    {"peer", STOQ_JSON_TEXT, false},
+};
 static const struct stoq_json_key peers_why_keys[] = {
     {"peer", STOQ_JSON_TEXT, true},
     {"forgive", STOQ_JSON_BOOL, false},
@@ -172,6 +177,7 @@ static const struct stoq_op ops[] = {
     {"ping", op_ping, STOQ_OP_WRITES, KEYS(ping_keys)},
     {"prove", op_prove, STOQ_OP_DATA, KEYS(prove_keys)},
     {"peers", op_peers, STOQ_OP_DAEMON_ONLY, NULL, 0},
+    {"limit", op_limit, STOQ_OP_DAEMON_ONLY, KEYS(limit_keys)},
     {"peers_why", op_peers_why, STOQ_OP_DAEMON_ONLY, KEYS(peers_why_keys)},
     {"peers_select", op_peers_select, STOQ_OP_DAEMON_ONLY, KEYS(peers_select_keys)},
     {"transfers", op_transfers, STOQ_OP_DAEMON_ONLY, NULL, 0},

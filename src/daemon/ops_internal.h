@@ -48,6 +48,7 @@ stoq_op_fn op_bundle;
 stoq_op_fn op_have;
 stoq_op_fn op_ping;
 stoq_op_fn op_prove;
+stoq_op_fn op_limit;
 stoq_op_fn op_peers;
 stoq_op_fn op_peers_select;
 stoq_op_fn op_transfers;

@@ -1,0 +1,76 @@
+/* stoq limit: caps on bandwidth while the daemon runs. */
+#include "call.h"
+#include "commands.h"
+#include "human.h"
+
+#include "daemon/rate.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int take_rate(struct cmd *cmd, const char *name, json_t *args)
+{
+    uint64_t rate = 0;
+    const char *text = cmd_value(cmd, name);
+    if (text == NULL) {
+        return 0;
+    }
+    if (strcmp(text, "none") != 0 && (!stoq_rate_parse(text, &rate) || rate == 0)) {
+        return cmd_usage(cmd, "--%s takes a rate, as in 2MiB or 20Mbit, or none, not '%s'", name,
+                         text);
+    }
+    return stoq_json_set_u64(args, name, rate) ? 0 : STOQ_EXIT_FAILED;
+}
+
+static const char *rate_text(const json_t *o, const char *key, char out[HUMAN_CAP + 2])
+{
+    uint64_t rate = stoq_json_u64(o, key, 0);
+    char bytes[HUMAN_CAP];
+    if (rate == 0) {
+        return "none";
+    }
+    (void)snprintf(out, HUMAN_CAP + 2, "%s/s", human_bytes(bytes, rate));
+    return out;
+}
+
+static void print_limits(const json_t *result)
+{
+    char a[HUMAN_CAP + 2];
+    char b[HUMAN_CAP + 2];
+    size_t i;
+    const json_t *o;
+    (void)printf("up %s, down %s\n", rate_text(result, "up", a), rate_text(result, "down", b));
+    json_array_foreach (json_object_get(result, "peers"), i, o) {
+        (void)printf("%s  up %s, down %s\n", stoq_json_text(o, "peer"), rate_text(o, "up", a),
+                     rate_text(o, "down", b));
+    }
+    json_array_foreach (json_object_get(result, "allocations"), i, o) {
+        (void)printf("%s  %-4s  %llu requested, %llu granted\n", stoq_json_text(o, "peer"),
+                     stoq_json_text(o, "direction"),
+                     (unsigned long long)stoq_json_u64(o, "requested", 0),
+                     (unsigned long long)stoq_json_u64(o, "granted", 0));
+    }
+}
+
+int cmd_limit(struct cmd *cmd)
+{
+    json_t *args = json_object();
+    json_t *result;
+    int rc = take_rate(cmd, "up", args);
+    rc = rc != 0 ? rc : take_rate(cmd, "down", args);
+    rc = rc != 0 ? rc : call_set_text(cmd, args, "peer", cmd_value(cmd, "peer"));
+    if (rc != 0) {
+        json_decref(args);
+        return rc;
+    }
+    rc = call_op(cmd, "limit", args, &result);
+    if (rc != 0) {
+        return rc;
+    }
+    if (cmd->json) {
+        return cmd_print_json(cmd, result);
+    }
+    print_limits(result);
+    json_decref(result);
+    return cmd_finish(cmd);
+}
