@@ -29,6 +29,7 @@ struct stoq_live {
     uint64_t end;   /* what is read next ends here */
     uint64_t until; /* how far the fetch may go */
     uint64_t ahead;
+    uint64_t looked_at; /* the byte of the last chunk that was said to be here without waiting */
 };
 
 enum stoq_status stoq_live_new(struct stoq_live **out, struct stoq_host *host,
@@ -43,6 +44,7 @@ enum stoq_status stoq_live_new(struct stoq_live **out, struct stoq_host *host,
     l->limit = ask->timeout_ns == 0 ? STOQ_NEVER : stoq_now() + ask->timeout_ns;
     l->end = UINT64_MAX;
     l->ahead = AHEAD_FIRST;
+    l->looked_at = UINT64_MAX;
     *out = l;
     return STOQ_OK;
 }
@@ -122,9 +124,14 @@ static enum stoq_status bring(void *user, uint64_t offset, bool is_missing, stru
     if (!is_missing) {
         return STOQ_OK;
     }
-    bool covered = l->fetch != NULL &&
-                   (l->is_all || (offset >= l->ask.first && offset < l->ask.end)) &&
-                   stoq_fetch_ready(l->fetch) <= offset;
+    bool covered =
+        l->fetch != NULL && (l->is_all || (offset >= l->ask.first && offset < l->ask.end));
+    bool is_ready = covered && stoq_fetch_ready(l->fetch) > offset;
+    if (is_ready && l->looked_at != offset) {
+        l->looked_at = offset; /* it came since the reader looked */
+        return STOQ_OK;
+    }
+    covered = covered && !is_ready;
     if (!covered && l->is_all) {
         /* It was here when the fetch looked and is not any more: that fetch cannot end well. */
         return stoq_fail_code(err, STOQ_PROOF, "IntegrityCheckFailed",

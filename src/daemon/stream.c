@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#define BRINGS_MAX 3
+
 struct stoq_stream {
     struct stoq_store *store;
     struct stoq_merkle_root root;
@@ -233,20 +235,19 @@ static enum stoq_status load_or_bring(struct stoq_cursor *c, struct stoq_error *
     if (st == STOQ_OK) {
         st = load(c, err);
     }
-    if (st != STOQ_NOTFOUND && st != STOQ_PROOF) {
-        return st;
+    /* Again when it came between the look and the question, and once more when it had to be fetched. */
+    for (int i = 0; i < BRINGS_MAX && (st == STOQ_NOTFOUND || st == STOQ_PROOF); i++) {
+        enum stoq_status brought = s->bring(s->bring_user, c->offset, true, &other);
+        if (brought == STOQ_OK) {
+            st = load(c, err);
+            continue;
+        }
+        if (st == STOQ_NOTFOUND && err != NULL) {
+            *err = other;
+        }
+        return st == STOQ_NOTFOUND ? brought : st;
     }
-    enum stoq_status brought = s->bring(s->bring_user, c->offset, true, &other);
-    if (brought == STOQ_OK) {
-        return load(c, err);
-    }
-    if (st == STOQ_PROOF) {
-        return st;
-    }
-    if (err != NULL) {
-        *err = other;
-    }
-    return brought;
+    return st;
 }
 
 enum stoq_status stoq_cursor_next(struct stoq_cursor *c, size_t n_max, struct stoq_span *out,
