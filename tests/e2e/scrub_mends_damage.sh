@@ -79,3 +79,19 @@ flip -12
 on A get "$id" --from "$(contact B)" -o got -q
 same_tree got tree
 on A fsck >out || fail "fsck at the end: $(cat out)"
+
+# Published in place, and the file changed under us, times as they were: found, named, and what it was is
+# fetched from a peer. The file is the user's and stays as it is.
+cp -a tree mine
+[ "$(on D publish mine --in-place --name t --version 1 -q)" = "$id" ] || fail "another id in place"
+on D scrub --json >out || fail "in place: $(cat out)"
+jq -e '.whole and .places > 20' out >/dev/null || fail "$(cat out)"
+printf 'XX' | dd of=mine/large bs=1 seek=1500000 conv=notrunc status=none
+touch -r tree/large mine/large
+cp mine/large changed
+exits 4 on D scrub --json
+jq -e '.lost == 1 and .items[0].paths[0].path == "large"' out >/dev/null || fail "$(cat out)"
+on D scrub --from "$(contact B)" -q
+on D get "$id" -o from-d -q
+same_tree from-d tree
+cmp mine/large changed || fail "the user's file was touched"
