@@ -3,8 +3,8 @@
  * plus 60 ms of work lies with it, it gets a request worth a round trip plus 100 ms, so that a request
  * is small at a slow peer and 8 MiB at a fast one, and the estimate can at least double per round trip
  * while it still grows. Three, since on a lossy path an answer takes two and more: what a lost packet
- * holds up in its stream waits for the packet to come again. (With 1.5 the estimate, which only sees
- * what came, stayed at a third of a path of 100 Mbit/s, 100 ms and 1 % loss; bench/path.)
+ * holds up in its stream waits for the packet to come again. (1.5 gave 53 of 100 Mbit/s at 100 ms and
+ * 1 % loss where 3 give 62; docs/BENCHMARKS.md, bench/path.)
  *
  * All peers draw from one pool, which is work stealing without moving anything. Only towards the end
  * it matters who draws last: with R bytes to come in all and the peers' rates known, everything could be
