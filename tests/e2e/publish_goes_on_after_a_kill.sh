@@ -15,7 +15,7 @@ late='(1[89]|2[0-9])[0-9]{6}' # more than may wait in memory
 moved() { grep -qE "\"bytes\": ?$1" err; }
 begin() { # NAME HOW-FAR: a slow publish, some way into it
     : >err
-    "$STOQ" --home "$(home "$1")" --progress json publish in --name p --version 1 --threads 1 --read-bytes 64 >out 2>err &
+    "$STOQ" --home "$(home "$1")" --progress json publish in --name p --version 1 --threads 1 --read-bytes 16 >out 2>err &
     publisher=$!
     wait_for 20 moved "$2" || fail "$1: no progress: $(cat err)"
 }
