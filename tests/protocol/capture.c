@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* The names are the linker's. NOLINTBEGIN(readability-identifier-naming) */
 enum stoq_status __real_stoq_net_write(struct stoq_net *net, stoq_net_conn conn,
                                        stoq_net_stream stream, const struct stoq_net_buf *buf,
                                        bool fin);
@@ -76,3 +77,4 @@ enum stoq_status __wrap_stoq_net_write_copy(struct stoq_net *net, stoq_net_conn 
     free(hex);
     return st;
 }
+/* NOLINTEND(readability-identifier-naming) */
