@@ -1,8 +1,10 @@
 /*
  * When compression pays. Most bulk data is either compressed already or compresses well, and its
  * first 4 KiB tell which: they are compressed alone at a fast level, and only when they shrink by
- * an eighth is the whole payload compressed, at the store's level. A payload that then fails to
- * shrink stays raw.
+ * a thirty-second is the whole payload compressed, at the store's level. A payload that then fails to
+ * shrink stays raw. What is compressed already does not shrink by even that (of 12 MB of gzip files not
+ * one chunk did), and asking for more costs: with an eighth 19 % of LLVM bitcode stayed raw, 7 % of its
+ * bytes as stored.
  *
  * A frame from disk or from a peer is unpacked into exactly raw_len bytes in one call: zstd never
  * writes past that buffer, a frame that declares or holds another size is refused, and so is
@@ -20,6 +22,7 @@
 
 #define PROBE_BYTES 4096
 #define PROBE_LEVEL 1
+#define PROBE_PART 32
 /* Below this a frame's own header eats what compression gains. */
 #define COMPRESS_BYTES_MIN 64
 /* Slots kept for reuse (some 1.5 MiB each when used on chunks), and the most scratch one keeps. */
@@ -161,7 +164,7 @@ enum stoq_status stoq_codec_encode(struct stoq_codec *codec, struct stoq_span pa
     size_t probe = payload.n < PROBE_BYTES ? payload.n : PROBE_BYTES;
     size_t n;
     enum stoq_status st =
-        squeeze(slot, PROBE_LEVEL, stoq_span(payload.p, probe), probe - probe / 8, &n);
+        squeeze(slot, PROBE_LEVEL, stoq_span(payload.p, probe), probe - probe / PROBE_PART, &n);
     if (st == STOQ_OK && n > 0) {
         st = squeeze(slot, codec->level, payload, payload.n - 1, &n);
     }
