@@ -21,7 +21,7 @@ for step in "$@"; do
         echo "$step: left out, and nothing is found"
         bad=1
     else
-        echo "$step: left out, found: $(grep -m1 -o -E 'variant [0-9]+: .*|in the log itself: .*|^not ok.*' run.log |
+        echo "$step: left out, found: $(grep -m1 -o -E 'variant [0-9]+: .*|in the log itself: .*|^\[  FAILED  \] [a-z_]+$' run.log |
             cut -c1-70)"
     fi
 done
