@@ -34,7 +34,8 @@ static enum stoq_status lie(struct stoq_store *store, const struct stoq_package_
                             stoq_buf_span(&bytes), NULL, err);
     }
     if (st == STOQ_OK) {
-        st = stoq_local_record(store, out, 1700000000, true, err);
+        st = stoq_local_record(
+            store, out, &(struct stoq_local_facts){.added_at = 1700000000, .complete = true}, err);
     }
     stoq_buf_release(&bytes);
     stoq_held_close(held);

@@ -4,6 +4,8 @@
  * arrives and gathered into batches of half a megabyte: BLAKE3 over whole chunks on a worker is six
  * times cheaper than packet by packet, and one job per batch keeps the switching low. Flow control
  * gets a batch's bytes back when its job is done, so a slow disk slows the sender and nothing piles up.
+ * While no job of a reply is at work what is gathered is given back at once: a batch that waits for more
+ * bytes must not hold the credit they need, or some replies side by side hold all of the window.
  */
 #include "daemon/engine_internal.h"
 
@@ -13,6 +15,8 @@
 
 #define REQUEST_BYTES_MAX (STOQ_FRAME_BYTES_MAX + STOQ_FRAME_HEAD_BYTES)
 #define TELL_EVERY (50 * STOQ_MS)
+#define GIVE_BACK_BYTES                                                                            \
+    4096 /* at least: of all replies of a connection no more is held than any window */
 
 struct ask *engine_ask_of(struct stoq_engine *e, stoq_net_conn conn, stoq_net_stream stream)
 {
@@ -394,6 +398,16 @@ static void explain_chunk(struct ask *a, const struct batch *b, const struct bat
     }
 }
 
+/* What waits in a batch for more to come, unless jobs are behind with what came before. */
+static void give_back_gathered(struct ask *a)
+{
+    struct batch *b = a->batch;
+    if (b != NULL && a->jobs == 0 && !a->stopped && b->stream_bytes >= GIVE_BACK_BYTES) {
+        engine_budget_received(a, b->stream_bytes);
+        b->stream_bytes = 0;
+    }
+}
+
 static void batch_done(struct stoq_job *job)
 {
     struct batch *b = (struct batch *)job;
@@ -421,6 +435,7 @@ static void batch_done(struct stoq_job *job)
     stoq_buf_release(&b->bytes);
     free(b);
     a->jobs--;
+    give_back_gathered(a);
     ask_finish(a);
 }
 
@@ -508,6 +523,7 @@ static enum stoq_status take_items(struct ask *a, struct stoq_span bytes)
     }
     if (a->batch != NULL) {
         a->batch->stream_bytes += before - bytes.n;
+        give_back_gathered(a);
     } else {
         stoq_net_consumed(a->engine->net, a->conn, a->stream, before - bytes.n);
     }

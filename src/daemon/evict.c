@@ -42,16 +42,15 @@ static size_t choose(struct stoq_store *store, const struct stoq_kept *kept,
     size_t n = 0;
     for (size_t at = 0; at < keys->n; at += ID_BYTES) {
         struct stoq_evict_candidate *c = &out[n];
-        uint64_t added_at = 0;
-        bool complete;
+        struct stoq_local_facts facts;
         memcpy(c->id.h.b, keys->p + at, ID_BYTES);
         struct stoq_subject subject = stoq_subject_of_package(&c->id);
         uint64_t used_at = stoq_store_last_use(store, stoq_subject_span(&subject));
         if (used_at == UINT64_MAX || stoq_kept_has(kept, &subject) ||
-            stoq_local_added(store, &c->id, &added_at, &complete, NULL) != STOQ_OK) {
+            stoq_local_facts(store, &c->id, &facts, NULL) != STOQ_OK || facts.made_here) {
             continue;
         }
-        c->last_use = used_at > added_at ? used_at : added_at;
+        c->last_use = used_at > facts.added_at ? used_at : facts.added_at;
         n++;
     }
     qsort(out, n, sizeof *out, by_last_use);

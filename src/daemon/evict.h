@@ -4,8 +4,8 @@
  * Giving up packages when the store is too full. Who goes first is decided in one place,
  * stoq_evict_list: today
  * the package that was used least recently, where a package's last use is the last time this process read
- * or served it, or else when it was added. Kept ones (pins, roots, leases) and those in use never go,
- * contents by address stay until they are removed.
+ * or served it, or else when it was added. Kept ones (pins, roots, leases), those published or imported here
+ * (nobody else need have them) and those in use never go, contents by address stay until they are removed.
  */
 #include "daemon/keep.h"
 

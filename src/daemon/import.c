@@ -201,7 +201,9 @@ static enum stoq_status record_waiting(struct import *m, struct stoq_error *err)
     }
     enum stoq_status st = stoq_store_sync(m->store, err);
     for (size_t i = 0; st == STOQ_OK && i < m->waiting_count; i++) {
-        st = stoq_local_record(m->store, &m->waiting[i], stoq_wall_seconds(), true, err);
+        const struct stoq_local_facts facts = {
+            .added_at = stoq_wall_seconds(), .complete = true, .made_here = true};
+        st = stoq_local_record(m->store, &m->waiting[i], &facts, err);
     }
     if (st == STOQ_OK) {
         st = stoq_store_sync(m->store, err);

@@ -93,6 +93,14 @@ static void publish(struct package *p, unsigned number)
     p->here = true;
 }
 
+/* Its record anew: as a fetch leaves it, or a publish. */
+static void record(const struct package *p, uint64_t added_at, bool made_here)
+{
+    const struct stoq_local_facts facts = {
+        .added_at = added_at, .complete = true, .made_here = made_here};
+    assert_int_equal(stoq_local_record(store, &p->id, &facts, &err), STOQ_OK);
+}
+
 static void open_store(uint64_t quota_bytes)
 {
     cfg.quota_bytes = quota_bytes;
@@ -258,13 +266,14 @@ static void what_stays_is_what_the_model_says(void **state)
 
 /* --- under pressure --- */
 
-enum hold { HELD_NOT, HELD_PIN, HELD_ROOT, HELD_LEASE, HELD_OVER, HELD_OPEN };
+enum hold { HELD_NOT, HELD_PIN, HELD_ROOT, HELD_LEASE, HELD_OVER, HELD_OPEN, HELD_MADE };
 
 static void keep(const struct package *p, enum hold how, unsigned number, struct stoq_held **open)
 {
     struct stoq_keep k = {.subject = stoq_subject_of_package(&p->id), .since = NOW};
     switch (how) {
     case HELD_NOT:
+    case HELD_MADE: /* its record says so */
         return;
     case HELD_OPEN:
         assert_int_equal(stoq_held_open(open, store, &p->id, &err), STOQ_OK);
@@ -296,7 +305,8 @@ static void only_what_nothing_keeps_may_go(void **state)
     draws = stoq_prng(11);
     for (unsigned i = 0; i < PACKAGES; i++) {
         publish(&packages[i], i);
-        how[i] = (enum hold)draw(6);
+        how[i] = (enum hold)draw(7);
+        record(&packages[i], NOW, how[i] == HELD_MADE);
         keep(&packages[i], how[i], i, &open[i]);
         free_to_go += how[i] == HELD_NOT || how[i] == HELD_OVER;
     }
@@ -335,8 +345,7 @@ static void the_least_recently_used_goes_first(void **state)
     draws = stoq_prng(12);
     for (unsigned i = 0; i < 10; i++) {
         publish(&packages[i], i);
-        assert_int_equal(stoq_local_record(store, &packages[i].id, NOW + i % 5, true, &err),
-                         STOQ_OK);
+        record(&packages[i], NOW + i % 5, false);
     }
     struct stoq_held *held;
     assert_int_equal(stoq_held_open(&held, store, &packages[0].id, &err), STOQ_OK);

@@ -113,17 +113,23 @@ enum stoq_status stoq_local_signer(struct stoq_store *store, const struct stoq_p
 }
 
 /* Decode a package record. */
-static enum stoq_status decode_record(struct stoq_span bytes, uint64_t *added_at, bool *complete)
+static enum stoq_status decode_record(struct stoq_span bytes, struct stoq_local_facts *out)
 {
     struct stoq_cbor_rd r = stoq_cbor_rd(bytes);
     uint64_t key;
     unsigned seen = 0;
+    *out = (struct stoq_local_facts){.added_at = 0};
     (void)stoq_cbor_rd_map(&r);
     while (stoq_cbor_rd_key(&r, &key)) {
         if (key == 1) {
-            *added_at = stoq_cbor_rd_uint(&r);
+            out->added_at = stoq_cbor_rd_uint(&r);
         } else if (key == 2) {
-            *complete = stoq_cbor_rd_bool(&r);
+            out->complete = stoq_cbor_rd_bool(&r);
+        } else if (key == 3) {
+            out->made_here = stoq_cbor_rd_bool(&r);
+            if (!out->made_here) {
+                stoq_cbor_rd_fail(&r, STOQ_MALFORMED); /* then the key is left out */
+            }
         } else {
             stoq_cbor_rd_fail(&r, STOQ_MALFORMED);
         }
@@ -131,16 +137,16 @@ static enum stoq_status decode_record(struct stoq_span bytes, uint64_t *added_at
     }
     stoq_cbor_rd_leave(&r);
     enum stoq_status st = stoq_cbor_rd_done(&r);
-    return st == STOQ_OK && seen != 6 ? STOQ_MALFORMED : st;
+    return st == STOQ_OK && (seen & 6) != 6 ? STOQ_MALFORMED : st;
 }
 
-static enum stoq_status read_record(struct stoq_store *store, const struct stoq_package_id *id,
-                                    uint64_t *added_at, bool *complete, struct stoq_error *err)
+enum stoq_status stoq_local_facts(struct stoq_store *store, const struct stoq_package_id *id,
+                                  struct stoq_local_facts *out, struct stoq_error *err)
 {
     struct stoq_buf b;
     stoq_buf_init(&b, RECORD_BYTES_MAX);
     enum stoq_status st = stoq_store_read(store, STOQ_RECORD_PACKAGE, id_key(id), 0, &b, err);
-    if (st == STOQ_OK && decode_record(stoq_buf_span(&b), added_at, complete) != STOQ_OK) {
+    if (st == STOQ_OK && decode_record(stoq_buf_span(&b), out) != STOQ_OK) {
         st = stoq_fail_code(err, STOQ_PROOF, "IntegrityCheckFailed",
                             "the package's record here is damaged");
     }
@@ -148,30 +154,27 @@ static enum stoq_status read_record(struct stoq_store *store, const struct stoq_
     return st;
 }
 
-enum stoq_status stoq_local_added(struct stoq_store *store, const struct stoq_package_id *id,
-                                  uint64_t *added_at, bool *complete, struct stoq_error *err)
-{
-    return read_record(store, id, added_at, complete, err);
-}
-
 bool stoq_local_has(struct stoq_store *store, const struct stoq_package_id *id)
 {
-    uint64_t added_at;
-    bool complete = false;
-    return read_record(store, id, &added_at, &complete, NULL) == STOQ_OK && complete;
+    struct stoq_local_facts facts;
+    return stoq_local_facts(store, id, &facts, NULL) == STOQ_OK && facts.complete;
 }
 
 enum stoq_status stoq_local_record(struct stoq_store *store, const struct stoq_package_id *id,
-                                   uint64_t added_at, bool complete, struct stoq_error *err)
+                                   const struct stoq_local_facts *facts, struct stoq_error *err)
 {
     struct stoq_buf b;
     stoq_buf_init(&b, RECORD_BYTES_MAX);
     struct stoq_cbor_wr w = stoq_cbor_wr(&b);
-    stoq_cbor_put_map(&w, 2);
+    stoq_cbor_put_map(&w, facts->made_here ? 3 : 2);
     stoq_cbor_put_uint(&w, 1);
-    stoq_cbor_put_uint(&w, added_at);
+    stoq_cbor_put_uint(&w, facts->added_at);
     stoq_cbor_put_uint(&w, 2);
-    stoq_cbor_put_bool(&w, complete);
+    stoq_cbor_put_bool(&w, facts->complete);
+    if (facts->made_here) {
+        stoq_cbor_put_uint(&w, 3);
+        stoq_cbor_put_bool(&w, true);
+    }
     enum stoq_status st = stoq_cbor_wr_done(&w);
     if (st != STOQ_OK) {
         st = stoq_fail(err, st, 0, "no memory for the package's record");
@@ -186,12 +189,14 @@ enum stoq_status stoq_local_record(struct stoq_store *store, const struct stoq_p
 enum stoq_status stoq_local_set_complete(struct stoq_store *store, const struct stoq_package_id *id,
                                          bool complete, struct stoq_error *err)
 {
-    uint64_t added_at;
-    bool was;
-    if (read_record(store, id, &added_at, &was, NULL) != STOQ_OK) {
-        return stoq_local_record(store, id, stoq_wall_seconds(), complete, err);
+    struct stoq_local_facts facts;
+    if (stoq_local_facts(store, id, &facts, NULL) != STOQ_OK) {
+        facts = (struct stoq_local_facts){.added_at = stoq_wall_seconds()};
+    } else if (facts.complete == complete) {
+        return STOQ_OK;
     }
-    return was == complete ? STOQ_OK : stoq_local_record(store, id, added_at, complete, err);
+    facts.complete = complete;
+    return stoq_local_record(store, id, &facts, err);
 }
 
 /* Manifest and what is decoded from it, reused from package to package. */
@@ -206,7 +211,10 @@ static enum stoq_status read_package(struct reading *r, const struct stoq_packag
                                      struct stoq_local_package *out, struct stoq_error *err)
 {
     *out = (struct stoq_local_package){.id = *id, .manifest = &r->manifest};
-    enum stoq_status st = read_record(r->store, id, &out->added_at, &out->complete, err);
+    struct stoq_local_facts facts = {0};
+    enum stoq_status st = stoq_local_facts(r->store, id, &facts, err);
+    out->added_at = facts.added_at;
+    out->complete = facts.complete;
     if (st == STOQ_OK) {
         st = stoq_store_read(r->store, STOQ_RECORD_MANIFEST, id_key(id), 0, &r->bytes, err);
     }

@@ -31,10 +31,17 @@ STOQ_WARN_UNUSED enum stoq_status stoq_local_info(struct stoq_store *store,
                                                                const struct stoq_local_package *p),
                                                   void *user, struct stoq_error *err);
 
-/* When it was added and whether it is complete. STOQ_OK; STOQ_NOTFOUND; STOQ_PROOF: its record is damaged. */
-STOQ_WARN_UNUSED enum stoq_status stoq_local_added(struct stoq_store *store,
+/* The package record (FORMATS.md section 9, type 15). */
+struct stoq_local_facts {
+    uint64_t added_at; /* seconds since 1970 */
+    bool complete;     /* false: some chunks are still missing */
+    bool made_here;    /* published or imported: nobody else need have it, so it never gives way */
+};
+
+/* STOQ_OK; STOQ_NOTFOUND; STOQ_PROOF: the record is damaged. */
+STOQ_WARN_UNUSED enum stoq_status stoq_local_facts(struct stoq_store *store,
                                                    const struct stoq_package_id *id,
-                                                   uint64_t *added_at, bool *complete,
+                                                   struct stoq_local_facts *out,
                                                    struct stoq_error *err);
 
 /* Is it here and complete? */
@@ -49,14 +56,13 @@ STOQ_WARN_UNUSED enum stoq_status stoq_local_signer(struct stoq_store *store,
                                                     struct stoq_key_id *out,
                                                     struct stoq_error *err);
 
-/* Write the package record (FORMATS.md section 9, type 15): after everything it names is durable.
- * The caller syncs. complete false: some chunks are still missing. */
+/* Write the package record: after everything it names is durable. The caller syncs. */
 STOQ_WARN_UNUSED enum stoq_status stoq_local_record(struct stoq_store *store,
                                                     const struct stoq_package_id *id,
-                                                    uint64_t added_at, bool complete,
+                                                    const struct stoq_local_facts *facts,
                                                     struct stoq_error *err);
 
-/* The same, keeping since when it is here where that is known. A record that says so already is not
+/* The same, keeping the other facts where they are known. A record that says so already is not
  * written again. */
 STOQ_WARN_UNUSED enum stoq_status stoq_local_set_complete(struct stoq_store *store,
                                                           const struct stoq_package_id *id,

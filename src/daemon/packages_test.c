@@ -627,7 +627,9 @@ static struct stoq_package_id forge(struct stoq_span table, uint64_t entries,
     assert_int_equal(stoq_store_put(store, STOQ_RECORD_MANIFEST, stoq_span(id.h.b, 32), 0,
                                     stoq_buf_span(&b), NULL, NULL),
                      STOQ_OK);
-    assert_int_equal(stoq_local_record(store, &id, 1700000000, true, NULL), STOQ_OK);
+    assert_int_equal(
+        stoq_local_record(store, &id, &(struct stoq_local_facts){1700000000, true, false}, NULL),
+        STOQ_OK);
     stoq_ingest_free(in);
     stoq_shards_free(shards);
     stoq_buf_release(&b);

@@ -206,7 +206,9 @@ static enum stoq_status finish(struct publish *p, struct stoq_error *err)
     if (p->report->existed) {
         return STOQ_OK;
     }
-    st = stoq_local_record(p->store, &p->report->id, stoq_wall_seconds(), true, err);
+    const struct stoq_local_facts facts = {
+        .added_at = stoq_wall_seconds(), .complete = true, .made_here = true};
+    st = stoq_local_record(p->store, &p->report->id, &facts, err);
     return st == STOQ_OK ? stoq_store_sync(p->store, err) : st;
 }
 

@@ -7,22 +7,27 @@
 quota=$((8 << 20))
 bytes_of() { find "$(home "$1")/store/segments" -name '*.seg' -printf '%s\n' | awk '{ n += $1 } END { print n + 0 }'; }
 within() { [ "$(bytes_of "$1")" -le $quota ] || fail "$1: $(bytes_of "$1") bytes are over the quota"; }
-add() { # NAME NUMBER: a package of 1.2 MB; prints its id
+add() { # NAME NUMBER: fetches a package of 1.2 MB; prints its id
+    local id
     head -c 1200000 /dev/urandom >"part.$2"
-    on "$1" publish "part.$2" --name part --version "$2" -q
+    id=$(on S publish "part.$2" --name part --version "$2" -q)
+    on "$1" get "$id" --from "$(contact S)" -q >/dev/null && echo "$id"
 }
 
 fill() { # NAME
-    local name=$1 first last id i
+    local name=$1 first own last id i
     first=$(add "$name" 1)
     on "$name" pin "$first" -q
+    echo own >own
+    own=$(on "$name" publish own --name own --version 1 -q)
     for i in 2 3 4 5 6 7 8 9; do
         last=$(add "$name" $i)
         within "$name"
     done
     on "$name" verify "$first" -q || fail "$name: what is pinned is gone"
     on "$name" verify "$last" -q || fail "$name: the youngest is gone"
-    [ "$(on "$name" ls --json | jq '.packages | length')" -lt 9 ] || fail "$name: nothing was given up"
+    on "$name" verify "$own" -q || fail "$name: what was published here is gone, and nobody else has it"
+    [ "$(on "$name" ls --json | jq '.packages | length')" -lt 10 ] || fail "$name: nothing was given up"
     on "$name" store stats --json >out
     jq -e --argjson q $quota '.quota_bytes == $q and .quota_used_bytes <= $q and .quota_high_bytes > .quota_low_bytes' \
         out >/dev/null || fail "$name: $(cat out)"
@@ -48,6 +53,7 @@ fill() { # NAME
     within "$name"
 }
 
+start S
 for name in A B; do
     mkdir $name
     printf '[store]\nquota = 8MiB\nquota_high = 90%%\nquota_low = 60%%\n' >$name/stoq.conf
