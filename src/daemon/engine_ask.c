@@ -15,8 +15,7 @@
 
 #define REQUEST_BYTES_MAX (STOQ_FRAME_BYTES_MAX + STOQ_FRAME_HEAD_BYTES)
 #define TELL_EVERY (50 * STOQ_MS)
-#define GIVE_BACK_BYTES                                                                            \
-    4096 /* at least: of all replies of a connection no more is held than any window */
+#define GIVE_BACK_BYTES 4096 /* at least: sixteen replies hold less than any window */
 
 struct ask *engine_ask_of(struct stoq_engine *e, stoq_net_conn conn, stoq_net_stream stream)
 {
