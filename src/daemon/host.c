@@ -126,13 +126,15 @@ enum stoq_status stoq_host_free(struct stoq_host *host, stoq_ns drain, struct st
     if (host == NULL) {
         return STOQ_OK;
     }
-    stoq_scrubber_free(host->scrubber);
-    stoq_keeper_free(host->keeper);
-    host->keeper = NULL;
+    /* Workers of the engine use the store to the end, and the store calls these two. */
+    stoq_scrubber_stop(host->scrubber);
+    stoq_keeper_stop(host->keeper);
     stoq_engine_stop(host->engine, drain);
     if (host->store != NULL) {
         st = stoq_store_close(host->store, err);
     }
+    stoq_scrubber_free(host->scrubber);
+    stoq_keeper_free(host->keeper);
     stoq_key_free(host->key);
     pthread_cond_destroy(&host->content_free);
     pthread_mutex_destroy(&host->lock);

@@ -54,7 +54,7 @@ enum stoq_status stoq_keeper_new(struct stoq_keeper **out, struct stoq_host *hos
     return STOQ_OK;
 }
 
-void stoq_keeper_free(struct stoq_keeper *k)
+void stoq_keeper_stop(struct stoq_keeper *k)
 {
     if (k == NULL) {
         return;
@@ -65,7 +65,16 @@ void stoq_keeper_free(struct stoq_keeper *k)
     (void)pthread_mutex_unlock(&k->lock);
     if (k->thread_runs) {
         (void)pthread_join(k->thread, NULL);
+        k->thread_runs = false;
     }
+}
+
+void stoq_keeper_free(struct stoq_keeper *k)
+{
+    if (k == NULL) {
+        return;
+    }
+    stoq_keeper_stop(k);
     (void)pthread_cond_destroy(&k->changed);
     (void)pthread_mutex_destroy(&k->lock);
     free(k);

@@ -13,7 +13,10 @@ struct stoq_keeper;
 
 /* Nothing runs yet; host is kept. STOQ_OK, STOQ_NOMEM. */
 STOQ_WARN_UNUSED enum stoq_status stoq_keeper_new(struct stoq_keeper **out, struct stoq_host *host);
-/* End its thread. NULL is fine. */
+/* End its thread. It may still be called by the store's users, and
+ * does nothing more. NULL is fine. */
+void stoq_keeper_stop(struct stoq_keeper *k);
+/* Stops it; the store is closed. NULL is fine. */
 void stoq_keeper_free(struct stoq_keeper *k);
 /* Begin to work in the background, once the host is open. STOQ_OK, STOQ_NOMEM. */
 STOQ_WARN_UNUSED enum stoq_status stoq_keeper_start(struct stoq_keeper *k, struct stoq_error *err);

@@ -82,18 +82,24 @@ enum stoq_status stoq_scrubber_new(struct stoq_scrubber **out, struct stoq_host 
     return STOQ_OK;
 }
 
-void stoq_scrubber_free(struct stoq_scrubber *s)
+void stoq_scrubber_stop(struct stoq_scrubber *s)
 {
-    if (s == NULL) {
-        return;
-    }
-    if (s->thread_runs) {
+    if (s != NULL && s->thread_runs) {
         (void)pthread_mutex_lock(&s->lock);
         s->stopping = true;
         (void)pthread_cond_broadcast(&s->changed);
         (void)pthread_mutex_unlock(&s->lock);
         (void)pthread_join(s->thread, NULL);
+        s->thread_runs = false;
     }
+}
+
+void stoq_scrubber_free(struct stoq_scrubber *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    stoq_scrubber_stop(s);
     (void)pthread_cond_destroy(&s->changed);
     (void)pthread_mutex_destroy(&s->lock);
     free(s->remembered);

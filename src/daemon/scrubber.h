@@ -16,7 +16,10 @@ struct stoq_scrubber;
 /* Nothing runs yet; host is kept. STOQ_OK, STOQ_NOMEM. */
 STOQ_WARN_UNUSED enum stoq_status stoq_scrubber_new(struct stoq_scrubber **out,
                                                     struct stoq_host *host);
-/* End its thread; the pass under way is kept for later. NULL is fine. */
+/* End its thread; the pass under way is kept for later. It may still be called by the store's users, and
+ * does nothing more. NULL is fine. */
+void stoq_scrubber_stop(struct stoq_scrubber *s);
+/* Stops it; the store is closed. NULL is fine. */
 void stoq_scrubber_free(struct stoq_scrubber *s);
 /* Begin to work in the background, once the host is open. STOQ_OK, STOQ_NOMEM. */
 STOQ_WARN_UNUSED enum stoq_status stoq_scrubber_start(struct stoq_scrubber *s,
