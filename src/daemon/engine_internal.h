@@ -48,7 +48,7 @@
 #define ENGINE_BATCH_CHUNKS 64u         /* likewise, small ones */
 #define ENGINE_PIECES 16u               /* chunks read for a reply in one job, about 1 MiB */
 #define ENGINE_SERVE_AHEAD (1u << 20)   /* of a reply waiting in its stream before we read more */
-#define ENGINE_SERVE_BYTES_MAX (48u << 20) /* of all replies together; beyond it they take turns */
+#define ENGINE_SERVE_BYTES_MAX (32u << 20) /* of all replies together; beyond it they take turns */
 #define ENGINE_PIECES_KEPT 128u            /* idle buffers kept for reuse */
 #define ENGINE_HELD_MAX 8u                 /* packages whose lists stay in memory for serving */
 #define ENGINE_INBOUND_TIMEOUT (10 * STOQ_SEC) /* for a request to be complete */
