@@ -129,7 +129,9 @@ def rate_is_kept():
     up = report(relay)["up"]
     check(up["datagrams_out"] == len(got) and len(got) + up["queue_full"] == 100, f"{up}")
     check(34 <= len(got), f"the queue took only {len(got)}")
-    check(up["rate_bits_per_s"] <= 20.5e6, f"faster than 20 Mbit/s: {up}")
+    # n datagrams have n - 1 gaps between them, and the first may have left late: that shortens what it is measured over.
+    most = 20e6 * len(got) / (len(got) - 1) * 1.05
+    check(up["rate_bits_per_s"] <= most, f"faster than 20 Mbit/s: {up}")
 
 
 fates_are_dealt_one_by_one()
