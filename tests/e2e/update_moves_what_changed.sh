@@ -46,9 +46,10 @@ moved=$(($(sent) - before))
 same_tree v2 B.out
 check "what changed is fetched" ".bytes_from_peers == $changed and .bytes_had + .bytes_from_peers == .bytes"
 check "no seed was named" ".bytes_from_seed == 0"
-# 5 % and 4 KiB for every shard that has changed; Hello, manifest and shard list are of one size.
-check "what travels" ".bytes_wire <= 1.05 * $stored + 4096 * (.shards - .shards_known) + 4096"
-check "what the publisher sent" "$moved <= 1.05 * $stored + 4096 * (.shards - .shards_known) + 4096"
+# 5 % and the longest chunk list for every shard that has changed: the data is random, so one may have 512 chunks. On real
+# updates 4 KiB suffice (docs/BENCHMARKS.md). Hello, manifest and shard list are of one size.
+check "what travels" ".bytes_wire <= 1.05 * $stored + 18432 * (.shards - .shards_known) + 4096"
+check "what the publisher sent" "$moved <= 1.05 * $stored + 18432 * (.shards - .shards_known) + 4096"
 
 # Files that are no package, neither version known here: profile unknown, two passes.
 got=$(on C get "$v2" "${from[@]}" --seed v1 --json -o C.out)
