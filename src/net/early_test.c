@@ -98,7 +98,7 @@ static void meet(struct net_pipe *p, struct seen *s, const struct stoq_net_confi
     (void)pipe_dial(p);
     assert_true(pipe_run(p, a_opened, STOQ_SEC));
     (void)pipe_run(p, NULL, STOQ_SEC);
-    stoq_net_close(p->a.net, p->a.conn, 0, "for now");
+    stoq_net_close(p->a.net, p->a.conn, 0, "first visit over");
     (void)pipe_run(p, NULL, 10 * STOQ_SEC);
     p->a.opened = p->a.closed = p->b.opened = p->b.closed = 0;
 }
@@ -143,7 +143,7 @@ static void a_ticket_saves_a_round_trip(void **state)
     assert_int_equal(stats.early_streams, 1);
     assert_int_equal(stats.handshakes, 0);
     /* The new connection brought a new ticket; the old one is spent. */
-    stoq_net_close(p.a.net, p.a.conn, 0, "for now");
+    stoq_net_close(p.a.net, p.a.conn, 0, "first visit over");
     (void)pipe_run(&p, NULL, 10 * STOQ_SEC);
     s.answered = 0;
     assert_true(ask_again(&p, &s));
@@ -197,7 +197,7 @@ static void a_replay_is_not_taken(void **state)
         (void)pipe_run(&p, NULL, 10 * STOQ_SEC);
         assert_int_equal(s.asked, 1);
         assert_int_equal(p.b.opened, 1);
-        stoq_net_close(p.a.net, p.a.conn, 0, "for now");
+        stoq_net_close(p.a.net, p.a.conn, 0, "first visit over");
         (void)pipe_run(&p, NULL, 60 * STOQ_SEC);
     }
     struct stoq_net_stats stats;

@@ -200,7 +200,7 @@ struct fetch {
     bool is_part;
     uint64_t first; /* bytes first .. end - 1 of the stream are wanted */
     uint64_t end;
-    uint64_t until; /* for now, up to here */
+    uint64_t until; /* the reader's window: up to here, moved by WANT */
     enum fetch_step step;
     bool over;
     bool done_owed; /* DONE could not be queued yet */

@@ -68,7 +68,8 @@ struct stoq_node_event {
             bool is_part;
             uint64_t first;
             uint64_t end;
-            uint64_t until; /* for now, none that begins at this byte or behind; 0: no limit */
+            /* A reader's window: none that begins at this byte or behind, until WANT moves it; 0: no limit */
+            uint64_t until;
         } fetch;
         struct stoq_node_source {
             stoq_fetch_id fetch;

@@ -192,7 +192,7 @@ static void the_next_bytes_are_not_waited_for(void **state)
     world_release(&w);
 }
 
-/* A reader that takes its time does not make a fetch fail that has all it wants for now. */
+/* A reader that takes its time does not make a fetch fail that has all of its window. */
 static void a_slow_reader_is_waited_for(void **state)
 {
     (void)state;
