@@ -2,56 +2,12 @@
  * Files by the digests of the outside world, on a real store: found in every package that has them,
  * compared with the digest, gone with their package.
  */
+#include "daemon/packages_harness.h"
+
 #include "daemon/alias.h"
 #include "daemon/local.h"
-#include "daemon/publish.h"
-
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "base/prng.h"
 #include "os/file.h"
-#include "os/tree_read.h"
 #include "tests/vectors.h"
-
-static char scratch[64];
-static struct stoq_store *store;
-static struct stoq_error err;
-
-static const char *at(const char *name)
-{
-    static char path[8][512];
-    static int next;
-    char *out = path[next++ % 8];
-    assert_int_equal(stoq_file_join(out, sizeof path[0], scratch, name), STOQ_OK);
-    return out;
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    (void)snprintf(scratch, sizeof scratch, "/tmp/stoq-alias-XXXXXX");
-    assert_non_null(mkdtemp(scratch));
-    const struct stoq_store_config cfg = {
-        .dir = at("store"), .create = true, .segment_bytes = 64 * STOQ_MIB, .map_bytes = STOQ_GIB};
-    assert_int_equal(stoq_store_open(&store, &cfg, &err), STOQ_OK);
-    return mkdir(at("in"), 0755);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    assert_int_equal(stoq_store_close(store, NULL), STOQ_OK);
-    return stoq_tree_remove(AT_FDCWD, scratch, NULL) == STOQ_OK ? 0 : -1;
-}
 
 static void write_file(const char *name, struct stoq_span bytes)
 {
@@ -60,7 +16,7 @@ static void write_file(const char *name, struct stoq_span bytes)
     assert_int_equal(stoq_file_replace(at(path), bytes, 0644, &err), STOQ_OK);
 }
 
-static struct stoq_package_id publish(const char *name, struct stoq_publish_report *r)
+static struct stoq_package_id publish_as(const char *name, struct stoq_publish_report *r)
 {
     struct stoq_publish_ask ask = {
         .path = at("in"),
@@ -70,7 +26,7 @@ static struct stoq_package_id publish(const char *name, struct stoq_publish_repo
         .aliases = {STOQ_HASH_BLAKE3, STOQ_HASH_SHA256, STOQ_HASH_SHA512},
         .alias_count = 3,
     };
-    assert_int_equal(stoq_publish(store, &ask, r, &err), STOQ_OK);
+    *r = publish(&ask);
     return r->id;
 }
 
@@ -106,14 +62,9 @@ static struct found find(enum stoq_hash_alg alg, struct stoq_span bytes)
     return f;
 }
 
-static enum stoq_status take(void *user, struct stoq_span bytes)
-{
-    return stoq_buf_add(user, bytes);
-}
-
 static enum stoq_status read_by(const struct stoq_digest *d, struct stoq_buf *out)
 {
-    struct stoq_alias_ask ask = {.digest = *d, .sink = take, .sink_user = out};
+    struct stoq_alias_ask ask = {.digest = *d, .sink = keep_bytes, .sink_user = out};
     struct stoq_alias_found found;
     stoq_buf_init(out, 16 << 20);
     stoq_buf_init(&found.path, 4096);
@@ -136,14 +87,12 @@ static void files_are_found_by_every_digest(void **state)
     (void)state;
     enum { BIG = 2500000 };
     struct stoq_publish_report r;
-    uint8_t *big = malloc(BIG + 8);
-    assert_non_null(big);
-    vectors_fill(big, BIG, 3);
+    uint8_t *big = draw_bytes(BIG, 3);
     write_file("big", stoq_span(big, BIG));
     write_file("a", stoq_span("small", 5));
     write_file("b", stoq_span("small", 5));
     write_file("none", stoq_span("", 0));
-    struct stoq_package_id id = publish("one", &r);
+    struct stoq_package_id id = publish_as("one", &r);
     assert_true(r.aliases == 9); /* three contents by three digests */
     static const enum stoq_hash_alg algs[] = {STOQ_HASH_BLAKE3, STOQ_HASH_SHA256, STOQ_HASH_SHA512};
     for (size_t i = 0; i < STOQ_COUNT(algs); i++) {
@@ -159,28 +108,18 @@ static void files_are_found_by_every_digest(void **state)
     }
     assert_int_equal(find(STOQ_HASH_SHA3_256, stoq_span("small", 5)).n, 0); /* was not asked for */
     struct stoq_publish_ask plain = {.path = at("in"), .name = "one", .version = "1"};
-    struct stoq_publish_report again;
-    assert_int_equal(stoq_publish(store, &plain, &again, &err), STOQ_OK);
+    struct stoq_publish_report again = publish(&plain);
     assert_true(again.existed && stoq_hash_eq(&again.id.h, &id.h)); /* they are not in the id */
     assert_int_equal(stoq_local_remove(store, &id, NULL, &err), STOQ_OK);
     free(big);
-}
-
-static bool count_key(void *user, struct stoq_span key, struct stoq_stored info)
-{
-    (void)key;
-    (void)info;
-    (*(size_t *)user)++;
-    return true;
 }
 
 static void aliases_go_with_their_package(void **state)
 {
     (void)state;
     struct stoq_publish_report r;
-    size_t n = 0;
-    struct stoq_package_id one = publish("one", &r);
-    struct stoq_package_id two = publish("two", &r);
+    struct stoq_package_id one = publish_as("one", &r);
+    struct stoq_package_id two = publish_as("two", &r);
     struct found f = find(STOQ_HASH_SHA256, stoq_span("small", 5));
     assert_int_equal(f.n, 4);
     f = (struct found){.stop_at = 1};
@@ -193,8 +132,7 @@ static void aliases_go_with_their_package(void **state)
     assert_true(stoq_hash_eq(&f.last.h, &two.h));
     comes_out(STOQ_HASH_SHA256, stoq_span("small", 5));
     assert_int_equal(stoq_local_remove(store, &two, NULL, &err), STOQ_OK);
-    assert_int_equal(stoq_store_each(store, STOQ_RECORD_ALIAS, count_key, &n, &err), STOQ_OK);
-    assert_int_equal(n, 0);
+    assert_int_equal(records_of(STOQ_RECORD_ALIAS), 0);
 }
 
 static void of_many_equal_files_some_paths_are_kept(void **state)
@@ -206,7 +144,7 @@ static void of_many_equal_files_some_paths_are_kept(void **state)
         (void)snprintf(name, sizeof name, "same-%03d", i);
         write_file(name, stoq_span("the same", 8));
     }
-    struct stoq_package_id id = publish("many", &r);
+    struct stoq_package_id id = publish_as("many", &r);
     struct found f = find(STOQ_HASH_SHA512, stoq_span("the same", 8));
     assert_int_equal(f.n, STOQ_ALIAS_PATHS_MAX);
     assert_true(strncmp(f.text, "same-000 same-001 ", 18) == 0);
@@ -235,7 +173,7 @@ static void an_alias_is_not_believed(void **state)
     (void)state;
     struct stoq_publish_report r;
     struct stoq_buf out;
-    struct stoq_package_id id = publish("one", &r);
+    struct stoq_package_id id = publish_as("one", &r);
     struct stoq_digest d = digest_of(STOQ_HASH_SHA256, stoq_span("wanted", 6));
     put_alias(&d, &id, "a");
     assert_int_equal(read_by(&d, &out), STOQ_PROOF);
@@ -259,7 +197,7 @@ static void sha512_counts_whole(void **state)
 {
     (void)state;
     struct stoq_publish_report r;
-    struct stoq_package_id id = publish("one", &r);
+    struct stoq_package_id id = publish_as("one", &r);
     struct stoq_digest d = digest_of(STOQ_HASH_SHA512, stoq_span("small", 5));
     struct found f = {.n = 0};
     d.b[63] ^= 1; /* behind the key's part */
@@ -328,5 +266,5 @@ int main(void)
         cmocka_unit_test(names_of_algorithms),
         cmocka_unit_test(records_are_as_the_document_says),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, scratch_setup_with_store, scratch_teardown);
 }

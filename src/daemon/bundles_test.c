@@ -2,89 +2,30 @@
  * Packages carried from store to store in bundles: nothing is lost, nothing wrong comes in, what the
  * receiver has is left out, and a broken import goes on where it was.
  */
+#include "daemon/packages_harness.h"
+
+#include "base/prng.h"
 #include "daemon/export.h"
-#include "daemon/extract.h"
 #include "daemon/held.h"
 #include "daemon/import.h"
 #include "daemon/local.h"
-#include "daemon/publish.h"
-#include "daemon/verify.h"
 
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "base/prng.h"
-#include "hash/hash.h"
-#include "os/file.h"
-#include "os/tree_read.h"
-#include "tests/vectors.h"
-
-static char scratch[64];
 static struct stoq_store *giver;
 static struct stoq_store *taker;
-static struct stoq_error err;
-
-static const char *at(const char *name)
-{
-    static char path[8][512];
-    static int next;
-    char *out = path[next++ % 8];
-    assert_int_equal(stoq_file_join(out, sizeof path[0], scratch, name), STOQ_OK);
-    return out;
-}
-
-static struct stoq_store *open_store(const char *name)
-{
-    struct stoq_store *s;
-    const struct stoq_store_config cfg = {
-        .dir = at(name), .create = true, .segment_bytes = 16 * STOQ_MIB, .map_bytes = STOQ_GIB};
-    assert_int_equal(stoq_store_open(&s, &cfg, &err), STOQ_OK);
-    return s;
-}
 
 static int setup(void **state)
 {
-    (void)state;
-    (void)snprintf(scratch, sizeof scratch, "/tmp/stoq-bundles-XXXXXX");
-    if (mkdtemp(scratch) == NULL) {
-        return -1;
-    }
-    giver = open_store("giver");
-    taker = open_store("taker");
-    return 0;
+    int rc = scratch_setup(state);
+    giver = open_store_at("giver");
+    taker = open_store_at("taker");
+    return rc;
 }
 
 static int teardown(void **state)
 {
-    (void)state;
     assert_int_equal(stoq_store_close(giver, NULL), STOQ_OK);
     assert_int_equal(stoq_store_close(taker, NULL), STOQ_OK);
-    return stoq_tree_remove(AT_FDCWD, scratch, NULL) == STOQ_OK ? 0 : -1;
-}
-
-static void put_file(const char *path, struct stoq_span bytes)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    assert_true(fd >= 0);
-    assert_int_equal(stoq_file_write_all(fd, bytes), STOQ_OK);
-    assert_int_equal(close(fd), 0);
-}
-
-static struct stoq_key *test_key(uint8_t seed)
-{
-    uint8_t bytes[STOQ_KEY_SEED_BYTES];
-    memset(bytes, seed, sizeof bytes);
-    struct stoq_key *key;
-    assert_int_equal(stoq_key_from_seed(&key, bytes), STOQ_OK);
-    return key;
+    return scratch_teardown(state);
 }
 
 /* Publish a tree of a large file, a text that compresses, and small ones; `change` differs in one byte of
@@ -92,13 +33,11 @@ static struct stoq_key *test_key(uint8_t seed)
 static struct stoq_package_id publish_tree(const char *version, size_t large, uint64_t change,
                                            const struct stoq_key *key)
 {
-    char dir[600];
-    char path[700];
-    uint8_t *p = malloc(large);
-    (void)snprintf(dir, sizeof dir, "%s-%s", at("in"), version);
-    assert_int_equal(mkdir(dir, 0755), 0);
-    assert_non_null(p);
-    vectors_fill(p, large, 7);
+    char dir[64];
+    char path[128];
+    uint8_t *p = draw_bytes(large, 7);
+    (void)snprintf(dir, sizeof dir, "in/%s", version);
+    make_dir(dir);
     p[large / 2] ^= (uint8_t)change;
     (void)snprintf(path, sizeof path, "%s/large", dir);
     put_file(path, stoq_span(p, large));
@@ -113,16 +52,10 @@ static struct stoq_package_id publish_tree(const char *version, size_t large, ui
     }
     free(p);
     const struct stoq_publish_ask ask = {
-        .path = dir, .name = "carried", .version = version, .key = key, .threads = 1};
+        .path = at(dir), .name = "carried", .version = version, .key = key, .threads = 1};
     struct stoq_publish_report r;
     assert_int_equal(stoq_publish(giver, &ask, &r, &err), STOQ_OK);
     return r.id;
-}
-
-static enum stoq_status keep(void *user, struct stoq_span bytes, struct stoq_error *why)
-{
-    (void)why;
-    return stoq_buf_add(user, bytes);
 }
 
 static enum stoq_status try_export(const struct stoq_package_id *ids, size_t count,
@@ -130,7 +63,7 @@ static enum stoq_status try_export(const struct stoq_package_id *ids, size_t cou
                                    struct stoq_export_report *r)
 {
     const struct stoq_export_ask ask = {
-        .ids = ids, .id_count = count, .have = have, .sink = keep, .sink_user = out};
+        .ids = ids, .id_count = count, .have = have, .sink = keep_written, .sink_user = out};
     stoq_buf_clear(out);
     return stoq_export(giver, &ask, r, &err);
 }
@@ -340,9 +273,9 @@ static void a_store_says_what_it_has(void **state)
     assert_int_equal(stoq_have_add_store(have, taker, NULL, NULL, &err), STOQ_OK);
     stoq_have_seal(have);
     assert_int_equal(stoq_have_chunk_count(have), r.chunks_new);
-    assert_int_equal(stoq_have_write(have, keep, &list, &err), STOQ_OK);
+    assert_int_equal(stoq_have_write(have, keep_written, &list, &err), STOQ_OK);
     stoq_have_free(have);
-    put_file(at("have"), stoq_buf_span(&list));
+    put_file("have", stoq_buf_span(&list));
     assert_int_equal(stoq_have_new(&have, NULL), STOQ_OK);
     assert_int_equal(stoq_have_read(have, at("have"), &err), STOQ_OK);
     stoq_have_seal(have);
@@ -366,7 +299,7 @@ static void a_shard_with_a_hole_is_not_had(void **state)
     stoq_buf_init(&list, STOQ_MIB);
     assert_int_equal(stoq_have_shard_count(all), 1);
     uint8_t chunk[32];
-    assert_int_equal(stoq_have_write(all, keep, &list, &err), STOQ_OK);
+    assert_int_equal(stoq_have_write(all, keep_written, &list, &err), STOQ_OK);
     struct stoq_hash root;
     memcpy(root.b, list.p + 32, 32);
     struct stoq_buf chunks;
@@ -417,7 +350,7 @@ static void a_broken_import_goes_on(void **state)
         assert_false(stoq_local_has(taker, &id));
         /* The store is closed and opened: it was durable. */
         assert_int_equal(stoq_store_close(taker, &err), STOQ_OK);
-        taker = open_store("taker");
+        taker = open_store_at("taker");
     }
     import_well(stoq_buf_span(&bundle), &r);
     assert_int_equal(r.chunks_had, had);
@@ -491,65 +424,6 @@ static void a_forged_chunk_is_refused(void **state)
     stoq_buf_release(&bundle);
 }
 
-static void have_lists_are_read_strictly(void **state)
-{
-    (void)state;
-    struct vectors v;
-    unsigned count = 0;
-    vectors_open(&v, "bundles");
-    while (vectors_next(&v)) {
-        if (!vectors_is(&v, "have")) {
-            continue;
-        }
-        struct stoq_span roots = vectors_bytes(&v, 1);
-        struct stoq_span hashes = vectors_bytes(&v, 2);
-        struct stoq_span list = vectors_bytes(&v, 3);
-        struct stoq_have *have;
-        struct stoq_buf again;
-        stoq_buf_init(&again, STOQ_MIB);
-        assert_int_equal(stoq_have_new(&have, NULL), STOQ_OK);
-        assert_int_equal(stoq_have_parse(have, list, &err), STOQ_OK);
-        stoq_have_seal(have);
-        assert_int_equal(stoq_have_shard_count(have), roots.n / 32);
-        assert_int_equal(stoq_have_chunk_count(have), hashes.n / 32);
-        for (size_t i = 0; i < hashes.n; i += 32) {
-            struct stoq_hash h;
-            memcpy(h.b, hashes.p + i, 32);
-            assert_true(stoq_have_chunk(have, &h));
-            h.b[15] ^= 1;
-            assert_false(stoq_have_chunk(have, &h));
-        }
-        for (size_t i = 0; i < roots.n; i += 32) {
-            struct stoq_hash h;
-            memcpy(h.b, roots.p + i, 32);
-            assert_true(stoq_have_shard(have, &h));
-            h.b[31] ^= 1;
-            assert_false(stoq_have_shard(have, &h));
-        }
-        assert_int_equal(stoq_have_write(have, keep, &again, &err), STOQ_OK);
-        assert_true(stoq_span_eq(stoq_buf_span(&again), list));
-        for (size_t bit = 0; bit < 8 * again.n; bit++) {
-            again.p[bit / 8] ^= (uint8_t)(1u << bit % 8);
-            assert_int_not_equal(stoq_have_parse(have, stoq_buf_span(&again), &err), STOQ_OK);
-            again.p[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        }
-        for (size_t n = 0; n < again.n; n++) {
-            assert_int_not_equal(stoq_have_parse(have, stoq_span(again.p, n), &err), STOQ_OK);
-        }
-        stoq_buf_release(&again);
-        stoq_have_free(have);
-        count++;
-    }
-    vectors_close(&v);
-    assert_int_equal(count, 2);
-}
-
-static bool stop_at_once(void *user)
-{
-    (void)user;
-    return true;
-}
-
 static void both_can_be_stopped(void **state)
 {
     (void)state;
@@ -558,8 +432,11 @@ static void both_can_be_stopped(void **state)
     struct stoq_export_report x;
     struct stoq_import_report r;
     stoq_buf_init(&bundle, 64 * STOQ_MIB);
-    struct stoq_export_ask ask = {
-        .ids = &id, .id_count = 1, .sink = keep, .sink_user = &bundle, .cancelled = stop_at_once};
+    struct stoq_export_ask ask = {.ids = &id,
+                                  .id_count = 1,
+                                  .sink = keep_written,
+                                  .sink_user = &bundle,
+                                  .cancelled = stop_at_once};
     assert_int_equal(stoq_export(giver, &ask, &x, &err), STOQ_CANCELLED);
     (void)export_to(&bundle, &id, 1, NULL);
     struct source s = {.bytes = stoq_buf_span(&bundle), .piece = 1000};
@@ -596,17 +473,17 @@ static void the_index_is_read_alone(void **state)
 
 int main(void)
 {
+#define BETWEEN_STORES(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(packages_arrive_whole, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_the_receiver_has_is_left_out, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_store_says_what_it_has, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_shard_with_a_hole_is_not_had, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_broken_import_goes_on, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_is_wrong_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_forged_chunk_is_refused, setup, teardown),
-        cmocka_unit_test(have_lists_are_read_strictly),
-        cmocka_unit_test_setup_teardown(both_can_be_stopped, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_index_is_read_alone, setup, teardown),
+        BETWEEN_STORES(packages_arrive_whole),
+        BETWEEN_STORES(what_the_receiver_has_is_left_out),
+        BETWEEN_STORES(a_store_says_what_it_has),
+        BETWEEN_STORES(a_shard_with_a_hole_is_not_had),
+        BETWEEN_STORES(a_broken_import_goes_on),
+        BETWEEN_STORES(what_is_wrong_is_refused),
+        BETWEEN_STORES(a_forged_chunk_is_refused),
+        BETWEEN_STORES(both_can_be_stopped),
+        BETWEEN_STORES(the_index_is_read_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

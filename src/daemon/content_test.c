@@ -2,58 +2,15 @@
  * Content by address on a real store: what is put comes out, under the digest other programs compute,
  * and nothing else does.
  */
-#include "daemon/content.h"
-#include "daemon/publish.h"
+#include "daemon/packages_harness.h"
 
-#include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "base/prng.h"
-#include "daemon/ingest.h"
+#include "daemon/content.h"
+#include "daemon/local.h"
 #include "os/file.h"
 #include "os/sys.h"
-#include "os/tree_read.h"
-#include "tests/vectors.h"
-#include "wire/cbor.h"
-
-static char scratch[64];
-static struct stoq_store *store;
-static struct stoq_error err;
-
-static void open_store(void)
-{
-    char dir[128];
-    assert_int_equal(stoq_file_join(dir, sizeof dir, scratch, "store"), STOQ_OK);
-    const struct stoq_store_config cfg = {
-        .dir = dir, .create = true, .segment_bytes = 64 * STOQ_MIB, .map_bytes = STOQ_GIB};
-    assert_int_equal(stoq_store_open(&store, &cfg, &err), STOQ_OK);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    (void)snprintf(scratch, sizeof scratch, "/tmp/stoq-content-XXXXXX");
-    if (mkdtemp(scratch) == NULL) {
-        return -1;
-    }
-    open_store();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    assert_int_equal(stoq_store_close(store, NULL), STOQ_OK);
-    return stoq_tree_remove(AT_FDCWD, scratch, NULL) == STOQ_OK ? 0 : -1;
-}
 
 /* An input in memory, read in odd pieces. */
 struct input {
@@ -128,23 +85,12 @@ static void comes_out(const struct stoq_address *address, struct stoq_span want)
     stoq_buf_release(&out.bytes);
 }
 
-static uint8_t *draw(size_t n, uint64_t seed)
-{
-    struct stoq_prng r = stoq_prng(seed);
-    uint8_t *p = malloc(n + 8);
-    assert_non_null(p);
-    for (size_t i = 0; i < n; i += 8) {
-        stoq_le64_put(p + i, stoq_prng_next(&r));
-    }
-    return p;
-}
-
 static void what_is_put_comes_out_under_its_digest(void **state)
 {
     (void)state;
     static const size_t sizes[] = {0, 1, 16384, 1048576, 1048577, 3000001};
     for (size_t i = 0; i < STOQ_COUNT(sizes); i++) {
-        uint8_t *p = draw(sizes[i], 100 + i);
+        uint8_t *p = draw_bytes(sizes[i], 100 + i);
         struct stoq_span s = stoq_span(p, sizes[i]);
         struct stoq_content_put_report r;
         struct stoq_content_put_ask ask = {.threads = 1 + (unsigned)i % 3};
@@ -163,7 +109,7 @@ static void sha3_256_addresses_too(void **state)
 {
     (void)state;
     struct stoq_digest want;
-    uint8_t *p = draw(50000, 7);
+    uint8_t *p = draw_bytes(50000, 7);
     struct stoq_span s = stoq_span(p, 50000);
     struct stoq_content_put_ask ask = {.algorithm = STOQ_HASH_SHA3_256};
     struct stoq_content_put_report r;
@@ -178,7 +124,7 @@ static void sha3_256_addresses_too(void **state)
 static void a_second_put_stores_nothing_new(void **state)
 {
     (void)state;
-    uint8_t *p = draw(700000, 8);
+    uint8_t *p = draw_bytes(700000, 8);
     struct stoq_span s = stoq_span(p, 700000);
     struct stoq_content_put_ask ask = {.threads = 1};
     struct stoq_content_put_report first;
@@ -221,7 +167,7 @@ static void what_can_be_forged_is_no_address(void **state)
 static void secondary_digests_are_kept_and_added_to(void **state)
 {
     (void)state;
-    uint8_t *p = draw(123456, 9);
+    uint8_t *p = draw_bytes(123456, 9);
     struct stoq_span s = stoq_span(p, 123456);
     struct stoq_content c;
     struct stoq_digest want;
@@ -272,7 +218,7 @@ static void puts_side_by_side_keep_each_others_digests(void **state)
     for (uint64_t round = 0; round < 30; round++) {
         struct stoq_content c;
         pthread_t thread[3];
-        uint8_t *p = draw(5000, 1000 + round);
+        uint8_t *p = draw_bytes(5000, 1000 + round);
         struct stoq_span s = stoq_span(p, 5000);
         struct putter putter[3] = {{STOQ_HASH_SHA256, STOQ_IO, s},
                                    {STOQ_HASH_SHA512, STOQ_IO, s},
@@ -298,7 +244,7 @@ static void a_record_waits_for_the_lock(void **state)
     (void)state;
     struct stoq_content c;
     pthread_t thread;
-    uint8_t *p = draw(5000, 2000);
+    uint8_t *p = draw_bytes(5000, 2000);
     struct putter putter = {STOQ_HASH_SHA256, STOQ_IO, stoq_span(p, 5000)};
     struct stoq_address address = {.algorithm = STOQ_HASH_BLAKE3,
                                    .digest = stoq_hash_blake3(putter.bytes)};
@@ -370,7 +316,7 @@ static void either_digest_that_differs_is_fatal(void **state)
     struct output out;
     struct stoq_content c;
     struct stoq_content_put_report r;
-    uint8_t *p = draw(LARGE, 10);
+    uint8_t *p = draw_bytes(LARGE, 10);
     struct stoq_address small = put(stoq_span(p, SMALL));
     struct stoq_address large = put(stoq_span(p, LARGE));
     struct stoq_address other = put(stoq_span(p + 1, SMALL));
@@ -402,7 +348,7 @@ static void a_chunk_that_is_not_here_or_not_itself_stops_it(void **state)
     (void)state;
     enum { BYTES = 16000 }; /* one chunk */
     struct output out;
-    uint8_t *p = draw(BYTES, 11);
+    uint8_t *p = draw_bytes(BYTES, 11);
     struct stoq_address address = put(stoq_span(p, BYTES));
     struct stoq_hash hash = stoq_hash_blake3(stoq_span(p, BYTES));
     struct stoq_span key = stoq_span(hash.b, sizeof hash.b);
@@ -430,7 +376,7 @@ static void a_chunk_that_is_not_here_or_not_itself_stops_it(void **state)
 static void an_input_that_fails_leaves_no_address(void **state)
 {
     (void)state;
-    uint8_t *p = draw(400000, 12);
+    uint8_t *p = draw_bytes(400000, 12);
     struct input in = {.bytes = stoq_span(p, 400000), .piece = 50000, .fails_at = 200000};
     struct stoq_content_put_ask ask = {.read = read_input, .read_user = &in, .threads = 2};
     struct stoq_content_put_report r;
@@ -442,20 +388,14 @@ static void an_input_that_fails_leaves_no_address(void **state)
     free(p);
 }
 
-static bool no(void *user)
-{
-    (void)user;
-    return true;
-}
-
 static void it_can_be_cancelled(void **state)
 {
     (void)state;
     struct stoq_content_put_report r;
-    struct stoq_content_put_ask ask = {.cancelled = no};
+    struct stoq_content_put_ask ask = {.cancelled = stop_at_once};
     assert_int_equal(put_as(stoq_span("cancelled", 9), &ask, &r), STOQ_CANCELLED);
     struct stoq_address address = put(stoq_span("kept", 4));
-    struct stoq_content_get_ask get_ask = {.address = address, .cancelled = no};
+    struct stoq_content_get_ask get_ask = {.address = address, .cancelled = stop_at_once};
     assert_int_equal(stoq_content_get(store, &get_ask, NULL, &err), STOQ_CANCELLED);
 }
 
@@ -477,7 +417,7 @@ static void they_are_listed_and_survive_a_restart(void **state)
     assert_int_equal(stoq_content_each(store, count_one, &n, &damaged, &err), STOQ_OK);
     assert_true(n > 0);
     assert_true(damaged == 1);
-    assert_int_equal(stoq_store_close(store, &err), STOQ_OK);
+    close_store();
     open_store();
     assert_int_equal(stoq_content_each(store, count_one, &again, NULL, &err), STOQ_OK);
     assert_true(again == n);
@@ -496,19 +436,17 @@ static void removal_takes_only_what_nothing_else_uses(void **state)
 {
     (void)state;
     enum { BYTES = 16300 };
-    char path[128];
-    uint8_t *p = draw(BYTES, 13);
+    uint8_t *p = draw_bytes(BYTES, 13);
     struct stoq_span s = stoq_span(p, BYTES);
     struct stoq_local_removed removed;
     struct stoq_content_put_report sha3;
     struct stoq_publish_report published;
     struct stoq_content_put_ask ask = {.algorithm = STOQ_HASH_SHA3_256};
-    assert_int_equal(stoq_file_join(path, sizeof path, scratch, "file"), STOQ_OK);
-    assert_int_equal(stoq_file_replace(path, s, 0600, &err), STOQ_OK);
+    put_file("file", s);
     struct stoq_address blake3 = put(s);
     assert_int_equal(put_as(s, &ask, &sha3), STOQ_OK);
-    const struct stoq_publish_ask publish = {.path = path, .name = "p", .version = "1"};
-    assert_int_equal(stoq_publish(store, &publish, &published, &err), STOQ_OK);
+    const struct stoq_publish_ask one_file = {.path = at("file"), .name = "p", .version = "1"};
+    published = publish(&one_file);
     assert_true(published.bytes_new < BYTES); /* the content's chunk was there */
 
     assert_int_equal(stoq_content_remove(store, &blake3, &removed, &err), STOQ_OK);
@@ -522,45 +460,6 @@ static void removal_takes_only_what_nothing_else_uses(void **state)
     assert_true(removed.chunks == 1 && removed.bytes == BYTES);
     assert_false(has_chunk(s));
     free(p);
-}
-
-static void records_are_as_the_document_says(void **state)
-{
-    (void)state;
-    struct vectors v;
-    size_t good = 0;
-    size_t refused = 0;
-    vectors_open(&v, "records");
-    while (vectors_next(&v)) {
-        struct stoq_content c;
-        struct stoq_buf again;
-        if (vectors_is(&v, "refused-content")) {
-            struct stoq_span key = vectors_bytes(&v, 2);
-            enum stoq_status st = stoq_content_decode(key, vectors_bytes(&v, 3), &c);
-            bool is_version = strcmp(vectors_str(&v, 1), "version") == 0;
-            assert_int_equal(st == STOQ_VERSION, is_version);
-            assert_int_not_equal(st, STOQ_OK);
-            refused++;
-        }
-        if (!vectors_is(&v, "content")) {
-            continue;
-        }
-        struct stoq_span key = vectors_bytes(&v, 7);
-        struct stoq_span payload = vectors_bytes(&v, 8);
-        struct stoq_hash root = vectors_hash(&v, 6);
-        assert_int_equal(stoq_content_decode(key, payload, &c), STOQ_OK);
-        assert_true(c.added_at == vectors_u64(&v, 1));
-        assert_true(c.secondary_count == vectors_u64(&v, 2));
-        assert_true(c.root.shards == vectors_u64(&v, 3) && c.root.chunks == vectors_u64(&v, 4));
-        assert_true(c.root.bytes == vectors_u64(&v, 5) && stoq_hash_eq(&c.root.hash, &root));
-        stoq_buf_init(&again, STOQ_CONTENT_RECORD_BYTES_MAX);
-        assert_int_equal(stoq_content_encode(&c, &again), STOQ_OK);
-        assert_true(stoq_span_eq(stoq_buf_span(&again), payload));
-        stoq_buf_release(&again);
-        good++;
-    }
-    vectors_close(&v);
-    assert_true(good >= 4 && refused >= 12);
 }
 
 int main(void)
@@ -580,7 +479,6 @@ int main(void)
         cmocka_unit_test(it_can_be_cancelled),
         cmocka_unit_test(they_are_listed_and_survive_a_restart),
         cmocka_unit_test(removal_takes_only_what_nothing_else_uses),
-        cmocka_unit_test(records_are_as_the_document_says),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, scratch_setup_with_store, scratch_teardown);
 }

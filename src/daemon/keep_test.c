@@ -1,47 +1,11 @@
 /* Pins, roots and leases on a real store: what they say outlives the store's closing, its index and
  * everything else that is cut or rebuilt. */
+#include "daemon/packages_harness.h"
+
 #include "daemon/keep.h"
-
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "os/file.h"
-#include "os/tree_read.h"
 #include "tests/vectors.h"
 
 #define NOW ((uint64_t)1767225600)
-
-static char scratch[64];
-static struct stoq_store_config cfg;
-static struct stoq_store *store;
-static struct stoq_error err;
-
-static int setup(void **state)
-{
-    (void)state;
-    static char dir[128];
-    (void)snprintf(scratch, sizeof scratch, "/tmp/stoq-keep-XXXXXX");
-    if (mkdtemp(scratch) == NULL) {
-        return -1;
-    }
-    assert_int_equal(stoq_file_join(dir, sizeof dir, scratch, "store"), STOQ_OK);
-    cfg = (struct stoq_store_config){.dir = dir, .create = true, .map_bytes = STOQ_GIB};
-    assert_int_equal(stoq_store_open(&store, &cfg, &err), STOQ_OK);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    assert_int_equal(stoq_store_close(store, NULL), STOQ_OK);
-    return stoq_tree_remove(AT_FDCWD, scratch, NULL) == STOQ_OK ? 0 : -1;
-}
 
 static struct stoq_keep keep_of(enum stoq_record_type type, uint8_t number)
 {
@@ -93,11 +57,11 @@ static void they_last(void **state)
                          STOQ_NOTFOUND);
     }
     for (int rebuild = 0; rebuild < 2; rebuild++) {
-        assert_int_equal(stoq_store_close(store, &err), STOQ_OK);
+        close_store();
         if (rebuild != 0) {
-            assert_int_equal(stoq_store_rebuild(&cfg, NULL, &err), STOQ_OK);
+            assert_int_equal(stoq_store_rebuild(&store_cfg, NULL, &err), STOQ_OK);
         }
-        assert_int_equal(stoq_store_open(&store, &cfg, &err), STOQ_OK);
+        open_store();
         for (size_t i = 0; i < STOQ_COUNT(types); i++) {
             assert_int_equal(count_of(types[i]), 9);
             for (uint8_t n = 1; n <= 10; n++) {
@@ -212,7 +176,7 @@ static void records_are_as_the_document_says(void **state)
     assert_true(good >= 10 && refused >= 30);
 }
 
-#define FRESH(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define FRESH(f) cmocka_unit_test_setup_teardown(f, scratch_setup_with_store, scratch_teardown)
 
 int main(void)
 {

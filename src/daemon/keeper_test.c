@@ -5,24 +5,16 @@
  * alone. Then the
  * same under a quota: only what nothing keeps goes, the least recently used first.
  */
+#include "daemon/packages_harness.h"
+
+#include <fcntl.h>
+
+#include "base/prng.h"
 #include "daemon/collect.h"
 #include "daemon/content.h"
 #include "daemon/evict.h"
 #include "daemon/held.h"
-#include "daemon/publish.h"
-
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "base/prng.h"
+#include "daemon/local.h"
 #include "daemon/reach.h"
 #include "os/file.h"
 #include "os/tree_read.h"
@@ -38,21 +30,8 @@ struct package {
     bool here;
 };
 
-static char scratch[64];
-static struct stoq_store_config cfg;
-static struct stoq_store *store;
-static struct stoq_error err;
 static struct package packages[PACKAGES];
 static struct stoq_prng draws;
-
-static const char *at(const char *name)
-{
-    static char path[4][512];
-    static int next;
-    char *out = path[next++ % 4];
-    assert_int_equal(stoq_file_join(out, sizeof path[0], scratch, name), STOQ_OK);
-    return out;
-}
 
 static unsigned draw(unsigned n)
 {
@@ -74,10 +53,9 @@ static void write_blob(const char *name, unsigned blob)
     assert_int_equal(close(fd), 0);
 }
 
-static void publish(struct package *p, unsigned number)
+static void publish_some(struct package *p, unsigned number)
 {
     char name[32];
-    struct stoq_publish_report report;
     assert_int_equal(stoq_tree_remove(AT_FDCWD, at("in"), NULL), STOQ_OK);
     assert_int_equal(mkdir(at("in"), 0755), 0);
     for (size_t i = 0; i < STOQ_COUNT(p->blobs); i++) {
@@ -88,8 +66,7 @@ static void publish(struct package *p, unsigned number)
     (void)snprintf(name, sizeof name, "%u", number); /* another manifest, whatever the files */
     const struct stoq_publish_ask ask = {
         .path = at("in"), .name = "model", .version = name, .threads = 1};
-    assert_int_equal(stoq_publish(store, &ask, &report, &err), STOQ_OK);
-    p->id = report.id;
+    p->id = publish(&ask).id;
     p->here = true;
 }
 
@@ -101,45 +78,16 @@ static void record(const struct package *p, uint64_t added_at, bool made_here)
     assert_int_equal(stoq_local_record(store, &p->id, &facts, &err), STOQ_OK);
 }
 
-static void open_store(uint64_t quota_bytes)
-{
-    cfg.quota_bytes = quota_bytes;
-    assert_int_equal(stoq_store_open(&store, &cfg, &err), STOQ_OK);
-}
-
 static int setup(void **state)
 {
-    static char dir[128];
-    (void)state;
-    (void)snprintf(scratch, sizeof scratch, "/tmp/stoq-keeper-XXXXXX");
-    if (mkdtemp(scratch) == NULL) {
-        return -1;
-    }
-    assert_int_equal(stoq_file_join(dir, sizeof dir, scratch, "store"), STOQ_OK);
-    assert_int_equal(mkdir(at("in"), 0755), 0);
-    cfg = (struct stoq_store_config){
-        .dir = dir, .create = true, .segment_bytes = 65536, .map_bytes = STOQ_GIB};
+    int rc = scratch_setup(state);
+    store_cfg.segment_bytes = 65536;
     memset(packages, 0, sizeof packages);
-    open_store(0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    assert_int_equal(stoq_store_close(store, NULL), STOQ_OK);
-    return stoq_tree_remove(AT_FDCWD, scratch, NULL) == STOQ_OK ? 0 : -1;
+    open_store();
+    return rc;
 }
 
 /* --- the model: what is there, from the files the packages were made of --- */
-
-static uint64_t records_of(enum stoq_record_type type)
-{
-    struct stoq_store_stats stats;
-    assert_int_equal(stoq_store_sync(store, &err), STOQ_OK);
-    assert_int_equal(stoq_store_stats(store, &stats, &err), STOQ_OK);
-    return stats.type[type].records;
-}
 
 /* Chunks: a blob of each that some package has, and the file table of each set of files. */
 static void check_model(void)
@@ -229,9 +177,9 @@ static void forget_record(struct package *p)
 
 static void reopen_anew(void)
 {
-    assert_int_equal(stoq_store_close(store, &err), STOQ_OK);
-    assert_int_equal(stoq_store_rebuild(&cfg, NULL, &err), STOQ_OK);
-    open_store(cfg.quota_bytes);
+    close_store();
+    assert_int_equal(stoq_store_rebuild(&store_cfg, NULL, &err), STOQ_OK);
+    open_store();
 }
 
 static void what_stays_is_what_the_model_says(void **state)
@@ -241,7 +189,7 @@ static void what_stays_is_what_the_model_says(void **state)
         draws = stoq_prng(seed);
         for (unsigned i = 0; i < PACKAGES; i++) {
             if (!packages[i].here) {
-                publish(&packages[i], i);
+                publish_some(&packages[i], i);
             }
         }
         collect_and_check();
@@ -304,7 +252,7 @@ static void only_what_nothing_keeps_may_go(void **state)
     (void)state;
     draws = stoq_prng(11);
     for (unsigned i = 0; i < PACKAGES; i++) {
-        publish(&packages[i], i);
+        publish_some(&packages[i], i);
         how[i] = (enum hold)draw(7);
         record(&packages[i], NOW, how[i] == HELD_MADE);
         keep(&packages[i], how[i], i, &open[i]);
@@ -344,7 +292,7 @@ static void the_least_recently_used_goes_first(void **state)
     (void)state;
     draws = stoq_prng(12);
     for (unsigned i = 0; i < 10; i++) {
-        publish(&packages[i], i);
+        publish_some(&packages[i], i);
         record(&packages[i], NOW + i % 5, false);
     }
     struct stoq_held *held;
@@ -367,8 +315,8 @@ static void the_unreadable_keeps_everything(void **state)
     const struct stoq_collect_ask ask = {.dead_percent_min = 1};
     (void)state;
     draws = stoq_prng(13);
-    publish(&packages[0], 0);
-    publish(&packages[1], 1);
+    publish_some(&packages[0], 0);
+    publish_some(&packages[1], 1);
     forget_record(&packages[1]);
     assert_int_equal(stoq_store_put(store, STOQ_RECORD_ROOT, stoq_span_str("name"), 0,
                                     stoq_span_str("not CBOR"), NULL, &err),
@@ -382,7 +330,7 @@ static void the_unreadable_keeps_everything(void **state)
     collect_and_check();
 }
 
-#define FRESH(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define FRESH(f) cmocka_unit_test_setup_teardown(f, setup, scratch_teardown)
 
 int main(void)
 {

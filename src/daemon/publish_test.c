@@ -2,61 +2,16 @@
  * The chunks of a published package are those of its profile: the root of a publish, with its blocks,
  * workers and pieces of reads, against one made from the whole stream in memory.
  */
-#include "daemon/publish.h"
+#include "daemon/packages_harness.h"
 
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "base/prng.h"
 #include "chunk/runs.h"
 #include "daemon/alias.h"
 #include "daemon/held.h"
 #include "hash/hash.h"
 #include "os/file.h"
-#include "os/tree_read.h"
 #include "package/table.h"
 
 #define STREAM_BYTES_MAX ((size_t)16 << 20)
-
-static char scratch[64];
-static struct stoq_store *store;
-
-static const char *at(const char *name)
-{
-    static char path[4][128];
-    static int next;
-    char *out = path[next++ % 4];
-    assert_int_equal(stoq_file_join(out, sizeof path[0], scratch, name), STOQ_OK);
-    return out;
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    (void)snprintf(scratch, sizeof scratch, "/tmp/stoq-publish-XXXXXX");
-    if (mkdtemp(scratch) == NULL) {
-        return -1;
-    }
-    const struct stoq_store_config cfg = {
-        .dir = at("store"), .create = true, .segment_bytes = 64 * STOQ_MIB, .map_bytes = STOQ_GIB};
-    assert_int_equal(stoq_store_open(&store, &cfg, NULL), STOQ_OK);
-    return mkdir(at("in"), 0755);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    assert_int_equal(stoq_store_close(store, NULL), STOQ_OK);
-    return stoq_tree_remove(AT_FDCWD, scratch, NULL) == STOQ_OK ? 0 : -1;
-}
 
 /* The files of the package, in order of their names, and the stream that they make. */
 struct stream {
@@ -65,42 +20,10 @@ struct stream {
     size_t part_count;
 };
 
-static void add_random(struct stoq_buf *b, size_t n, uint64_t seed)
-{
-    struct stoq_prng r = stoq_prng(seed);
-    for (size_t i = 0; i < n; i += 8) {
-        uint8_t word[8];
-        stoq_le64_put(word, stoq_prng_next(&r));
-        assert_int_equal(stoq_buf_add(b, stoq_span(word, n - i < 8 ? n - i : 8)), STOQ_OK);
-    }
-}
-
-static void add_member(struct stoq_buf *b, size_t n, uint64_t seed)
-{
-    uint8_t h[STOQ_TAR_BLOCK_BYTES] = {0};
-    static const uint8_t zeros[STOQ_TAR_BLOCK_BYTES];
-    (void)snprintf((char *)h, 100, "member-%llu", (unsigned long long)seed);
-    (void)snprintf((char *)h + 124, 12, "%011zo", n);
-    memset(h + 148, ' ', 8);
-    h[156] = '0';
-    memcpy(h + 257, "ustar\00000", 8);
-    unsigned sum = 0;
-    for (size_t i = 0; i < sizeof h; i++) {
-        sum += h[i];
-    }
-    (void)snprintf((char *)h + 148, 8, "%06o", sum);
-    assert_int_equal(stoq_buf_add(b, stoq_span(h, sizeof h)), STOQ_OK);
-    add_random(b, n, seed);
-    assert_int_equal(stoq_buf_add(b, stoq_span(zeros, (512 - n % 512) % 512)), STOQ_OK);
-}
-
 /* Write a file and append it to the stream. */
-static void put_file(struct stream *s, const char *name, struct stoq_span contents)
+static void add_file(struct stream *s, const char *name, struct stoq_span contents)
 {
-    int fd = open(at(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    assert_true(fd >= 0);
-    assert_int_equal(stoq_file_write_all(fd, contents), STOQ_OK);
-    assert_int_equal(close(fd), 0);
+    put_file(name, contents);
     s->part_bytes[s->part_count++] = contents.n;
     assert_int_equal(stoq_buf_add(&s->bytes, contents), STOQ_OK);
 }
@@ -119,7 +42,7 @@ static void make_archive(struct stoq_buf *b)
 }
 
 /* in/a.tar, in/b, in/c: an archive, small files, a large one; the table made by hand. */
-static void make_tree(struct stream *s)
+static void make_three_files(struct stream *s)
 {
     static const char *const names[] = {"a.tar", "b", "c"};
     struct stoq_buf archive;
@@ -138,9 +61,9 @@ static void make_tree(struct stream *s)
     }
     s->part_bytes[0] = s->bytes.n;
     s->part_count = 1;
-    put_file(s, "in/a.tar", stoq_buf_span(&archive));
-    put_file(s, "in/b", stoq_span(plain.p, 77));
-    put_file(s, "in/c", stoq_buf_span(&plain));
+    add_file(s, "in/a.tar", stoq_buf_span(&archive));
+    add_file(s, "in/b", stoq_span(plain.p, 77));
+    add_file(s, "in/c", stoq_buf_span(&plain));
     stoq_buf_release(&archive);
     stoq_buf_release(&plain);
 }
@@ -217,7 +140,7 @@ static void the_root_is_that_of_the_profile(void **state)
     (void)state;
     static const size_t reads[] = {0, 1021, 65536, 300000};
     struct stream s;
-    make_tree(&s);
+    make_three_files(&s);
     struct stoq_merkle_root roots[3];
     for (unsigned code = 0; code <= STOQ_PROFILE_2; code++) {
         struct stoq_publish_ask ask = {
@@ -265,13 +188,13 @@ static void further_digests_follow_the_bytes(void **state)
     struct stoq_publish_report r[3];
     struct stream s;
     char name[32];
-    make_tree(&s);
-    assert_int_equal(mkdir(at("in/d"), 0755), 0);
-    put_file(&s, "in/empty", stoq_span(NULL, 0));
+    make_three_files(&s);
+    make_dir("in/d");
+    add_file(&s, "in/empty", stoq_span(NULL, 0));
     for (size_t i = 0; i < empty_count; i++) {
         (void)snprintf(name, sizeof name, "in/d/%04zu", i);
         s.part_count = 1;
-        put_file(&s, name, stoq_span(NULL, 0));
+        add_file(&s, name, stoq_span(NULL, 0));
     }
     for (unsigned i = 0; i < 3; i++) {
         struct stoq_publish_ask ask = {.path = at("in"), .name = "x", .version = "1"};
@@ -299,7 +222,6 @@ static void an_unknown_profile_is_refused(void **state)
     (void)state;
     struct stoq_publish_ask ask = {.path = at("in"), .name = "x", .version = "1", .profile = 3};
     struct stoq_publish_report r;
-    struct stoq_error err;
     assert_int_equal(stoq_publish(store, &ask, &r, &err), STOQ_RANGE);
     assert_non_null(strstr(err.text, "profile 3"));
     ask.profile = STOQ_PROFILE_2K; /* its key would be missing */
@@ -311,7 +233,7 @@ static void a_private_package_is_cut_by_its_key(void **state)
 {
     (void)state;
     struct stream s;
-    make_tree(&s);
+    make_three_files(&s);
     for (unsigned code = 1; code <= 2; code++) {
         struct stoq_publish_report plain;
         struct stoq_publish_report keyed[3];
@@ -340,10 +262,10 @@ static void a_private_package_is_cut_by_its_key(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_root_is_that_of_the_profile, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_private_package_is_cut_by_its_key, setup, teardown),
-        cmocka_unit_test_setup_teardown(further_digests_follow_the_bytes, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_unknown_profile_is_refused, setup, teardown),
+        WITH_STORE(the_root_is_that_of_the_profile),
+        WITH_STORE(a_private_package_is_cut_by_its_key),
+        WITH_STORE(further_digests_follow_the_bytes),
+        WITH_STORE(an_unknown_profile_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

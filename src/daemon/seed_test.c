@@ -1,59 +1,20 @@
 /* Seeds: what they have is found by its hash, and files that change meanwhile harm nobody. */
-#include "daemon/seed.h"
+#include "daemon/packages_harness.h"
 
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "base/prng.h"
+#include "daemon/seed.h"
 #include "daemon/tree_cut.h"
 #include "hash/hash.h"
-#include "os/file.h"
 
 #define CHUNKS_MAX 1024
-
-static char scratch[64];
-
-static const char *at(const char *name)
-{
-    static char path[4][128];
-    static int next;
-    char *out = path[next++ % 4];
-    assert_int_equal(stoq_file_join(out, sizeof path[0], scratch, name), STOQ_OK);
-    return out;
-}
-
-static void put_random(const char *name, size_t n, uint64_t seed)
-{
-    uint8_t *p = malloc(n + 8);
-    assert_non_null(p);
-    struct stoq_prng r = stoq_prng(seed);
-    for (size_t i = 0; i < n; i += 8) {
-        stoq_le64_put(p + i, stoq_prng_next(&r));
-    }
-    int fd = open(at(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    assert_true(fd >= 0);
-    assert_int_equal(stoq_file_write_all(fd, stoq_span(p, n)), STOQ_OK);
-    assert_int_equal(close(fd), 0);
-    free(p);
-}
 
 /* Files of all sizes, two of them equal, a link and an empty directory. */
 static int setup(void **state)
 {
-    (void)state;
-    (void)snprintf(scratch, sizeof scratch, "/tmp/stoq-seed-XXXXXX");
-    if (mkdtemp(scratch) == NULL || mkdir(at("in"), 0755) != 0 ||
-        mkdir(at("in/empty"), 0755) != 0 || symlink("a", at("in/link")) != 0) {
-        return -1;
-    }
+    int rc = scratch_setup(state);
+    make_dir("in/empty");
+    assert_int_equal(symlink("a", at("in/link")), 0);
     put_random("in/a", 700000, 1);
     put_random("in/b", 0, 2);
     for (uint64_t i = 0; i < 100; i++) {
@@ -63,13 +24,7 @@ static int setup(void **state)
     }
     put_random("in/x", 300000, 3);
     put_random("in/y", 300000, 3);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return stoq_tree_remove(AT_FDCWD, scratch, NULL) == STOQ_OK ? 0 : -1;
+    return rc;
 }
 
 /* What a package of in/ would hold. */
@@ -173,7 +128,6 @@ static bool always(void *user)
 static void what_is_no_seed_is_named(void **state)
 {
     (void)state;
-    struct stoq_error err;
     struct stoq_seed *seed = NULL;
     int asked = 0;
     struct stoq_seed_ask ask = {.path = at("missing")};
@@ -194,9 +148,9 @@ static void what_is_no_seed_is_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(every_chunk_is_found, setup, teardown),
-        cmocka_unit_test_setup_teardown(files_may_change, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_is_no_seed_is_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(every_chunk_is_found, setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(files_may_change, setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(what_is_no_seed_is_named, setup, scratch_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
