@@ -19,6 +19,8 @@
 
 #define BITS ((uint64_t)1 << 26) /* 8 MiB: a million touches leave 0.1 % of the others in doubt */
 #define BYTES ((size_t)(BITS / 8))
+#define LINE_BITS                                                                                  \
+    512 /* of a cache line: both bits of a record are in one, so in one page as well */
 #define WELL_USED (BITS / 16)
 
 void stoq_touch_init(struct stoq_touch *t)
@@ -133,16 +135,27 @@ static uint64_t hash_of(uint8_t type, struct stoq_span key)
     return stoq_hash_xxh3_64_parts(parts, STOQ_COUNT(parts));
 }
 
+/* The two bits of a record: the low bits of its hash choose the line, the high ones the places in it. */
+struct places {
+    uint64_t at[2];
+};
+
+static struct places places_of(uint64_t h)
+{
+    uint64_t line = h % (BITS / LINE_BITS) * LINE_BITS;
+    return (struct places){{line + (h >> 40) % LINE_BITS, line + (h >> 52) % LINE_BITS}};
+}
+
+/* Written without a look before: a page read first is mapped twice, and every thread hears of the second. */
 static bool set_bit(_Atomic uint64_t *bits, uint64_t at)
 {
     uint64_t bit = (uint64_t)1 << (at & 63);
-    _Atomic uint64_t *word = &bits[at % BITS / 64];
-    return (atomic_load(word) & bit) == 0 && (atomic_fetch_or(word, bit) & bit) == 0;
+    return (atomic_fetch_or(&bits[at / 64], bit) & bit) == 0;
 }
 
 static bool has_bit(_Atomic uint64_t *bits, uint64_t at)
 {
-    return (atomic_load(&bits[at % BITS / 64]) >> (at & 63) & 1) != 0;
+    return (atomic_load(&bits[at / 64]) >> (at & 63) & 1) != 0;
 }
 
 void stoq_touch_mark(struct stoq_touch *t, uint8_t type, struct stoq_span key)
@@ -150,11 +163,11 @@ void stoq_touch_mark(struct stoq_touch *t, uint8_t type, struct stoq_span key)
     if (!atomic_load(&t->active)) {
         return;
     }
-    uint64_t h = hash_of(type, key);
+    struct places p = places_of(hash_of(type, key));
     _Atomic uint64_t *bits = atomic_load(&t->bits[atomic_load(&t->current)]);
     if (bits != NULL) {
-        bool is_new = set_bit(bits, h);
-        if (set_bit(bits, h >> 32) || is_new) {
+        bool is_new = set_bit(bits, p.at[0]);
+        if (set_bit(bits, p.at[1]) || is_new) {
             atomic_fetch_add(&t->touched, 1);
         }
     }
@@ -165,10 +178,10 @@ bool stoq_touch_was(struct stoq_touch *t, uint8_t type, struct stoq_span key)
     if (atomic_load(&t->blind)) {
         return true;
     }
-    uint64_t h = hash_of(type, key);
+    struct places p = places_of(hash_of(type, key));
     for (size_t i = 0; i < 2; i++) {
         _Atomic uint64_t *bits = atomic_load(&t->bits[i]);
-        if (bits != NULL && has_bit(bits, h) && has_bit(bits, h >> 32)) {
+        if (bits != NULL && has_bit(bits, p.at[0]) && has_bit(bits, p.at[1])) {
             return true;
         }
     }
