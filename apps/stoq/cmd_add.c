@@ -168,6 +168,9 @@ static int get_args(struct cmd *cmd, json_t *args)
     if (rc == 0 && cmd_value(cmd, "seed") != NULL) {
         rc = call_set_path(cmd, args, "seed", cmd_value(cmd, "seed"));
     }
+    if (rc == 0 && cmd_flag(cmd, "no-sync")) {
+        rc = json_object_set_new(args, "no_sync", json_true()) == 0 ? 0 : STOQ_EXIT_FAILED;
+    }
     if (rc == 0) {
         rc = call_set_list(cmd, args, "from", "from");
     }

@@ -34,6 +34,7 @@ static const struct cmd_option get_options[] = {
     {"from", 0, "PEER@ADDR",
      "a source; without any, the configuration's peers and the local network", true},
     {"seed", 0, "PATH", "files here, an older version say, that may hold some of it", false},
+    {"no-sync", 0, NULL, "with -o DIR: leave it to the kernel when DIR reaches the disk", false},
     {"range", 0, "A-B", "with -o -: only these bytes of the file, from 0; A- or -N too", false},
     {"timeout", 0, "SECONDS", "give up after this time", false},
     ALIAS_OPTIONS,
@@ -355,9 +356,10 @@ static const struct cmd_row rows[] = {
     {.name = "limit",
      .synopsis = "",
      .summary = "cap the daemon's bandwidth, and show who has what of it",
-     .details = "Holds from now until the daemon ends; the configuration's bandwidth.up and\n"
-                "bandwidth.down hold from its start. Below a cap peers have fair shares, and what one\n"
-                "leaves the others take.",
+     .details =
+         "Holds from now until the daemon ends; the configuration's bandwidth.up and\n"
+         "bandwidth.down hold from its start. Below a cap peers have fair shares, and what one\n"
+         "leaves the others take.",
      OPTIONS(limit_options),
      .run = cmd_limit},
     {.name = "rule",

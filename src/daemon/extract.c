@@ -144,7 +144,7 @@ static enum stoq_status write_tree(struct extract *x, struct stoq_error *err)
     if (st == STOQ_OK && x->report->links > 0) {
         st = stoq_held_each_entry(x->held, second_pass, x, err);
     }
-    return st == STOQ_OK ? stoq_tree_writer_commit(x->writer, err) : st;
+    return st == STOQ_OK ? stoq_tree_writer_commit(x->writer, !x->ask->no_sync, err) : st;
 }
 
 enum stoq_status stoq_extract(struct stoq_store *store, const struct stoq_extract_ask *ask,

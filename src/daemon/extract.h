@@ -20,6 +20,7 @@ struct stoq_extract_progress {
 struct stoq_extract_ask {
     struct stoq_package_id id;
     const char *out; /* the directory to make; must not exist, its parent must */
+    bool no_sync;    /* do not wait for the disk: a power cut may then leave any part of out */
     /* Called on the caller's thread, about ten times a second. NULL: none. */
     void (*progress)(void *user, const struct stoq_extract_progress *p);
     bool (*cancelled)(void *user); /* true: stop */
@@ -31,12 +32,12 @@ struct stoq_extract_report {
     uint64_t directories;
     uint64_t links;
     uint64_t bytes;      /* of the files' contents */
-    uint64_t elapsed_ns; /* until everything was durable */
+    uint64_t elapsed_ns; /* until everything was durable, unless no_sync */
 };
 
 /*
- * Write a package's tree. It grows under a temporary name beside out, is synced and then renamed, so
- * out appears whole or not at all. Every chunk is checked against its hash before a byte of it is
+ * Write a package's tree. It grows under a temporary name beside out, is synced (not with no_sync) and then
+ * renamed, so out appears whole or not at all. Every chunk is checked against its hash before a byte of it is
  * written; nothing is ever created outside, whatever the table says; links come last.
  *
  * STOQ_OK

@@ -24,7 +24,7 @@ static const struct stoq_json_key get_keys[] = {
     {"output_b64", STOQ_JSON_TEXT, false}, {"stream", STOQ_JSON_BOOL, false},
     {"from", STOQ_JSON_TEXTS, false},      {"timeout_s", STOQ_JSON_UINT, false},
     {"range", STOQ_JSON_TEXT, false},      {"seed", STOQ_JSON_TEXT, false},
-    {"seed_b64", STOQ_JSON_TEXT, false},
+    {"seed_b64", STOQ_JSON_TEXT, false},   {"no_sync", STOQ_JSON_BOOL, false},
 };
 static const struct stoq_json_key info_keys[] = {
     {"id", STOQ_JSON_TEXT, true},

@@ -32,6 +32,7 @@ struct getting {
     struct stoq_byte_range range;
     struct stoq_buf output;    /* n = 0: none */
     struct stoq_buf seed_path; /* n = 0: none */
+    bool no_sync;              /* of the output */
     struct stoq_seed *seed;
     struct stoq_fetch_report fetch;
     struct stoq_extract_report extract;
@@ -90,6 +91,10 @@ static enum stoq_status take_args(struct getting *g, const json_t *args, struct 
         st = stoq_fail(err, STOQ_RANGE, 0, "either an output or a stream, not both");
     } else if (st == STOQ_OK && has_output) {
         st = stoq_json_path(args, "output", &g->output, err);
+    }
+    g->no_sync = stoq_json_bool(args, "no_sync", false);
+    if (st == STOQ_OK && g->no_sync && g->output.n == 0) {
+        st = stoq_fail(err, STOQ_RANGE, 0, "no_sync is of an output directory: use -o DIR");
     }
     bool has_seed =
         json_object_get(args, "seed") != NULL || json_object_get(args, "seed_b64") != NULL;
@@ -206,6 +211,7 @@ static enum stoq_status extract(struct getting *g, struct stoq_error *err)
     struct stoq_extract_ask ask = {
         .id = g->id,
         .out = (const char *)g->output.p,
+        .no_sync = g->no_sync,
         .progress = on_extract,
         .cancelled = on_cancelled,
         .user = g,

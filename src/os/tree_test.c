@@ -280,7 +280,7 @@ static void a_tree_appears_whole(void **state)
     (void)close(fd);
     assert_int_equal(stoq_tree_writer_link(w, span("l"), span("/etc/passwd"), NULL), STOQ_OK);
     assert_false(is_there("out"));
-    assert_int_equal(stoq_tree_writer_commit(w, NULL), STOQ_OK);
+    assert_int_equal(stoq_tree_writer_commit(w, true, NULL), STOQ_OK);
     stoq_tree_writer_free(w);
     (void)umask(old);
     static const struct {
@@ -317,7 +317,7 @@ static void an_output_that_exists_is_refused(void **state)
     /* It comes into being meanwhile. */
     assert_int_equal(stoq_tree_writer_new(&w, at("late"), NULL), STOQ_OK);
     assert_int_equal(mkdirat(scratch_fd, "late", 0700), 0);
-    assert_int_equal(stoq_tree_writer_commit(w, NULL), STOQ_EXISTS);
+    assert_int_equal(stoq_tree_writer_commit(w, true, NULL), STOQ_EXISTS);
     stoq_tree_writer_free(w);
     struct stoq_tree *t;
     assert_int_equal(stoq_tree_list(&t, scratch, NULL, NULL, NULL), STOQ_OK);

@@ -247,9 +247,10 @@ static int rename_new(const struct stoq_tree_writer *w)
     return renameat(w->parent, w->temp, w->parent, w->name);
 }
 
-enum stoq_status stoq_tree_writer_commit(struct stoq_tree_writer *w, struct stoq_error *err)
+enum stoq_status stoq_tree_writer_commit(struct stoq_tree_writer *w, bool durable,
+                                         struct stoq_error *err)
 {
-    if (syncfs(w->root) != 0) {
+    if (durable && syncfs(w->root) != 0) {
         return stoq_fail(err, stoq_file_status(errno), errno, "bring the output to the disk");
     }
     if (rename_new(w) != 0) {
@@ -259,7 +260,7 @@ enum stoq_status stoq_tree_writer_commit(struct stoq_tree_writer *w, struct stoq
         return stoq_fail(err, stoq_file_status(errno), errno, "give the output its name");
     }
     w->is_committed = true;
-    if (fsync(w->parent) != 0) {
+    if (durable && fsync(w->parent) != 0) {
         return stoq_fail(err, STOQ_IO, errno, "bring the output's name to the disk");
     }
     return STOQ_OK;

@@ -46,10 +46,11 @@ STOQ_WARN_UNUSED enum stoq_status stoq_tree_writer_file(struct stoq_tree_writer 
                                                         int *fd, struct stoq_error *err);
 
 /*
- * Bring everything to the disk and rename the tree to its destination, which must still be free.
- * STOQ_OK: it is there, durably; STOQ_EXISTS; STOQ_FULL; STOQ_IO. Only free may follow.
+ * Rename the tree to its destination, which must still be free. durable: bring everything to the disk before
+ * and the name after it; else the kernel does that in its time, and a power cut may leave any part of it.
+ * STOQ_OK: it is there; STOQ_EXISTS; STOQ_FULL; STOQ_IO. Only free may follow.
  */
-STOQ_WARN_UNUSED enum stoq_status stoq_tree_writer_commit(struct stoq_tree_writer *w,
+STOQ_WARN_UNUSED enum stoq_status stoq_tree_writer_commit(struct stoq_tree_writer *w, bool durable,
                                                           struct stoq_error *err);
 
 #endif
