@@ -218,8 +218,7 @@ static enum stoq_status end(struct daemon *d, struct stoq_error *err)
 
 static void block_signals(struct daemon *d)
 {
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    (void)sigaction(SIGPIPE, &ignore, NULL);
+    signals_of_writes_ignore();
     sigemptyset(&d->signals);
     sigaddset(&d->signals, SIGTERM);
     sigaddset(&d->signals, SIGINT);

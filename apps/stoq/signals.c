@@ -28,12 +28,18 @@ static void *wait_main(void *user)
     return NULL;
 }
 
+void signals_of_writes_ignore(void)
+{
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+    (void)sigaction(SIGXFSZ, &ignore, NULL);
+}
+
 void signals_start(struct signals *s)
 {
     sigset_t set;
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
     atomic_init(&s->asked, false);
-    (void)sigaction(SIGPIPE, &ignore, NULL);
+    signals_of_writes_ignore();
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);

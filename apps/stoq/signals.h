@@ -2,7 +2,7 @@
 #define STOQ_APPS_STOQ_SIGNALS_H
 /*
  * Ctrl-C of a running operation: the first INT or TERM asks it to stop, a second one ends the process at once
- * with exit code 130. PIPE is ignored; writing then fails and says so.
+ * with exit code 130.
  */
 #include "base/bytes.h"
 
@@ -20,7 +20,11 @@ struct signals {
     atomic_bool asked; /* to stop */
 };
 
-/* Before any other thread is made, so that all of them leave the signals to ours. */
+/* PIPE and XFSZ (a limit of file sizes is met): the write fails and says so, which is enough. */
+void signals_of_writes_ignore(void);
+
+/* The same, and the thread that waits. Before any other thread is made, so that all of them leave the
+ * signals to ours. */
 void signals_start(struct signals *s);
 void signals_end(struct signals *s);
 bool signals_asked(void *signals); /* a struct signals */

@@ -120,6 +120,23 @@ enum stoq_status stoq_host_new(struct stoq_host **out, const struct stoq_host_co
     return STOQ_OK;
 }
 
+/* On a full disk what was put and not synced is lost. Nobody was told that it is kept: every operation syncs
+ * before it says that it is done, and the one that met the full disk has said so. */
+static enum stoq_status close_store(struct stoq_host *host, struct stoq_error *err)
+{
+    struct stoq_error why = {0};
+    enum stoq_status st = stoq_store_close(host->store, &why);
+    if (st == STOQ_FULL) {
+        stoq_host_log(host, STOQ_LOG_QUIET, "what was refused for want of room is not kept: %s",
+                      why.text);
+        return STOQ_OK;
+    }
+    if (st != STOQ_OK && err != NULL) {
+        *err = why;
+    }
+    return st;
+}
+
 enum stoq_status stoq_host_free(struct stoq_host *host, stoq_ns drain, struct stoq_error *err)
 {
     enum stoq_status st = STOQ_OK;
@@ -131,7 +148,7 @@ enum stoq_status stoq_host_free(struct stoq_host *host, stoq_ns drain, struct st
     stoq_keeper_stop(host->keeper);
     stoq_engine_stop(host->engine, drain);
     if (host->store != NULL) {
-        st = stoq_store_close(host->store, err);
+        st = close_store(host, err);
     }
     stoq_scrubber_free(host->scrubber);
     stoq_keeper_free(host->keeper);

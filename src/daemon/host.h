@@ -38,7 +38,8 @@ STOQ_WARN_UNUSED enum stoq_status stoq_host_new(struct stoq_host **out,
                                                 const struct stoq_host_config *cfg,
                                                 struct stoq_error *err);
 /* End the engine (replies under way get drain), sync and close the store. NULL is fine. The status is
- * the store's: anything but STOQ_OK says that what was last put may be lost. */
+ * the store's: anything but STOQ_OK says that what an operation called done may be lost. A full disk is none:
+ * what did not fit was refused, and is logged. */
 enum stoq_status stoq_host_free(struct stoq_host *host, stoq_ns drain, struct stoq_error *err);
 
 /*

@@ -63,7 +63,7 @@ if [ "$(id -u)" = 0 ] && mkdir small && mount -t tmpfs -o size=12m tmpfs small 2
     start E
     exits 1 on E get "$id" --from "$key@$address" -q
     tells E "$id" DiskFull "fetch stopped" "$short.. at $address was connected"
-    stop E KILL
+    stop E
 fi
 
 # One that went well: where the time went, in parts that make the whole.
