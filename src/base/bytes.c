@@ -28,6 +28,8 @@ bool stoq_hash_eq(const struct stoq_hash *a, const struct stoq_hash *b)
     return memcmp(a->b, b->b, sizeof a->b) == 0;
 }
 
+#define BUF_LEAST 256u
+
 void stoq_buf_init(struct stoq_buf *b, size_t max)
 {
     *b = (struct stoq_buf){.max = max};
@@ -53,10 +55,11 @@ enum stoq_status stoq_buf_reserve(struct stoq_buf *b, size_t extra)
     if (need <= b->cap) {
         return STOQ_OK;
     }
-    size_t cap = b->cap < 256 ? 256 : b->cap;
-    while (cap < need) {
-        cap = cap > b->max / 2 ? b->max : cap * 2;
-    }
+    /* Twice as much when it grows bit by bit, exactly as much when the size is known at once. */
+    size_t cap = b->cap > b->max / 2 ? b->max : b->cap * 2;
+    size_t least = b->max < BUF_LEAST ? b->max : BUF_LEAST;
+    cap = cap < least ? least : cap;
+    cap = cap < need ? need : cap;
     uint8_t *p = realloc(b->p, cap);
     if (p == NULL) {
         return STOQ_NOMEM;

@@ -57,6 +57,7 @@ static void before_wait(void *user)
     engine_drain(e);
     if (now >= e->sweep_at) {
         engine_sweep(e, now);
+        engine_batches_trim(e);
         e->sweep_at = now + ENGINE_SWEEP;
         engine_drain(e);
     }
@@ -77,7 +78,7 @@ static void before_wait(void *user)
     if (e->known_changed && e->cfg.known_file != NULL && e->known_save_at < deadline) {
         deadline = e->known_save_at;
     }
-    if (e->inbounds.count > 0 && e->sweep_at < deadline) {
+    if ((e->inbounds.count > 0 || e->batches_idle != NULL) && e->sweep_at < deadline) {
         deadline = e->sweep_at;
     }
     if (e->fetches != NULL && e->progress_at < deadline) {
@@ -223,7 +224,7 @@ static void free_parts(struct stoq_engine *e)
     stoq_node_free(e->node);
     engine_known_close(e);
     engine_helds_close(e);
-    engine_pieces_release(e);
+    engine_batches_release(e);
     for (uint32_t i = 0; i < e->peer_slots; i++) {
         free(e->peers[i]);
     }
@@ -304,6 +305,7 @@ enum stoq_status stoq_engine_start(struct stoq_engine **out, const struct stoq_e
     e->cfg.listen = NULL; /* the caller's, not kept */
     fill_limits(&e->cfg.limits);
     e->pump_last = &e->pump_first;
+    e->room_last = &e->room_first;
     e->dialling_last = &e->dialling;
     stoq_buf_init(&e->rpc_proof, STOQ_ENVELOPE_MAX);
     e->sweep_at = stoq_now() + ENGINE_SWEEP;

@@ -1,7 +1,7 @@
 /*
  * Requests of ours. A request is one frame on a stream of its own; the reply is a frame and perhaps a
  * payload. Metadata is gathered and handed to the node. Chunks are cut out of the payload as it
- * arrives and gathered into batches of half a megabyte: BLAKE3 over whole chunks on a worker is six
+ * arrives and gathered into batches of at most half a megabyte: BLAKE3 over whole chunks on a worker is six
  * times cheaper than packet by packet, and one job per batch keeps the switching low. Flow control
  * gets a batch's bytes back when its job is done, so a slow disk slows the sender and nothing piles up.
  * While no job of a reply is at work what is gathered is given back at once: a batch that waits for more
@@ -22,6 +22,58 @@ struct ask *engine_ask_of(struct stoq_engine *e, stoq_net_conn conn, stoq_net_st
     return stoq_map_get(&e->asks, (struct stoq_map_key){conn, (uint64_t)stream});
 }
 
+/* A batch's memory is used again: half a megabyte taken from the system and given back for each would cost
+ * as much as hashing a tenth of it. */
+static struct batch *batch_take(struct stoq_engine *e)
+{
+    struct batch *b = e->batches_idle;
+    if (b == NULL) {
+        b = calloc(1, sizeof *b);
+        if (b != NULL) {
+            stoq_buf_init(&b->bytes, ENGINE_BATCH_BYTES);
+        }
+        return b;
+    }
+    e->batches_idle = b->next;
+    e->batches_idle_count--;
+    if (e->batches_idle_count < e->batches_idle_least) {
+        e->batches_idle_least = e->batches_idle_count;
+    }
+    return b;
+}
+
+static void batch_give(struct stoq_engine *e, struct batch *b)
+{
+    stoq_buf_clear(&b->bytes);
+    b->count = 0;
+    b->stream_bytes = 0;
+    b->next = e->batches_idle;
+    e->batches_idle = b;
+    e->batches_idle_count++;
+}
+
+static void batches_drop(struct stoq_engine *e, uint32_t n)
+{
+    for (; n > 0; n--) {
+        struct batch *b = e->batches_idle;
+        e->batches_idle = b->next;
+        e->batches_idle_count--;
+        stoq_buf_release(&b->bytes);
+        free(b);
+    }
+}
+
+void engine_batches_trim(struct stoq_engine *e)
+{
+    batches_drop(e, e->batches_idle_least);
+    e->batches_idle_least = e->batches_idle_count;
+}
+
+void engine_batches_release(struct stoq_engine *e)
+{
+    batches_drop(e, e->batches_idle_count);
+}
+
 static void ask_free(struct ask *a)
 {
     struct stoq_engine *e = a->engine;
@@ -32,8 +84,7 @@ static void ask_free(struct ask *a)
     stoq_buf_release(&a->frame_copy);
     stoq_frame_release(&a->frame);
     if (a->batch != NULL) {
-        stoq_buf_release(&a->batch->bytes);
-        free(a->batch);
+        batch_give(e, a->batch);
     }
     free(a->indexes);
     free(a);
@@ -431,8 +482,7 @@ static void batch_done(struct stoq_job *job)
     if (!a->stopped) { /* stopping has settled all of the stream's bytes */
         engine_budget_received(a, b->stream_bytes);
     }
-    stoq_buf_release(&b->bytes);
-    free(b);
+    batch_give(e, b);
     a->jobs--;
     give_back_gathered(a);
     ask_finish(a);
@@ -443,15 +493,14 @@ static enum stoq_status batch_open(struct ask *a)
     if (a->batch != NULL) {
         return STOQ_OK;
     }
-    struct batch *b = calloc(1, sizeof *b);
+    struct batch *b = batch_take(a->engine);
     if (b == NULL) {
         return STOQ_NOMEM;
     }
     b->ask = a;
     b->job = (struct stoq_job){.work = verify_batch, .done = batch_done};
-    stoq_buf_init(&b->bytes, ENGINE_BATCH_BYTES + STOQ_ITEM_STORED_MAX);
     a->batch = b;
-    return stoq_buf_reserve(&b->bytes, ENGINE_BATCH_BYTES + STOQ_ITEM_STORED_MAX);
+    return stoq_buf_reserve(&b->bytes, ENGINE_BATCH_BYTES);
 }
 
 static void batch_submit(struct ask *a)
@@ -491,6 +540,13 @@ static enum stoq_status item_begins(struct ask *a, const struct stoq_items_out *
     return STOQ_OK;
 }
 
+/* Hand over what is gathered, with the stream's bytes that belong to it. */
+static void batch_close(struct ask *a, size_t stream_bytes)
+{
+    a->batch->stream_bytes += stream_bytes;
+    batch_submit(a);
+}
+
 static enum stoq_status take_items(struct ask *a, struct stoq_span bytes)
 {
     size_t before = bytes.n;
@@ -498,6 +554,10 @@ static enum stoq_status take_items(struct ask *a, struct stoq_span bytes)
     for (;;) {
         enum stoq_status st = stoq_items_next(&a->items, &bytes, &out);
         if (st == STOQ_OK && out.what == STOQ_ITEMS_HEAD) {
+            if (a->batch != NULL && a->batch->bytes.n + out.item.stored_len > ENGINE_BATCH_BYTES) {
+                batch_close(a, before - bytes.n);
+                before = bytes.n;
+            }
             st = item_begins(a, &out);
         } else if (st == STOQ_OK && out.what == STOQ_ITEMS_DATA) {
             st = stoq_buf_add(&a->batch->bytes, out.bytes);
@@ -505,13 +565,12 @@ static enum stoq_status take_items(struct ask *a, struct stoq_span bytes)
         if (st != STOQ_OK) {
             return st;
         }
-        bool full = a->batch != NULL && (a->batch->bytes.n >= ENGINE_BATCH_BYTES ||
+        bool full = a->batch != NULL && (a->batch->bytes.n >= ENGINE_BATCH_FULL ||
                                          a->batch->count == ENGINE_BATCH_CHUNKS);
         bool over = out.what == STOQ_ITEMS_END;
         if (a->batch != NULL && ((out.last && full) || over)) {
-            a->batch->stream_bytes += before - bytes.n;
+            batch_close(a, before - bytes.n);
             before = bytes.n;
-            batch_submit(a);
         }
         if (over && bytes.n > 0) {
             return STOQ_MALFORMED; /* more than was announced */

@@ -16,6 +16,7 @@
  *   engine_ping.c    pings as their callers see them
  *   engine_ask.c     requests we make: send, read the reply, verify and store chunks in workers
  *   engine_serve.c   requests others make: read, decode, answer
+ *   engine_piece.c   the memory of replies: what all share, and who waits for it
  *   engine_produce.c what is answered from the store, made in workers
  *   engine_store.c   the node's store actions as jobs
  *   engine_node.c    the node's actions, dispatched
@@ -45,11 +46,12 @@
 #define ENGINE_WORKERS 2u               /* default: one per core of a small machine */
 #define ENGINE_QUEUE_MAX 16384u         /* jobs waiting: all serves and all asks with some each */
 #define ENGINE_BATCH_BYTES (512u << 10) /* of arrived chunks verified in one job */
-#define ENGINE_BATCH_CHUNKS 64u         /* likewise, small ones */
-#define ENGINE_PIECES 16u               /* chunks read for a reply in one job, about 1 MiB */
-#define ENGINE_SERVE_AHEAD (1u << 20)   /* of a reply waiting in its stream before we read more */
+#define ENGINE_BATCH_FULL (ENGINE_BATCH_BYTES - (64u << 10)) /* a batch waits for no more */
+#define ENGINE_BATCH_CHUNKS 64u                              /* likewise, small ones */
+#define ENGINE_PIECES 16u             /* chunks read for a reply in one job, about 1 MiB */
+#define ENGINE_SERVE_AHEAD (1u << 20) /* of a reply waiting in its stream before we read more */
 #define ENGINE_SERVE_BYTES_MAX (32u << 20) /* of all replies together; beyond it they take turns */
-#define ENGINE_PIECES_KEPT 128u            /* idle buffers kept for reuse */
+#define ENGINE_SERVE_PEER_MAX (20u << 20)  /* of one peer's; its window is mostly 16 MiB */
 #define ENGINE_HELD_MAX 8u                 /* packages whose lists stay in memory for serving */
 #define ENGINE_INBOUND_TIMEOUT (10 * STOQ_SEC) /* for a request to be complete */
 #define ENGINE_SERVE_TIMEOUT (30 * STOQ_SEC) /* for a reply to move on: a peer that reads nothing */
@@ -100,6 +102,7 @@ struct peer {
     uint64_t bytes_fetched;
     uint64_t requests_served;
     uint32_t inbound_count; /* requests of it being read or answered */
+    uint64_t serve_bytes;   /* of replies to it, in memory */
     uint64_t memory_bytes;  /* of its connections, when last counted */
     struct ask *waiting;    /* asks without a stream yet, in order */
     struct ask **waiting_last;
@@ -125,6 +128,7 @@ struct batch_chunk {
 };
 struct batch {
     struct stoq_job job;
+    struct batch *next; /* among the idle */
     struct ask *ask;
     struct stoq_buf bytes;
     uint32_t count;
@@ -175,8 +179,8 @@ struct piece_part {
 };
 struct piece {
     struct piece *next;
-    struct stoq_engine *engine;
     struct inbound *owner;
+    uint32_t held_bytes; /* what it counts for in serve_bytes */
     uint32_t parts_out;  /* with the transport, not released yet */
     uint32_t parts_sent; /* of head, proof, data: handed over so far */
     struct piece_part part[3];
@@ -226,8 +230,11 @@ struct inbound {
     bool reading; /* a job is at work */
     bool in_pump;
     struct inbound *pump_next;
+    bool waits_room;
+    struct inbound *room_next;
     uint64_t bytes_out;    /* payload handed over */
     uint64_t bytes_queued; /* of those, not released */
+    uint32_t reserved;     /* of serve_bytes, for the job at work */
     /* the ask, copied from the action */
     uint64_t request_id;
     struct stoq_package_id id;
@@ -325,9 +332,12 @@ struct stoq_engine {
     uint64_t inbound_last;
     struct inbound *pump_first;
     struct inbound **pump_last;
-    struct piece *pieces_free;
-    uint32_t pieces_free_count;
-    uint64_t serve_bytes; /* of replies, in memory */
+    uint64_t serve_bytes;       /* of replies, in memory */
+    struct inbound *room_first; /* replies that wait until there is less of that */
+    struct inbound **room_last;
+    struct batch *batches_idle; /* for reuse */
+    uint32_t batches_idle_count;
+    uint32_t batches_idle_least; /* the fewest there were since the last sweep */
     struct held_ref *held[ENGINE_HELD_MAX];
     uint64_t held_clock;
     struct stoq_fetch *fetches;
@@ -480,6 +490,9 @@ void engine_may_open(void *user, stoq_net_conn conn);
 struct ask *engine_ask_of(struct stoq_engine *e, stoq_net_conn conn, stoq_net_stream stream);
 void engine_asks_cut(struct stoq_engine *e); /* all of them */
 void engine_asks_conn_lost(struct stoq_engine *e, stoq_net_conn conn);
+/* Free the batches that were idle all the time since the last call. */
+void engine_batches_trim(struct stoq_engine *e);
+void engine_batches_release(struct stoq_engine *e); /* all that are idle */
 
 /* engine_serve.c */
 void engine_stream(void *user, stoq_net_conn conn, stoq_net_stream stream);
@@ -496,7 +509,17 @@ void engine_serves_conn_lost(struct stoq_engine *e, stoq_net_conn conn);
 void engine_pump(struct stoq_engine *e);
 void engine_pump_later(struct inbound *in);
 void engine_sweep(struct stoq_engine *e, stoq_ns now);
-void engine_pieces_release(struct stoq_engine *e);
+
+/* engine_piece.c */
+struct piece *engine_piece_new(struct inbound *in); /* NULL: no memory */
+void engine_piece_free(struct piece *p);
+void engine_pieces_free(struct piece *list);
+/* May a job of this reply run? True: its room is taken until engine_room_settle. False: the reply is pumped
+ * again when there is some. */
+bool engine_room_take(struct inbound *in);
+/* The job is over (or did not begin): what it has made counts now. */
+void engine_room_settle(struct inbound *in);
+void engine_room_leave(struct inbound *in); /* it waits no more */
 
 /* engine_produce.c: runs on workers */
 void engine_produce_meta(struct inbound *in);

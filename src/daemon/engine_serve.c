@@ -2,8 +2,8 @@
  * Requests of others. A stream brings one frame; the node decides what becomes of it; a reply from the
  * store is made in workers, some sixteen chunks at a time, and handed to the transport without a copy:
  * each chunk stays in its buffer (struct piece) until the peer has acknowledged it. We read ahead by
- * about a megabyte a reply, and when all replies together hold ENGINE_SERVE_BYTES_MAX the next ones
- * wait their turn. A reply that does not move for ENGINE_SERVE_TIMEOUT is cut.
+ * about a megabyte a reply, as far as there is room for it (engine_piece.c). A reply that does not move for
+ * ENGINE_SERVE_TIMEOUT is cut.
  */
 #include "daemon/engine_internal.h"
 
@@ -16,70 +16,13 @@ static struct inbound *inbound_of(struct stoq_engine *e, stoq_net_conn conn, sto
     return stoq_map_get(&e->streams, (struct stoq_map_key){conn, (uint64_t)stream});
 }
 
-static void piece_free(struct piece *p)
-{
-    stoq_buf_release(&p->data);
-    stoq_buf_release(&p->proof);
-    free(p);
-}
-
-static struct piece *piece_take(struct stoq_engine *e)
-{
-    struct piece *p = e->pieces_free;
-    if (p != NULL) {
-        e->pieces_free = p->next;
-        e->pieces_free_count--;
-    } else {
-        p = calloc(1, sizeof *p);
-        if (p == NULL) {
-            return NULL;
-        }
-        stoq_buf_init(&p->data, STOQ_ITEM_STORED_MAX);
-        stoq_buf_init(&p->proof, STOQ_ITEM_PROOF_MAX);
-        p->engine = e;
-    }
-    p->next = NULL;
-    return p;
-}
-
-static void piece_give(struct stoq_engine *e, struct piece *p)
-{
-    STOQ_ASSERT(p->parts_out == 0);
-    if (e->pieces_free_count >= ENGINE_PIECES_KEPT) {
-        piece_free(p);
-        return;
-    }
-    p->owner = NULL;
-    p->parts_sent = 0;
-    p->next = e->pieces_free;
-    e->pieces_free = p;
-    e->pieces_free_count++;
-}
-
-static void pieces_give(struct stoq_engine *e, struct piece *list)
-{
-    while (list != NULL) {
-        struct piece *next = list->next;
-        piece_give(e, list);
-        list = next;
-    }
-}
-
-void engine_pieces_release(struct stoq_engine *e)
-{
-    while (e->pieces_free != NULL) {
-        struct piece *next = e->pieces_free->next;
-        piece_free(e->pieces_free);
-        e->pieces_free = next;
-    }
-}
-
 static void inbound_free(struct inbound *in)
 {
     struct stoq_engine *e = in->engine;
     (void)stoq_map_remove(&e->inbounds, (struct stoq_map_key){in->number, 0});
-    pieces_give(e, in->pieces);
-    pieces_give(e, in->spare);
+    engine_room_leave(in);
+    engine_pieces_free(in->pieces);
+    engine_pieces_free(in->spare);
     if (in->held != NULL) {
         engine_held_release(e, in->held);
     }
@@ -138,13 +81,11 @@ static void part_released(void *user)
 {
     struct piece_part *part = user;
     struct piece *p = part->piece;
-    struct stoq_engine *e = p->engine;
     struct inbound *in = p->owner;
-    e->serve_bytes -= part->bytes;
     in->bytes_queued -= part->bytes;
     in->moved_at = stoq_now();
     if (--p->parts_out == 0 && p->parts_sent == STOQ_COUNT(p->part)) {
-        piece_give(e, p);
+        engine_piece_free(p);
     }
     engine_pump_later(in);
 }
@@ -158,7 +99,6 @@ static void count_sent(struct inbound *in, struct piece_part *part, size_t n)
     in->bytes_queued += n;
     in->peer->bytes_served += n;
     e->bytes_served += n;
-    e->serve_bytes += n;
 }
 
 /* Hand a piece over: head, proof, data. STOQ_FULL: it goes on where it stopped once there is room. */
@@ -167,7 +107,6 @@ static enum stoq_status piece_send(struct inbound *in, struct piece *p, bool fin
     struct stoq_span span[3] = {stoq_span(p->head, sizeof p->head), stoq_buf_span(&p->proof),
                                 stoq_buf_span(&p->data)};
     size_t last = p->data.n > 0 ? 2 : p->proof.n > 0 ? 1 : 0;
-    p->owner = in;
     while (p->parts_sent < STOQ_COUNT(span)) {
         size_t i = p->parts_sent;
         struct piece_part *part = &p->part[i];
@@ -213,7 +152,6 @@ static void send_error(struct inbound *in)
 static void meta_released(void *user)
 {
     struct inbound *in = user;
-    in->engine->serve_bytes -= in->bytes_queued;
     in->bytes_queued = 0;
     engine_pump_later(in);
 }
@@ -229,10 +167,8 @@ static void send_meta(struct inbound *in)
     if (st == STOQ_OK && in->meta.n > 0) {
         struct stoq_net_buf buf = {stoq_buf_span(&in->meta), meta_released, in};
         in->bytes_queued = in->meta.n;
-        e->serve_bytes += in->meta.n;
         st = stoq_net_write(e->net, in->conn, in->stream, &buf, true);
         if (st != STOQ_OK) {
-            e->serve_bytes -= in->meta.n;
             in->bytes_queued = 0;
         }
     }
@@ -299,6 +235,7 @@ static void produce_done(struct stoq_job *job)
     struct inbound *in = (struct inbound *)((char *)job - offsetof(struct inbound, job));
     struct stoq_engine *e = in->engine;
     engine_job_done(e);
+    engine_room_settle(in);
     in->reading = false;
     in->moved_at = stoq_now();
     if (in->opened != NULL && in->held == NULL) {
@@ -331,7 +268,7 @@ static bool give_spares(struct inbound *in)
         n++;
     }
     while (n < ENGINE_PIECES) {
-        *at = piece_take(in->engine);
+        *at = engine_piece_new(in);
         if (*at == NULL) {
             return n > 0;
         }
@@ -343,6 +280,9 @@ static bool give_spares(struct inbound *in)
 
 static void produce(struct inbound *in)
 {
+    if (!in->is_meta && !engine_room_take(in)) {
+        return;
+    }
     if (!in->is_meta && !give_spares(in)) {
         inbound_cut(in, STOQ_APP_CANCELLED);
         return;
@@ -359,7 +299,6 @@ static void produce(struct inbound *in)
 /* Move one reply on: send what is made, make more when little is waiting. */
 static void pump_one(struct inbound *in)
 {
-    struct stoq_engine *e = in->engine;
     if (in->over) {
         inbound_over(in);
         return;
@@ -372,9 +311,6 @@ static void pump_one(struct inbound *in)
     }
     if (in->ended || in->range_at == in->range_count || in->bytes_queued >= ENGINE_SERVE_AHEAD) {
         return;
-    }
-    if (e->serve_bytes >= ENGINE_SERVE_BYTES_MAX && in->bytes_queued > 0) {
-        return; /* its own acknowledgements will bring it here again */
     }
     produce(in);
 }

@@ -1,0 +1,121 @@
+/*
+ * The memory of replies. A job of a reply makes some sixteen pieces, one per chunk, and each stays until
+ * the peer has acknowledged it. Before a job runs it takes ENGINE_SERVE_AHEAD from the room that all replies
+ * share; what it really made counts from its end until the piece is freed.
+ *
+ * Who finds no room waits in order. Nobody can shut others out by asking for much and reading nothing: one
+ * peer gets at most ENGINE_SERVE_PEER_MAX of the room, and a peer that holds nothing may always make one
+ * job's worth, also when the room is full, up to half of what limits.memory allows in all.
+ */
+#include "daemon/engine_internal.h"
+
+#include <stdlib.h>
+
+struct piece *engine_piece_new(struct inbound *in)
+{
+    struct piece *p = calloc(1, sizeof *p);
+    if (p != NULL) {
+        stoq_buf_init(&p->data, STOQ_ITEM_STORED_MAX);
+        stoq_buf_init(&p->proof, STOQ_ITEM_PROOF_MAX);
+        p->owner = in;
+    }
+    return p;
+}
+
+static bool has_room(const struct inbound *in)
+{
+    const struct stoq_engine *e = in->engine;
+    uint64_t peer_bytes = in->peer->serve_bytes;
+    if (e->serve_bytes + ENGINE_SERVE_AHEAD > e->cfg.limits.memory_bytes / 2) {
+        return false;
+    }
+    return peer_bytes == 0 || (peer_bytes + ENGINE_SERVE_AHEAD <= ENGINE_SERVE_PEER_MAX &&
+                               e->serve_bytes + ENGINE_SERVE_AHEAD <= ENGINE_SERVE_BYTES_MAX);
+}
+
+void engine_room_leave(struct inbound *in)
+{
+    struct stoq_engine *e = in->engine;
+    struct inbound **at = &e->room_first;
+    if (!in->waits_room) {
+        return;
+    }
+    while (*at != in) {
+        at = &(*at)->room_next;
+    }
+    *at = in->room_next;
+    if (*at == NULL) {
+        e->room_last = at;
+    }
+    in->waits_room = false;
+}
+
+static void count(struct inbound *in, uint64_t plus, uint64_t minus)
+{
+    struct stoq_engine *e = in->engine;
+    e->serve_bytes = e->serve_bytes + plus - minus;
+    in->peer->serve_bytes = in->peer->serve_bytes + plus - minus;
+}
+
+/* The first of those that wait and now may go on. */
+static void room_offer(struct stoq_engine *e)
+{
+    struct inbound *in = e->room_first;
+    while (in != NULL && !has_room(in)) {
+        in = in->room_next;
+    }
+    if (in != NULL) {
+        engine_room_leave(in);
+        engine_pump_later(in);
+    }
+}
+
+bool engine_room_take(struct inbound *in)
+{
+    struct stoq_engine *e = in->engine;
+    if (has_room(in)) {
+        in->reserved = ENGINE_SERVE_AHEAD;
+        count(in, in->reserved, 0);
+        return true;
+    }
+    if (!in->waits_room) {
+        in->waits_room = true;
+        in->room_next = NULL;
+        *e->room_last = in;
+        e->room_last = &in->room_next;
+    }
+    return false;
+}
+
+void engine_room_settle(struct inbound *in)
+{
+    for (struct piece *p = in->pieces; p != NULL; p = p->next) {
+        p->held_bytes = (uint32_t)(p->data.cap + p->proof.cap);
+        count(in, p->held_bytes, 0);
+    }
+    count(in, 0, in->reserved);
+    in->reserved = 0;
+    room_offer(in->engine);
+}
+
+void engine_piece_free(struct piece *p)
+{
+    struct inbound *in = p->owner;
+    STOQ_ASSERT(p->parts_out == 0);
+    count(in, 0, p->held_bytes);
+    if (p->held_bytes > 0) {
+        room_offer(in->engine);
+    }
+    stoq_buf_release(&p->data);
+    stoq_buf_release(&p->proof);
+    free(p);
+}
+
+void engine_pieces_free(struct piece *list)
+{
+    while (list != NULL) {
+        struct piece *next = list->next;
+        engine_piece_free(list);
+        list = next;
+    }
+}
