@@ -333,7 +333,7 @@ struct stoq_engine_stats {
     size_t fetching;                  /* fetches under way */
     size_t peers_known;               /* remembered */
     size_t dials;                     /* attempts under way */
-    size_t dials_most;                /* the most there ever were */
+    size_t dials_most;                /* the most there ever were that began within half a second */
     size_t dials_waiting;             /* peers whose turn has not come */
     struct stoq_engine_limits limits; /* in force */
     struct stoq_engine_limits

@@ -1,9 +1,10 @@
 /*
  * Dialling. A peer may have several addresses; they are tried IPv6 first, then families in turn, each
  * DIAL_STAGGER after the one before or as soon as that one failed (happy eyeballs, RFC 8305 section 5).
- * The first that opens ends the others. All peers together have ENGINE_DIALS_MAX attempts under way;
- * whoever comes later waits in order, so that a list of dead addresses costs packets at a bounded rate
- * and never the connections that live.
+ * The first that opens ends the others. All peers together have ENGINE_DIALS_MAX attempts under way that
+ * began lately; whoever comes later waits in order, so that a list of dead addresses costs packets at a
+ * bounded rate and never the connections that live. An attempt that has heard nothing for DIAL_SILENT
+ * costs next to nothing: it goes on beside those, up to ENGINE_DIALS_SILENT_MAX, and holds nobody up.
  *
  * A peer is PEER_DIALLED from the first wish until an attempt opens or the last one failed, and for as
  * long it is in the list e->dialling and refers to itself.
@@ -14,6 +15,26 @@
 #include <string.h>
 
 #define DIAL_STAGGER (250 * STOQ_MS)
+#define DIAL_SILENT (500 * STOQ_MS) /* by then most that live have answered */
+
+/* How many more attempts may begin now. */
+struct dial_room {
+    size_t left;
+    size_t fresh; /* under way, not silent */
+};
+
+static struct dial_room room_at(const struct stoq_engine *e, stoq_ns now)
+{
+    struct dial_room room = {0};
+    for (const struct peer *p = e->dialling; p != NULL; p = p->dial_next) {
+        room.fresh += now < p->silent_at ? p->attempts : 0;
+    }
+    size_t all = ENGINE_DIALS_MAX + ENGINE_DIALS_SILENT_MAX;
+    size_t fresh_left = room.fresh < ENGINE_DIALS_MAX ? ENGINE_DIALS_MAX - room.fresh : 0;
+    size_t all_left = e->dials < all ? all - e->dials : 0;
+    room.left = fresh_left < all_left ? fresh_left : all_left;
+    return room;
+}
 
 void engine_peer_address(struct peer *p, const struct stoq_addr *addr)
 {
@@ -75,6 +96,7 @@ void engine_dial_begin(struct stoq_engine *e, struct peer *p, stoq_ns timeout_ns
     p->state = PEER_DIALLED;
     p->addr_next = 0;
     p->attempt_at = 0;
+    p->silent_at = 0;
     p->dial_timeout_ns = timeout_ns;
     p->dial_status = STOQ_NET;
     p->why[0] = '\0';
@@ -106,7 +128,6 @@ static enum stoq_status attempt(struct stoq_engine *e, struct peer *p, const str
     p->attempts++;
     engine_peer_ref(p);
     e->dials++;
-    e->dials_most = e->dials > e->dials_most ? e->dials : e->dials_most;
     if (stoq_net_early(e->net, conn)) {
         engine_pings_early(e, p, conn);
     }
@@ -124,13 +145,15 @@ static void failed(struct stoq_engine *e, struct peer *p)
 }
 
 /* Begin what may begin now; false: the peer has nothing under way and nothing left. */
-static bool peer_run(struct stoq_engine *e, struct peer *p, stoq_ns now)
+static bool peer_run(struct stoq_engine *e, struct peer *p, stoq_ns now, struct dial_room *room)
 {
     bool wanted = p->refs > 1 + p->attempts && !e->draining; /* by others than this dial */
-    while (wanted && p->addr_next < p->addr_count && now >= p->attempt_at &&
-           e->dials < ENGINE_DIALS_MAX) {
+    while (wanted && p->addr_next < p->addr_count && now >= p->attempt_at && room->left > 0) {
         if (attempt(e, p, &p->addrs[p->addr_next++]) == STOQ_OK) {
             p->attempt_at = now + DIAL_STAGGER;
+            p->silent_at = now + DIAL_SILENT;
+            room->left--;
+            room->fresh++;
         }
     }
     return p->attempts > 0 || (wanted && p->addr_next < p->addr_count);
@@ -138,26 +161,37 @@ static bool peer_run(struct stoq_engine *e, struct peer *p, stoq_ns now)
 
 void engine_dials_run(struct stoq_engine *e, stoq_ns now)
 {
+    struct dial_room room = room_at(e, now);
     struct peer *p = e->dialling;
     while (p != NULL) {
         struct peer *next = p->dial_next;
-        if (!peer_run(e, p, now)) {
+        if (!peer_run(e, p, now, &room)) {
             failed(e, p);
         }
         p = next;
     }
+    e->dials_most = room.fresh > e->dials_most ? (uint32_t)room.fresh : e->dials_most;
 }
 
 stoq_ns engine_dials_deadline(const struct stoq_engine *e)
 {
-    stoq_ns at = STOQ_NEVER;
-    for (const struct peer *p = e->dialling; p != NULL && e->dials < ENGINE_DIALS_MAX;
-         p = p->dial_next) {
-        if (p->addr_next < p->addr_count && p->attempt_at < at) {
-            at = p->attempt_at;
+    stoq_ns now = stoq_now();
+    struct dial_room room = room_at(e, now);
+    bool is_full = e->dials >= ENGINE_DIALS_MAX + ENGINE_DIALS_SILENT_MAX;
+    stoq_ns next_at = STOQ_NEVER;   /* somebody's next attempt is due */
+    stoq_ns silent_at = STOQ_NEVER; /* somebody's place becomes free */
+    for (const struct peer *p = e->dialling; p != NULL && !is_full; p = p->dial_next) {
+        if (p->addr_next < p->addr_count && p->attempt_at < next_at) {
+            next_at = p->attempt_at;
+        }
+        if (p->attempts > 0 && p->silent_at > now && p->silent_at < silent_at) {
+            silent_at = p->silent_at;
         }
     }
-    return at;
+    if (next_at == STOQ_NEVER || room.left > 0) {
+        return next_at;
+    }
+    return silent_at > next_at ? silent_at : next_at;
 }
 
 /* Another attempt has opened: what else is under way there is not needed. */

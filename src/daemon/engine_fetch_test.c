@@ -1,5 +1,5 @@
 /* Two engines on [::1]: fetches that wait for streams, run side by side, are read while they come. */
-#include "daemon/engine.h"
+#include "daemon/engine_internal.h"
 #include "daemon/held.h"
 #include "daemon/local.h"
 #include "daemon/publish.h"
@@ -7,12 +7,14 @@
 #include "os/tree_read.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -234,6 +236,60 @@ static void it_is_read_while_it_comes(void **state)
     free(report);
 }
 
+/* Peers at an address that takes datagrams and says nothing, dialled for an hour. */
+struct dead {
+    struct stoq_addr addr;
+    uint8_t count;
+    bool all_dialled;
+};
+
+static void dial_dead(struct stoq_engine *e, void *arg)
+{
+    struct dead *d = arg;
+    d->all_dialled = true;
+    for (uint8_t i = 0; i < d->count; i++) {
+        const struct stoq_peer_id id = {.h.b = {i, 1}};
+        struct peer *p = engine_peer(e, &id); /* a reference that stays: somebody wants it */
+        d->all_dialled = d->all_dialled && p != NULL;
+        if (p != NULL) {
+            engine_peer_address(p, &d->addr);
+            engine_peer_dial(e, p, 3600 * STOQ_SEC);
+        }
+    }
+}
+
+/* As many dead ones as may be dialled at a time, and more: another fetch's peer has its turn. */
+static void a_live_peer_does_not_wait_for_dead_ones(void **state)
+{
+    (void)state;
+    struct pair p;
+    struct stoq_error err;
+    struct stoq_engine_stats stats;
+    struct dead dead = {.count = ENGINE_DIALS_MAX + 8};
+    struct stoq_fetch_report *report = calloc(1, sizeof *report);
+    struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    socklen_t sa_len = sizeof sa;
+    int hole = socket(AF_INET6, SOCK_DGRAM, 0);
+    assert_true(hole >= 0);
+    assert_int_equal(bind(hole, (struct sockaddr *)&sa, sa_len), 0);
+    assert_int_equal(getsockname(hole, (struct sockaddr *)&sa, &sa_len), 0);
+    memcpy(dead.addr.ip, &sa.sin6_addr, sizeof dead.addr.ip);
+    dead.addr.port = ntohs(sa.sin6_port);
+    begin(&p, 0);
+    engine_call(p.b.engine, dial_dead, &dead);
+    assert_true(dead.all_dialled);
+    assert_int_equal(stoq_engine_stats(p.b.engine, &stats), STOQ_OK);
+    assert_true(stats.dials_most <= ENGINE_DIALS_MAX);
+    struct stoq_fetch_ask ask = ask_for(&p);
+    assert_int_equal(stoq_engine_fetch(p.b.engine, &ask, report, &err), STOQ_OK);
+    assert_int_equal(stoq_engine_stats(p.b.engine, &stats), STOQ_OK);
+    assert_int_equal(stats.dials, dead.count); /* none of them has ended */
+    assert_int_equal(stats.dials_most, ENGINE_DIALS_MAX);
+    release(&p);
+    (void)close(hole);
+    free(report);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +297,7 @@ int main(void)
         cmocka_unit_test(what_waits_ends_with_its_fetch),
         cmocka_unit_test(callers_share),
         cmocka_unit_test(it_is_read_while_it_comes),
+        cmocka_unit_test(a_live_peer_does_not_wait_for_dead_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -60,7 +60,8 @@
 #define ENGINE_WINDOW_MIN (512u << 10) /* a few of the largest chunks */
 #define ENGINE_CONN_WINDOW (16u << 20) /* a long fat path: 1 Gb/s at 100 ms needs 12.5 MB */
 #define ENGINE_ADDRS_MAX 8u            /* of one peer that are tried */
-#define ENGINE_DIALS_MAX 32u           /* under way: some 40 ms of a core for their handshakes */
+#define ENGINE_DIALS_MAX 32u           /* begun lately: some 40 ms of a core for their handshakes */
+#define ENGINE_DIALS_SILENT_MAX 224u /* beside them: a packet now and then, until their time-out */
 #define ENGINE_PEER_CONNS_MAX 2u /* both sides may dial at once; a third takes the oldest's place */
 #define ENGINE_PEER_MEMORY (96 * STOQ_MIB) /* two connections: window, and twice that to be sent */
 #define ENGINE_KNOWN_SAVE (60 * STOQ_SEC)  /* at most as often is their file written */
@@ -89,6 +90,7 @@ struct peer {
     uint32_t addr_next; /* which is tried next */
     uint32_t attempts;  /* dials under way */
     stoq_ns attempt_at; /* when the next may begin */
+    stoq_ns silent_at;  /* when those under way count as silent */
     stoq_ns dial_timeout_ns;
     enum stoq_status dial_status; /* of the attempt that failed last */
     struct peer *dial_next;
