@@ -29,6 +29,11 @@ crash: ## 12,000 crash states of the store, each durability step left out in tur
 	@tools/deps build check
 	@tools/crash $(SEED)
 
+sim: ## simulated swarms with SEED, or with two fixed seeds and a fresh one
+	@tools/deps build check
+	@tools/build debug
+	@tools/sim $(SEED)
+
 builds: ## the ids of one tree by gcc and clang, -O0 to -O3 -march=native
 	@tools/deps build check fuzz
 	@tools/build debug
@@ -58,4 +63,4 @@ clean: ## remove what was built, but not build/deps
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/   make \1: \2/p' Makefile
 
-.PHONY: all demo check asan tsan fuzz crash builds bench tidy fmt deps install clean help
+.PHONY: all demo check asan tsan fuzz crash sim builds bench tidy fmt deps install clean help

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Other compilers and flags give the same program: the ids of one tree, by both profiles, and what it proves of
-# it are those of the build under test. `make check` builds one other program, by clang without optimisation
+# Other compilers and flags give the same program: the ids of one tree, by both profiles, what it proves of it,
+# and the trace of a simulated swarm are those of the build under test. `make check` builds one other program, by clang without optimisation
 # where there is clang; `make builds` all of them.
 # timeout: 900
 set -euo pipefail
@@ -39,6 +39,7 @@ words() { # words PROGRAM: what it makes of the tree
     done
     "$1" merkle root tree/large --min 4096 --avg 16384 --max 65535 --norm 3
     "$1" hash tree/large
+    "$(dirname "$1")/stoq-sim" --seed 7 --fetchers 12 --seeds 3 --lie 1 --package-kib 2048 --law flapping --loss-ppm 10000
 }
 words "$STOQ" >want
 
@@ -48,7 +49,7 @@ other() { # other NAME COMPILER FLAG...: built and compared
     command -v "$compiler" >/dev/null || { echo "$name: no $compiler here" && return 0; }
     local began=$SECONDS
     CC=$compiler CFLAGS="$*" meson setup "$name" "$STOQ_SRC" --buildtype=plain -Dtests=false >"$name.log" 2>&1 &&
-        ninja -C "$name" -j 2 apps/stoq >>"$name.log" 2>&1 || { tail -n 40 "$name.log" && exit 1; }
+        ninja -C "$name" -j 2 apps/stoq apps/stoq-sim >>"$name.log" 2>&1 || { tail -n 40 "$name.log" && exit 1; }
     words "$(realpath "$name/apps/stoq")" >got
     cmp want got || { echo "$name ($compiler $*) gives other ids:" && diff want got; exit 1; }
     echo "$name: the same, built in $((SECONDS - began)) s"
