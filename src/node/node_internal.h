@@ -26,7 +26,9 @@
 #define LOADS_MAX 16       /* chunk lists being read from the store, of one fetch */
 #define BUSY_MAX 20        /* answers of Busy in a row until a source is given up */
 #define BUSY_RETRY (200 * STOQ_MS)
-#define LOST_RETRY (50 * STOQ_MS) /* after a stream that broke off */
+#define LOST_RETRY (50 * STOQ_MS) /* after a stream that broke off, doubling with each in a row */
+#define LOST_DOUBLINGS 6          /* to 3.2 s */
+#define LOST_MAX 12               /* in a row, in some 20 s, until a source is given up */
 #define LOOK_AGAIN                                                                                 \
     (250 * STOQ_MS)   /* at sources that lacked what is wanted: they may be fetching it */
 #define REDIALS_MAX 3 /* of a source whose connection was lost */
@@ -125,7 +127,8 @@ struct source {
         last_status;  /* of its last request, if that failed; STOQ_OK since a chunk came */
     uint32_t redials; /* after a connection that had worked was lost */
     uint32_t busy;    /* answers of Busy in a row */
-    stoq_ns retry_at; /* not before, after such an answer */
+    uint32_t lost;    /* streams that broke off in a row */
+    stoq_ns retry_at; /* not before, after either */
     struct stoq_node_source_report report;
 };
 

@@ -200,9 +200,10 @@ static void refused(struct fetch *f, struct source *s, struct pending *p, enum s
         s->retry_at = f->node->now + BUSY_RETRY;
         return;
     }
-    if (status == STOQ_NET && !said) {
+    if (status == STOQ_NET && !said && ++s->lost < LOST_MAX) {
         /* The connection's end is told by LINK_DOWN; a lone stream is asked again, in a while. */
-        s->retry_at = f->node->now + LOST_RETRY;
+        uint32_t doublings = s->lost - 1 < LOST_DOUBLINGS ? s->lost - 1 : LOST_DOUBLINGS;
+        s->retry_at = f->node->now + (LOST_RETRY << doublings);
         return;
     }
     fetch_source_fail(f, s, status);
@@ -250,6 +251,7 @@ void meta_reply(struct stoq_node *n, struct pending *p, const struct stoq_node_r
     }
     if (s != NULL) {
         s->busy = 0;
+        s->lost = 0;
         s->report.wire_bytes += reply->payload.n;
     }
     f->report.bytes_wire += reply->payload.n;

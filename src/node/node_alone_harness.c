@@ -1,0 +1,109 @@
+#include "node/node_alone_harness.h"
+
+struct stoq_node *node;
+stoq_ns now;
+bool saves_wait;
+stoq_node_cookie saves[8];
+unsigned save_count;
+const struct stoq_package_id package = {{{7}}};
+
+int node_setup_with(const struct stoq_node_config *cfg)
+{
+    now = STOQ_SEC;
+    saves_wait = false;
+    save_count = 0;
+    assert_int_equal(stoq_node_new(&node, cfg, 1), STOQ_OK);
+    return 0;
+}
+
+int node_setup(void **state)
+{
+    (void)state;
+    return node_setup_with(&(struct stoq_node_config){.agent = stoq_span_str("test")});
+}
+
+int node_teardown(void **state)
+{
+    (void)state;
+    stoq_node_free(node);
+    return 0;
+}
+
+void feed(struct stoq_node_event ev)
+{
+    assert_int_equal(stoq_node_feed(node, &ev, now), STOQ_OK);
+}
+
+void answer_error(stoq_node_cookie cookie, enum stoq_error_code code)
+{
+    struct stoq_message msg = {.type = STOQ_MSG_ERROR, .request_id = cookie};
+    msg.u.error.code = code;
+    feed(
+        (struct stoq_node_event){.kind = STOQ_NODE_REPLY, .u.reply = {cookie, STOQ_OK, &msg, {0}}});
+}
+
+void answer_status(stoq_node_cookie cookie, enum stoq_status status)
+{
+    feed((struct stoq_node_event){.kind = STOQ_NODE_REPLY, .u.reply = {cookie, status, NULL, {0}}});
+}
+
+static void see_ask(const struct stoq_node_ask *ask, struct wishes *w)
+{
+    if (ask->msg->type == STOQ_MSG_HELLO) {
+        w->hello = ask->cookie;
+    } else if (ask->msg->u.metadata_query.kind == STOQ_META_SIGNATURES) {
+        answer_error(ask->cookie, STOQ_ERR_CONTENT_NOT_FOUND);
+    } else {
+        w->asked = ask->cookie;
+        w->asked_kind = ask->msg->u.metadata_query.kind;
+    }
+}
+
+/* The store: of a package it has no lists and all chunks. */
+static void see_store(const struct stoq_node_action *a)
+{
+    static const uint8_t all[] = {0xff, 0xff};
+    if (a->kind == STOQ_NODE_LOAD_META) {
+        feed((struct stoq_node_event){.kind = STOQ_NODE_LOADED,
+                                      .u.loaded = {a->u.meta.cookie, STOQ_NOTFOUND, {0}}});
+    } else if (a->kind == STOQ_NODE_CHECK_HAVE) {
+        feed((struct stoq_node_event){.kind = STOQ_NODE_HAVE, .u.have = {a->u.check.cookie, all}});
+    } else if (a->kind == STOQ_NODE_SAVE_META && !saves_wait) {
+        feed((struct stoq_node_event){.kind = STOQ_NODE_SAVED,
+                                      .u.ended = {a->u.meta.cookie, STOQ_OK}});
+    } else if (a->kind == STOQ_NODE_SAVE_META) {
+        assert_true(save_count < STOQ_COUNT(saves));
+        saves[save_count++] = a->u.meta.cookie;
+    }
+}
+
+struct wishes poll_all(void)
+{
+    struct wishes w = {.done = STOQ_OK};
+    struct stoq_node_action a;
+    while (stoq_node_poll(node, now, &a)) {
+        w.count[a.kind]++;
+        if (a.kind == STOQ_NODE_ASK) {
+            see_ask(&a.u.ask, &w);
+        } else if (a.kind == STOQ_NODE_SEND && a.u.send.msg->type == STOQ_MSG_ERROR) {
+            w.error = a.u.send.msg->u.error.code;
+        } else if (a.kind == STOQ_NODE_CHARGE) {
+            w.charged = a.u.charge.why;
+        } else if (a.kind == STOQ_NODE_CANCEL) {
+            w.cancelled = a.u.cancel.cookie;
+        } else if (a.kind == STOQ_NODE_DONE) {
+            w.done = a.u.done.report->status;
+            for (uint32_t i = 0; i < a.u.done.report->source_count && i < 2; i++) {
+                w.source_status[i] = a.u.done.report->sources[i].status;
+            }
+        } else {
+            see_store(&a);
+        }
+    }
+    return w;
+}
+
+void link_up(stoq_peer peer)
+{
+    feed((struct stoq_node_event){.kind = STOQ_NODE_LINK_UP, .u.link = {.peer = peer}});
+}

@@ -1,0 +1,125 @@
+/* How much others may ask of a node, and how often they may be wrong. */
+#include "node/node_alone_harness.h"
+
+static void inbound(stoq_peer peer, stoq_stream stream, uint64_t type)
+{
+    static struct stoq_range one = {0, 1};
+    struct stoq_message msg = {.type = type, .request_id = stream};
+    if (type == STOQ_MSG_CHUNK_REQUEST) {
+        msg.u.chunk_request = (struct stoq_msg_chunk_request){
+            .id = package, .ranges = &one, .range_count = 1, .chunk_count = 1};
+    } else if (type == STOQ_MSG_METADATA_QUERY) {
+        msg.u.metadata_query =
+            (struct stoq_msg_metadata_query){.id = package, .kind = STOQ_META_MANIFEST};
+    }
+    feed((struct stoq_node_event){.kind = STOQ_NODE_INBOUND, .u.inbound = {peer, stream, &msg}});
+}
+
+/* Serving: what one peer, and what all may have under way; what is done makes room. */
+static void requests_past_their_number_are_busy(void **state)
+{
+    (void)state;
+    const struct stoq_node_config cfg = {
+        .agent = stoq_span_str("test"), .serves_link_max = 3, .serves_max = 5};
+    stoq_node_free(node);
+    (void)node_setup_with(&cfg);
+    link_up(1);
+    link_up(2);
+    for (stoq_stream s = 1; s <= 3; s++) {
+        inbound(1, s, s % 2 == 0 ? STOQ_MSG_CHUNK_REQUEST : STOQ_MSG_METADATA_QUERY);
+        struct wishes w = poll_all();
+        assert_int_equal(w.count[STOQ_NODE_SERVE_META] + w.count[STOQ_NODE_SERVE_CHUNKS], 1);
+    }
+    inbound(1, 4, STOQ_MSG_CHUNK_REQUEST);
+    struct wishes w = poll_all();
+    assert_int_equal(w.error, STOQ_ERR_BUSY);
+    assert_int_equal(w.count[STOQ_NODE_SERVE_CHUNKS], 0);
+    inbound(1, 5, STOQ_MSG_PING); /* costs nothing, is never refused */
+    w = poll_all();
+    assert_true(w.count[STOQ_NODE_SEND] == 1 && w.error == 0);
+    /* The other peer has room of its own, until all of it is used. */
+    for (stoq_stream s = 11; s <= 13; s++) {
+        inbound(2, s, STOQ_MSG_METADATA_QUERY);
+        w = poll_all();
+        assert_int_equal(w.error, s == 13 ? STOQ_ERR_BUSY : 0);
+    }
+    struct stoq_node_stats st;
+    stoq_node_stats(node, &st);
+    assert_true(st.serves == 5 && st.requests_refused == 2);
+    /* One of the first peer's ends: one more of it is served, and not two. */
+    feed((struct stoq_node_event){.kind = STOQ_NODE_SERVED, .u.served = {1, 1, 100}});
+    inbound(1, 6, STOQ_MSG_METADATA_QUERY);
+    assert_int_equal(poll_all().count[STOQ_NODE_SERVE_META], 1);
+    inbound(1, 7, STOQ_MSG_METADATA_QUERY);
+    assert_int_equal(poll_all().error, STOQ_ERR_BUSY);
+}
+
+/* A shell that cannot keep up with a flood has a bounded number of answers waiting. */
+static void a_flood_is_closed(void **state)
+{
+    (void)state;
+    static const bool is_bad[] = {false, true};
+    for (size_t i = 0; i < STOQ_COUNT(is_bad); i++) {
+        stoq_peer peer = (stoq_peer)(10 + i);
+        link_up(peer);
+        (void)poll_all();
+        for (stoq_stream s = 1; s <= STOQ_NODE_REPLIES_MAX + 5; s++) {
+            if (is_bad[i]) { /* of a version that is not ours: no fault, but an answer each */
+                feed((struct stoq_node_event){.kind = STOQ_NODE_INBOUND_BAD,
+                                              .u.bad = {peer, s, s, STOQ_VERSION}});
+            } else {
+                inbound(peer, s, STOQ_MSG_PING);
+            }
+        }
+        struct wishes w = poll_all();
+        assert_int_equal(w.count[STOQ_NODE_SEND], STOQ_NODE_REPLIES_MAX);
+        assert_true(w.count[STOQ_NODE_CLOSE] >= 1);
+        inbound(peer, 9999, STOQ_MSG_PING); /* what was polled makes room */
+        assert_int_equal(poll_all().count[STOQ_NODE_SEND], 1);
+    }
+}
+
+/* A few mistakes are answered, one more closes; a new connection begins anew. */
+static void mistakes_are_counted_by_connection(void **state)
+{
+    (void)state;
+    for (int connection = 0; connection < 2; connection++) {
+        link_up(1);
+        (void)poll_all();
+        for (stoq_stream s = 1; s <= STOQ_NODE_FAULTS_MAX; s++) {
+            feed((struct stoq_node_event){.kind = STOQ_NODE_INBOUND_BAD,
+                                          .u.bad = {1, s, 0, STOQ_MALFORMED}});
+            struct wishes w = poll_all();
+            assert_int_equal(w.error, STOQ_ERR_MALFORMED);
+            assert_int_equal(w.charged, STOQ_NODE_BAD_REQUEST);
+            assert_int_equal(w.count[STOQ_NODE_CLOSE], s == STOQ_NODE_FAULTS_MAX);
+        }
+        feed((struct stoq_node_event){.kind = STOQ_NODE_LINK_DOWN, .u.link = {.peer = 1}});
+    }
+}
+
+/* Somebody of whom nothing is known gets small requests; who says less of itself gets less. */
+static void strangers_get_small_requests(void **state)
+{
+    (void)state;
+    const struct stoq_peer_id id = {{{4}}};
+    feed((struct stoq_node_event){.kind = STOQ_NODE_PEER, .u.peer = {.peer = 1, .id = &id}});
+    assert_int_equal(standing_chunks_max(node, 1, 4096), STOQ_NODE_BUDGET_CHUNKS);
+    assert_int_equal(standing_chunks_max(node, 1, 0), STOQ_NODE_BUDGET_CHUNKS);
+    assert_int_equal(standing_chunks_max(node, 1, 5), 5);
+    const struct stoq_trust_record good = {
+        .peer = id, .successful_transfers = 100, .good = (uint64_t)100 << 32};
+    feed((struct stoq_node_event){.kind = STOQ_NODE_TRUST, .u.trust = {.record = &good}});
+    assert_int_equal(standing_chunks_max(node, 1, 4096), 4096);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ALONE(requests_past_their_number_are_busy),
+        ALONE(a_flood_is_closed),
+        ALONE(mistakes_are_counted_by_connection),
+        ALONE(strangers_get_small_requests),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
