@@ -27,6 +27,7 @@ struct stoq_config {
     char store_dir[STOQ_CONFIG_PATH_MAX]; /* "": the home's */
     uint64_t scrub_rate_bytes_per_s;      /* of passes in the background; 0: no limit */
     uint64_t quota_bytes;                 /* of segments; 0: none */
+    int zstd_level;                       /* of new chunks, as the store takes it */
     unsigned quota_high_percent;          /* fuller than this: make room ... */
     unsigned quota_low_percent;           /* ... down to this */
     uint64_t gc_rate_bytes_per_s;         /* of collections in the background; 0: no limit */

@@ -433,6 +433,20 @@ static bool set_quota_low(struct stoq_config *c, const char *value, char why[CON
     return percent(value, 1, 99, &c->quota_low_percent, why);
 }
 
+static bool set_level(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    uint64_t v = 0;
+    if (strcmp(value, "none") == 0) {
+        c->zstd_level = -1;
+        return true;
+    }
+    if (!number(value, 1, STOQ_STORE_LEVEL_MAX, &v, why)) {
+        return false;
+    }
+    c->zstd_level = (int)v;
+    return true;
+}
+
 static bool set_gc_rate(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
 {
     return stoq_bytes_parse(value, &c->gc_rate_bytes_per_s) ||
@@ -453,6 +467,7 @@ static const struct config_setting settings[] = {
     {"store.quota", false, set_quota},
     {"store.quota_high", false, set_quota_high},
     {"store.quota_low", false, set_quota_low},
+    {"store.level", false, set_level},
     {"store.gc_rate", false, set_gc_rate},
     {"store.gc_garbage", false, set_gc_garbage},
     {"store.scrub_rate", false, set_scrub_rate},

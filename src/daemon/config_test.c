@@ -190,6 +190,8 @@ static void test_refusals(void **state)
     refuse("[limits]\napi_connections = 0\n", "f:2: limits.api_connections: 0 is outside 1..4096");
     refuse("[network]\nkey = secret\n", "f:2: network.key: neither 64 hexadecimal digits nor");
     refuse("[network]\nkey = 0011\n", "f:2: network.key: neither 64 hexadecimal digits nor");
+    refuse("[store]\nlevel = 20\n", "f:2: store.level: 20 is outside 1..19");
+    refuse("[store]\nlevel = best\n", "f:2: store.level: 'best' is not a whole number");
     refuse("[transport]\nmode = server\n", "f:2: transport.mode: 'server' is not p2p or client");
     refuse("[transport]\nearly_data = yes\n", "f:2: transport.early_data: 'yes' is not on or off");
     refuse("[transport]\ndatagrams = no\n", "f:2: transport.datagrams: 'no' is not on or off");

@@ -176,6 +176,7 @@ static enum stoq_status open_store(struct stoq_host *host, bool make, struct sto
         .notice = log_line,
         .damaged = on_damaged,
         .notice_user = host,
+        .zstd_level = host->config.zstd_level,
         .quota_bytes = host->config.quota_bytes,
         .make_room = stoq_keeper_make_room,
         .make_room_user = host->keeper,

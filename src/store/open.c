@@ -30,7 +30,7 @@
 static enum stoq_status store_new(struct stoq_store **out, const struct stoq_store_config *cfg,
                                   struct stoq_error *err)
 {
-    if (cfg->dir == NULL || cfg->zstd_level < -1 || cfg->zstd_level > 19 ||
+    if (cfg->dir == NULL || cfg->zstd_level < -1 || cfg->zstd_level > STOQ_STORE_LEVEL_MAX ||
         (cfg->segment_bytes != 0 &&
          (cfg->segment_bytes < STOQ_SEGMENT_BYTES_MIN || cfg->segment_bytes > SEGMENT_BYTES_MAX))) {
         return stoq_fail(err, STOQ_RANGE, 0,
