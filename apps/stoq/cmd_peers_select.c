@@ -44,7 +44,7 @@ static int take_number(struct cmd *cmd, const char *kind, const char *text, json
     return stoq_json_set_u64(args, "number", number) ? 0 : STOQ_EXIT_FAILED;
 }
 
-static int take_selection(struct cmd *cmd, const char *spec, json_t *args)
+int select_args(struct cmd *cmd, const char *spec, json_t *args)
 {
     static const char *const kinds[] = {"replication", "geographic", "bandwidth", "custom"};
     const char *colon = strchr(spec, ':');
@@ -66,19 +66,8 @@ static int take_selection(struct cmd *cmd, const char *spec, json_t *args)
                      spec);
 }
 
-int peers_select(struct cmd *cmd)
+int select_finish(struct cmd *cmd, json_t *result, void (*tell)(const json_t *result))
 {
-    json_t *args = json_object();
-    json_t *result;
-    int rc = take_selection(cmd, cmd_value(cmd, "select"), args);
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    rc = call_op(cmd, "peers_select", args, &result);
-    if (rc != 0) {
-        return rc;
-    }
     struct stoq_error err;
     const json_t *error = json_object_get(result, "error");
     bool is_short = error != NULL;
@@ -89,8 +78,24 @@ int peers_select(struct cmd *cmd)
         int printed = cmd_print_json(cmd, result);
         return is_short ? (int)stoq_error_exit(&err) : printed;
     }
-    verdicts_print(result);
+    tell(result);
     json_decref(result);
     int printed = cmd_finish(cmd);
     return is_short ? cmd_fail(cmd, &err) : printed;
+}
+
+int peers_select(struct cmd *cmd)
+{
+    json_t *args = json_object();
+    json_t *result;
+    int rc = select_args(cmd, cmd_value(cmd, "select"), args);
+    if (rc != 0) {
+        json_decref(args);
+        return rc;
+    }
+    rc = call_op(cmd, "peers_select", args, &result);
+    if (rc != 0) {
+        return rc;
+    }
+    return select_finish(cmd, result, verdicts_print);
 }

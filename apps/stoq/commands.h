@@ -31,6 +31,12 @@ int cmd_prove(struct cmd *cmd);
 int cmd_check_proof(struct cmd *cmd);
 int cmd_peers(struct cmd *cmd);
 int peers_select(struct cmd *cmd); /* cmd_peers with --select */
+/* A selection's arguments out of its text, "bandwidth:2MiB". 0, or the exit code after the error was told. */
+int select_args(struct cmd *cmd, const char *spec, json_t *args);
+/* Show a result (taken) by --json or tell, and fail with the "error" in it, where it falls short. */
+int select_finish(struct cmd *cmd, json_t *result, void (*tell)(const json_t *result));
+int cmd_distribute(struct cmd *cmd);
+int cmd_track(struct cmd *cmd);
 int peers_why(struct cmd *cmd);    /* with --why or --forgive */
 int cmd_transfers(struct cmd *cmd);
 int cmd_why(struct cmd *cmd);

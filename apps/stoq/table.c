@@ -86,6 +86,16 @@ static const struct cmd_option peers_options[] = {
     {"forgive", 0, "PEER", "forget what it did", false},
     {"select", 0, "HOW", "replication:N, geographic:REGION, bandwidth:RATE or custom:FILE", false},
 };
+static const struct cmd_option distribute_options[] = {
+    {"replicas", 0, "N", "copies in different failure domains, 1..64 [3]", false},
+    {"strategy", 0, "NAME", "parallel-redundant: all of them at once [parallel-redundant]", false},
+    {"select", 0, "HOW",
+     "replication, geographic:REGION, bandwidth:RATE or custom:FILE [replication]", false},
+    {"keep", 0, "TIME", "ask them to keep it so long: 90s, 30m, 2h, 7d or 4w", false},
+};
+static const struct cmd_option track_options[] = {
+    {"follow", 0, NULL, "wait until no placement of it runs", false},
+};
 static const struct cmd_option limit_options[] = {
     {"up", 0, "RATE", "send chunks no faster, as in 2MiB or 20Mbit a second; none: no cap", false},
     {"down", 0, "RATE", "take chunks no faster", false},
@@ -341,6 +351,24 @@ static const struct cmd_row rows[] = {
          "region, bandwidth:2MiB for those measured at that rate or more, custom:FILE by a rule.",
      OPTIONS(peers_options),
      .run = cmd_peers},
+    {.name = "distribute",
+     .synopsis = "ID",
+     .summary = "place a package with peers in different failure domains, and see it verified",
+     .details =
+         "Each peer pulls the package, makes it durable, reads it again from its disk and signs a\n"
+         "receipt; one that fails is replaced. Ends well only when all are verified. --select says\n"
+         "who may be asked, and in which order; see 'stoq peers --select'.",
+     OPTIONS(distribute_options),
+     .args_min = 1,
+     .args_max = 1,
+     .run = cmd_distribute},
+    {.name = "track",
+     .synopsis = "ID",
+     .summary = "show who keeps a package: placements that run, and receipts, checked",
+     OPTIONS(track_options),
+     .args_min = 1,
+     .args_max = 1,
+     .run = cmd_track},
     {.name = "transfers",
      .synopsis = "",
      .summary = "list the daemon's fetches, those that run and the last that ended",

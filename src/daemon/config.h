@@ -6,6 +6,7 @@
  * `store.dir =`.
  */
 #include "daemon/engine.h"
+#include "replica/accept.h"
 
 #define STOQ_CONFIG_BYTES_MAX ((size_t)STOQ_MIB)
 #define STOQ_CONFIG_PATH_MAX 4096
@@ -24,6 +25,7 @@ struct stoq_config {
         bootstrap[STOQ_CONFIG_BOOTSTRAP_MAX]; /* dialled when a daemon starts */
     size_t bootstrap_count;
     bool lan;                             /* LAN discovery */
+    enum stoq_replica_policy accept;      /* whose offers are kept */
     char store_dir[STOQ_CONFIG_PATH_MAX]; /* "": the home's */
     uint64_t scrub_rate_bytes_per_s;      /* of passes in the background; 0: no limit */
     uint64_t quota_bytes;                 /* of segments; 0: none */

@@ -387,6 +387,20 @@ static bool set_lan(struct stoq_config *c, const char *value, char why[CONFIG_WH
     return c->lan || strcmp(value, "off") == 0 || no(why, "'%.40s' is not on or off", value);
 }
 
+static bool set_accept(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    static const char *const word[] = {[STOQ_REPLICA_ACCEPT_KNOWN] = "known",
+                                       [STOQ_REPLICA_ACCEPT_ALL] = "all",
+                                       [STOQ_REPLICA_ACCEPT_NONE] = "none"};
+    for (size_t i = 0; i < STOQ_COUNT(word); i++) {
+        if (strcmp(value, word[i]) == 0) {
+            c->accept = (enum stoq_replica_policy)i;
+            return true;
+        }
+    }
+    return no(why, "'%.40s' is not known, all or none", value);
+}
+
 static bool set_log_level(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
 {
     static const char *const level[] = {"quiet", "info", "debug"};
@@ -463,6 +477,7 @@ static const struct config_setting settings[] = {
     {"peer", true, set_peer},
     {"bootstrap", true, set_bootstrap},
     {"discovery.lan", false, set_lan},
+    {"distribute.accept", false, set_accept},
     {"store.dir", false, set_store_dir},
     {"store.quota", false, set_quota},
     {"store.quota_high", false, set_quota_high},

@@ -68,11 +68,14 @@ static void before_wait(void *user)
     }
     engine_known_save(e, now);
     engine_trust_save(e, now);
+    engine_placements_run(e, now);
     engine_dials_run(e, now);
     engine_drain(e);
     stoq_ns deadline = stoq_node_deadline(e->node);
     stoq_ns grants = stoq_qos_deadline(e->qos);
     deadline = grants < deadline ? grants : deadline;
+    stoq_ns placements = engine_placements_deadline(e);
+    deadline = placements < deadline ? placements : deadline;
     stoq_ns dials = engine_dials_deadline(e);
     deadline = dials < deadline ? dials : deadline;
     if (e->known_changed && e->cfg.known_file != NULL && e->known_save_at < deadline) {
@@ -274,8 +277,10 @@ static enum stoq_status build(struct stoq_engine *e, struct stoq_error *err)
     }
     e->serving = e->cfg.listen_count > 0 && !e->cfg.client;
     st = open_net(e, err);
-    struct stoq_node_config node = {
-        .agent = stoq_span_str(e->agent), .want_raw = e->cfg.raw, .trust = e->cfg.trust};
+    struct stoq_node_config node = {.agent = stoq_span_str(e->agent),
+                                    .want_raw = e->cfg.raw,
+                                    .takes_offers = e->cfg.offered != NULL,
+                                    .trust = e->cfg.trust};
     if (st == STOQ_OK) {
         st = engine_rpc_offer(e, &node, err);
     }
@@ -353,6 +358,7 @@ static void cut_all(struct stoq_engine *e, void *arg)
     engine_asks_cut(e);
     engine_serves_cut(e);
     engine_pings_cut(e);
+    engine_placements_cut(e);
     stoq_net_each(e->net, say_goodbye, e);
 }
 

@@ -14,6 +14,8 @@
 #include "node/node.h"
 #include "peers/peers.h"
 #include "qos/qos.h"
+#include "replica/replica.h"
+#include "wire/signed.h"
 
 struct stoq_engine;
 struct stoq_key;
@@ -22,6 +24,18 @@ struct stoq_store;
 
 /* Sources one fetch may name; more are refused with STOQ_RANGE. */
 #define STOQ_FETCH_SOURCES_MAX 64
+
+/* What a peer offers us to keep (docs/PROTOCOL.md section 16). */
+struct stoq_offer {
+    struct stoq_peer_id peer;
+    struct stoq_addr addr; /* it is there, and has it */
+    struct stoq_package_id id;
+    uint64_t first_shard;
+    uint64_t shard_count; /* 0: the whole package */
+    uint64_t bytes;       /* it says */
+    uint64_t keep_until_s;
+    uint8_t nonce[STOQ_RECEIPT_NONCE_BYTES];
+};
 
 /* What peers may use. Zero means the default in brackets. */
 struct stoq_engine_limits {
@@ -55,6 +69,11 @@ struct stoq_engine_config {
     const char *known_file;         /* where peers are remembered; kept. NULL: nowhere */
     stoq_ns idle_timeout_ns;        /* [30 s] */
     bool lan; /* announce ourselves on the LAN and listen for others from the start */
+    /* For every Offer, for one that is repeated too: 0, it is or was accepted; else the error code to answer
+     * with, and a sentence in why. On the network thread; must not block for long. NULL: nobody offers
+     * us anything. */
+    uint64_t (*offered)(void *user, const struct stoq_offer *offer, struct stoq_error *why);
+    void *offered_user;
     /* A line for the operator's log. Called on the network thread; must not block for long. */
     void (*log)(void *user, const char *line);
     void *log_user;
@@ -221,6 +240,78 @@ STOQ_WARN_UNUSED enum stoq_status stoq_engine_ping(struct stoq_engine *engine,
  * of them is remembered. */
 void stoq_engine_contact(struct stoq_engine *engine, const struct stoq_fetch_source *peers,
                          size_t count);
+
+/* Send a peer the receipt for what it offered, on a connection there is; without waiting for its
+ * answer. STOQ_OK; STOQ_NET: none, it is asked for again; STOQ_NOMEM. */
+STOQ_WARN_UNUSED enum stoq_status stoq_engine_receipt(struct stoq_engine *engine,
+                                                      const struct stoq_peer_id *peer,
+                                                      const struct stoq_signed *receipt);
+
+/* A peer that may keep a package. */
+struct stoq_placement_candidate {
+    struct stoq_peer_id peer;
+    struct stoq_addr addr;
+    char domain
+        [STOQ_PEERS_DOMAIN_MAX]; /* what fails together has one; "": not known, it is not asked */
+};
+
+/* How it stands with one candidate. */
+struct stoq_placement_replica {
+    struct stoq_replica_view view;
+    uint64_t verified_at_s; /* of its latest receipt; 0: none */
+    uint64_t keep_until_s;
+    char why[200]; /* what it said, or what went wrong; "" */
+};
+
+/* A placement that runs. */
+struct stoq_placement {
+    struct stoq_package_id id;
+    uint32_t wanted;
+    uint64_t shards;
+    uint64_t bytes; /* of the package */
+    stoq_ns elapsed_ns;
+    size_t count;
+    const struct stoq_placement_candidate
+        *candidates; /* borrowed for the call, as are the replicas */
+    const struct stoq_placement_replica *replicas;
+};
+
+struct stoq_placement_ask {
+    struct stoq_package_id id; /* complete here */
+    uint32_t wanted;
+    uint64_t shards;
+    uint64_t bytes;
+    const uint64_t *slice_bytes; /* stoq_replica_slices(shards) of them: each slice's */
+    const struct stoq_placement_candidate *candidates; /* in order of preference, each once */
+    size_t candidate_count;
+    uint64_t keep_until_s; /* what they are asked to promise; 0: nothing */
+    /* On the caller's thread: a receipt that holds, an item of wire/signed.h, borrowed; once each. */
+    void (*receipt)(void *user, size_t candidate, struct stoq_span item);
+    void (*progress)(void *user,
+                     const struct stoq_placement *p); /* ten times a second; NULL: none */
+    bool (*cancelled)(void *user);
+    void *user;
+};
+
+/*
+ * Have as many peers keep the package as are wanted, each of another failure domain, and wait for their
+ * receipts: offer, let them pull, check what they sign. The rules are replica/replica.c's.
+ *
+ * replicas  candidate_count of them: how it stands with each at the end
+ *
+ * STOQ_OK         as many as wanted are verified
+ * STOQ_NOTFOUND   fewer; replicas says why. No candidate is left
+ * STOQ_CANCELLED, STOQ_BUSY (the engine ends), STOQ_NOMEM, STOQ_RANGE
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_engine_distribute(struct stoq_engine *engine,
+                                                         const struct stoq_placement_ask *ask,
+                                                         struct stoq_placement_replica *replicas,
+                                                         struct stoq_error *err);
+/* Call fn for each placement of a package that runs, from a snapshot, on the caller's thread. STOQ_OK,
+ * STOQ_NOMEM. */
+STOQ_WARN_UNUSED enum stoq_status stoq_engine_placements(
+    struct stoq_engine *engine, const struct stoq_package_id *id,
+    void (*fn)(void *user, const struct stoq_placement *p), void *user);
 
 /* A fetch that runs, or one of the last STOQ_TRANSFERS_KEPT that are over. */
 #define STOQ_TRANSFERS_KEPT 64

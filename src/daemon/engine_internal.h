@@ -22,6 +22,8 @@
  *   engine_node.c    the node's actions, dispatched
  *   engine_past.c    fetches that are over, for those who ask how they went
  *   engine_lan.c     LAN discovery: beacons, neighbours as sources
+ *   engine_offer.c   offers and receipts of others, read and answered
+ *   engine_replica.c placements: what the replica core wants, done
  */
 #include "base/map.h"
 #include "base/types.h"
@@ -295,6 +297,7 @@ struct stoq_fetch {
 };
 
 struct ping;
+struct placement;
 
 struct stoq_engine {
     struct stoq_engine_config cfg;
@@ -346,6 +349,8 @@ struct stoq_engine {
     stoq_fetch_id fetch_last;
     struct ping *pings;
     uint64_t ping_last;
+    struct placement *placements;
+    uint64_t placement_last;
     uint64_t own_last; /* asks of the engine's own */
     struct stoq_buf rpc_proof;
     uint32_t jobs; /* with workers */
@@ -431,6 +436,24 @@ void engine_dial_failed(struct stoq_engine *e, struct peer *p, enum stoq_status 
 void engine_dials_run(struct stoq_engine *e, stoq_ns now);
 stoq_ns engine_dials_deadline(const struct stoq_engine *e);
 size_t engine_dials_waiting(const struct stoq_engine *e);
+
+/* engine_offer.c */
+void engine_offer_in(struct inbound *in, const struct stoq_message *msg);
+void engine_receipt_in(struct inbound *in, const struct stoq_message *msg);
+
+/* engine_replica.c */
+void engine_placements_run(struct stoq_engine *e, stoq_ns now);
+stoq_ns engine_placements_deadline(const struct stoq_engine *e);
+void engine_placements_up(struct stoq_engine *e, struct peer *p);
+void engine_placements_down(struct stoq_engine *e, struct peer *p);
+/* Bytes of a package go to a peer. */
+void engine_placements_sent(struct stoq_engine *e, const struct peer *p,
+                            const struct stoq_package_id *id, uint64_t bytes);
+void engine_placements_cut(struct stoq_engine *e); /* all of them end */
+/* A receipt whose form is right and whose holder is p. 0: taken in; else the error code to answer with. */
+uint64_t engine_placements_receipt(struct stoq_engine *e, const struct peer *p,
+                                   const struct stoq_receipt *receipt,
+                                   const struct stoq_signed *item);
 
 /* engine_known.c */
 /* engine_budget.c */

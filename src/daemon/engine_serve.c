@@ -99,6 +99,7 @@ static void count_sent(struct inbound *in, struct piece_part *part, size_t n)
     in->bytes_queued += n;
     in->peer->bytes_served += n;
     e->bytes_served += n;
+    engine_placements_sent(e, in->peer, &in->id, n);
 }
 
 /* Hand a piece over: head, proof, data. STOQ_FULL: it goes on where it stopped once there is room. */
@@ -407,6 +408,14 @@ static void inbound_decide(struct inbound *in, enum stoq_status st, struct stoq_
             engine_rpc_learn(e, in->peer, &msg.u.hello);
         }
         in->peer->requests_served++;
+        if (e->cfg.offered != NULL && msg.type == STOQ_MSG_OFFER) {
+            engine_offer_in(in, &msg);
+            return;
+        }
+        if (e->cfg.offered != NULL && msg.type == STOQ_MSG_RECEIPT) {
+            engine_receipt_in(in, &msg);
+            return;
+        }
         ev = (struct stoq_node_event){
             .kind = STOQ_NODE_INBOUND,
             .u.inbound = {.peer = in->peer->number, .stream = in->number, .msg = &msg}};

@@ -1,6 +1,7 @@
 #include "daemon/host.h"
 
 #include "daemon/keeper.h"
+#include "daemon/replicator.h"
 #include "daemon/scrubber.h"
 #include "os/file.h"
 #include "os/sys.h"
@@ -30,6 +31,7 @@ struct stoq_host {
     struct stoq_engine *engine;
     struct stoq_scrubber *scrubber;
     struct stoq_keeper *keeper;
+    struct stoq_replicator *replicator;
     stoq_ns started_at;
     pthread_mutex_t opening; /* held while something is opened; never inside lock */
     pthread_mutex_t lock;
@@ -112,7 +114,8 @@ enum stoq_status stoq_host_new(struct stoq_host **out, const struct stoq_host_co
     }
     init_sync(host);
     if (stoq_scrubber_new(&host->scrubber, host) != STOQ_OK ||
-        stoq_keeper_new(&host->keeper, host) != STOQ_OK) {
+        stoq_keeper_new(&host->keeper, host) != STOQ_OK ||
+        stoq_replicator_new(&host->replicator, host) != STOQ_OK) {
         (void)stoq_host_free(host, 0, NULL);
         return stoq_fail(err, STOQ_NOMEM, 0, "no memory for the node");
     }
@@ -146,12 +149,14 @@ enum stoq_status stoq_host_free(struct stoq_host *host, stoq_ns drain, struct st
     /* Workers of the engine use the store to the end, and the store calls these two. */
     stoq_scrubber_stop(host->scrubber);
     stoq_keeper_stop(host->keeper);
+    stoq_replicator_stop(host->replicator); /* its pulls end with it */
     stoq_engine_stop(host->engine, drain);
     if (host->store != NULL) {
         st = close_store(host, err);
     }
     stoq_scrubber_free(host->scrubber);
     stoq_keeper_free(host->keeper);
+    stoq_replicator_free(host->replicator);
     stoq_key_free(host->key);
     pthread_cond_destroy(&host->content_free);
     pthread_mutex_destroy(&host->lock);
@@ -327,6 +332,8 @@ static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *
         .up_bytes_per_s = host->config.up_bytes_per_s,
         .down_bytes_per_s = host->config.down_bytes_per_s,
         .lan = host->cfg.daemon && stoq_host_lan(host),
+        .offered = host->cfg.daemon && !host->config.client ? stoq_replicator_offered : NULL,
+        .offered_user = host->replicator,
         .log = log_line,
         .log_user = host,
     };
@@ -379,6 +386,9 @@ enum stoq_status stoq_host_start(struct stoq_host *host, struct stoq_error *err)
         st = stoq_scrubber_start(host->scrubber, err);
         st = st == STOQ_OK ? stoq_keeper_start(host->keeper, err) : st;
     }
+    if (st == STOQ_OK && host->cfg.daemon && !host->config.client) {
+        st = stoq_replicator_start(host->replicator, err);
+    }
     pthread_mutex_unlock(&host->opening);
     return st;
 }
@@ -402,6 +412,7 @@ enum stoq_status stoq_host_reload(struct stoq_host *host, struct stoq_error *err
         memcpy(host->config.peer_places, fresh->peer_places, sizeof fresh->peer_places);
         host->config.peer_count = fresh->peer_count;
         host->config.log_level = fresh->log_level;
+        host->config.accept = fresh->accept;
         host->config.quota_high_percent = fresh->quota_high_percent;
         host->config.quota_low_percent = fresh->quota_low_percent;
         host->config.gc_rate_bytes_per_s = fresh->gc_rate_bytes_per_s;
@@ -448,6 +459,11 @@ struct stoq_keeper *stoq_host_keeper(struct stoq_host *host)
 struct stoq_scrubber *stoq_host_scrubber(struct stoq_host *host)
 {
     return host->scrubber;
+}
+
+struct stoq_replicator *stoq_host_replicator(struct stoq_host *host)
+{
+    return host->replicator;
 }
 
 const struct stoq_home *stoq_host_home(const struct stoq_host *host)

@@ -14,6 +14,7 @@
 
 struct stoq_keeper;
 struct stoq_host;
+struct stoq_replicator;
 struct stoq_scrubber;
 
 struct stoq_host_config {
@@ -71,6 +72,7 @@ struct stoq_engine *stoq_host_engine(struct stoq_host *host);
 /* Never NULL; in a daemon it works in the background. */
 struct stoq_keeper *stoq_host_keeper(struct stoq_host *host);
 struct stoq_scrubber *stoq_host_scrubber(struct stoq_host *host);
+struct stoq_replicator *stoq_host_replicator(struct stoq_host *host);
 const struct stoq_home *stoq_host_home(const struct stoq_host *host);
 /* A copy, since a reload may change it meanwhile. */
 void stoq_host_config(struct stoq_host *host, struct stoq_config *out);

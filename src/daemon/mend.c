@@ -285,9 +285,9 @@ static bool tell_lost(void *user, struct stoq_span key)
 /* Records that no fetch brings: told until they are written anew or deleted. */
 static enum stoq_status each_other(struct mending *m, struct stoq_error *err)
 {
-    static const enum stoq_record_type type[] = {STOQ_RECORD_PIN,   STOQ_RECORD_ROOT,
-                                                 STOQ_RECORD_LEASE, STOQ_RECORD_ALIAS,
-                                                 STOQ_RECORD_TRUST, STOQ_RECORD_CONTENT};
+    static const enum stoq_record_type type[] = {
+        STOQ_RECORD_PIN,   STOQ_RECORD_ROOT,    STOQ_RECORD_LEASE,  STOQ_RECORD_ALIAS,
+        STOQ_RECORD_TRUST, STOQ_RECORD_CONTENT, STOQ_RECORD_RECEIPT};
     enum stoq_status st = STOQ_OK;
     for (size_t i = 0; st == STOQ_OK && i < STOQ_COUNT(type); i++) {
         st = stoq_store_each_lost(m->store, type[i], tell_lost, m, err);

@@ -117,6 +117,16 @@ static const struct stoq_json_key peers_select_keys[] = {
     {"text", STOQ_JSON_TEXT, false},
     {"name", STOQ_JSON_TEXT, false},
 };
+static const struct stoq_json_key distribute_keys[] = {
+    {"id", STOQ_JSON_TEXT, true},        {"replicas", STOQ_JSON_UINT, false},
+    {"strategy", STOQ_JSON_TEXT, false}, {"kind", STOQ_JSON_TEXT, false},
+    {"number", STOQ_JSON_UINT, false},   {"text", STOQ_JSON_TEXT, false},
+    {"name", STOQ_JSON_TEXT, false},     {"keep_s", STOQ_JSON_UINT, false},
+};
+static const struct stoq_json_key track_keys[] = {
+    {"id", STOQ_JSON_TEXT, true},
+    {"follow", STOQ_JSON_BOOL, false},
+};
 static const struct stoq_json_key output_keys[] = {
     {"output", STOQ_JSON_TEXT, false},
     {"output_b64", STOQ_JSON_TEXT, false},
@@ -180,6 +190,8 @@ static const struct stoq_op ops[] = {
     {"limit", op_limit, STOQ_OP_DAEMON_ONLY, KEYS(limit_keys)},
     {"peers_why", op_peers_why, STOQ_OP_DAEMON_ONLY, KEYS(peers_why_keys)},
     {"peers_select", op_peers_select, STOQ_OP_DAEMON_ONLY, KEYS(peers_select_keys)},
+    {"distribute", op_distribute, STOQ_OP_DAEMON_ONLY, KEYS(distribute_keys)},
+    {"track", op_track, 0, KEYS(track_keys)},
     {"transfers", op_transfers, STOQ_OP_DAEMON_ONLY, NULL, 0},
     {"why", op_why, STOQ_OP_DAEMON_ONLY, KEYS(id_keys)},
     {"status", op_status, STOQ_OP_DAEMON_ONLY, NULL, 0},

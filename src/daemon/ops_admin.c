@@ -3,6 +3,7 @@
 
 #include "daemon/keep.h"
 #include "daemon/keeper.h"
+#include "daemon/replicator.h"
 #include "os/sys.h"
 #include "wire/bech32m.h"
 
@@ -264,6 +265,17 @@ static json_t *lan_to_json(struct stoq_host *host)
                      (json_int_t)lan.refused, "beacons_throttled", (json_int_t)lan.throttled);
 }
 
+/* Offers of others. */
+static json_t *offers_to_json(struct stoq_host *host)
+{
+    struct stoq_replicator_status s;
+    stoq_replicator_status(stoq_host_replicator(host), &s);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "waiting", (json_int_t)s.waiting, "at_work",
+                     (json_int_t)s.at_work, "kept", (json_int_t)s.kept, "failed",
+                     (json_int_t)s.failed, "refused", (json_int_t)s.refused, "bytes_kept",
+                     (json_int_t)s.bytes_kept);
+}
+
 static enum stoq_status gather(struct stoq_host *host, struct stoq_engine_stats *net,
                                struct stoq_store_stats *store, struct stoq_error *err)
 {
@@ -312,6 +324,7 @@ enum stoq_status op_status(struct stoq_host *host, const json_t *args, struct st
         if (*result == NULL || json_object_set(*result, "connections", list) != 0 ||
             json_object_set_new(*result, "lan", lan_to_json(host)) != 0 ||
             json_object_set_new(*result, "scrub", op_scrub_status(host)) != 0 ||
+            json_object_set_new(*result, "offers", offers_to_json(host)) != 0 ||
             json_object_set_new(*result, "configuration", reading_to_json(host)) != 0) {
             st = stoq_fail(err, STOQ_NOMEM, 0, "no memory for the status");
         }

@@ -8,6 +8,7 @@
 #include "hash/hash.h"
 #include "os/feed.h"
 #include "os/outfile.h"
+#include "peers/peers.h"
 
 #define OP_PATH_MAX ((size_t)4096)
 #define OP_TIMEOUT_S_MAX ((uint64_t)(30 * 24 * 3600))
@@ -54,6 +55,8 @@ stoq_op_fn op_peers_select;
 stoq_op_fn op_transfers;
 stoq_op_fn op_why;
 stoq_op_fn op_peers_why;
+stoq_op_fn op_distribute;
+stoq_op_fn op_track;
 stoq_op_fn op_status;
 stoq_op_fn op_stop;
 
@@ -88,6 +91,19 @@ json_t *op_scrub_status(struct stoq_host *host);
 /* What is known of every peer, as an array of objects; *list is a new reference. */
 STOQ_WARN_UNUSED enum stoq_status op_standing(struct stoq_host *host, json_t **list,
                                               struct stoq_error *err);
+
+/* The arguments "kind" (else replication), "number" and "text" as a selection; text is borrowed from
+ * args. */
+STOQ_WARN_UNUSED enum stoq_status op_selection(const json_t *args, struct stoq_peers_selection *out,
+                                               struct stoq_error *err);
+/* Judge the peers known by it: the list of op_standing, to be let go whatever comes, and the verdicts on it
+ * with the "rule". "name" of the arguments names it in messages. */
+STOQ_WARN_UNUSED enum stoq_status op_select(struct stoq_host *host, const json_t *args,
+                                            const struct stoq_peers_selection *sel, json_t **list,
+                                            json_t **verdicts, struct stoq_error *err);
+
+/* A placement's candidates that were asked, as an array of objects. */
+json_t *op_replicas(const struct stoq_placement *p);
 
 /* Nested calls to io that check for missing members. */
 void op_progress(struct stoq_op_io *io, json_t *event); /* takes event; NULL is fine */

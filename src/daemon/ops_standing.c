@@ -59,8 +59,8 @@ enum stoq_status op_standing(struct stoq_host *host, json_t **list, struct stoq_
     return STOQ_OK;
 }
 
-static enum stoq_status take_selection(const json_t *args, struct stoq_peers_selection *out,
-                                       struct stoq_error *err)
+enum stoq_status op_selection(const json_t *args, struct stoq_peers_selection *out,
+                              struct stoq_error *err)
 {
     static const char *const kinds[] = {
         [STOQ_PEERS_REPLICATION_FACTOR] = "replication",
@@ -70,6 +70,7 @@ static enum stoq_status take_selection(const json_t *args, struct stoq_peers_sel
     };
     const char *kind = stoq_json_text(args, "kind");
     const char *text = stoq_json_text(args, "text");
+    kind = kind != NULL ? kind : kinds[STOQ_PEERS_REPLICATION_FACTOR];
     uint64_t number = stoq_json_u64(args, "number", 0);
     for (size_t i = 0; i < STOQ_COUNT(kinds); i++) {
         if (strcmp(kind, kinds[i]) == 0) {
@@ -104,45 +105,38 @@ static enum stoq_status add_shortfall(const struct stoq_peers_selection *sel, js
     return ok ? STOQ_OK : STOQ_NOMEM;
 }
 
-static enum stoq_status judge(struct stoq_host *host, const struct stoq_peers_selection *sel,
-                              const char *name, struct stoq_span text, json_t **result,
-                              struct stoq_error *err)
+static enum stoq_status judge(struct stoq_host *host, const char *name, struct stoq_span text,
+                              json_t **list, json_t **verdicts, struct stoq_error *err)
 {
     struct stoq_rule *rule = NULL;
-    json_t *list = NULL;
     enum stoq_status st = stoq_candidates_rule(&rule, name, text, err);
     if (st == STOQ_OK) {
-        st = op_standing(host, &list, err);
+        st = op_standing(host, list, err);
     }
     if (st == STOQ_OK) {
-        st = stoq_candidates_judge(rule, list, result, err);
+        st = stoq_candidates_judge(rule, *list, verdicts, err);
     }
-    if (st == STOQ_OK &&
-        (add_shortfall(sel, *result) != STOQ_OK || !stoq_json_set_text(*result, "rule", text))) {
-        json_decref(*result);
-        *result = NULL;
+    if (st == STOQ_OK && !stoq_json_set_text(*verdicts, "rule", text)) {
+        json_decref(*verdicts);
+        *verdicts = NULL;
         st = stoq_fail(err, STOQ_NOMEM, 0, "no memory for the verdicts");
     }
     stoq_rule_free(rule);
-    json_decref(list);
     return st;
 }
 
-enum stoq_status op_peers_select(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
-                                 json_t **result, struct stoq_error *err)
+enum stoq_status op_select(struct stoq_host *host, const json_t *args,
+                           const struct stoq_peers_selection *sel, json_t **list, json_t **verdicts,
+                           struct stoq_error *err)
 {
-    struct stoq_peers_selection sel;
     struct stoq_buf text;
-    enum stoq_status st = take_selection(args, &sel, err);
-    if (st != STOQ_OK) {
-        return st;
-    }
     const char *name = stoq_json_text(args, "name");
-    name = name != NULL ? name : stoq_json_text(args, "kind");
+    name = name != NULL ? name : "the selection"; /* one of ours, which is without fault */
     stoq_buf_init(&text, STOQ_JSON_REQUEST_MAX);
-    st = stoq_peers_selection_rule(&sel, &text);
+    *list = NULL;
+    enum stoq_status st = stoq_peers_selection_rule(sel, &text);
     if (st == STOQ_OK) {
-        st = judge(host, &sel, name, stoq_buf_span(&text), result, err);
+        st = judge(host, name, stoq_buf_span(&text), list, verdicts, err);
     } else {
         (void)stoq_fail(
             err, st, 0,
@@ -150,6 +144,24 @@ enum stoq_status op_peers_select(struct stoq_host *host, const json_t *args, str
             STOQ_PEERS_MAX, STOQ_PEERS_LABEL_MAX);
     }
     stoq_buf_release(&text);
+    return st;
+}
+
+enum stoq_status op_peers_select(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
+                                 json_t **result, struct stoq_error *err)
+{
+    struct stoq_peers_selection sel;
+    json_t *list = NULL;
+    enum stoq_status st = op_selection(args, &sel, err);
+    if (st == STOQ_OK) {
+        st = op_select(host, args, &sel, &list, result, err);
+        json_decref(list);
+    }
+    if (st == STOQ_OK && add_shortfall(&sel, *result) != STOQ_OK) {
+        json_decref(*result);
+        *result = NULL;
+        st = stoq_fail(err, STOQ_NOMEM, 0, "no memory for the verdicts");
+    }
     return st;
 }
 

@@ -52,7 +52,7 @@ static json_t *records_to_json(const struct stoq_store_stats *s)
         [STOQ_RECORD_SHARD_LIST] = "shard_list", [STOQ_RECORD_CHUNK_LIST] = "chunk_list",
         [STOQ_RECORD_SIGNATURE] = "signature",   [STOQ_RECORD_TOMBSTONE] = "tombstone",
         [STOQ_RECORD_ALIAS] = "alias",           [STOQ_RECORD_PACKAGE] = "package",
-        [STOQ_RECORD_CONTENT] = "content",
+        [STOQ_RECORD_CONTENT] = "content",       [STOQ_RECORD_RECEIPT] = "receipt",
     };
     json_t *all = json_object();
     for (size_t i = 0; i < STOQ_RECORD_TYPES; i++) {

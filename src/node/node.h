@@ -27,9 +27,12 @@
 
 /* Zero means the default in brackets. */
 struct stoq_node_config {
-    struct stoq_span agent;   /* kept; 1 .. 64 bytes ["stoq"] */
-    bool want_proofs;         /* ask for a proof with every chunk */
-    bool want_raw;            /* our Hello does not say that we take zstd */
+    struct stoq_span agent; /* kept; 1 .. 64 bytes ["stoq"] */
+    bool want_proofs;       /* ask for a proof with every chunk */
+    bool want_raw;          /* our Hello does not say that we take zstd */
+    bool
+        takes_offers; /* our Hello says that Offer and Receipt are answered; the shell does that, the
+                        * node gets neither */
     struct stoq_span rpc_key; /* what our Hello says of datagrams; kept; both or neither */
     struct stoq_span rpc_proof;
     struct stoq_trust_config trust; /* its allocator is not looked at */

@@ -66,8 +66,9 @@ struct stoq_msg_hello stoq_node_hello(const struct stoq_node *n)
     return (struct stoq_msg_hello){
         .version_count = 1,
         .versions = {STOQ_PROTOCOL_VERSION},
-        .features =
-            STOQ_FEATURE_PROOFS | STOQ_FEATURE_HAVE | (n->cfg.want_raw ? 0 : STOQ_FEATURE_ZSTD),
+        .features = STOQ_FEATURE_PROOFS | STOQ_FEATURE_HAVE |
+                    (n->cfg.want_raw ? 0u : (unsigned)STOQ_FEATURE_ZSTD) |
+                    (n->cfg.takes_offers ? (unsigned)STOQ_FEATURE_OFFERS : 0u),
         .agent = n->cfg.agent,
         .ranges_max = STOQ_REQUEST_RANGES_MAX,
         .chunks_max = STOQ_REQUEST_CHUNKS_MAX,

@@ -4,17 +4,12 @@
 
 #include <string.h>
 
-static const char prefix[] = "stoq-sig-1";
-
-enum { MESSAGE_MAX = sizeof prefix - 1 + 1 + STOQ_SIGN_CONTEXT_MAX + sizeof(struct stoq_hash) };
-
-/* The signed bytes: prefix, u8 length of context, context, object. Their count. */
-static size_t message(uint8_t out[MESSAGE_MAX], struct stoq_span context,
-                      const struct stoq_hash *object)
+size_t stoq_sign_message(uint8_t out[STOQ_SIGN_MESSAGE_MAX], struct stoq_span context,
+                         const struct stoq_hash *object)
 {
     STOQ_ASSERT(context.n >= 1 && context.n <= STOQ_SIGN_CONTEXT_MAX);
-    struct stoq_wr w = stoq_wr(out, MESSAGE_MAX);
-    stoq_wr_bytes(&w, stoq_span_str(prefix));
+    struct stoq_wr w = stoq_wr(out, STOQ_SIGN_MESSAGE_MAX);
+    stoq_wr_bytes(&w, stoq_span_str(STOQ_SIGN_PREFIX));
     stoq_wr_u8(&w, (uint8_t)context.n);
     stoq_wr_bytes(&w, context);
     stoq_wr_bytes(&w, stoq_span(object->b, sizeof object->b));
@@ -25,10 +20,10 @@ static size_t message(uint8_t out[MESSAGE_MAX], struct stoq_span context,
 enum stoq_status stoq_sign(const struct stoq_key *key, const char *context,
                            const struct stoq_hash *object, struct stoq_buf *out)
 {
-    uint8_t m[MESSAGE_MAX];
+    uint8_t m[STOQ_SIGN_MESSAGE_MAX];
     uint8_t signature[STOQ_ED25519_SIGNATURE_BYTES];
     struct stoq_span about = stoq_span_str(context);
-    size_t n = message(m, about, object);
+    size_t n = stoq_sign_message(m, about, object);
     enum stoq_status st = stoq_ed25519_sign(key, stoq_span(m, n), signature);
     if (st != STOQ_OK) {
         return st;
@@ -109,7 +104,7 @@ enum stoq_status stoq_sign_verify(struct stoq_span envelope, const char *context
                                   const struct stoq_hash *object, struct stoq_key_id *out)
 {
     struct stoq_envelope e;
-    uint8_t m[MESSAGE_MAX];
+    uint8_t m[STOQ_SIGN_MESSAGE_MAX];
     enum stoq_status st = stoq_envelope_decode(&e, envelope);
     if (st != STOQ_OK) {
         return st;
@@ -117,7 +112,7 @@ enum stoq_status stoq_sign_verify(struct stoq_span envelope, const char *context
     if (!stoq_span_eq(e.context, stoq_span_str(context)) || !stoq_hash_eq(&e.object, object)) {
         return STOQ_PROOF;
     }
-    size_t n = message(m, e.context, object);
+    size_t n = stoq_sign_message(m, e.context, object);
     st = stoq_ed25519_verify(e.spki, stoq_span(m, n), e.signature);
     if (st == STOQ_OK) {
         *out = stoq_spki_key_id(e.spki);

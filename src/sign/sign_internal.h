@@ -10,11 +10,19 @@
 
 #define STOQ_ED25519_PUBLIC_BYTES 32
 #define STOQ_ED25519_SIGNATURE_BYTES 64
+#define STOQ_SIGN_PREFIX "stoq-sig-1"
+/* prefix, length of context, context, object */
+#define STOQ_SIGN_MESSAGE_MAX                                                                      \
+    (sizeof STOQ_SIGN_PREFIX - 1 + 1 + STOQ_SIGN_CONTEXT_MAX + sizeof(struct stoq_hash))
 
 struct stoq_key {
     EVP_PKEY *evp;
     uint8_t spki[STOQ_SPKI_BYTES];
 };
+
+/* The bytes that are signed for an object; their count. */
+size_t stoq_sign_message(uint8_t out[STOQ_SIGN_MESSAGE_MAX], struct stoq_span context,
+                         const struct stoq_hash *object);
 
 /* True when these bytes are the SubjectPublicKeyInfo of an Ed25519 key. */
 bool stoq_spki_is_ed25519(struct stoq_span spki);

@@ -1,3 +1,4 @@
+#include "sign/object.h"
 #include "sign/sign_internal.h"
 
 #include "tests/vectors.h"
@@ -214,6 +215,40 @@ static void key_files_are_read_strictly(void **state)
     free(big);
 }
 
+static void objects_are_signed_by_the_key_they_name(void **state)
+{
+    (void)state;
+    const uint8_t seed[STOQ_KEY_SEED_BYTES] = {7};
+    const uint8_t other_seed[STOQ_KEY_SEED_BYTES] = {8};
+    struct stoq_key *key = key_of(stoq_span(seed, sizeof seed));
+    struct stoq_key *other = key_of(stoq_span(other_seed, sizeof other_seed));
+    struct stoq_span spki = stoq_key_spki(key);
+    struct stoq_signed s;
+    struct stoq_buf buf;
+    stoq_buf_init(&buf, 4096);
+    assert_int_equal(stoq_object_sign(key, STOQ_SIGN_RECEIPT, stoq_span_str("body"), &buf),
+                     STOQ_OK);
+    struct stoq_span items = stoq_buf_span(&buf);
+    assert_true(stoq_signed_next(&items, &s) && items.n == 0);
+    assert_true(stoq_span_eq(s.body, stoq_span_str("body")));
+    assert_int_equal(stoq_object_check(&s, STOQ_SIGN_RECEIPT, spki), STOQ_OK);
+    assert_int_equal(stoq_object_check(&s, STOQ_SIGN_LOCATION, spki), STOQ_PROOF);
+    assert_int_equal(stoq_object_check(&s, STOQ_SIGN_RECEIPT, stoq_key_spki(other)), STOQ_PROOF);
+    assert_int_equal(stoq_object_check(&s, STOQ_SIGN_RECEIPT, stoq_span(spki.p, spki.n - 1)),
+                     STOQ_VERSION);
+    struct stoq_signed bad = {stoq_span_str("Body"), s.signature};
+    assert_int_equal(stoq_object_check(&bad, STOQ_SIGN_RECEIPT, spki), STOQ_PROOF);
+    bad = (struct stoq_signed){s.body, stoq_span(s.signature.p, s.signature.n - 1)};
+    assert_int_equal(stoq_object_check(&bad, STOQ_SIGN_RECEIPT, spki), STOQ_PROOF);
+    size_t before = buf.n;
+    assert_int_equal(stoq_object_sign(key, STOQ_SIGN_RECEIPT, stoq_span(NULL, 0), &buf),
+                     STOQ_RANGE);
+    assert_int_equal(buf.n, before);
+    stoq_buf_release(&buf);
+    stoq_key_free(key);
+    stoq_key_free(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +256,7 @@ int main(void)
         cmocka_unit_test(every_flipped_bit_is_refused),
         cmocka_unit_test(decode_shows_unverified_fields),
         cmocka_unit_test(key_files_are_read_strictly),
+        cmocka_unit_test(objects_are_signed_by_the_key_they_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

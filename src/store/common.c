@@ -24,7 +24,7 @@ const char *stoq_record_type_str(uint8_t type)
         [STOQ_RECORD_SHARD_LIST] = "shard list",
         [STOQ_RECORD_CHUNK_LIST] = "chunk list",
         [STOQ_RECORD_SIGNATURE] = "signature",
-        [STOQ_RECORD_PROOF] = "proof",
+        [STOQ_RECORD_RECEIPT] = "receipt",
         [STOQ_RECORD_PIN] = "pin",
         [STOQ_RECORD_ROOT] = "named root",
         [STOQ_RECORD_LEASE] = "lease",

@@ -5,7 +5,7 @@
  * files never hold more. Three may use three shares of it:
  *
  *     new content          up to the quota less the reserve
- *     tombstones, pins     up to the quota less half of the reserve: what is full can be emptied
+ *     tombstones, pins ... up to the quota less half of the reserve: what is full can be emptied
  *     a collection's copies up to the quota: a whole segment's, before the original goes
  */
 #include "store/store_internal.h"
@@ -58,7 +58,8 @@ uint64_t stoq_quota_limit(const struct stoq_store *s, uint8_t type)
         return UINT64_MAX;
     }
     bool is_light = type == STOQ_RECORD_TOMBSTONE || type == STOQ_RECORD_PIN ||
-                    type == STOQ_RECORD_ROOT || type == STOQ_RECORD_LEASE;
+                    type == STOQ_RECORD_ROOT || type == STOQ_RECORD_LEASE ||
+                    type == STOQ_RECORD_RECEIPT;
     return s->quota_bytes - (is_light ? s->quota_reserve / 2 : s->quota_reserve);
 }
 

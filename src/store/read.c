@@ -11,11 +11,15 @@
 
 #include "os/file.h"
 #include "store/place.h"
+#include "store/usage.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+
+#define PAGE_BYTES 4096u /* or a divisor of what the system has */
 
 /* Look among the pending. True: it is settled there. log.lock held, may be released. */
 static bool find_pending(struct stoq_store *s, uint8_t type, struct stoq_span key,
@@ -340,12 +344,35 @@ enum stoq_status stoq_store_load(struct stoq_store *s, uint8_t type, struct stoq
     }
 }
 
-/* The same, of a chunk also from where it lies in place. Then it has been compared with its hash, and
+/* Let the system forget the pages of a record that is written: whole pages, so what lies beside it goes
+ * too. A page that is still to be written stays. */
+static void forget_pages(struct stoq_store *s, uint8_t type, struct stoq_span key)
+{
+    struct stoq_found f;
+    struct stoq_segment_ref ref;
+    if (stoq_store_find(s, type, key, &f, NULL) != STOQ_OK) {
+        return;
+    }
+    if (f.where == STOQ_WHERE_DISK &&
+        stoq_segment_cache_get(s->cache, f.e.segment, &ref) == STOQ_OK) {
+        uint64_t first = f.e.offset / PAGE_BYTES * PAGE_BYTES;
+        uint64_t end = f.e.offset + stoq_entry_bytes(&f.e) + PAGE_BYTES - 1;
+        (void)posix_fadvise(ref.fd, (off_t)first, (off_t)(end / PAGE_BYTES * PAGE_BYTES - first),
+                            POSIX_FADV_DONTNEED);
+        stoq_segment_cache_put(s->cache, ref);
+    }
+    stoq_store_unfind(s, &f);
+}
+
+/* Load a record, of a chunk also from where it lies in place. Then it has been compared with its hash, and
  * *flags asks for no more. */
 static enum stoq_status load_any(struct stoq_store *s, uint8_t type, struct stoq_span key,
                                  struct stoq_stored *info, struct stoq_buf *out,
                                  struct stoq_entry *where, unsigned *flags, struct stoq_error *err)
 {
+    if ((*flags & STOQ_STORE_FROM_DISK) != 0) {
+        forget_pages(s, type, key);
+    }
     enum stoq_status st = stoq_store_load(s, type, key, info, out, where, err);
     if (type == STOQ_RECORD_CHUNK && (st == STOQ_NOTFOUND || st == STOQ_PROOF)) {
         bool here;

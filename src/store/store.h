@@ -23,7 +23,7 @@ enum stoq_record_type {
     STOQ_RECORD_SHARD_LIST = 3, /* key: package root */
     STOQ_RECORD_CHUNK_LIST = 4, /* key: shard root */
     STOQ_RECORD_SIGNATURE = 5,  /* key: package id, then key id */
-    STOQ_RECORD_PROOF = 6,
+    STOQ_RECORD_RECEIPT = 6, /* key: package id, then the holder's peer id */
     STOQ_RECORD_PIN = 7,
     STOQ_RECORD_ROOT = 8,
     STOQ_RECORD_LEASE = 9,
@@ -58,6 +58,9 @@ struct stoq_stored {
 enum stoq_store_flags {
     STOQ_STORE_OVERWRITE = 1, /* put: write although the key is there; the newest record wins */
     STOQ_STORE_VERIFY = 2,    /* chunks: BLAKE3 of the raw bytes must equal the key */
+    /* read: what the system remembers of the record's place is dropped first, so that the bytes come
+     * from the disk, where its file system allows that; what is not synced is in memory all the same */
+    STOQ_STORE_FROM_DISK = 4,
 };
 
 struct stoq_store_config {
@@ -139,7 +142,7 @@ STOQ_WARN_UNUSED enum stoq_status stoq_store_stat(struct stoq_store *s, enum sto
 /*
  * Read a record's payload, decompressed, its checksum checked.
  *
- * flags  STOQ_STORE_VERIFY or 0
+ * flags  STOQ_STORE_VERIFY, STOQ_STORE_FROM_DISK or 0
  * out    cleared, then filled; its max must allow raw_len
  *
  * STOQ_OK

@@ -1,7 +1,9 @@
 #include "store/store_testing.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -447,15 +449,79 @@ static void empty_blocks_do_no_harm(void **state)
     assert_true(stoq_store_has(t->s, STOQ_RECORD_SHARD_LIST, stoq_span(key.b, 32)));
 }
 
+/* Bytes that this process had fetched from disks; 0: the system does not tell. */
+static unsigned long long from_disks(void)
+{
+    char line[128];
+    unsigned long long n = 0;
+    FILE *f = fopen("/proc/self/io", "r");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+        if (strncmp(line, "read_bytes: ", 12) == 0) {
+            n = strtoull(line + 12, NULL, 10);
+        }
+    }
+    if (f != NULL) {
+        (void)fclose(f);
+    }
+    return n;
+}
+
+static void a_read_from_disk_passes_the_page_cache_by(void **state)
+{
+    struct stoq_scratch *t = *state;
+    struct stoq_buf out;
+    struct statfs fs;
+    stoq_scratch_open(t);
+    assert_int_equal(statfs(t->dir, &fs), 0);
+    uint8_t *bytes = malloc(200000);
+    assert_non_null(bytes);
+    struct stoq_prng prng = stoq_prng(77);
+    for (size_t i = 0; i < 200000; i++) {
+        bytes[i] = (uint8_t)stoq_prng_next(&prng);
+    }
+    struct stoq_span payload = stoq_span(bytes, 200000);
+    struct stoq_hash h = stoq_hash_blake3(payload);
+    struct stoq_span key = stoq_span(h.b, sizeof h.b);
+    stoq_buf_init(&out, STOQ_CHUNK_BYTES_MAX);
+    assert_int_equal(stoq_store_put(t->s, STOQ_RECORD_CHUNK, key, 0, payload, NULL, NULL), STOQ_OK);
+    assert_int_equal(stoq_store_sync(t->s, NULL), STOQ_OK);
+    assert_int_equal(stoq_store_read(t->s, STOQ_RECORD_CHUNK, key, STOQ_STORE_VERIFY, &out, NULL),
+                     STOQ_OK);
+    unsigned long long before = from_disks();
+    assert_int_equal(stoq_store_read(t->s, STOQ_RECORD_CHUNK, key, STOQ_STORE_VERIFY, &out, NULL),
+                     STOQ_OK);
+    unsigned long long cached = from_disks() - before;
+    before = from_disks();
+    assert_int_equal(stoq_store_read(t->s, STOQ_RECORD_CHUNK, key,
+                                     STOQ_STORE_VERIFY | STOQ_STORE_FROM_DISK, &out, NULL),
+                     STOQ_OK);
+    assert_true(stoq_span_eq(stoq_buf_span(&out), payload));
+    if (fs.f_type != TMPFS_MAGIC &&
+        before > 0) { /* else nothing is read from a disk that is counted */
+        assert_int_equal(cached, 0);
+        assert_in_range(from_disks() - before, payload.n, 4 * payload.n);
+    }
+    stoq_buf_release(&out);
+    free(bytes);
+    stoq_scratch_close(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STOQ_SCRATCH_TEST(records_come_back),         STOQ_SCRATCH_TEST(sizes_at_the_edges),
-        STOQ_SCRATCH_TEST(bad_arguments_are_refused), STOQ_SCRATCH_TEST(stored_forms_travel),
-        STOQ_SCRATCH_TEST(the_newest_wins),           STOQ_SCRATCH_TEST(deleted_stays_deleted),
-        STOQ_SCRATCH_TEST(listing_pages_through),     STOQ_SCRATCH_TEST(listing_keeps_to_a_prefix),
-        STOQ_SCRATCH_TEST(one_writer_many_readers),   STOQ_SCRATCH_TEST(empty_blocks_do_no_harm),
-        STOQ_SCRATCH_TEST(formats_are_told_apart),    STOQ_SCRATCH_TEST(segments_roll),
+        STOQ_SCRATCH_TEST(records_come_back),
+        STOQ_SCRATCH_TEST(sizes_at_the_edges),
+        STOQ_SCRATCH_TEST(bad_arguments_are_refused),
+        STOQ_SCRATCH_TEST(stored_forms_travel),
+        STOQ_SCRATCH_TEST(the_newest_wins),
+        STOQ_SCRATCH_TEST(deleted_stays_deleted),
+        STOQ_SCRATCH_TEST(listing_pages_through),
+        STOQ_SCRATCH_TEST(listing_keeps_to_a_prefix),
+        STOQ_SCRATCH_TEST(a_read_from_disk_passes_the_page_cache_by),
+        STOQ_SCRATCH_TEST(one_writer_many_readers),
+        STOQ_SCRATCH_TEST(empty_blocks_do_no_harm),
+        STOQ_SCRATCH_TEST(formats_are_told_apart),
+        STOQ_SCRATCH_TEST(segments_roll),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,8 @@ const char *stoq_error_code_name(uint64_t code)
         [STOQ_ERR_INTERNAL] = "Internal",
         [STOQ_ERR_STALE] = "Stale",
         [STOQ_ERR_SIGNATURE_REJECTED] = "SignatureRejected",
+        [STOQ_ERR_QUOTA_REACHED] = "QuotaReached",
+        [STOQ_ERR_DISK_FULL] = "DiskFull",
     };
     if (code >= STOQ_COUNT(names) || names[code] == NULL) {
         return "UnknownError";
@@ -39,6 +41,8 @@ enum stoq_status stoq_error_code_status(uint64_t code)
     case STOQ_ERR_BUSY:
         return STOQ_BUSY;
     case STOQ_ERR_TOO_LARGE:
+    case STOQ_ERR_QUOTA_REACHED:
+    case STOQ_ERR_DISK_FULL:
         return STOQ_FULL;
     default:
         return STOQ_NET;

@@ -84,6 +84,8 @@ enum stoq_error_code {
     STOQ_ERR_INTERNAL = 11,
     STOQ_ERR_STALE = 12,
     STOQ_ERR_SIGNATURE_REJECTED = 13,
+    STOQ_ERR_QUOTA_REACHED = 14,
+    STOQ_ERR_DISK_FULL = 15,
 };
 
 /* Application error codes of connections and streams (docs/PROTOCOL.md section 1). */
