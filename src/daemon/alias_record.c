@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "package/table.h"
-#include "wire/cbor.h"
+#include "wire/form.h"
 
 #define FORMAT_VERSION 1
 #define DIGEST_KEY_BYTES 31
@@ -45,25 +45,36 @@ static bool can_be(const struct stoq_alias *a)
     return ok;
 }
 
-enum stoq_status stoq_alias_encode(const struct stoq_alias *a, struct stoq_buf *out)
+static void get_digest(struct stoq_cbor_rd *r, const struct stoq_field *f, void *at, void *memory)
 {
-    STOQ_ASSERT(can_be(a));
-    struct stoq_cbor_wr w = stoq_cbor_wr(out);
-    stoq_cbor_put_map(&w, 3);
-    stoq_cbor_put_uint(&w, 1);
-    stoq_cbor_put_uint(&w, FORMAT_VERSION);
-    stoq_cbor_put_uint(&w, 2);
-    stoq_cbor_put_bytes(&w, stoq_digest_span(&a->digest));
-    stoq_cbor_put_uint(&w, 3);
-    stoq_cbor_put_array(&w, a->path_count);
-    for (size_t i = 0; i < a->path_count; i++) {
-        stoq_cbor_put_bytes(&w, a->paths[i]);
+    struct stoq_alias *a = at;
+    size_t size = stoq_hash_alg_size(a->digest.alg);
+    struct stoq_span digest = stoq_cbor_rd_bytes(r, size, size);
+    if (digest.n == size) {
+        memcpy(a->digest.b, digest.p, size);
     }
-    return stoq_cbor_wr_done(&w);
 }
 
-static void read_paths(struct stoq_cbor_rd *r, struct stoq_alias *out)
+static bool put_digest(struct stoq_cbor_wr *w, const struct stoq_field *f, const void *at)
 {
+    const struct stoq_alias *a = at;
+    stoq_cbor_put_bytes(w, stoq_digest_span(&a->digest));
+    return true;
+}
+
+static bool put_paths(struct stoq_cbor_wr *w, const struct stoq_field *f, const void *at)
+{
+    const struct stoq_alias *a = at;
+    stoq_cbor_put_array(w, a->path_count);
+    for (size_t i = 0; i < a->path_count; i++) {
+        stoq_cbor_put_bytes(w, a->paths[i]);
+    }
+    return true;
+}
+
+static void get_paths(struct stoq_cbor_rd *r, const struct stoq_field *f, void *at, void *memory)
+{
+    struct stoq_alias *out = at;
     uint64_t n = stoq_cbor_rd_array(r);
     if (n < 1 || n > STOQ_ALIAS_PATHS_MAX) {
         stoq_cbor_rd_fail(r, STOQ_MALFORMED);
@@ -76,28 +87,17 @@ static void read_paths(struct stoq_cbor_rd *r, struct stoq_alias *out)
     stoq_cbor_rd_leave(r);
 }
 
-static void read_field(struct stoq_cbor_rd *r, uint64_t field, struct stoq_alias *out)
+static const struct stoq_field alias_fields[] = {
+    {1, STOQ_IS_CONST(FORMAT_VERSION, STOQ_VERSION)},
+    {2, STOQ_IS_OWN_OF_ALL(get_digest, put_digest)},
+    {3, STOQ_IS_OWN_OF_ALL(get_paths, put_paths)},
+};
+static const struct stoq_form alias_form = STOQ_FORM(alias_fields);
+
+enum stoq_status stoq_alias_encode(const struct stoq_alias *a, struct stoq_buf *out)
 {
-    size_t size = stoq_hash_alg_size(out->digest.alg);
-    struct stoq_span digest;
-    switch (field) {
-    case 1:
-        if (stoq_cbor_rd_uint(r) != FORMAT_VERSION) {
-            stoq_cbor_rd_fail(r, STOQ_VERSION);
-        }
-        break;
-    case 2:
-        digest = stoq_cbor_rd_bytes(r, size, size);
-        if (digest.n == size) {
-            memcpy(out->digest.b, digest.p, size);
-        }
-        break;
-    case 3:
-        read_paths(r, out);
-        break;
-    default:
-        stoq_cbor_rd_fail(r, STOQ_MALFORMED);
-    }
+    STOQ_ASSERT(can_be(a));
+    return stoq_form_encode(&alias_form, a, stoq_form_keys(&alias_form, a), out);
 }
 
 enum stoq_status stoq_alias_decode(struct stoq_span key, struct stoq_span payload,
@@ -112,16 +112,7 @@ enum stoq_status stoq_alias_decode(struct stoq_span key, struct stoq_span payloa
     if (!stoq_alias_alg_is_fit(out->digest.alg)) {
         return STOQ_MALFORMED;
     }
-    struct stoq_cbor_rd r = stoq_cbor_rd(payload);
-    uint64_t field;
-    unsigned seen = 0;
-    (void)stoq_cbor_rd_map(&r);
-    while (stoq_cbor_rd_key(&r, &field)) {
-        read_field(&r, field, out);
-        seen |= field < 8 ? 1U << field : 0;
-    }
-    stoq_cbor_rd_leave(&r);
-    enum stoq_status st = stoq_cbor_rd_done(&r);
-    bool is_whole = seen == 0xeU && memcmp(out->digest.b, key.p + 1, DIGEST_KEY_BYTES) == 0;
-    return st == STOQ_OK && (!is_whole || !can_be(out)) ? STOQ_MALFORMED : st;
+    enum stoq_status st = stoq_form_decode(&alias_form, payload, out);
+    bool is_its_key = memcmp(out->digest.b, key.p + 1, DIGEST_KEY_BYTES) == 0;
+    return st == STOQ_OK && (!is_its_key || !can_be(out)) ? STOQ_MALFORMED : st;
 }

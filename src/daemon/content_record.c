@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "wire/cbor.h"
+#include "wire/form.h"
 
 #define FORMAT_VERSION 1
 
@@ -44,33 +44,16 @@ static bool can_be(const struct stoq_content *c)
            root_can_be(&c->root);
 }
 
-enum stoq_status stoq_content_encode(const struct stoq_content *c, struct stoq_buf *out)
+static bool put_secondaries(struct stoq_cbor_wr *w, const struct stoq_field *f, const void *at)
 {
-    STOQ_ASSERT(can_be(c));
-    struct stoq_cbor_wr w = stoq_cbor_wr(out);
-    stoq_cbor_put_map(&w, c->secondary_count > 0 ? 7 : 6);
-    stoq_cbor_put_uint(&w, 1);
-    stoq_cbor_put_uint(&w, FORMAT_VERSION);
-    stoq_cbor_put_uint(&w, 2);
-    stoq_cbor_put_uint(&w, c->added_at);
-    if (c->secondary_count > 0) {
-        stoq_cbor_put_uint(&w, 3);
-        stoq_cbor_put_array(&w, c->secondary_count);
-    }
+    const struct stoq_content *c = at;
+    stoq_cbor_put_array(w, c->secondary_count);
     for (size_t i = 0; i < c->secondary_count; i++) {
-        stoq_cbor_put_array(&w, 2);
-        stoq_cbor_put_uint(&w, (uint64_t)c->secondary[i].alg);
-        stoq_cbor_put_bytes(&w, stoq_digest_span(&c->secondary[i]));
+        stoq_cbor_put_array(w, 2);
+        stoq_cbor_put_uint(w, (uint64_t)c->secondary[i].alg);
+        stoq_cbor_put_bytes(w, stoq_digest_span(&c->secondary[i]));
     }
-    stoq_cbor_put_uint(&w, 4);
-    stoq_cbor_put_uint(&w, c->root.shards);
-    stoq_cbor_put_uint(&w, 5);
-    stoq_cbor_put_uint(&w, c->root.chunks);
-    stoq_cbor_put_uint(&w, 6);
-    stoq_cbor_put_uint(&w, c->root.bytes);
-    stoq_cbor_put_uint(&w, 7);
-    stoq_cbor_put_hash(&w, &c->root.hash);
-    return stoq_cbor_wr_done(&w);
+    return true;
 }
 
 static struct stoq_digest read_digest(struct stoq_cbor_rd *r)
@@ -91,8 +74,10 @@ static struct stoq_digest read_digest(struct stoq_cbor_rd *r)
     return d;
 }
 
-static void read_secondaries(struct stoq_cbor_rd *r, struct stoq_content *out)
+static void get_secondaries(struct stoq_cbor_rd *r, const struct stoq_field *f, void *at,
+                            void *memory)
 {
+    struct stoq_content *out = at;
     uint64_t n = stoq_cbor_rd_array(r);
     if (n < 1 || n > STOQ_CONTENT_SECONDARY_MAX) {
         stoq_cbor_rd_fail(r, STOQ_MALFORMED);
@@ -105,35 +90,23 @@ static void read_secondaries(struct stoq_cbor_rd *r, struct stoq_content *out)
     stoq_cbor_rd_leave(r);
 }
 
-static void read_field(struct stoq_cbor_rd *r, uint64_t key, struct stoq_content *out)
+static const struct stoq_field content_fields[] = {
+    {1, STOQ_IS_CONST(FORMAT_VERSION, STOQ_VERSION)},
+    {2, STOQ_IS_UINT(struct stoq_content, added_at, 0, UINT64_MAX)},
+    {3, STOQ_IS_OWN_OF_ALL(get_secondaries, put_secondaries), .optional = true},
+    {4, STOQ_IS_UINT(struct stoq_content, root.shards, 0, UINT64_MAX)},
+    {5, STOQ_IS_UINT(struct stoq_content, root.chunks, 0, UINT64_MAX)},
+    {6, STOQ_IS_UINT(struct stoq_content, root.bytes, 0, UINT64_MAX)},
+    {7, STOQ_IS_HASH(struct stoq_content, root.hash)},
+};
+static const struct stoq_form content_form = STOQ_FORM(content_fields);
+
+enum stoq_status stoq_content_encode(const struct stoq_content *c, struct stoq_buf *out)
 {
-    switch (key) {
-    case 1:
-        if (stoq_cbor_rd_uint(r) != FORMAT_VERSION) {
-            stoq_cbor_rd_fail(r, STOQ_VERSION);
-        }
-        break;
-    case 2:
-        out->added_at = stoq_cbor_rd_uint(r);
-        break;
-    case 3:
-        read_secondaries(r, out);
-        break;
-    case 4:
-        out->root.shards = stoq_cbor_rd_uint(r);
-        break;
-    case 5:
-        out->root.chunks = stoq_cbor_rd_uint(r);
-        break;
-    case 6:
-        out->root.bytes = stoq_cbor_rd_uint(r);
-        break;
-    case 7:
-        out->root.hash = stoq_cbor_rd_hash(r);
-        break;
-    default:
-        stoq_cbor_rd_fail(r, STOQ_MALFORMED);
-    }
+    STOQ_ASSERT(can_be(c));
+    uint32_t keys = stoq_form_keys(&content_form, c);
+    return stoq_form_encode(&content_form, c, c->secondary_count > 0 ? keys | STOQ_KEY(3) : keys,
+                            out);
 }
 
 enum stoq_status stoq_content_decode(struct stoq_span key, struct stoq_span payload,
@@ -145,18 +118,8 @@ enum stoq_status stoq_content_decode(struct stoq_span key, struct stoq_span payl
     }
     out->address.algorithm = key.p[0];
     memcpy(out->address.digest.b, key.p + 1, sizeof out->address.digest.b);
-    struct stoq_cbor_rd r = stoq_cbor_rd(payload);
-    uint64_t field;
-    unsigned seen = 0;
-    (void)stoq_cbor_rd_map(&r);
-    while (stoq_cbor_rd_key(&r, &field)) {
-        read_field(&r, field, out);
-        seen |= field < 8 ? 1U << field : 0;
-    }
-    stoq_cbor_rd_leave(&r);
-    enum stoq_status st = stoq_cbor_rd_done(&r);
-    bool is_whole = (seen | 1U << 3) == 0xfeU;
-    return st == STOQ_OK && (!is_whole || !can_be(out)) ? STOQ_MALFORMED : st;
+    enum stoq_status st = stoq_form_decode(&content_form, payload, out);
+    return st == STOQ_OK && !can_be(out) ? STOQ_MALFORMED : st;
 }
 
 const struct stoq_digest *stoq_content_secondary(const struct stoq_content *c,

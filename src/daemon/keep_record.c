@@ -4,10 +4,9 @@
 
 #include "daemon/source.h"
 #include "hash/hash.h"
-#include "wire/cbor.h"
+#include "wire/form.h"
 
 #define FORMAT_VERSION 1
-enum { FIELD_VERSION = 1, FIELD_SINCE = 2, FIELD_SUBJECT = 3, FIELD_EXPIRES = 4 };
 
 struct stoq_subject stoq_subject_of_package(const struct stoq_package_id *id)
 {
@@ -86,47 +85,44 @@ struct stoq_span stoq_keep_key(const struct stoq_keep *k)
     return k->type == STOQ_RECORD_ROOT ? stoq_span_str(k->name) : stoq_subject_span(&k->subject);
 }
 
-enum stoq_status stoq_keep_encode(const struct stoq_keep *k, struct stoq_buf *out)
-{
-    struct stoq_cbor_wr w = stoq_cbor_wr(out);
-    stoq_cbor_put_map(&w, k->type == STOQ_RECORD_PIN ? 2 : 3);
-    stoq_cbor_put_uint(&w, FIELD_VERSION);
-    stoq_cbor_put_uint(&w, FORMAT_VERSION);
-    stoq_cbor_put_uint(&w, FIELD_SINCE);
-    stoq_cbor_put_uint(&w, k->since);
-    if (k->type == STOQ_RECORD_ROOT) {
-        stoq_cbor_put_uint(&w, FIELD_SUBJECT);
-        stoq_cbor_put_bytes(&w, stoq_subject_span(&k->subject));
-    } else if (k->type == STOQ_RECORD_LEASE) {
-        stoq_cbor_put_uint(&w, FIELD_EXPIRES);
-        stoq_cbor_put_uint(&w, k->expires_at);
-    }
-    return stoq_cbor_wr_done(&w);
-}
-
-static void read_subject(struct stoq_cbor_rd *r, struct stoq_subject *out)
+static void get_subject(struct stoq_cbor_rd *r, const struct stoq_field *f, void *at, void *memory)
 {
     struct stoq_span s = stoq_cbor_rd_bytes(r, 1, STOQ_SUBJECT_BYTES_MAX);
-    if (stoq_subject_get(out, s) != STOQ_OK) {
+    if (stoq_subject_get(at, s) != STOQ_OK) {
         stoq_cbor_rd_fail(r, STOQ_MALFORMED);
     }
 }
 
-static void read_field(struct stoq_cbor_rd *r, uint64_t field, struct stoq_keep *out)
+static bool put_subject(struct stoq_cbor_wr *w, const struct stoq_field *f, const void *at)
 {
-    if (field == FIELD_VERSION) {
-        if (stoq_cbor_rd_uint(r) != FORMAT_VERSION) {
-            stoq_cbor_rd_fail(r, STOQ_VERSION);
-        }
-    } else if (field == FIELD_SINCE) {
-        out->since = stoq_cbor_rd_uint(r);
-    } else if (field == FIELD_SUBJECT && out->type == STOQ_RECORD_ROOT) {
-        read_subject(r, &out->subject);
-    } else if (field == FIELD_EXPIRES && out->type == STOQ_RECORD_LEASE) {
-        out->expires_at = stoq_cbor_rd_uint(r);
-    } else {
-        stoq_cbor_rd_fail(r, STOQ_MALFORMED);
-    }
+    stoq_cbor_put_bytes(w, stoq_subject_span(at));
+    return true;
+}
+
+/* A pin has the first two fields, a root and a lease one more each. */
+#define IS_VERSION STOQ_IS_CONST(FORMAT_VERSION, STOQ_VERSION)
+#define IS_SINCE STOQ_IS_UINT(struct stoq_keep, since, 0, UINT64_MAX)
+static const struct stoq_field pin_fields[] = {{1, IS_VERSION}, {2, IS_SINCE}};
+static const struct stoq_field root_fields[] = {
+    {1, IS_VERSION},
+    {2, IS_SINCE},
+    {3,
+     STOQ_IS_OWN(struct stoq_keep, subject, struct stoq_subject, get_subject, put_subject, 0, 0)},
+};
+static const struct stoq_field lease_fields[] = {
+    {1, IS_VERSION},
+    {2, IS_SINCE},
+    {4, STOQ_IS_UINT(struct stoq_keep, expires_at, 0, UINT64_MAX)},
+};
+static const struct stoq_form forms[STOQ_RECORD_TYPES] = {
+    [STOQ_RECORD_PIN] = STOQ_FORM(pin_fields),
+    [STOQ_RECORD_ROOT] = STOQ_FORM(root_fields),
+    [STOQ_RECORD_LEASE] = STOQ_FORM(lease_fields),
+};
+
+enum stoq_status stoq_keep_encode(const struct stoq_keep *k, struct stoq_buf *out)
+{
+    return stoq_form_encode(&forms[k->type], k, stoq_form_keys(&forms[k->type], k), out);
 }
 
 /* What the key says: a name, or the subject. */
@@ -145,24 +141,9 @@ static enum stoq_status read_key(struct stoq_keep *out, struct stoq_span key)
 enum stoq_status stoq_keep_decode(enum stoq_record_type type, struct stoq_span key,
                                   struct stoq_span payload, struct stoq_keep *out)
 {
-    static const unsigned wanted[STOQ_RECORD_TYPES] = {
-        [STOQ_RECORD_PIN] = 1U << FIELD_VERSION | 1U << FIELD_SINCE,
-        [STOQ_RECORD_ROOT] = 1U << FIELD_VERSION | 1U << FIELD_SINCE | 1U << FIELD_SUBJECT,
-        [STOQ_RECORD_LEASE] = 1U << FIELD_VERSION | 1U << FIELD_SINCE | 1U << FIELD_EXPIRES,
-    };
     *out = (struct stoq_keep){.type = type};
     if (payload.n > STOQ_KEEP_RECORD_BYTES_MAX || read_key(out, key) != STOQ_OK) {
         return STOQ_MALFORMED;
     }
-    struct stoq_cbor_rd r = stoq_cbor_rd(payload);
-    uint64_t field;
-    unsigned seen = 0;
-    (void)stoq_cbor_rd_map(&r);
-    while (stoq_cbor_rd_key(&r, &field)) {
-        read_field(&r, field, out);
-        seen |= field < 8 ? 1U << field : 0;
-    }
-    stoq_cbor_rd_leave(&r);
-    enum stoq_status st = stoq_cbor_rd_done(&r);
-    return st == STOQ_OK && seen != wanted[type] ? STOQ_MALFORMED : st;
+    return stoq_form_decode(&forms[type], payload, out);
 }

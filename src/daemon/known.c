@@ -2,7 +2,7 @@
 
 #include "base/map.h"
 #include "base/types.h"
-#include "wire/cbor.h"
+#include "wire/form.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -131,62 +131,25 @@ enum stoq_status stoq_known_note(struct stoq_known *k, const struct stoq_known_p
     return STOQ_OK;
 }
 
+static const struct stoq_field peer_fields[] = {
+    {1, STOQ_IS_HASH(struct stoq_known_peer, id.h)},
+    {2, STOQ_IS_UINT(struct stoq_known_peer, seen_s, 0, UINT64_MAX)},
+    {3, STOQ_IS_UINT(struct stoq_known_peer, min_rtt_us, 1, UINT32_MAX), .optional = true},
+    {4, STOQ_IS_ARRAY(struct stoq_known_peer, rpc), STOQ_SETS(struct stoq_known_peer, has_rpc)},
+};
+static const struct stoq_form peer_form = STOQ_FORM(peer_fields);
+
 enum stoq_status stoq_known_encode(const struct stoq_known *k, struct stoq_buf *out)
 {
     struct stoq_cbor_wr w = stoq_cbor_wr(out);
+    bool fits = true;
     stoq_cbor_put_uint(&w, VERSION);
     for (size_t i = 0; i < k->count; i++) {
         const struct stoq_known_peer *p = &k->peers[i];
-        stoq_cbor_put_map(&w, 2U + (p->min_rtt_us != 0) + p->has_rpc);
-        stoq_cbor_put_uint(&w, 1);
-        stoq_cbor_put_hash(&w, &p->id.h);
-        stoq_cbor_put_uint(&w, 2);
-        stoq_cbor_put_uint(&w, p->seen_s);
-        if (p->min_rtt_us != 0) {
-            stoq_cbor_put_uint(&w, 3);
-            stoq_cbor_put_uint(&w, p->min_rtt_us);
-        }
-        if (p->has_rpc) {
-            stoq_cbor_put_uint(&w, 4);
-            stoq_cbor_put_bytes(&w, stoq_span(p->rpc, sizeof p->rpc));
-        }
+        fits = stoq_form_put(&w, &peer_form, p, stoq_form_keys(&peer_form, p)) && fits;
     }
+    STOQ_ASSERT(fits);
     return stoq_cbor_wr_done(&w);
-}
-
-static void get_peer(struct stoq_cbor_rd *r, struct stoq_known_peer *p)
-{
-    uint64_t key;
-    unsigned seen = 0;
-    struct stoq_span rpc;
-    stoq_cbor_rd_map(r);
-    while (stoq_cbor_rd_key(r, &key)) {
-        switch (key) {
-        case 1:
-            p->id.h = stoq_cbor_rd_hash(r);
-            break;
-        case 2:
-            p->seen_s = stoq_cbor_rd_uint(r);
-            break;
-        case 3:
-            p->min_rtt_us = (uint32_t)stoq_cbor_rd_uint_in(r, 1, UINT32_MAX);
-            break;
-        case 4:
-            rpc = stoq_cbor_rd_bytes(r, sizeof p->rpc, sizeof p->rpc);
-            if (rpc.n == sizeof p->rpc) {
-                memcpy(p->rpc, rpc.p, rpc.n);
-                p->has_rpc = true;
-            }
-            break;
-        default:
-            stoq_cbor_rd_fail(r, STOQ_MALFORMED);
-        }
-        seen |= key < 8 ? 1U << key : 0;
-    }
-    stoq_cbor_rd_leave(r);
-    if ((seen & 6) != 6) {
-        stoq_cbor_rd_fail(r, STOQ_MALFORMED);
-    }
 }
 
 enum stoq_status stoq_known_decode(struct stoq_known *k, struct stoq_span bytes)
@@ -198,7 +161,7 @@ enum stoq_status stoq_known_decode(struct stoq_known *k, struct stoq_span bytes)
     }
     while (stoq_cbor_rd_more(&r)) {
         struct stoq_known_peer p = {0};
-        get_peer(&r, &p);
+        (void)stoq_form_get(&r, &peer_form, &p, NULL);
         if (r.status != STOQ_OK) {
             break;
         }

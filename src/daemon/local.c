@@ -5,7 +5,7 @@
 
 #include "os/sys.h"
 #include "sign/sign.h"
-#include "wire/cbor.h"
+#include "wire/form.h"
 
 #define ID_BYTES 32
 #define SIGNATURE_KEY_BYTES 64 /* package id, key id */
@@ -112,41 +112,22 @@ enum stoq_status stoq_local_signer(struct stoq_store *store, const struct stoq_p
     return st;
 }
 
-/* Decode a package record. */
-static enum stoq_status decode_record(struct stoq_span bytes, struct stoq_local_facts *out)
-{
-    struct stoq_cbor_rd r = stoq_cbor_rd(bytes);
-    uint64_t key;
-    unsigned seen = 0;
-    *out = (struct stoq_local_facts){.added_at = 0};
-    (void)stoq_cbor_rd_map(&r);
-    while (stoq_cbor_rd_key(&r, &key)) {
-        if (key == 1) {
-            out->added_at = stoq_cbor_rd_uint(&r);
-        } else if (key == 2) {
-            out->complete = stoq_cbor_rd_bool(&r);
-        } else if (key == 3) {
-            out->made_here = stoq_cbor_rd_bool(&r);
-            if (!out->made_here) {
-                stoq_cbor_rd_fail(&r, STOQ_MALFORMED); /* then the key is left out */
-            }
-        } else {
-            stoq_cbor_rd_fail(&r, STOQ_MALFORMED);
-        }
-        seen |= key < 8 ? 1u << key : 0;
-    }
-    stoq_cbor_rd_leave(&r);
-    enum stoq_status st = stoq_cbor_rd_done(&r);
-    return st == STOQ_OK && (seen & 6) != 6 ? STOQ_MALFORMED : st;
-}
+/* The package record. */
+static const struct stoq_field facts_fields[] = {
+    {1, STOQ_IS_UINT(struct stoq_local_facts, added_at, 0, UINT64_MAX)},
+    {2, STOQ_IS_BOOL(struct stoq_local_facts, complete)},
+    {3, STOQ_IS_TRUE(struct stoq_local_facts, made_here)},
+};
+static const struct stoq_form facts_form = STOQ_FORM(facts_fields);
 
 enum stoq_status stoq_local_facts(struct stoq_store *store, const struct stoq_package_id *id,
                                   struct stoq_local_facts *out, struct stoq_error *err)
 {
     struct stoq_buf b;
+    *out = (struct stoq_local_facts){.added_at = 0};
     stoq_buf_init(&b, RECORD_BYTES_MAX);
     enum stoq_status st = stoq_store_read(store, STOQ_RECORD_PACKAGE, id_key(id), 0, &b, err);
-    if (st == STOQ_OK && decode_record(stoq_buf_span(&b), out) != STOQ_OK) {
+    if (st == STOQ_OK && stoq_form_decode(&facts_form, stoq_buf_span(&b), out) != STOQ_OK) {
         st = stoq_fail_code(err, STOQ_PROOF, "IntegrityCheckFailed",
                             "the package's record here is damaged");
     }
@@ -165,17 +146,8 @@ enum stoq_status stoq_local_record(struct stoq_store *store, const struct stoq_p
 {
     struct stoq_buf b;
     stoq_buf_init(&b, RECORD_BYTES_MAX);
-    struct stoq_cbor_wr w = stoq_cbor_wr(&b);
-    stoq_cbor_put_map(&w, facts->made_here ? 3 : 2);
-    stoq_cbor_put_uint(&w, 1);
-    stoq_cbor_put_uint(&w, facts->added_at);
-    stoq_cbor_put_uint(&w, 2);
-    stoq_cbor_put_bool(&w, facts->complete);
-    if (facts->made_here) {
-        stoq_cbor_put_uint(&w, 3);
-        stoq_cbor_put_bool(&w, true);
-    }
-    enum stoq_status st = stoq_cbor_wr_done(&w);
+    enum stoq_status st =
+        stoq_form_encode(&facts_form, facts, stoq_form_keys(&facts_form, facts), &b);
     if (st != STOQ_OK) {
         st = stoq_fail(err, st, 0, "no memory for the package's record");
     } else {

@@ -3,7 +3,7 @@
 #include "hash/hash.h"
 #include "net/seal.h"
 #include "sign/sign.h"
-#include "wire/cbor.h"
+#include "wire/form.h"
 
 #include <string.h>
 
@@ -12,27 +12,33 @@
 #define SEALED 0x03 /* first byte; an open beacon begins with 0x82 */
 #define SEALED_HEAD_BYTES (1 + STOQ_BEACON_NONCE_BYTES)
 
-static enum stoq_status encode_body(const struct stoq_beacon *b, struct stoq_buf *out)
+/* A beacon of a later version is one, whatever else it says. */
+static void get_version(struct stoq_cbor_rd *r, const struct stoq_field *f, void *at, void *memory)
 {
-    struct stoq_cbor_wr w = stoq_cbor_wr(out);
-    stoq_cbor_put_map(&w, b->port != 0 ? 4 : 3);
-    stoq_cbor_put_uint(&w, 1);
-    stoq_cbor_put_uint(&w, STOQ_BEACON_VERSION);
-    stoq_cbor_put_uint(&w, 2);
-    stoq_cbor_put_uint(&w, b->kind);
-    stoq_cbor_put_uint(&w, 3);
-    stoq_cbor_put_uint(&w, b->sequence);
-    if (b->port != 0) {
-        stoq_cbor_put_uint(&w, 4);
-        stoq_cbor_put_uint(&w, b->port);
+    uint64_t version = stoq_cbor_rd_uint(r);
+    if (version != STOQ_BEACON_VERSION) {
+        stoq_cbor_rd_fail(r, version == 0 ? STOQ_MALFORMED : STOQ_VERSION);
     }
-    return stoq_cbor_wr_done(&w);
 }
+
+static bool put_version(struct stoq_cbor_wr *w, const struct stoq_field *f, const void *at)
+{
+    stoq_cbor_put_uint(w, STOQ_BEACON_VERSION);
+    return true;
+}
+
+static const struct stoq_field body_fields[] = {
+    {1, STOQ_IS_OWN_OF_ALL(get_version, put_version)},
+    {2, STOQ_IS_UINT(struct stoq_beacon, kind, 1, KIND_MAX)},
+    {3, STOQ_IS_UINT(struct stoq_beacon, sequence, 0, UINT64_MAX)},
+    {4, STOQ_IS_UINT(struct stoq_beacon, port, 1, UINT16_MAX), .optional = true},
+};
+static const struct stoq_form body_form = STOQ_FORM(body_fields);
 
 static enum stoq_status encode_parts(const struct stoq_beacon *b, const struct stoq_key *key,
                                      struct stoq_buf *body, struct stoq_buf *envelope)
 {
-    enum stoq_status st = encode_body(b, body);
+    enum stoq_status st = stoq_form_encode(&body_form, b, stoq_form_keys(&body_form, b), body);
     if (st == STOQ_OK) {
         struct stoq_hash object = stoq_hash_blake3(stoq_buf_span(body));
         st = stoq_sign(key, STOQ_SIGN_BEACON, &object, envelope);
@@ -60,41 +66,6 @@ enum stoq_status stoq_beacon_encode(const struct stoq_beacon *b, const struct st
     return st;
 }
 
-static enum stoq_status decode_body(struct stoq_beacon *out, struct stoq_span body)
-{
-    struct stoq_cbor_rd r = stoq_cbor_rd(body);
-    uint64_t key;
-    uint64_t version = 0;
-    stoq_cbor_rd_map(&r);
-    while (stoq_cbor_rd_key(&r, &key)) {
-        switch (key) {
-        case 1:
-            version = stoq_cbor_rd_uint(&r);
-            if (version != STOQ_BEACON_VERSION) {
-                stoq_cbor_rd_fail(&r, version == 0 ? STOQ_MALFORMED : STOQ_VERSION);
-            }
-            break;
-        case 2:
-            out->kind = (uint8_t)stoq_cbor_rd_uint_in(&r, 1, KIND_MAX);
-            break;
-        case 3:
-            out->sequence = stoq_cbor_rd_uint(&r);
-            break;
-        case 4:
-            out->port = (uint16_t)stoq_cbor_rd_uint_in(&r, 1, UINT16_MAX);
-            break;
-        default:
-            stoq_cbor_rd_fail(&r, STOQ_MALFORMED);
-        }
-    }
-    stoq_cbor_rd_leave(&r);
-    if (version == 0 || out->kind == 0) {
-        stoq_cbor_rd_fail(&r, STOQ_MALFORMED);
-    }
-    enum stoq_status st = stoq_cbor_rd_done(&r);
-    return st == STOQ_TRUNC ? STOQ_MALFORMED : st;
-}
-
 enum stoq_status stoq_beacon_decode(struct stoq_beacon *out, struct stoq_span datagram)
 {
     struct stoq_beacon b = {0};
@@ -110,7 +81,8 @@ enum stoq_status stoq_beacon_decode(struct stoq_beacon *out, struct stoq_span da
     if (stoq_cbor_rd_done(&r) != STOQ_OK) {
         return STOQ_MALFORMED;
     }
-    enum stoq_status st = decode_body(&b, body);
+    enum stoq_status st = stoq_form_decode(&body_form, body, &b);
+    st = st == STOQ_TRUNC ? STOQ_MALFORMED : st;
     if (st == STOQ_OK) {
         st = stoq_envelope_decode(&sealed, envelope);
     }

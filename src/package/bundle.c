@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "hash/hash.h"
-#include "wire/cbor.h"
+#include "wire/form.h"
 
 #define HEADER_MAGIC "stoqbun1"
 #define RECORD_MAGIC "sqb1"
@@ -45,59 +45,30 @@ enum stoq_status stoq_bundle_header_decode(const uint8_t in[STOQ_BUNDLE_HEADER_B
     return fits && stoq_le64(in + 48) == 0 ? STOQ_OK : STOQ_MALFORMED;
 }
 
+static const struct stoq_field entry_fields[] = {
+    {1, STOQ_IS_HASH(struct stoq_bundle_entry, id.h)},
+    {2, STOQ_IS_TEXT(struct stoq_bundle_entry, name, 1, STOQ_MANIFEST_NAME_MAX)},
+    {3, STOQ_IS_TEXT(struct stoq_bundle_entry, version, 1, STOQ_MANIFEST_VERSION_TEXT_MAX)},
+    {4, STOQ_IS_UINT(struct stoq_bundle_entry, bytes, 0, UINT64_MAX)},
+    {5, STOQ_IS_UINT(struct stoq_bundle_entry, chunks, 0, UINT64_MAX)},
+    {6, STOQ_IS_UINT(struct stoq_bundle_entry, chunks_carried, 0, UINT64_MAX)},
+    {7, STOQ_IS_UINT(struct stoq_bundle_entry, stored_bytes, 0, UINT64_MAX)},
+    {8, STOQ_IS_UINT(struct stoq_bundle_entry, chunks_assumed, 0, UINT64_MAX)},
+};
+static const struct stoq_form entry_form = STOQ_FORM(entry_fields);
+
 enum stoq_status stoq_bundle_entry_encode(const struct stoq_bundle_entry *entry,
                                           struct stoq_buf *out)
 {
-    const uint64_t numbers[] = {entry->bytes, entry->chunks, entry->chunks_carried,
-                                entry->stored_bytes, entry->chunks_assumed};
-    struct stoq_cbor_wr w = stoq_cbor_wr(out);
-    stoq_cbor_put_map(&w, 3 + STOQ_COUNT(numbers));
-    stoq_cbor_put_uint(&w, 1);
-    stoq_cbor_put_hash(&w, &entry->id.h);
-    stoq_cbor_put_uint(&w, 2);
-    stoq_cbor_put_text(&w, entry->name);
-    stoq_cbor_put_uint(&w, 3);
-    stoq_cbor_put_text(&w, entry->version);
-    for (size_t i = 0; i < STOQ_COUNT(numbers); i++) {
-        stoq_cbor_put_uint(&w, 4 + i);
-        stoq_cbor_put_uint(&w, numbers[i]);
-    }
-    return stoq_cbor_wr_done(&w);
+    return stoq_form_encode(&entry_form, entry, stoq_form_keys(&entry_form, entry), out);
 }
 
 enum stoq_status stoq_bundle_entry_decode(struct stoq_span in, struct stoq_bundle_entry *out)
 {
-    uint64_t numbers[5] = {0};
-    uint64_t key;
-    unsigned seen = 0;
-    struct stoq_cbor_rd r = stoq_cbor_rd(in);
-    (void)stoq_cbor_rd_map(&r);
-    while (stoq_cbor_rd_key(&r, &key)) {
-        if (key == 1) {
-            out->id.h = stoq_cbor_rd_hash(&r);
-        } else if (key == 2) {
-            out->name = stoq_cbor_rd_text(&r, 1, STOQ_MANIFEST_NAME_MAX);
-        } else if (key == 3) {
-            out->version = stoq_cbor_rd_text(&r, 1, STOQ_MANIFEST_VERSION_TEXT_MAX);
-        } else if (key >= 4 && key < 4 + STOQ_COUNT(numbers)) {
-            numbers[key - 4] = stoq_cbor_rd_uint(&r);
-        } else {
-            stoq_cbor_rd_fail(&r, STOQ_MALFORMED);
-        }
-        seen |= key < 16 ? 1u << key : 0;
-    }
-    stoq_cbor_rd_leave(&r);
-    if (stoq_cbor_rd_done(&r) != STOQ_OK || seen != 0x1fe ||
-        stoq_manifest_name_fault(out->name) != NULL ||
-        stoq_manifest_version_fault(out->version) != NULL) {
-        return STOQ_MALFORMED;
-    }
-    out->bytes = numbers[0];
-    out->chunks = numbers[1];
-    out->chunks_carried = numbers[2];
-    out->stored_bytes = numbers[3];
-    out->chunks_assumed = numbers[4];
-    return STOQ_OK;
+    bool is_good = stoq_form_decode(&entry_form, in, out) == STOQ_OK &&
+                   stoq_manifest_name_fault(out->name) == NULL &&
+                   stoq_manifest_version_fault(out->version) == NULL;
+    return is_good ? STOQ_OK : STOQ_MALFORMED;
 }
 
 size_t stoq_bundle_record_head(uint8_t out[STOQ_BUNDLE_HEAD_BYTES + STOQ_BUNDLE_KEY_MAX],

@@ -15,31 +15,7 @@
 #include <string.h>
 
 #include "hash/hash.h"
-#include "wire/cbor.h"
-
-enum manifest_key {
-    KEY_FORMAT = 1,
-    KEY_NAME = 2,
-    KEY_VERSION = 3,
-    KEY_DESCRIPTION = 4,
-    KEY_LICENSE = 5,
-    KEY_ANNOTATIONS = 6,
-    KEY_DEPENDENCIES = 7,
-    KEY_PROFILE = 8,
-    KEY_TABLE_BYTES = 9,
-    KEY_SECONDARY = 10,
-    KEY_ENTRIES = 11,
-    KEY_SHARDS = 12,
-    KEY_CHUNKS = 13,
-    KEY_BYTES = 14,
-    KEY_ROOT = 15,
-};
-
-/* All keys but the five optional ones. */
-#define REQUIRED_KEYS                                                                              \
-    (1u << KEY_FORMAT | 1u << KEY_NAME | 1u << KEY_VERSION | 1u << KEY_PROFILE |                   \
-     1u << KEY_TABLE_BYTES | 1u << KEY_ENTRIES | 1u << KEY_SHARDS | 1u << KEY_CHUNKS |             \
-     1u << KEY_BYTES | 1u << KEY_ROOT)
+#include "wire/form.h"
 
 static int annotation_cmp(const void *a, const void *b)
 {
@@ -74,109 +50,21 @@ static bool lists_ascend(const struct stoq_manifest *m)
     return true;
 }
 
-static void put_annotations(struct stoq_cbor_wr *w, const struct stoq_manifest *m)
+static bool put_annotations(struct stoq_cbor_wr *w, const struct stoq_field *f, const void *at)
 {
-    stoq_cbor_put_uint(w, KEY_ANNOTATIONS);
+    const struct stoq_manifest *m = at;
     stoq_cbor_put_map(w, m->annotation_count);
     for (size_t i = 0; i < m->annotation_count; i++) {
         stoq_cbor_put_text(w, m->annotations[i].key);
         stoq_cbor_put_text(w, m->annotations[i].value);
     }
+    return true;
 }
 
-static void put_dependencies(struct stoq_cbor_wr *w, const struct stoq_manifest *m)
+static void get_annotations(struct stoq_cbor_rd *r, const struct stoq_field *f, void *at,
+                            void *memory)
 {
-    stoq_cbor_put_uint(w, KEY_DEPENDENCIES);
-    stoq_cbor_put_array(w, m->dependency_count);
-    for (size_t i = 0; i < m->dependency_count; i++) {
-        const struct stoq_manifest_dependency *d = &m->dependencies[i];
-        stoq_cbor_put_array(w, d->has_id ? 3 : 2);
-        stoq_cbor_put_text(w, d->name);
-        stoq_cbor_put_text(w, d->requirement);
-        if (d->has_id) {
-            stoq_cbor_put_hash(w, &d->id.h);
-        }
-    }
-}
-
-static void put_text_field(struct stoq_cbor_wr *w, enum manifest_key key, struct stoq_span text)
-{
-    stoq_cbor_put_uint(w, key);
-    stoq_cbor_put_text(w, text);
-}
-
-static void put_uint_field(struct stoq_cbor_wr *w, enum manifest_key key, uint64_t v)
-{
-    stoq_cbor_put_uint(w, key);
-    stoq_cbor_put_uint(w, v);
-}
-
-static void put_optional(struct stoq_cbor_wr *w, const struct stoq_manifest *m)
-{
-    if (m->description.n > 0) {
-        put_text_field(w, KEY_DESCRIPTION, m->description);
-    }
-    if (m->license.n > 0) {
-        put_text_field(w, KEY_LICENSE, m->license);
-    }
-    if (m->annotation_count > 0) {
-        put_annotations(w, m);
-    }
-    if (m->dependency_count > 0) {
-        put_dependencies(w, m);
-    }
-}
-
-static void put_content(struct stoq_cbor_wr *w, const struct stoq_manifest *m)
-{
-    put_uint_field(w, KEY_PROFILE, m->profile);
-    put_uint_field(w, KEY_TABLE_BYTES, m->table_bytes);
-    if (m->secondary_algorithm != STOQ_HASH_NONE) {
-        stoq_cbor_put_uint(w, KEY_SECONDARY);
-        stoq_cbor_put_array(w, 2);
-        stoq_cbor_put_uint(w, m->secondary_algorithm);
-        stoq_cbor_put_bytes(w, m->secondary_digest);
-    }
-    put_uint_field(w, KEY_ENTRIES, m->entries);
-    put_uint_field(w, KEY_SHARDS, m->shards);
-    put_uint_field(w, KEY_CHUNKS, m->chunks);
-    put_uint_field(w, KEY_BYTES, m->bytes);
-    stoq_cbor_put_uint(w, KEY_ROOT);
-    stoq_cbor_put_hash(w, &m->root);
-}
-
-enum stoq_status stoq_manifest_encode(struct stoq_manifest *m, struct stoq_buf *out)
-{
-    if (stoq_manifest_fault(m) != NULL) {
-        return STOQ_RANGE;
-    }
-    qsort(m->annotations, m->annotation_count, sizeof m->annotations[0], annotation_cmp);
-    qsort(m->dependencies, m->dependency_count, sizeof m->dependencies[0], dependency_cmp);
-    if (!lists_ascend(m)) {
-        return STOQ_RANGE;
-    }
-    int optional = (m->description.n > 0) + (m->license.n > 0) + (m->annotation_count > 0) +
-                   (m->dependency_count > 0) + (m->secondary_algorithm != STOQ_HASH_NONE);
-    size_t before = out->n;
-    struct stoq_cbor_wr w = stoq_cbor_wr(out);
-    stoq_cbor_put_map(&w, 10 + (uint64_t)optional);
-    put_uint_field(&w, KEY_FORMAT, STOQ_MANIFEST_VERSION);
-    put_text_field(&w, KEY_NAME, m->name);
-    put_text_field(&w, KEY_VERSION, m->version);
-    put_optional(&w, m);
-    put_content(&w, m);
-    enum stoq_status st = stoq_cbor_wr_done(&w);
-    if (st == STOQ_OK && out->n - before > STOQ_MANIFEST_BYTES_MAX) {
-        st = STOQ_FULL;
-    }
-    if (st != STOQ_OK) {
-        out->n = before;
-    }
-    return st;
-}
-
-static void read_annotations(struct stoq_cbor_rd *r, struct stoq_manifest *m)
-{
+    struct stoq_manifest *m = at;
     uint64_t count = stoq_cbor_rd_map(r);
     if (count == 0 || count > STOQ_MANIFEST_ANNOTATIONS_MAX) {
         stoq_cbor_rd_fail(r, STOQ_MALFORMED);
@@ -190,8 +78,26 @@ static void read_annotations(struct stoq_cbor_rd *r, struct stoq_manifest *m)
     stoq_cbor_rd_leave(r);
 }
 
-static void read_dependencies(struct stoq_cbor_rd *r, struct stoq_manifest *m)
+static bool put_dependencies(struct stoq_cbor_wr *w, const struct stoq_field *f, const void *at)
 {
+    const struct stoq_manifest *m = at;
+    stoq_cbor_put_array(w, m->dependency_count);
+    for (size_t i = 0; i < m->dependency_count; i++) {
+        const struct stoq_manifest_dependency *d = &m->dependencies[i];
+        stoq_cbor_put_array(w, d->has_id ? 3 : 2);
+        stoq_cbor_put_text(w, d->name);
+        stoq_cbor_put_text(w, d->requirement);
+        if (d->has_id) {
+            stoq_cbor_put_hash(w, &d->id.h);
+        }
+    }
+    return true;
+}
+
+static void get_dependencies(struct stoq_cbor_rd *r, const struct stoq_field *f, void *at,
+                             void *memory)
+{
+    struct stoq_manifest *m = at;
     uint64_t count = stoq_cbor_rd_array(r);
     if (count == 0 || count > STOQ_MANIFEST_DEPENDENCIES_MAX) {
         stoq_cbor_rd_fail(r, STOQ_MALFORMED);
@@ -213,8 +119,19 @@ static void read_dependencies(struct stoq_cbor_rd *r, struct stoq_manifest *m)
     stoq_cbor_rd_leave(r);
 }
 
-static void read_secondary(struct stoq_cbor_rd *r, struct stoq_manifest *m)
+static bool put_secondary(struct stoq_cbor_wr *w, const struct stoq_field *f, const void *at)
 {
+    const struct stoq_manifest *m = at;
+    stoq_cbor_put_array(w, 2);
+    stoq_cbor_put_uint(w, m->secondary_algorithm);
+    stoq_cbor_put_bytes(w, m->secondary_digest);
+    return true;
+}
+
+static void get_secondary(struct stoq_cbor_rd *r, const struct stoq_field *f, void *at,
+                          void *memory)
+{
+    struct stoq_manifest *m = at;
     if (stoq_cbor_rd_array(r) != 2) {
         stoq_cbor_rd_fail(r, STOQ_MALFORMED);
     }
@@ -223,75 +140,67 @@ static void read_secondary(struct stoq_cbor_rd *r, struct stoq_manifest *m)
     stoq_cbor_rd_leave(r);
 }
 
-/* Another number is a format we do not speak. */
-static void read_format(struct stoq_cbor_rd *r)
+/* A profile that we do not have is of a later version. */
+static void get_profile(struct stoq_cbor_rd *r, const struct stoq_field *f, void *at, void *memory)
 {
-    if (stoq_cbor_rd_uint(r) != STOQ_MANIFEST_VERSION) {
+    uint64_t *code = at;
+    *code = stoq_cbor_rd_uint(r);
+    if (stoq_chunk_profile(*code) == NULL) {
         stoq_cbor_rd_fail(r, STOQ_VERSION);
     }
 }
 
-static uint64_t read_profile(struct stoq_cbor_rd *r)
+static bool put_profile(struct stoq_cbor_wr *w, const struct stoq_field *f, const void *at)
 {
-    uint64_t code = stoq_cbor_rd_uint(r);
-    if (stoq_chunk_profile(code) == NULL) {
-        stoq_cbor_rd_fail(r, STOQ_VERSION);
-    }
-    return code;
+    const uint64_t *code = at;
+    stoq_cbor_put_uint(w, *code);
+    return true;
 }
 
-static void read_field(struct stoq_cbor_rd *r, uint64_t key, struct stoq_manifest *m)
+enum { KEY_ANNOTATIONS = 6, KEY_DEPENDENCIES = 7, KEY_SECONDARY = 10 };
+
+static const struct stoq_field manifest_fields[] = {
+    {1, STOQ_IS_CONST(STOQ_MANIFEST_VERSION, STOQ_VERSION)},
+    {2, STOQ_IS_TEXT(struct stoq_manifest, name, 1, STOQ_MANIFEST_NAME_MAX)},
+    {3, STOQ_IS_TEXT(struct stoq_manifest, version, 1, STOQ_MANIFEST_VERSION_TEXT_MAX)},
+    {4, STOQ_IS_TEXT(struct stoq_manifest, description, 1, STOQ_MANIFEST_DESCRIPTION_MAX),
+     .optional = true},
+    {5, STOQ_IS_TEXT(struct stoq_manifest, license, 1, STOQ_MANIFEST_LICENSE_MAX),
+     .optional = true},
+    {KEY_ANNOTATIONS, STOQ_IS_OWN_OF_ALL(get_annotations, put_annotations), .optional = true},
+    {KEY_DEPENDENCIES, STOQ_IS_OWN_OF_ALL(get_dependencies, put_dependencies), .optional = true},
+    {8, STOQ_IS_OWN(struct stoq_manifest, profile, uint64_t, get_profile, put_profile, 0, 0)},
+    {9, STOQ_IS_UINT(struct stoq_manifest, table_bytes, 0, UINT64_MAX)},
+    {KEY_SECONDARY, STOQ_IS_OWN_OF_ALL(get_secondary, put_secondary), .optional = true},
+    {11, STOQ_IS_UINT(struct stoq_manifest, entries, 0, UINT64_MAX)},
+    {12, STOQ_IS_UINT(struct stoq_manifest, shards, 0, UINT64_MAX)},
+    {13, STOQ_IS_UINT(struct stoq_manifest, chunks, 0, UINT64_MAX)},
+    {14, STOQ_IS_UINT(struct stoq_manifest, bytes, 0, UINT64_MAX)},
+    {15, STOQ_IS_HASH(struct stoq_manifest, root)},
+};
+static const struct stoq_form manifest_form = STOQ_FORM(manifest_fields);
+
+enum stoq_status stoq_manifest_encode(struct stoq_manifest *m, struct stoq_buf *out)
 {
-    switch (key) {
-    case KEY_FORMAT:
-        read_format(r);
-        break;
-    case KEY_NAME:
-        m->name = stoq_cbor_rd_text(r, 1, STOQ_MANIFEST_NAME_MAX);
-        break;
-    case KEY_VERSION:
-        m->version = stoq_cbor_rd_text(r, 1, STOQ_MANIFEST_VERSION_TEXT_MAX);
-        break;
-    case KEY_DESCRIPTION:
-        m->description = stoq_cbor_rd_text(r, 1, STOQ_MANIFEST_DESCRIPTION_MAX);
-        break;
-    case KEY_LICENSE:
-        m->license = stoq_cbor_rd_text(r, 1, STOQ_MANIFEST_LICENSE_MAX);
-        break;
-    case KEY_ANNOTATIONS:
-        read_annotations(r, m);
-        break;
-    case KEY_DEPENDENCIES:
-        read_dependencies(r, m);
-        break;
-    case KEY_PROFILE:
-        m->profile = read_profile(r);
-        break;
-    case KEY_TABLE_BYTES:
-        m->table_bytes = stoq_cbor_rd_uint(r);
-        break;
-    case KEY_SECONDARY:
-        read_secondary(r, m);
-        break;
-    case KEY_ENTRIES:
-        m->entries = stoq_cbor_rd_uint(r);
-        break;
-    case KEY_SHARDS:
-        m->shards = stoq_cbor_rd_uint(r);
-        break;
-    case KEY_CHUNKS:
-        m->chunks = stoq_cbor_rd_uint(r);
-        break;
-    case KEY_BYTES:
-        m->bytes = stoq_cbor_rd_uint(r);
-        break;
-    case KEY_ROOT:
-        m->root = stoq_cbor_rd_hash(r);
-        break;
-    default:
-        stoq_cbor_rd_fail(r, STOQ_MALFORMED);
-        break;
+    if (stoq_manifest_fault(m) != NULL) {
+        return STOQ_RANGE;
     }
+    qsort(m->annotations, m->annotation_count, sizeof m->annotations[0], annotation_cmp);
+    qsort(m->dependencies, m->dependency_count, sizeof m->dependencies[0], dependency_cmp);
+    if (!lists_ascend(m)) {
+        return STOQ_RANGE;
+    }
+    uint32_t keys = stoq_form_keys(&manifest_form, m);
+    keys |= m->annotation_count > 0 ? STOQ_KEY(KEY_ANNOTATIONS) : 0;
+    keys |= m->dependency_count > 0 ? STOQ_KEY(KEY_DEPENDENCIES) : 0;
+    keys |= m->secondary_algorithm != STOQ_HASH_NONE ? STOQ_KEY(KEY_SECONDARY) : 0;
+    size_t before = out->n;
+    enum stoq_status st = stoq_form_encode(&manifest_form, m, keys, out);
+    if (st == STOQ_OK && out->n - before > STOQ_MANIFEST_BYTES_MAX) {
+        out->n = before;
+        st = STOQ_FULL;
+    }
+    return st;
 }
 
 enum stoq_status stoq_manifest_decode(struct stoq_span bytes, struct stoq_manifest *out)
@@ -300,24 +209,9 @@ enum stoq_status stoq_manifest_decode(struct stoq_span bytes, struct stoq_manife
         return STOQ_MALFORMED;
     }
     memset(out, 0, sizeof *out);
-    struct stoq_cbor_rd r = stoq_cbor_rd(bytes);
-    uint32_t seen = 0;
-    uint64_t key;
-    (void)stoq_cbor_rd_map(&r);
-    while (stoq_cbor_rd_key(&r, &key)) {
-        read_field(&r, key, out);
-        if (key < 32) {
-            seen |= (uint32_t)1 << key;
-        }
-    }
-    stoq_cbor_rd_leave(&r);
-    enum stoq_status st = stoq_cbor_rd_done(&r);
-    if (st != STOQ_OK) {
-        return st;
-    }
-    bool complete = (seen & REQUIRED_KEYS) == REQUIRED_KEYS;
-    return complete && stoq_manifest_fault(out) == NULL && lists_ascend(out) ? STOQ_OK
-                                                                             : STOQ_MALFORMED;
+    enum stoq_status st = stoq_form_decode(&manifest_form, bytes, out);
+    bool is_one = st == STOQ_OK && stoq_manifest_fault(out) == NULL && lists_ascend(out);
+    return st == STOQ_OK && !is_one ? STOQ_MALFORMED : st;
 }
 
 struct stoq_package_id stoq_manifest_id(struct stoq_span bytes)

@@ -13,24 +13,15 @@
  *     stoq_cbor_put_hash(&w, &root);
  *     return stoq_cbor_wr_done(&w);
  *
- * Read, every field checked, unknown keys refused:
+ * Read:
  *     struct stoq_cbor_rd r = stoq_cbor_rd(span);
- *     uint64_t key;
- *     stoq_cbor_rd_map(&r);
- *     while (stoq_cbor_rd_key(&r, &key)) {
- *         switch (key) {
- *         case 1:
- *             name = stoq_cbor_rd_text(&r, 1, 128);
- *             break;
- *         case 7:
- *             root = stoq_cbor_rd_hash(&r);
- *             break;
- *         default:
- *             stoq_cbor_rd_fail(&r, STOQ_MALFORMED);
- *         }
- *     }
+ *     uint64_t n = stoq_cbor_rd_array(&r);
+ *     name = stoq_cbor_rd_text(&r, 1, 128);
+ *     root = stoq_cbor_rd_hash(&r);
  *     stoq_cbor_rd_leave(&r);
- *     return stoq_cbor_rd_done(&r);
+ *     return n == 2 ? stoq_cbor_rd_done(&r) : STOQ_MALFORMED;
+ *
+ * A map with numbers as keys is better a table: wire/form.h.
  */
 #include "base/bytes.h"
 

@@ -97,36 +97,6 @@ uint32_t stoq_meta_shards_max(enum stoq_meta_kind kind)
     return 0;
 }
 
-uint32_t message_response_keys(uint64_t kind)
-{
-    switch (kind) {
-    case STOQ_META_CHUNKS:
-    case STOQ_META_ALL_CHUNKS:
-        return 1u << 3;
-    case STOQ_META_PACKAGE:
-        return 1u << 2 | 1u << 3;
-    case STOQ_META_ACCEPTED:
-        return 0;
-    default:
-        return 1u << 2;
-    }
-}
-
-bool message_response_fits(const struct stoq_msg_response *m)
-{
-    switch (m->kind) {
-    case STOQ_META_CHUNKS:
-        return m->items >= 1 && m->items <= STOQ_REQUEST_CHUNKS_MAX;
-    case STOQ_META_ALL_CHUNKS:
-    case STOQ_META_PACKAGE:
-        return m->payload_bytes <= STOQ_META_BYTES_MAX;
-    case STOQ_META_ACCEPTED:
-        return true;
-    default:
-        return stoq_meta_is_metadata(m->kind) && m->payload_bytes <= STOQ_META_BYTES_MAX;
-    }
-}
-
 bool stoq_message_is_request(uint64_t type)
 {
     return type != STOQ_MSG_ERROR && type != STOQ_MSG_RESPONSE && type != STOQ_MSG_PROOF;

@@ -1,270 +1,152 @@
 /* Whole packages and their placement: Request, PackageDownload, Have, Cancel, Offer, Receipt. */
 #include "wire/message_internal.h"
 
-#include <string.h>
-
 #define HASH_BYTES sizeof(struct stoq_hash)
 
-static bool put_held(struct stoq_cbor_wr *w, uint64_t key, const struct stoq_range *held,
-                     uint32_t count)
+static void get_held(struct stoq_cbor_rd *r, void *memory, const struct stoq_range **held,
+                     uint32_t *count)
+{
+    struct message_ranges ranges = {0};
+    message_get_ranges(r, memory, STOQ_MESSAGE_INDEX_MAX, &ranges);
+    *held = ranges.v;
+    *count = ranges.count;
+}
+
+static bool put_held(struct stoq_cbor_wr *w, const struct stoq_range *held, uint32_t count)
 {
     const struct message_ranges ranges = {held, count, 0};
-    if (count == 0) {
-        return true;
-    }
-    stoq_cbor_put_uint(w, key);
     return message_put_ranges(w, &ranges, STOQ_MESSAGE_INDEX_MAX);
 }
 
-static void put_proofs(struct stoq_cbor_wr *w, uint64_t key, bool wanted)
+static void get_request_held(struct stoq_cbor_rd *r, const struct stoq_field *f, void *at,
+                             void *memory)
 {
-    if (wanted) {
-        stoq_cbor_put_uint(w, key);
-        stoq_cbor_put_bool(w, true);
-    }
+    struct stoq_msg_request *m = at;
+    get_held(r, memory, &m->held, &m->held_count);
 }
 
-static bool put_request(struct stoq_cbor_wr *w, const struct stoq_msg_request *m)
+static bool put_request_held(struct stoq_cbor_wr *w, const struct stoq_field *f, const void *at)
 {
-    if (m->hashes.n % HASH_BYTES != 0 || m->hashes.n > STOQ_REQUEST_HASHES_MAX * HASH_BYTES ||
-        (m->hashes.n > 0 && m->held_count > 0)) {
-        return false;
-    }
-    stoq_cbor_put_map(w, 1 + (m->hashes.n > 0 ? 1u : 0u) + (m->held_count > 0 ? 1u : 0u) +
-                             (m->want_proofs ? 1u : 0u));
-    stoq_cbor_put_uint(w, 1);
-    stoq_cbor_put_hash(w, &m->id.h);
-    if (m->hashes.n > 0) {
-        stoq_cbor_put_uint(w, 2);
-        stoq_cbor_put_bytes(w, m->hashes);
-    }
-    bool fits = put_held(w, 3, m->held, m->held_count);
-    put_proofs(w, 4, m->want_proofs);
-    return fits;
+    const struct stoq_msg_request *m = at;
+    return put_held(w, m->held, m->held_count);
 }
 
-static void get_request(struct stoq_cbor_rd *r, struct stoq_range *memory,
-                        struct stoq_msg_request *m)
+static const struct stoq_field request_fields[] = {
+    {1, STOQ_IS_HASH(struct stoq_msg_request, id.h)},
+    {2,
+     STOQ_IS_BYTES(struct stoq_msg_request, hashes, HASH_BYTES,
+                   STOQ_REQUEST_HASHES_MAX *HASH_BYTES),
+     .unit = HASH_BYTES, .optional = true},
+    {3, STOQ_IS_OWN_OF_ALL(get_request_held, put_request_held), .optional = true},
+    {4, STOQ_IS_TRUE(struct stoq_msg_request, want_proofs)},
+};
+static const struct stoq_form request_form = STOQ_FORM(request_fields);
+
+static uint32_t request_keys(const void *body)
 {
-    struct message_fields f = {0};
-    struct message_ranges held = {0};
-    uint64_t key;
-    stoq_cbor_rd_map(r);
-    while (message_next_field(r, &f, &key)) {
-        switch (key) {
-        case 1:
-            m->id.h = stoq_cbor_rd_hash(r);
-            break;
-        case 2:
-            m->hashes = stoq_cbor_rd_bytes(r, HASH_BYTES, STOQ_REQUEST_HASHES_MAX * HASH_BYTES);
-            break;
-        case 3:
-            message_get_ranges(r, memory, STOQ_MESSAGE_INDEX_MAX, &held);
-            break;
-        case 4:
-            message_get_true(r, &m->want_proofs);
-            break;
-        default:
-            stoq_cbor_rd_fail(r, STOQ_MALFORMED);
-        }
-    }
-    stoq_cbor_rd_leave(r);
-    message_need_fields(r, &f, 1u << 1);
-    if (m->hashes.n % HASH_BYTES != 0 || (f.seen & 0x0c) == 0x0c) {
-        stoq_cbor_rd_fail(r, STOQ_MALFORMED);
-    }
-    m->held = held.v;
-    m->held_count = held.count;
+    const struct stoq_msg_request *m = body;
+    return stoq_form_keys(&request_form, m) | (m->held_count > 0 ? STOQ_KEY(3) : 0);
 }
 
-static bool put_package_download(struct stoq_cbor_wr *w, const struct stoq_msg_package_download *m)
+static bool request_fits(const void *body)
 {
-    stoq_cbor_put_map(w, 1 + (m->held_count > 0 ? 1u : 0u) + (m->want_proofs ? 1u : 0u));
-    stoq_cbor_put_uint(w, 1);
-    stoq_cbor_put_hash(w, &m->id.h);
-    bool fits = put_held(w, 2, m->held, m->held_count);
-    put_proofs(w, 3, m->want_proofs);
-    return fits;
+    const struct stoq_msg_request *m = body;
+    return m->hashes.n == 0 || m->held_count == 0;
 }
 
-static void get_package_download(struct stoq_cbor_rd *r, struct stoq_range *memory,
-                                 struct stoq_msg_package_download *m)
+const struct message_body message_request = {
+    .form = STOQ_FORM(request_fields), .keys = request_keys, .fits = request_fits};
+
+static void get_download_held(struct stoq_cbor_rd *r, const struct stoq_field *f, void *at,
+                              void *memory)
 {
-    struct message_fields f = {0};
-    struct message_ranges held = {0};
-    uint64_t key;
-    stoq_cbor_rd_map(r);
-    while (message_next_field(r, &f, &key)) {
-        switch (key) {
-        case 1:
-            m->id.h = stoq_cbor_rd_hash(r);
-            break;
-        case 2:
-            message_get_ranges(r, memory, STOQ_MESSAGE_INDEX_MAX, &held);
-            break;
-        case 3:
-            message_get_true(r, &m->want_proofs);
-            break;
-        default:
-            stoq_cbor_rd_fail(r, STOQ_MALFORMED);
-        }
-    }
-    stoq_cbor_rd_leave(r);
-    message_need_fields(r, &f, 1u << 1);
-    m->held = held.v;
-    m->held_count = held.count;
+    struct stoq_msg_package_download *m = at;
+    get_held(r, memory, &m->held, &m->held_count);
+}
+
+static bool put_download_held(struct stoq_cbor_wr *w, const struct stoq_field *f, const void *at)
+{
+    const struct stoq_msg_package_download *m = at;
+    return put_held(w, m->held, m->held_count);
+}
+
+static uint32_t download_keys(const void *body)
+{
+    const struct stoq_msg_package_download *m = body;
+    return STOQ_KEY(1) | (m->held_count > 0 ? STOQ_KEY(2) : 0) | (m->want_proofs ? STOQ_KEY(3) : 0);
+}
+
+static const struct stoq_field download_fields[] = {
+    {1, STOQ_IS_HASH(struct stoq_msg_package_download, id.h)},
+    {2, STOQ_IS_OWN_OF_ALL(get_download_held, put_download_held), .optional = true},
+    {3, STOQ_IS_TRUE(struct stoq_msg_package_download, want_proofs)},
+};
+const struct message_body message_package_download = {.form = STOQ_FORM(download_fields),
+                                                      .keys = download_keys};
+
+static uint32_t have_keys(const void *body)
+{
+    const struct stoq_msg_have *m = body;
+    return STOQ_KEY(1) | (m->chunk_count > 0 ? STOQ_KEY(2) | STOQ_KEY(3) | STOQ_KEY(4) : 0);
 }
 
 /* As many bits as chunks, and nothing behind them. */
-static bool bits_fit(const struct stoq_msg_have *m)
+static bool have_fits(const void *body)
 {
+    const struct stoq_msg_have *m = body;
     if (m->chunk_count == 0) {
         return m->first_chunk == 0 && m->bits.n == 0;
     }
     unsigned used = m->chunk_count % 8;
-    return m->chunk_count <= STOQ_HAVE_CHUNKS_MAX && m->first_chunk <= STOQ_MESSAGE_INDEX_MAX &&
-           m->bits.n == (m->chunk_count + 7) / 8 &&
+    return m->bits.n == (m->chunk_count + 7) / 8 &&
            (used == 0 || m->bits.p[m->bits.n - 1] >> used == 0);
 }
 
-static bool put_have(struct stoq_cbor_wr *w, const struct stoq_msg_have *m)
+static const struct stoq_field have_fields[] = {
+    {1, STOQ_IS_HASH(struct stoq_msg_have, id.h)},
+    {2, STOQ_IS_UINT(struct stoq_msg_have, first_chunk, 0, STOQ_MESSAGE_INDEX_MAX),
+     .optional = true},
+    {3, STOQ_IS_UINT(struct stoq_msg_have, chunk_count, 1, STOQ_HAVE_CHUNKS_MAX), .optional = true},
+    {4, STOQ_IS_BYTES(struct stoq_msg_have, bits, 1, STOQ_HAVE_CHUNKS_MAX / 8), .optional = true},
+};
+const struct message_body message_have = {
+    .form = STOQ_FORM(have_fields), .keys = have_keys, .fits = have_fits};
+
+static const struct stoq_field cancel_fields[] = {
+    {1, STOQ_IS_UINT(struct stoq_msg_cancel, request_id, 0, UINT64_MAX)},
+};
+const struct message_body message_cancel = {.form = STOQ_FORM(cancel_fields)};
+
+static uint32_t offer_keys(const void *body)
 {
-    if (!bits_fit(m)) {
-        return false;
-    }
-    stoq_cbor_put_map(w, m->chunk_count == 0 ? 1 : 4);
-    stoq_cbor_put_uint(w, 1);
-    stoq_cbor_put_hash(w, &m->id.h);
-    if (m->chunk_count > 0) {
-        stoq_cbor_put_uint(w, 2);
-        stoq_cbor_put_uint(w, m->first_chunk);
-        stoq_cbor_put_uint(w, 3);
-        stoq_cbor_put_uint(w, m->chunk_count);
-        stoq_cbor_put_uint(w, 4);
-        stoq_cbor_put_bytes(w, m->bits);
-    }
-    return true;
+    const struct stoq_msg_offer *m = body;
+    return STOQ_KEY(1) | STOQ_KEY(2) | STOQ_KEY(3) | STOQ_KEY(4) |
+           (m->shard_count > 0 ? STOQ_KEY(5) | STOQ_KEY(6) : 0) |
+           (m->sources.count > 0 ? STOQ_KEY(7) : 0);
 }
 
-static void get_have(struct stoq_cbor_rd *r, struct stoq_msg_have *m)
+static bool offer_fits(const void *body)
 {
-    struct message_fields f = {0};
-    uint64_t key;
-    stoq_cbor_rd_map(r);
-    while (message_next_field(r, &f, &key)) {
-        switch (key) {
-        case 1:
-            m->id.h = stoq_cbor_rd_hash(r);
-            break;
-        case 2:
-            m->first_chunk = stoq_cbor_rd_uint_in(r, 0, STOQ_MESSAGE_INDEX_MAX);
-            break;
-        case 3:
-            m->chunk_count = (uint32_t)stoq_cbor_rd_uint_in(r, 1, STOQ_HAVE_CHUNKS_MAX);
-            break;
-        case 4:
-            m->bits = stoq_cbor_rd_bytes(r, 1, STOQ_HAVE_CHUNKS_MAX / 8);
-            break;
-        default:
-            stoq_cbor_rd_fail(r, STOQ_MALFORMED);
-        }
-    }
-    stoq_cbor_rd_leave(r);
-    message_need_fields(r, &f, f.seen == 1u << 1 ? 1u << 1 : 0x1e);
-    if (r->status == STOQ_OK && !bits_fit(m)) {
-        stoq_cbor_rd_fail(r, STOQ_MALFORMED);
-    }
+    const struct stoq_msg_offer *m = body;
+    return m->shard_count > 0 || m->first_shard == 0;
 }
 
-static void put_cancel(struct stoq_cbor_wr *w, const struct stoq_msg_cancel *m)
-{
-    stoq_cbor_put_map(w, 1);
-    stoq_cbor_put_uint(w, 1);
-    stoq_cbor_put_uint(w, m->request_id);
-}
-
-static void get_cancel(struct stoq_cbor_rd *r, struct stoq_msg_cancel *m)
-{
-    uint64_t key = 0;
-    if (stoq_cbor_rd_map(r) != 1 || !stoq_cbor_rd_key(r, &key) || key != 1) {
-        stoq_cbor_rd_fail(r, STOQ_MALFORMED);
-    }
-    m->request_id = stoq_cbor_rd_uint(r);
-    stoq_cbor_rd_leave(r);
-}
-
-static bool put_offer(struct stoq_cbor_wr *w, const struct stoq_msg_offer *m)
-{
-    bool whole = m->shard_count == 0;
-    if (m->first_shard > STOQ_MESSAGE_INDEX_MAX || m->shard_count > STOQ_MESSAGE_INDEX_MAX ||
-        (whole && m->first_shard != 0)) {
-        return false;
-    }
-    stoq_cbor_put_map(w, 4 + (whole ? 0u : 2u) + (m->sources.count > 0 ? 1u : 0u));
-    stoq_cbor_put_uint(w, 1);
-    stoq_cbor_put_hash(w, &m->id.h);
-    stoq_cbor_put_uint(w, 2);
-    stoq_cbor_put_uint(w, m->bytes);
-    stoq_cbor_put_uint(w, 3);
-    stoq_cbor_put_uint(w, m->keep_until_s);
-    stoq_cbor_put_uint(w, 4);
-    stoq_cbor_put_bytes(w, stoq_span(m->nonce, sizeof m->nonce));
-    if (!whole) {
-        stoq_cbor_put_uint(w, 5);
-        stoq_cbor_put_uint(w, m->first_shard);
-        stoq_cbor_put_uint(w, 6);
-        stoq_cbor_put_uint(w, m->shard_count);
-    }
-    if (m->sources.count == 0) {
-        return true;
-    }
-    stoq_cbor_put_uint(w, 7);
-    return message_put_contacts(w, &m->sources, false, STOQ_OFFER_SOURCES_MAX);
-}
-
-static void get_offer_field(struct stoq_cbor_rd *r, uint64_t key, struct stoq_msg_offer *m)
-{
-    switch (key) {
-    case 1:
-        m->id.h = stoq_cbor_rd_hash(r);
-        break;
-    case 2:
-        m->bytes = stoq_cbor_rd_uint(r);
-        break;
-    case 3:
-        m->keep_until_s = stoq_cbor_rd_uint(r);
-        break;
-    case 4:
-        message_get_nonce(r, m->nonce);
-        break;
-    case 5:
-        m->first_shard = stoq_cbor_rd_uint_in(r, 0, STOQ_MESSAGE_INDEX_MAX);
-        break;
-    case 6:
-        m->shard_count = stoq_cbor_rd_uint_in(r, 1, STOQ_MESSAGE_INDEX_MAX);
-        break;
-    case 7:
-        message_get_contacts(r, &m->sources, false, STOQ_OFFER_SOURCES_MAX);
-        if (m->sources.count == 0) { /* none is no key */
-            stoq_cbor_rd_fail(r, STOQ_MALFORMED);
-        }
-        break;
-    default:
-        stoq_cbor_rd_fail(r, STOQ_MALFORMED);
-    }
-}
-
-static void get_offer(struct stoq_cbor_rd *r, struct stoq_msg_offer *m)
-{
-    struct message_fields f = {0};
-    uint64_t key;
-    stoq_cbor_rd_map(r);
-    while (message_next_field(r, &f, &key)) {
-        get_offer_field(r, key, m);
-    }
-    stoq_cbor_rd_leave(r);
-    message_need_fields(r, &f, (f.seen & 0x60) != 0 ? 0x7e : 0x1e);
-}
+static const struct stoq_field offer_fields[] = {
+    {1, STOQ_IS_HASH(struct stoq_msg_offer, id.h)},
+    {2, STOQ_IS_UINT(struct stoq_msg_offer, bytes, 0, UINT64_MAX)},
+    {3, STOQ_IS_UINT(struct stoq_msg_offer, keep_until_s, 0, UINT64_MAX)},
+    {4, STOQ_IS_ARRAY(struct stoq_msg_offer, nonce)},
+    {5, STOQ_IS_UINT(struct stoq_msg_offer, first_shard, 0, STOQ_MESSAGE_INDEX_MAX),
+     .optional = true},
+    {6, STOQ_IS_UINT(struct stoq_msg_offer, shard_count, 1, STOQ_MESSAGE_INDEX_MAX),
+     .optional = true},
+    {7,
+     STOQ_IS_OWN(struct stoq_msg_offer, sources, struct stoq_signed_list, message_get_contacts,
+                 message_put_contacts, 0, STOQ_OFFER_SOURCES_MAX),
+     .optional = true},
+};
+const struct message_body message_offer = {
+    .form = STOQ_FORM(offer_fields), .keys = offer_keys, .fits = offer_fits};
 
 static bool receipt_good(const struct stoq_signed *s)
 {
@@ -272,77 +154,22 @@ static bool receipt_good(const struct stoq_signed *s)
     return stoq_receipt_decode(s->body, &receipt) == STOQ_OK;
 }
 
-static bool put_receipt(struct stoq_cbor_wr *w, const struct stoq_msg_receipt *m)
+static void get_receipt(struct stoq_cbor_rd *r, const struct stoq_field *f, void *at, void *memory)
 {
-    stoq_cbor_put_map(w, 1);
-    stoq_cbor_put_uint(w, 1);
-    return receipt_good(&m->receipt) && message_put_signed(w, &m->receipt);
-}
-
-static void get_receipt(struct stoq_cbor_rd *r, struct stoq_msg_receipt *m)
-{
-    uint64_t key = 0;
-    if (stoq_cbor_rd_map(r) != 1 || !stoq_cbor_rd_key(r, &key) || key != 1) {
-        stoq_cbor_rd_fail(r, STOQ_MALFORMED);
-    }
-    message_get_signed(r, &m->receipt);
-    stoq_cbor_rd_leave(r);
-    if (r->status == STOQ_OK && !receipt_good(&m->receipt)) {
+    struct stoq_signed *s = at;
+    message_get_signed(r, s);
+    if (r->status == STOQ_OK && !receipt_good(s)) {
         stoq_cbor_rd_fail(r, STOQ_MALFORMED);
     }
 }
 
-void message_get_nonce(struct stoq_cbor_rd *r, uint8_t out[STOQ_RECEIPT_NONCE_BYTES])
+static bool put_receipt(struct stoq_cbor_wr *w, const struct stoq_field *f, const void *at)
 {
-    struct stoq_span s = stoq_cbor_rd_bytes(r, STOQ_RECEIPT_NONCE_BYTES, STOQ_RECEIPT_NONCE_BYTES);
-    if (s.n == STOQ_RECEIPT_NONCE_BYTES) {
-        memcpy(out, s.p, s.n);
-    }
+    return receipt_good(at) && message_put_signed(w, at);
 }
 
-bool message_put_bulk(struct stoq_cbor_wr *w, const struct stoq_message *m)
-{
-    switch (m->type) {
-    case STOQ_MSG_REQUEST:
-        return put_request(w, &m->u.request);
-    case STOQ_MSG_PACKAGE_DOWNLOAD:
-        return put_package_download(w, &m->u.package_download);
-    case STOQ_MSG_HAVE:
-        return put_have(w, &m->u.have);
-    case STOQ_MSG_CANCEL:
-        put_cancel(w, &m->u.cancel);
-        return true;
-    case STOQ_MSG_OFFER:
-        return put_offer(w, &m->u.offer);
-    case STOQ_MSG_RECEIPT:
-        return put_receipt(w, &m->u.receipt);
-    default:
-        return false;
-    }
-}
-
-bool message_get_bulk(struct stoq_cbor_rd *r, struct stoq_range *memory, struct stoq_message *m)
-{
-    switch (m->type) {
-    case STOQ_MSG_REQUEST:
-        get_request(r, memory, &m->u.request);
-        return true;
-    case STOQ_MSG_PACKAGE_DOWNLOAD:
-        get_package_download(r, memory, &m->u.package_download);
-        return true;
-    case STOQ_MSG_HAVE:
-        get_have(r, &m->u.have);
-        return true;
-    case STOQ_MSG_CANCEL:
-        get_cancel(r, &m->u.cancel);
-        return true;
-    case STOQ_MSG_OFFER:
-        get_offer(r, &m->u.offer);
-        return true;
-    case STOQ_MSG_RECEIPT:
-        get_receipt(r, &m->u.receipt);
-        return true;
-    default:
-        return false;
-    }
-}
+static const struct stoq_field receipt_fields[] = {
+    {1, STOQ_IS_OWN(struct stoq_msg_receipt, receipt, struct stoq_signed, get_receipt, put_receipt,
+                    0, 0)},
+};
+const struct message_body message_receipt = {.form = STOQ_FORM(receipt_fields)};

@@ -241,23 +241,24 @@ static void decode_refuses(void **state)
     (void)state;
     static const char *const bad[] = {
         "",
-        "80",                       /* no fields */
-        "820201",                   /* two */
-        "830201a000",               /* something follows */
-        "830201a10101",             /* ping with a body */
-        "83020180",                 /* a body that is an array */
-        "84020101a0",               /* four */
-        "83180201a0",               /* a longer form than needed */
-        "8303f6a0",                 /* null */
-        "830301a0",                 /* error without code */
-        "830301a2010102606",        /* cut short (odd digit dropped below) */
-        "830301a201010260",         /* empty text is left out, not empty */
-        "830301a2010103e0",         /* unknown key */
-        "830401a1010a",             /* response of no kind */
-        "830401a20101021a01000001", /* payload past the limit */
-        "830401a301010201030a",     /* both lengths */
-        "830401a2011002190100",     /* chunks with a byte length */
-        "830401a2011003191001",     /* 4097 items */
+        "80",                               /* no fields */
+        "820201",                           /* two */
+        "830201a000",                       /* something follows */
+        "830201a10101",                     /* ping with a body */
+        "83020180",                         /* a body that is an array */
+        "84020101a0",                       /* four */
+        "83180201a0",                       /* a longer form than needed */
+        "8303f6a0",                         /* null */
+        "830301a0",                         /* error without code */
+        "830301a2010102606",                /* cut short (odd digit dropped below) */
+        "830301a201010260",                 /* empty text is left out, not empty */
+        "830301a2010103e0",                 /* unknown key */
+        "830401a1010a",                     /* response of no kind */
+        "830401a2011b0000000100000001020a", /* of a kind that is one modulo 2^32 */
+        "830401a20101021a01000001",         /* payload past the limit */
+        "830401a301010201030a",             /* both lengths */
+        "830401a2011002190100",             /* chunks with a byte length */
+        "830401a2011003191001",             /* 4097 items */
         "830401a201010300",
         "831863f500",
         "83186301f5", /* unknown type whose body is no map */
