@@ -1,0 +1,312 @@
+#ifndef STOQ_DHT_DHT_INTERNAL_H
+#define STOQ_DHT_DHT_INTERNAL_H
+/*
+ * The core's insides, a part per file:
+ *
+ *   dht.c      life, events in, actions out, deadlines
+ *   table.c    the routing table, and the upkeep of its contacts
+ *   lookup.c   lookups
+ *   held.c     records held for others, their quotas
+ *   serve.c    what is answered to others
+ *   provide.c  records of our own: the sweep, holders, retries
+ */
+#include "base/heap.h"
+#include "base/map.h"
+#include "base/prng.h"
+#include "dht/dht.h"
+
+#define DHT_LEVELS 64
+#define DHT_DIGITS 16
+#define DHT_SPARES 3       /* of a slot: who takes the place of one that is gone */
+#define DHT_CANDIDATES 200 /* of one lookup: 8 paths of 20, and room for liars */
+#define DHT_CHECKS_MAX 16  /* contacts being looked at at a time */
+#define DHT_PROVES_MAX 32  /* records whose provider is being asked */
+#define DHT_ACTIONS_MAX                                                                            \
+    4096 /* not polled yet; reached by no honest peer: requests are dropped then */
+
+struct lookup;
+struct own;
+struct job;
+
+/* table.c. A contact in 8 bytes: a million tables live in one process. */
+struct entry {
+    stoq_contact_no contact;
+    uint16_t seen; /* ticks of 4 s, wrapping */
+    uint8_t rtt;   /* see rtt_put */
+    uint8_t fails;
+};
+struct slot {
+    uint8_t count;
+    uint8_t spare_count;
+    uint8_t cap;
+    struct entry v[]; /* count contacts, then spare_count others that would be */
+};
+struct row {
+    struct slot *slots[DHT_DIGITS];
+};
+struct table {
+    struct row *rows[DHT_LEVELS];
+    uint32_t count;
+    uint32_t spare_count;
+    uint32_t checks;      /* pings of the upkeep under way */
+    uint64_t near_radius; /* within this of us are STOQ_DHT_K contacts; UINT64_MAX: fewer */
+    uint64_t key_radius;  /* within this of any key K nodes are expected; UINT64_MAX: all */
+    uint64_t size;        /* of the network, estimated */
+    bool near_known;
+};
+
+/* What waits for its closing event. */
+enum pending_kind {
+    PENDING_CALL,
+    PENDING_CHECK, /* a record's signature, before it is taken in */
+    PENDING_PROVE,
+    PENDING_MAKE,
+};
+struct pending {
+    enum pending_kind kind;
+    uint64_t cookie;
+    struct pending *next;
+    struct pending *prev;
+    /* CALL */
+    enum stoq_dht_ask ask;
+    stoq_contact_no to;    /* held */
+    struct lookup *lookup; /* NULL: upkeep, or its lookup is over */
+    bool upkeep;
+    stoq_ns sent_at;
+    stoq_ns soft_at; /* from then on nobody waits for it; STOQ_NEVER: nobody does */
+    /* CALL of a STORE, MAKE; the job lives until they are closed */
+    struct job *job;
+    struct own *own;
+    /* CHECK, PROVE */
+    uint64_t request;
+    bool answer;
+    struct stoq_dht_record *record; /* held */
+    uint32_t ttl_s;
+};
+
+/* lookup.c */
+enum candidate_state {
+    CANDIDATE_FRESH,
+    CANDIDATE_ASKED,
+    CANDIDATE_SLOW, /* its time is over; it may still answer */
+    CANDIDATE_GOOD,
+    CANDIDATE_BAD,
+};
+struct candidate {
+    stoq_contact_no contact; /* held */
+    uint8_t state;
+    uint8_t path;
+    uint8_t hop;
+    uint8_t had;    /* contacts or records of its answers, for the next page */
+    bool more;      /* there is a next page */
+    bool gave;      /* a record */
+    uint64_t reach; /* distance of the farthest it named */
+};
+enum lookup_use {
+    LOOKUP_SHELL,
+    LOOKUP_UPKEEP,
+    LOOKUP_JOB,
+};
+struct lookup {
+    struct lookup *next;
+    uint32_t number; /* the shell's; 0: ours */
+    enum lookup_use use;
+    struct job *job;
+    struct stoq_hash target;
+    bool value;
+    bool deep;
+    bool trace;
+    bool over;
+    bool pages; /* answers are read to their ends */
+    uint32_t want;
+    uint32_t paths;
+    uint32_t turn;      /* the path whose turn it is */
+    uint32_t in_flight; /* waited for */
+    uint32_t calls;
+    uint32_t silent;
+    uint32_t givers; /* contacts that gave records */
+    uint32_t hops;
+    stoq_ns began_at;
+    stoq_ns soft; /* longest honest answer so far, for contacts never measured; 0: none */
+    uint32_t count;
+    struct candidate v[DHT_CANDIDATES]; /* nearest first */
+    uint32_t record_count;
+    struct stoq_dht_record *records[STOQ_DHT_VALUES_MAX]; /* held */
+};
+
+/* held.c */
+struct held;
+struct store {
+    struct stoq_map keys;       /* key -> its records, a chain */
+    struct stoq_map publishers; /* peer id -> what it has here */
+    struct stoq_map groups;     /* subnet -> count, as a pointer */
+    struct stoq_heap expiry;
+    uint32_t count; /* of others */
+    uint32_t proves;
+    uint64_t taken;
+    uint64_t signatures;
+    uint64_t refused[STOQ_DHT_REFUSALS];
+};
+
+/* provide.c */
+struct own {
+    struct stoq_hash key;
+    stoq_ns due_at;
+    struct job *job; /* under way */
+    uint32_t wanted;
+    uint32_t got;
+    uint32_t open;  /* stores not closed yet */
+    uint32_t ttl_s; /* the shortest granted */
+    uint32_t tries; /* in a row that did not reach enough */
+    bool urgent;
+    bool enough;
+    bool withdrawn;
+    bool taken_back; /* the record that is being left names no address */
+    bool local;      /* the record is among those held here */
+};
+struct job {
+    struct job *next;
+    uint32_t open; /* makes and stores not closed */
+    bool looked;
+    struct stoq_hash key;
+    struct own **v; /* to be made and stored */
+    uint32_t count;
+    uint32_t done;
+    uint32_t near_count;
+    stoq_contact_no near[DHT_CANDIDATES]; /* that answered, nearest to key first; held */
+};
+struct provide {
+    struct stoq_map by_key;
+    struct own **v; /* sorted by key when sorted */
+    uint32_t count;
+    uint32_t capacity;
+    bool sorted;
+    struct stoq_hash cursor;
+    struct job *jobs;
+    uint32_t job_count;
+    uint32_t stores; /* calls of STORE under way */
+    uint32_t makes;  /* records being signed */
+    stoq_ns next_at; /* nothing is due before */
+    stoq_ns began_at;
+};
+
+struct stoq_dht {
+    struct stoq_dht_config cfg;
+    struct stoq_prng prng;
+    stoq_ns now;
+    uint64_t wall_s; /* at wall_at */
+    stoq_ns wall_at;
+    uint64_t last_cookie;
+    struct stoq_map pending_map;
+    struct pending *pending_first;
+    struct table table;
+    struct lookup *lookups;
+    uint32_t lookup_count;
+    uint64_t lookups_done;
+    struct store store;
+    struct provide provide;
+    stoq_ns upkeep_at;
+    stoq_ns refresh_at;
+    uint32_t refreshes; /* so far; the first ones follow each other quickly */
+    struct action_node *out_first;
+    struct action_node **out_last;
+    struct action_node *taken;
+    uint32_t out_count;
+};
+
+/* An action with what it lends. */
+struct action_node {
+    struct action_node *next;
+    struct stoq_dht_action action;
+    stoq_contact_no contacts[DHT_CANDIDATES]; /* held */
+    uint32_t contact_count;
+    struct stoq_dht_record *records[STOQ_DHT_VALUES_MAX]; /* held */
+    uint32_t record_count;
+};
+
+/* dht.c */
+struct action_node *dht_out(struct stoq_dht *d, enum stoq_dht_action_kind kind); /* NULL: no room */
+void dht_out_contact(struct stoq_dht *d, struct action_node *o, stoq_contact_no contact);
+void dht_out_record(struct action_node *o, struct stoq_dht_record *record);
+struct pending *dht_pending(struct stoq_dht *d, enum pending_kind kind); /* NULL: no memory */
+void dht_pending_free(struct stoq_dht *d, struct pending *p);
+/* Ask a contact; NULL: no memory or no room, as if it were silent. */
+struct pending *dht_call(struct stoq_dht *d, stoq_contact_no to, const struct stoq_dht_call *call);
+static inline const struct stoq_hash *dht_id_of(const struct stoq_dht *d, stoq_contact_no contact)
+{
+    return &stoq_dht_book_get(d->cfg.book, contact)->id;
+}
+static inline uint64_t dht_group_of(const struct stoq_dht *d, stoq_contact_no contact)
+{
+    return stoq_dht_book_get(d->cfg.book, contact)->group;
+}
+uint64_t dht_wall(const struct stoq_dht *d);
+static inline struct stoq_map_key dht_map_key(const uint8_t *b)
+{
+    return (struct stoq_map_key){stoq_le64(b), stoq_le64(b + 8)};
+}
+
+/* table.c */
+/* It has answered; rtt_ns 0: how quickly is not known. */
+void table_seen(struct stoq_dht *d, stoq_contact_no contact, stoq_ns rtt_ns);
+/* It has not; gone: out with it whatever it did before. */
+void table_failed(struct stoq_dht *d, stoq_contact_no contact, bool gone);
+/* Is it worth a ping: unknown, and there is a place for it? Then it is asked. */
+void table_hint(struct stoq_dht *d, stoq_contact_no contact);
+/* How long to wait for it before another is asked; 0: it was never measured. */
+stoq_ns table_rtt(const struct stoq_dht *d, stoq_contact_no contact);
+/* The nearest to target, nearest first, but for `without` (0: none). */
+uint32_t table_nearest(const struct stoq_dht *d, const struct stoq_hash *target,
+                       stoq_contact_no without, stoq_contact_no *out, uint32_t max);
+/* Of those that know K nodes, how near are they? */
+uint64_t table_key_radius(struct stoq_dht *d);
+uint64_t table_size(const struct stoq_dht *d);
+/* Look after a contact that has been silent for long. Returns when to come again. */
+stoq_ns table_upkeep(struct stoq_dht *d);
+uint32_t table_levels(const struct stoq_dht *d);
+void table_release(struct stoq_dht *d);
+
+/* lookup.c */
+/* NULL: no memory, or too many. */
+struct lookup *lookup_new(struct stoq_dht *d, const struct stoq_hash *target, enum lookup_use use);
+/* It has come to know this record. */
+void lookup_record(struct stoq_dht *d, struct lookup *l, struct stoq_dht_record *r);
+void lookup_drive(struct stoq_dht *d, struct lookup *l);
+void lookup_reply(struct stoq_dht *d, struct pending *p, const struct stoq_dht_reply *reply);
+/* Its soft time is over. */
+void lookup_slow(struct stoq_dht *d, struct pending *p);
+void lookup_stop(struct stoq_dht *d, uint32_t number);
+void lookup_free_over(struct stoq_dht *d);
+void lookup_free(struct stoq_dht *d, struct lookup *l);
+
+/* held.c */
+enum stoq_dht_outcome held_offer(struct stoq_dht *d, const struct stoq_dht_request *r,
+                                 uint32_t *ttl_s); /* DONE: may be taken in once it is checked */
+/* Checked: in with it. False: no memory, or what was free is not any more. */
+bool held_take(struct stoq_dht *d, struct stoq_dht_record *record, uint32_t ttl_s, bool ours);
+void held_refuse(struct stoq_dht *d, enum stoq_dht_refusal why);
+/* Its signature is not its publisher's: what was taken from his bucket goes back. */
+void held_forged(struct stoq_dht *d, const struct stoq_dht_record *record);
+uint32_t held_list(const struct stoq_dht *d, const struct stoq_hash *key, bool withdrawn,
+                   struct stoq_dht_record **out, uint32_t max);
+void held_remove_own(struct stoq_dht *d, const struct stoq_hash *key);
+void held_expire(struct stoq_dht *d);
+void held_release(struct stoq_dht *d);
+/* Seconds that are left of a record by its own account; 0: none, or its times do not hold. */
+uint32_t held_time_left(const struct stoq_dht *d, const struct stoq_dht_record *record);
+
+/* serve.c */
+void serve_request(struct stoq_dht *d, const struct stoq_dht_request *r);
+void serve_checked(struct stoq_dht *d, struct pending *p, bool good);
+
+/* provide.c */
+enum stoq_status provide_add(struct stoq_dht *d, const struct stoq_dht_announce *a);
+void provide_withdraw(struct stoq_dht *d, const struct stoq_hash *key);
+void provide_looked(struct stoq_dht *d, struct lookup *l);
+void provide_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record *record);
+void provide_stored(struct stoq_dht *d, struct pending *p, const struct stoq_dht_reply *reply);
+void provide_run(struct stoq_dht *d);
+stoq_ns provide_deadline(const struct stoq_dht *d);
+void provide_release(struct stoq_dht *d);
+
+#endif

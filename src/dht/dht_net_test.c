@@ -1,0 +1,291 @@
+/* Whole networks: what lookups find, how far they go, what becomes of records, attackers among them. */
+#include "dht/dht_world_test.h"
+
+static void lookups_find_the_true_nearest(void **state)
+{
+    struct world *w = world_new(250, 11);
+    uint32_t exact = 0;
+    uint32_t hops = 0;
+    uint32_t calls = 0;
+    (void)state;
+    for (uint32_t i = 0; i < 100; i++) {
+        struct stoq_hash key = world_key(i);
+        uint32_t truth[STOQ_DHT_K + 1];
+        uint32_t from = i * 3 % w->count;
+        world_look(w, from, &key, false, false);
+        uint32_t n = world_nearest(w, &key, truth, STOQ_DHT_K + 1);
+        uint32_t k = 0;
+        bool same = w->look.end.contact_count == STOQ_DHT_K;
+        for (uint32_t t = 0; t < n && k < w->look.end.contact_count && same; t++) {
+            if (truth[t] != from) { /* one does not look for oneself */
+                same = w->nodes[truth[t]].contact == w->look.near[k++];
+            }
+        }
+        exact += same;
+        hops += w->look.end.hops;
+        calls += w->look.end.calls;
+    }
+    print_message("250 nodes: %u of 100 exact, %.2f hops, %.1f calls\n", exact, hops / 100.0,
+                  calls / 100.0);
+    assert_true(exact >= 99);
+    assert_true(hops <= 300);
+    world_free(w);
+}
+
+static void small_networks_count_true_replicas(void **state)
+{
+    static const uint32_t sizes[] = {1, 2, 3, 20, 60};
+    (void)state;
+    for (size_t s = 0; s < STOQ_COUNT(sizes); s++) {
+        struct world *w = world_new(sizes[s], 5);
+        struct stoq_hash key = world_key(7);
+        world_announce(w, 0, &key);
+        uint32_t wanted = sizes[s] < STOQ_DHT_K ? sizes[s] : STOQ_DHT_K;
+        assert_int_equal(w->told.wanted, wanted);
+        assert_int_equal(w->told.got, world_holders(w, &key));
+        assert_true(w->told.got >= wanted);
+        assert_true(w->told.enough);
+        for (uint32_t i = 0; i < w->count; i++) {
+            world_look(w, i, &key, true, false);
+            assert_true(w->look.found >= 1);
+            assert_true(stoq_hash_eq(&w->look.records[0]->publisher.h, &w->nodes[0].peer.h));
+        }
+        world_free(w);
+    }
+}
+
+/* The same decision as a reference makes that sees everybody. */
+static void holders_are_the_reference(void **state)
+{
+    struct world *w = world_new(120, 9);
+    uint32_t right = 0;
+    (void)state;
+    for (uint32_t i = 0; i < 60; i++) {
+        struct stoq_hash key = world_key(100 + i);
+        uint32_t truth[STOQ_DHT_K];
+        struct stoq_dht_record *r[4];
+        uint32_t from = i * 7 % w->count;
+        bool same = true;
+        world_announce(w, from, &key);
+        uint32_t n = world_nearest(w, &key, truth, STOQ_DHT_K);
+        bool near = false;
+        for (uint32_t k = 0; k < n; k++) {
+            same = same && stoq_dht_held(w->nodes[truth[k]].dht, &key, w->now, r, 4) == 1;
+            near = near || truth[k] == from;
+        }
+        /* Kept here exactly when we are one of them. */
+        same = same && near == (stoq_dht_held(w->nodes[from].dht, &key, w->now, r, 4) == 1);
+        right += same;
+    }
+    assert_true(right >= 59);
+    world_free(w);
+}
+
+static void many_dead_at_once(void **state)
+{
+    struct world *w = world_new(100, 3);
+    struct stoq_hash keys[20];
+    uint32_t found = 0;
+    stoq_ns longest = 0;
+    (void)state;
+    for (uint32_t i = 0; i < 20; i++) {
+        keys[i] = world_key(i);
+        world_announce(w, i, &keys[i]);
+    }
+    for (uint32_t i = 50; i < 90; i++) {
+        w->nodes[i].dead = true;
+    }
+    for (uint32_t i = 0; i < 20; i++) {
+        world_look(w, 95, &keys[i], true, false);
+        found += w->look.found > 0;
+        longest = w->look.end.took_ns > longest ? w->look.end.took_ns : longest;
+    }
+    print_message("40 %% dead: %u of 20 found, longest %.0f ms\n", found, (double)longest / 1e6);
+    assert_int_equal(found, 20);
+    assert_true(longest < 5 * STOQ_SEC);
+    world_free(w);
+}
+
+static void a_record_is_gone_at_its_ttl(void **state)
+{
+    struct world *w = world_new(30, 4);
+    struct stoq_hash key = world_key(1);
+    (void)state;
+    world_announce(w, 2, &key);
+    w->nodes[2].dead = true; /* nobody announces it again */
+    world_run(w, w->now + 3500 * STOQ_SEC);
+    world_look(w, 9, &key, true, false);
+    assert_int_equal(w->look.found, 1);
+    world_run(w, w->now + 200 * STOQ_SEC);
+    world_look(w, 9, &key, true, false);
+    assert_int_equal(w->look.found, 0);
+    assert_int_equal(world_holders(w, &key), 0);
+    world_free(w);
+}
+
+static void announcing_goes_on_by_itself(void **state)
+{
+    struct world *w = world_new(30, 4);
+    struct stoq_hash key = world_key(1);
+    (void)state;
+    world_announce(w, 2, &key);
+    world_run(w, w->now + 3 * 3600 * STOQ_SEC);
+    world_look(w, 9, &key, true, false);
+    assert_int_equal(w->look.found, 1);
+    struct stoq_dht_event ev = {.kind = STOQ_DHT_WITHDRAW};
+    ev.u.announce.key = key;
+    world_feed(w, 2, &ev);
+    world_drain(w, 2);
+    world_run(w, w->now + 10 * STOQ_SEC);
+    assert_true(w->told.withdrawn);
+    world_look(w, 9, &key, true, false);
+    assert_int_equal(w->look.found, 0);
+    world_free(w);
+}
+
+/* Neighbouring keys share lookups: far fewer than one a key. */
+static void a_sweep_shares_lookups(void **state)
+{
+    struct world *w = world_new(200, 6);
+    struct stoq_dht_stats before;
+    struct stoq_dht_stats after;
+    (void)state;
+    stoq_dht_stats(w->nodes[0].dht, &before);
+    for (uint32_t i = 0; i < 2000; i++) {
+        struct stoq_dht_event ev = {.kind = STOQ_DHT_ANNOUNCE};
+        ev.u.announce.key = world_key(1000 + i);
+        world_feed(w, 0, &ev);
+    }
+    world_drain(w, 0);
+    world_run(w, w->now + 400 * STOQ_SEC);
+    stoq_dht_stats(w->nodes[0].dht, &after);
+    print_message("2000 keys, 200 nodes: %llu lookups, %u enough\n",
+                  (unsigned long long)(after.lookups - before.lookups), after.own_held);
+    assert_int_equal(after.own, 2000);
+    assert_int_equal(after.own_held, 2000);
+    assert_true(after.lookups - before.lookups <= 100);
+    for (uint32_t i = 0; i < 40; i++) {
+        struct stoq_hash key = world_key(1000 + 49 * i);
+        uint32_t truth[STOQ_DHT_K];
+        struct stoq_dht_record *r[2];
+        uint32_t has = 0;
+        uint32_t n = world_nearest(w, &key, truth, STOQ_DHT_K);
+        for (uint32_t k = 0; k < n; k++) {
+            has += stoq_dht_held(w->nodes[truth[k]].dht, &key, w->now, r, 2) > 0;
+        }
+        assert_true(has >= STOQ_DHT_K - 1);
+    }
+    world_free(w);
+}
+
+/* 20 % of the nodes name only each other and withhold what they hold. */
+static uint32_t found_among_liars(enum stoq_dht_without without)
+{
+    struct world *w = world_new(200, 8);
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < 100; i++) {
+        struct stoq_hash key = world_key(i);
+        world_announce(w, i, &key);
+    }
+    for (uint32_t i = 0; i < w->count; i++) {
+        if (i % 5 == 0) {
+            w->nodes[i].role = WORLD_MISROUTES;
+        }
+    }
+    (void)without;
+    for (uint32_t i = 0; i < 100; i++) {
+        struct stoq_hash key = world_key(i);
+        world_look(w, 5 * (i % 40) + 1, &key, true, false);
+        found += w->look.found > 0;
+    }
+    world_free(w);
+    return found;
+}
+
+static void liars_do_not_hide_records(void **state)
+{
+    (void)state;
+    uint32_t found = found_among_liars(STOQ_DHT_WITH_ALL);
+    print_message("20 %% misroute and withhold: %u of 100 found\n", found);
+    assert_int_equal(found, 100);
+}
+
+/* Sybils that sit nearer to a key than anybody else, answer, name each other and hold nothing. */
+static void a_crowd_around_a_key_does_not_hide_it(void **state)
+{
+    struct world *w = world_new(200, 13);
+    struct stoq_hash key = world_key(77);
+    (void)state;
+    world_announce(w, 1, &key);
+    uint32_t honest_calls = 0;
+    world_look(w, 190, &key, true, false);
+    honest_calls = w->look.end.calls;
+    for (uint32_t i = 0; i < 50; i++) {
+        uint32_t n = w->count;
+        world_node_new(w, n, false);
+        w->count++;
+        struct world_node *s = &w->nodes[n];
+        /* Its id was ground: 20 bits of the key's. */
+        stoq_dht_free(s->dht);
+        stoq_dht_book_drop(w->book, s->contact);
+        s->id = key;
+        s->id.b[2] ^= (uint8_t)(i + 1);
+        s->id.b[31] ^= 1;
+        struct stoq_dht_about about = {.id = s->id};
+        assert_int_equal(stoq_dht_book_add(w->book, &about, &s->contact), STOQ_OK);
+        w->by_contact[s->contact] = n;
+        struct stoq_dht_config cfg = {
+            .book = w->book, .id = s->id, .self = s->contact, .seed = n, .wall_s = WORLD_WALL};
+        assert_int_equal(stoq_dht_new(&s->dht, &cfg), STOQ_OK);
+        s->role = WORLD_MISROUTES;
+        world_met(w, n, i);
+    }
+    world_run(w, w->now + 60 * STOQ_SEC);
+    uint32_t found = 0;
+    uint32_t calls = 0;
+    for (uint32_t i = 0; i < 30; i++) {
+        world_look(w, 100 + i, &key, true, false);
+        found += w->look.found > 0;
+        calls += w->look.end.calls;
+    }
+    print_message("50 Sybils: %u of 30 found, %.1f calls (%u without them)\n", found, calls / 30.0,
+                  honest_calls);
+    assert_int_equal(found, 30);
+    world_free(w);
+}
+
+static void the_same_seed_gives_the_same_trace(void **state)
+{
+    uint64_t trace[2];
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct world *w = world_new(80, 21);
+        w->loss_percent = 5;
+        for (uint32_t k = 0; k < 20; k++) {
+            struct stoq_hash key = world_key(k);
+            world_announce(w, k, &key);
+            world_look(w, 79 - k, &key, true, false);
+            assert_true(w->look.found > 0);
+        }
+        trace[i] = w->trace;
+        world_free(w);
+    }
+    assert_true(trace[0] == trace[1]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lookups_find_the_true_nearest),
+        cmocka_unit_test(small_networks_count_true_replicas),
+        cmocka_unit_test(holders_are_the_reference),
+        cmocka_unit_test(many_dead_at_once),
+        cmocka_unit_test(a_record_is_gone_at_its_ttl),
+        cmocka_unit_test(announcing_goes_on_by_itself),
+        cmocka_unit_test(a_sweep_shares_lookups),
+        cmocka_unit_test(liars_do_not_hide_records),
+        cmocka_unit_test(a_crowd_around_a_key_does_not_hide_it),
+        cmocka_unit_test(the_same_seed_gives_the_same_trace),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,359 @@
+/*
+ * Records that others leave here. Of one key and publisher there is one record, that with the highest
+ * sequence; a key has many publishers' and they are told together. A record lives as long as it says,
+ * but no longer than an hour, or as long as its publisher has kept one here without a gap, up to a day.
+ *
+ * What a peer can make grow is bounded four times: by publisher (a bucket and a count), by key, by subnet
+ * and in all, and every bound is looked at before the first signature is: a flood costs comparisons.
+ */
+#include "dht/dht_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct held {
+    struct stoq_heap_node expiry; /* first; key: when it expires */
+    struct held *next;            /* of the same key */
+    struct stoq_dht_record *record;
+    stoq_ns first_at; /* since when this publisher has had one here */
+    bool ours;
+};
+
+/* What a publisher has here; forgotten with its last record. */
+struct publisher {
+    uint32_t count;
+    uint32_t tokens;
+    stoq_ns filled_at;
+};
+
+void held_refuse(struct stoq_dht *d, enum stoq_dht_refusal why)
+{
+    d->store.refused[why]++;
+}
+
+uint32_t held_time_left(const struct stoq_dht *d, const struct stoq_dht_record *r)
+{
+    uint64_t wall = dht_wall(d);
+    if (r->issued_at_s > wall + STOQ_DHT_SKEW_S || r->ttl_s == 0 || r->ttl_s > STOQ_DHT_TTL_MAX_S) {
+        return 0;
+    }
+    uint64_t end = r->issued_at_s + r->ttl_s;
+    uint64_t left = end > wall ? end - wall : 0;
+    return (uint32_t)(left < r->ttl_s ? left : r->ttl_s);
+}
+
+static struct held *chain_of(const struct stoq_dht *d, const struct stoq_hash *key)
+{
+    return stoq_map_get(&d->store.keys, dht_map_key(key->b));
+}
+
+static struct held *find(const struct stoq_dht *d, const struct stoq_dht_record *r)
+{
+    struct held *h = chain_of(d, &r->key);
+    while (h != NULL && (!stoq_hash_eq(&h->record->key, &r->key) ||
+                         !stoq_hash_eq(&h->record->publisher.h, &r->publisher.h))) {
+        h = h->next;
+    }
+    return h;
+}
+
+static uint32_t group_count(const struct stoq_dht *d, uint64_t group)
+{
+    return (uint32_t)(uintptr_t)stoq_map_get(&d->store.groups, (struct stoq_map_key){group, 0});
+}
+
+/* False: no memory to count one more. */
+static bool group_add(struct stoq_dht *d, uint64_t group, int step)
+{
+    struct stoq_map_key key = {group, 0};
+    uintptr_t n = (uintptr_t)stoq_map_get(&d->store.groups, key);
+    if (group == 0) {
+        return true;
+    }
+    n = step > 0 ? n + 1 : n - 1;
+    if (n == 0) {
+        (void)stoq_map_remove(&d->store.groups, key);
+        return true;
+    }
+    return stoq_map_put(&d->store.groups, key, (void *)n) == STOQ_OK;
+}
+
+static uint32_t records_max(const struct stoq_dht *d)
+{
+    return d->cfg.records_max == 0 ? STOQ_DHT_RECORDS : d->cfg.records_max;
+}
+
+static struct publisher *publisher_of(const struct stoq_dht *d, const struct stoq_peer_id *id)
+{
+    return stoq_map_get(&d->store.publishers, dht_map_key(id->h.b));
+}
+
+/* One token out of its bucket; false: it is empty. */
+static bool spend(struct stoq_dht *d, struct publisher *p)
+{
+    uint64_t more = (d->now - p->filled_at) / STOQ_DHT_PUBLISHER_EVERY;
+    if (more > 0) {
+        uint64_t sum = p->tokens + more;
+        p->tokens =
+            (uint32_t)(sum < STOQ_DHT_PUBLISHER_BURST ? sum : (uint64_t)STOQ_DHT_PUBLISHER_BURST);
+        p->filled_at += more * STOQ_DHT_PUBLISHER_EVERY;
+    }
+    if (p->tokens == 0) {
+        return false;
+    }
+    p->tokens--;
+    return true;
+}
+
+/* May a record of a publisher that has none of this key here come in? */
+static bool has_room(struct stoq_dht *d, const struct stoq_dht_record *r, const struct publisher *p,
+                     enum stoq_dht_refusal *why)
+{
+    uint32_t of_key = 0;
+    uint32_t of_group = 0;
+    for (const struct held *h = chain_of(d, &r->key); h != NULL; h = h->next) {
+        of_key += stoq_hash_eq(&h->record->key, &r->key);
+        of_group += r->group != 0 && h->record->group == r->group;
+    }
+    if (p != NULL && p->count >= STOQ_DHT_PUBLISHER_RECORDS) {
+        *why = STOQ_DHT_PUBLISHER;
+    } else if (of_key >= STOQ_DHT_KEY_RECORDS || of_group >= STOQ_DHT_KEY_GROUP) {
+        *why = STOQ_DHT_KEY;
+    } else if (r->group != 0 && group_count(d, r->group) >= records_max(d) / STOQ_DHT_GROUP_SHARE) {
+        *why = STOQ_DHT_SUBNET;
+    } else if (d->store.count >= records_max(d)) {
+        *why = STOQ_DHT_ALL;
+    } else {
+        return true;
+    }
+    return false;
+}
+
+static uint32_t clamp_ttl(const struct stoq_dht *d, const struct held *before, uint32_t left)
+{
+    uint64_t max = STOQ_DHT_TTL_S;
+    if (before != NULL) {
+        uint64_t known_s = (d->now - before->first_at) / STOQ_SEC;
+        max = known_s > max ? known_s : max;
+    }
+    max = max < STOQ_DHT_TTL_MAX_S ? max : STOQ_DHT_TTL_MAX_S;
+    return left < max ? left : (uint32_t)max;
+}
+
+static bool same_bytes(const struct stoq_dht_record *a, const struct stoq_dht_record *b)
+{
+    return a == b || stoq_span_eq(stoq_span(a->bytes, a->n), stoq_span(b->bytes, b->n));
+}
+
+static bool is_older(const struct held *before, const struct stoq_dht_record *r)
+{
+    return r->sequence < before->record->sequence ||
+           (r->sequence == before->record->sequence && !same_bytes(before->record, r));
+}
+
+enum stoq_dht_outcome held_offer(struct stoq_dht *d, const struct stoq_dht_request *q,
+                                 uint32_t *ttl_s)
+{
+    struct stoq_dht_record *r = q->record;
+    struct publisher *p = publisher_of(d, &r->publisher);
+    const struct held *before = find(d, r);
+    uint32_t left = held_time_left(d, r);
+    enum stoq_dht_refusal why;
+    bool caps = (d->cfg.without & STOQ_DHT_NO_CAPS) == 0;
+    *ttl_s = left == 0 ? 0 : clamp_ttl(d, before, left);
+    if (!q->proven && (d->cfg.without & STOQ_DHT_NO_TOKEN) == 0) {
+        held_refuse(d, STOQ_DHT_NOT_PROVEN);
+        return STOQ_DHT_REFUSED;
+    }
+    if (left == 0) {
+        held_refuse(d, STOQ_DHT_WRONG_TIME);
+        return STOQ_DHT_REJECTED;
+    }
+    if (before != NULL && is_older(before, r)) {
+        held_refuse(d, STOQ_DHT_OLD);
+        return STOQ_DHT_STALE;
+    }
+    if (caps && p != NULL && !spend(d, p)) {
+        held_refuse(d, STOQ_DHT_RATE);
+        return STOQ_DHT_BUSY;
+    }
+    if (caps && before == NULL && !has_room(d, r, p, &why)) {
+        held_refuse(d, why);
+        return STOQ_DHT_BUSY;
+    }
+    return STOQ_DHT_DONE;
+}
+
+void held_forged(struct stoq_dht *d, const struct stoq_dht_record *r)
+{
+    struct publisher *p = publisher_of(d, &r->publisher);
+    held_refuse(d, STOQ_DHT_FORGED);
+    if (p != NULL && p->tokens < STOQ_DHT_PUBLISHER_BURST) {
+        p->tokens++;
+    }
+}
+
+static void remove_held(struct stoq_dht *d, struct held *h)
+{
+    struct stoq_dht_record *r = h->record;
+    struct stoq_map_key at = dht_map_key(r->key.b);
+    struct held *first = stoq_map_get(&d->store.keys, at);
+    if (first == h) {
+        (void)stoq_map_remove(&d->store.keys, at);
+        if (h->next != NULL) { /* the slot is there: this cannot fail */
+            enum stoq_status st = stoq_map_put(&d->store.keys, at, h->next);
+            STOQ_ASSERT(st == STOQ_OK);
+        }
+    } else {
+        while (first->next != h) {
+            first = first->next;
+        }
+        first->next = h->next;
+    }
+    stoq_heap_remove(&d->store.expiry, &h->expiry);
+    if (!h->ours) {
+        struct publisher *p = publisher_of(d, &r->publisher);
+        STOQ_ASSERT(p != NULL);
+        if (--p->count == 0) {
+            (void)stoq_map_remove(&d->store.publishers, dht_map_key(r->publisher.h.b));
+            free(p);
+        }
+        (void)group_add(d, r->group, -1);
+        d->store.count--;
+    }
+    stoq_dht_record_drop(r);
+    free(h);
+}
+
+static struct publisher *publisher_want(struct stoq_dht *d, const struct stoq_peer_id *id)
+{
+    struct publisher *p = publisher_of(d, id);
+    if (p != NULL) {
+        return p;
+    }
+    p = calloc(1, sizeof *p);
+    if (p == NULL || stoq_map_put(&d->store.publishers, dht_map_key(id->h.b), p) != STOQ_OK) {
+        free(p);
+        return NULL;
+    }
+    p->tokens = STOQ_DHT_PUBLISHER_BURST - 1;
+    p->filled_at = d->now;
+    return p;
+}
+
+static void publisher_leave(struct stoq_dht *d, const struct stoq_peer_id *id, struct publisher *p)
+{
+    if (p != NULL && p->count == 0) {
+        (void)stoq_map_remove(&d->store.publishers, dht_map_key(id->h.b));
+        free(p);
+    }
+}
+
+/* NULL: no memory; nothing is changed then. */
+static struct held *insert(struct stoq_dht *d, struct stoq_dht_record *r, bool ours)
+{
+    struct held *h = calloc(1, sizeof *h);
+    struct publisher *p = h == NULL || ours ? NULL : publisher_want(d, &r->publisher);
+    struct held *first = chain_of(d, &r->key);
+    bool counted = h != NULL && !ours && p != NULL && group_add(d, r->group, 1);
+    if (h == NULL || (!ours && !counted) ||
+        stoq_heap_reserve(&d->store.expiry, d->store.expiry.n + 1) != STOQ_OK ||
+        stoq_map_put(&d->store.keys, dht_map_key(r->key.b), h) != STOQ_OK) {
+        if (counted) {
+            (void)group_add(d, r->group, -1);
+        }
+        publisher_leave(d, &r->publisher, p);
+        free(h);
+        return NULL;
+    }
+    *h = (struct held){.next = first, .ours = ours, .first_at = d->now};
+    if (!ours) {
+        p->count++;
+        d->store.count++;
+    }
+    return h;
+}
+
+bool held_take(struct stoq_dht *d, struct stoq_dht_record *r, uint32_t ttl_s, bool ours)
+{
+    struct held *h = find(d, r);
+    enum stoq_dht_refusal why;
+    if (h != NULL && is_older(h, r)) {
+        return false; /* another came while this one was checked */
+    }
+    if (h == NULL) {
+        /* Room was there when it was offered; several may have been checked since. */
+        if (!ours && (d->cfg.without & STOQ_DHT_NO_CAPS) == 0 &&
+            !has_room(d, r, publisher_of(d, &r->publisher), &why)) {
+            held_refuse(d, why);
+            return false;
+        }
+        h = insert(d, r, ours);
+        if (h == NULL) {
+            return false;
+        }
+    } else {
+        stoq_dht_record_drop(h->record);
+    }
+    h->record = stoq_dht_record_hold(r);
+    stoq_heap_put(&d->store.expiry, &h->expiry, d->now + ttl_s * STOQ_SEC);
+    d->store.taken += !ours;
+    return true;
+}
+
+uint32_t held_list(const struct stoq_dht *d, const struct stoq_hash *key, bool withdrawn,
+                   struct stoq_dht_record **out, uint32_t max)
+{
+    uint32_t n = 0;
+    for (const struct held *h = chain_of(d, key); h != NULL && n < max; h = h->next) {
+        if (h->expiry.key > d->now && stoq_hash_eq(&h->record->key, key) &&
+            (withdrawn || !h->record->withdrawn)) {
+            out[n++] = h->record;
+        }
+    }
+    return n;
+}
+
+size_t stoq_dht_held(const struct stoq_dht *d, const struct stoq_hash *key, stoq_ns now,
+                     struct stoq_dht_record **out, size_t max)
+{
+    size_t n = 0;
+    for (const struct held *h = chain_of(d, key); h != NULL && n < max; h = h->next) {
+        if (h->expiry.key > now && stoq_hash_eq(&h->record->key, key) && !h->record->withdrawn) {
+            out[n++] = h->record;
+        }
+    }
+    return n;
+}
+
+void held_remove_own(struct stoq_dht *d, const struct stoq_hash *key)
+{
+    struct held *h = chain_of(d, key);
+    while (h != NULL) {
+        struct held *next = h->next;
+        if (h->ours && stoq_hash_eq(&h->record->key, key)) {
+            remove_held(d, h);
+        }
+        h = next;
+    }
+}
+
+void held_expire(struct stoq_dht *d)
+{
+    struct stoq_heap_node *top;
+    while ((top = stoq_heap_top(&d->store.expiry)) != NULL && top->key <= d->now) {
+        remove_held(d, (struct held *)top);
+    }
+}
+
+void held_release(struct stoq_dht *d)
+{
+    struct stoq_heap_node *top;
+    while ((top = stoq_heap_top(&d->store.expiry)) != NULL) {
+        remove_held(d, (struct held *)top);
+    }
+    stoq_heap_release(&d->store.expiry);
+    stoq_map_release(&d->store.keys);
+    stoq_map_release(&d->store.publishers);
+    stoq_map_release(&d->store.groups);
+}

@@ -1,0 +1,470 @@
+/*
+ * A lookup asks its way to the nodes nearest to a target. Its candidates are kept nearest first; each belongs
+ * to one of d paths: those that our table gives are dealt out in turn, and whom somebody names belongs to
+ * the path of the first that named him, so that a liar steers one path and no other (S/Kademlia). A path
+ * asks on until its share of the K nearest has answered. Then the K nearest of all paths, and everybody
+ * within the radius in which K nodes are expected, are asked if they were not: a crowd around the key that
+ * says nothing does not end it, since it does not make the radius smaller.
+ *
+ * Ten calls are waited for at a time. One that takes half as long again as this contact ever took is not
+ * waited for any more, though its answer is still taken: a dead contact costs its own round trip.
+ *
+ * A lookup for records ends when it has enough of them, or three holders have told what they have. One that
+ * comes up empty begins again with twice the paths, from others of our table, up to eight.
+ *
+ * Answers that come in a datagram have room for a few contacts; those of the nearest four are turned page by
+ * page until they reach as far as we need, else nobody would learn of the sixth to the twentieth. Where
+ * there is a crowd, everybody's are.
+ */
+#include "dht/dht_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define GIVERS_ENOUGH 3
+#define SOFT_EXTRA (15 * STOQ_MS)
+#define PAGES_FROM 4 /* of the nearest, who know their neighbours best */
+#define CROWD (STOQ_DHT_K + STOQ_DHT_K / 2)
+#define REGION_MAX 128 /* candidates asked because they lie within the radius */
+
+static void add(struct stoq_dht *d, struct lookup *l, stoq_contact_no contact, unsigned path,
+                unsigned hop)
+{
+    uint32_t at = l->count;
+    const struct stoq_hash *id = dht_id_of(d, contact);
+    if (contact == d->cfg.self) {
+        return;
+    }
+    while (at > 0) {
+        int cmp = stoq_dht_nearer(&l->target, id, dht_id_of(d, l->v[at - 1].contact));
+        if (cmp == 0) {
+            return;
+        }
+        if (cmp > 0) {
+            break;
+        }
+        at--;
+    }
+    if (l->count == DHT_CANDIDATES) {
+        if (at == l->count || l->v[l->count - 1].state != CANDIDATE_FRESH) {
+            return;
+        }
+        stoq_dht_book_drop(d->cfg.book, l->v[--l->count].contact);
+    }
+    memmove(&l->v[at + 1], &l->v[at], (l->count - at) * sizeof l->v[0]);
+    l->v[at] = (struct candidate){
+        .contact = contact, .path = (uint8_t)path, .hop = (uint8_t)(hop > 255 ? 255 : hop)};
+    l->count++;
+    stoq_dht_book_hold(d->cfg.book, contact);
+}
+
+/* Deal the table's nearest out to paths first .. end - 1. */
+static void seed(struct stoq_dht *d, struct lookup *l, uint32_t first, uint32_t end)
+{
+    stoq_contact_no near[STOQ_DHT_K * STOQ_DHT_PATHS_MAX];
+    uint32_t n = table_nearest(d, &l->target, 0, near, STOQ_DHT_K * end);
+    for (uint32_t i = 0; i < n; i++) {
+        add(d, l, near[i], first + i % (end - first), 1);
+    }
+}
+
+struct lookup *lookup_new(struct stoq_dht *d, const struct stoq_hash *target, enum lookup_use use)
+{
+    if (d->lookup_count >= STOQ_DHT_LOOKS_MAX) {
+        return NULL;
+    }
+    struct lookup *l = calloc(1, sizeof *l);
+    if (l == NULL) {
+        return NULL;
+    }
+    l->use = use;
+    l->pages = use != LOOKUP_UPKEEP || stoq_hash_eq(target, &d->cfg.id);
+    l->target = *target;
+    l->want = STOQ_DHT_K;
+    l->paths = (d->cfg.without & STOQ_DHT_ONE_PATH) != 0 ? 1 : STOQ_DHT_PATHS;
+    l->began_at = d->now;
+    l->next = d->lookups;
+    d->lookups = l;
+    d->lookup_count++;
+    seed(d, l, 0, l->paths);
+    return l;
+}
+
+void lookup_free(struct stoq_dht *d, struct lookup *l)
+{
+    struct lookup **at = &d->lookups;
+    while (*at != l) {
+        at = &(*at)->next;
+    }
+    *at = l->next;
+    d->lookup_count--;
+    for (struct pending *p = d->pending_first; p != NULL; p = p->next) {
+        if (p->lookup == l) {
+            p->lookup = NULL;
+            p->soft_at = STOQ_NEVER;
+        }
+    }
+    for (uint32_t i = 0; i < l->count; i++) {
+        stoq_dht_book_drop(d->cfg.book, l->v[i].contact);
+    }
+    for (uint32_t i = 0; i < l->record_count; i++) {
+        stoq_dht_record_drop(l->records[i]);
+    }
+    free(l);
+}
+
+void lookup_free_over(struct stoq_dht *d)
+{
+    struct lookup *l = d->lookups;
+    while (l != NULL) {
+        struct lookup *next = l->next;
+        if (l->over) {
+            lookup_free(d, l);
+        }
+        l = next;
+    }
+}
+
+void lookup_stop(struct stoq_dht *d, uint32_t number)
+{
+    for (struct lookup *l = d->lookups; l != NULL; l = l->next) {
+        if (l->number == number && l->use == LOOKUP_SHELL) {
+            l->over = true;
+        }
+    }
+}
+
+static stoq_ns patience(const struct stoq_dht *d, const struct lookup *l, stoq_contact_no contact)
+{
+    stoq_ns rtt = table_rtt(d, contact);
+    stoq_ns soft = rtt > 0       ? rtt + rtt / 2 + SOFT_EXTRA
+                   : l->soft > 0 ? 2 * l->soft + SOFT_EXTRA
+                                 : STOQ_DHT_SOFT_FIRST;
+    return soft < STOQ_DHT_HARD ? soft : STOQ_DHT_HARD;
+}
+
+static void ask(struct stoq_dht *d, struct lookup *l, struct candidate *c)
+{
+    struct stoq_dht_call call = {.ask = l->value ? STOQ_DHT_FIND_VALUE : STOQ_DHT_FIND_NODE,
+                                 .target = l->target,
+                                 .want = l->value ? STOQ_DHT_VALUES_MAX : STOQ_DHT_ANSWER_MAX,
+                                 .skip = c->had};
+    struct pending *p = dht_call(d, c->contact, &call);
+    if (p == NULL) {
+        c->state = CANDIDATE_BAD;
+        return;
+    }
+    c->more = false;
+    c->state = CANDIDATE_ASKED;
+    p->lookup = l;
+    p->soft_at = d->now + patience(d, l, c->contact);
+    l->in_flight++;
+    l->calls++;
+}
+
+/* The nearest of a path whose turn it is, while the path still wants answers. */
+static struct candidate *pick_on_path(struct lookup *l)
+{
+    uint32_t good[STOQ_DHT_PATHS_MAX] = {0};
+    uint32_t asked[STOQ_DHT_PATHS_MAX] = {0};
+    struct candidate *first[STOQ_DHT_PATHS_MAX] = {0};
+    uint32_t share = (l->want + l->paths - 1) / l->paths;
+    uint32_t at_once = STOQ_DHT_ALPHA / l->paths + (STOQ_DHT_ALPHA % l->paths != 0);
+    for (uint32_t i = 0; i < l->count; i++) {
+        struct candidate *c = &l->v[i];
+        asked[c->path] += c->state == CANDIDATE_ASKED;
+        if (c->state == CANDIDATE_FRESH && good[c->path] < share && first[c->path] == NULL) {
+            first[c->path] = c;
+        }
+        good[c->path] += c->state == CANDIDATE_GOOD;
+    }
+    for (uint32_t i = 0; i < l->paths; i++) {
+        uint32_t path = (l->turn + i) % l->paths;
+        if (first[path] != NULL && asked[path] < at_once) {
+            l->turn = path + 1;
+            return first[path];
+        }
+    }
+    return NULL;
+}
+
+/* More of those around the target that answer than there should be. */
+static bool is_crowded(const struct stoq_dht *d, const struct lookup *l, uint64_t radius)
+{
+    uint32_t inside = 0;
+    for (uint32_t i = 0; i < l->count && radius != UINT64_MAX; i++) {
+        inside += l->v[i].state == CANDIDATE_GOOD &&
+                  stoq_dht_distance(&l->target, dht_id_of(d, l->v[i].contact)) <= radius;
+    }
+    return inside > CROWD;
+}
+
+/* How far the nearest that are wanted reach, by what is known. */
+static uint64_t reach_wanted(const struct stoq_dht *d, const struct lookup *l)
+{
+    uint32_t rank = 0;
+    for (uint32_t i = 0; i < l->count; i++) {
+        rank += l->v[i].state != CANDIDATE_BAD;
+        if (rank == l->want) {
+            return stoq_dht_distance(&l->target, dht_id_of(d, l->v[i].contact));
+        }
+    }
+    return UINT64_MAX;
+}
+
+/* When the paths are at their ends: the nearest of all that have not been asked, or not to the end. */
+static struct candidate *pick_at_end(struct stoq_dht *d, struct lookup *l)
+{
+    uint64_t radius = l->use == LOOKUP_UPKEEP ? 0 : table_key_radius(d);
+    uint64_t reach = reach_wanted(d, l);
+    /* Whoever wants more than the K nearest needs those who know the farther ones. */
+    bool all = l->want > STOQ_DHT_K || is_crowded(d, l, radius);
+    uint32_t pages = all ? DHT_CANDIDATES : PAGES_FROM;
+    uint32_t rank = 0;
+    for (uint32_t i = 0; i < l->count; i++) {
+        struct candidate *c = &l->v[i];
+        bool wanted =
+            rank < l->want || (rank < REGION_MAX &&
+                               stoq_dht_distance(&l->target, dht_id_of(d, c->contact)) <= radius);
+        if (!wanted) {
+            return NULL;
+        }
+        bool next_page = c->state == CANDIDATE_GOOD && c->more && c->had < l->want &&
+                         c->reach < reach && rank < pages && l->pages;
+        if (c->state == CANDIDATE_FRESH || next_page) {
+            return c;
+        }
+        rank += c->state != CANDIDATE_BAD;
+    }
+    return NULL;
+}
+
+/* More of what a holder has. */
+static struct candidate *pick_page(struct lookup *l)
+{
+    for (uint32_t i = 0; i < l->count; i++) {
+        struct candidate *c = &l->v[i];
+        if (c->state == CANDIDATE_GOOD && c->gave && c->more && c->had < STOQ_DHT_VALUES_MAX) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+static bool is_content(const struct lookup *l)
+{
+    return l->value && !l->deep && l->record_count > 0 &&
+           (l->record_count >= l->want || l->givers >= GIVERS_ENOUGH);
+}
+
+/* Nothing was found: the same again with more paths, from others. */
+static bool widen(struct stoq_dht *d, struct lookup *l)
+{
+    uint32_t before = l->count;
+    if (!l->value || l->record_count > 0 || l->paths * 2 > STOQ_DHT_PATHS_MAX ||
+        (d->cfg.without & STOQ_DHT_ONE_PATH) != 0) {
+        return false;
+    }
+    seed(d, l, l->paths, l->paths * 2);
+    l->paths *= 2;
+    return l->count > before;
+}
+
+/* Leave a record with the nearest node that lacks it: the next one who asks finds it sooner. */
+static void leave_on_path(struct stoq_dht *d, struct lookup *l)
+{
+    for (uint32_t i = 0; i < l->count; i++) {
+        const struct candidate *c = &l->v[i];
+        if (c->state == CANDIDATE_GOOD && !c->gave) {
+            struct stoq_dht_call call = {.ask = STOQ_DHT_STORE, .record = l->records[0]};
+            (void)dht_call(d, c->contact, &call);
+            return;
+        }
+    }
+}
+
+static void tell_looked(struct stoq_dht *d, struct lookup *l)
+{
+    struct action_node *o = dht_out(d, STOQ_DHT_LOOKED);
+    if (o == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < l->count && o->contact_count < l->want; i++) {
+        if (l->v[i].state == CANDIDATE_GOOD) {
+            dht_out_contact(d, o, l->v[i].contact);
+            l->hops = l->hops == 0 ? l->v[i].hop : l->hops;
+        }
+    }
+    o->action.u.looked = (struct stoq_dht_looked){.look = l->number,
+                                                  .contacts = o->contacts,
+                                                  .contact_count = o->contact_count,
+                                                  .records = l->record_count,
+                                                  .calls = l->calls,
+                                                  .silent = l->silent,
+                                                  .hops = l->hops,
+                                                  .paths = l->paths,
+                                                  .took_ns = d->now - l->began_at};
+}
+
+static void finish(struct stoq_dht *d, struct lookup *l)
+{
+    l->over = true;
+    d->lookups_done++;
+    if (l->record_count > 0 && !l->deep) {
+        leave_on_path(d, l);
+    }
+    if (l->use == LOOKUP_SHELL) {
+        tell_looked(d, l);
+    } else if (l->use == LOOKUP_JOB) {
+        provide_looked(d, l);
+    }
+}
+
+void lookup_drive(struct stoq_dht *d, struct lookup *l)
+{
+    while (!l->over) {
+        struct candidate *c = NULL;
+        if (is_content(l)) {
+            finish(d, l);
+            return;
+        }
+        if (l->in_flight < STOQ_DHT_ALPHA) {
+            c = l->value && l->record_count > 0 ? pick_page(l) : NULL;
+            c = c == NULL ? pick_on_path(l) : c;
+        }
+        if (c == NULL && l->in_flight == 0) {
+            c = pick_at_end(d, l);
+            if (c == NULL && widen(d, l)) {
+                continue;
+            }
+            if (c == NULL) {
+                finish(d, l);
+                return;
+            }
+            /* All of them at once: they are the last round. */
+            while (c != NULL && l->in_flight < STOQ_DHT_ALPHA) {
+                ask(d, l, c);
+                c = pick_at_end(d, l);
+            }
+            continue;
+        }
+        if (c == NULL) {
+            return;
+        }
+        ask(d, l, c);
+    }
+}
+
+static struct candidate *candidate_of(struct lookup *l, stoq_contact_no contact)
+{
+    for (uint32_t i = 0; i < l->count; i++) {
+        if (l->v[i].contact == contact) {
+            return &l->v[i];
+        }
+    }
+    return NULL;
+}
+
+void lookup_slow(struct stoq_dht *d, struct pending *p)
+{
+    struct lookup *l = p->lookup;
+    struct candidate *c = candidate_of(l, p->to);
+    p->soft_at = STOQ_NEVER;
+    if (c != NULL && c->state == CANDIDATE_ASKED) {
+        c->state = CANDIDATE_SLOW;
+        l->in_flight--;
+    }
+    lookup_drive(d, l);
+}
+
+void lookup_record(struct stoq_dht *d, struct lookup *l, struct stoq_dht_record *r)
+{
+    if (held_time_left(d, r) == 0 || !stoq_hash_eq(&r->key, &l->target)) {
+        return;
+    }
+    for (uint32_t i = 0; i < l->record_count; i++) {
+        if (!stoq_hash_eq(&l->records[i]->publisher.h, &r->publisher.h)) {
+            continue;
+        }
+        if (r->sequence <= l->records[i]->sequence) {
+            return;
+        }
+        stoq_dht_record_drop(l->records[i]); /* a newer one of the same peer */
+        l->records[i] = l->records[--l->record_count];
+    }
+    if (l->record_count == STOQ_DHT_VALUES_MAX) {
+        return;
+    }
+    l->records[l->record_count++] = stoq_dht_record_hold(r);
+    struct action_node *o = l->use == LOOKUP_SHELL ? dht_out(d, STOQ_DHT_FOUND) : NULL;
+    if (o != NULL) {
+        dht_out_record(o, r);
+        o->action.u.found = (struct stoq_dht_found){.look = l->number, .record = r};
+    }
+}
+
+static void trace(struct stoq_dht *d, const struct lookup *l, const struct candidate *c,
+                  const struct pending *p, const struct stoq_dht_reply *reply)
+{
+    struct action_node *o = l->trace ? dht_out(d, STOQ_DHT_TRACE) : NULL;
+    if (o != NULL) {
+        dht_out_contact(d, o, c->contact);
+        o->action.u.trace = (struct stoq_dht_trace){.look = l->number,
+                                                    .contact = c->contact,
+                                                    .outcome = reply->outcome,
+                                                    .hop = c->hop,
+                                                    .path = c->path,
+                                                    .contacts = reply->contact_count,
+                                                    .records = reply->record_count,
+                                                    .took_ns = d->now - p->sent_at};
+    }
+}
+
+static void take_answer(struct stoq_dht *d, struct lookup *l, struct candidate *c,
+                        const struct stoq_dht_reply *reply)
+{
+    uint32_t hop = c->hop;
+    uint32_t path = c->path;
+    uint32_t had = c->had + (reply->record_count > 0 ? reply->record_count : reply->contact_count);
+    c->had = (uint8_t)(had > 255 ? 255 : had);
+    c->more = reply->more && reply->record_count + reply->contact_count > 0;
+    if (reply->record_count > 0) {
+        l->hops = l->hops == 0 ? hop : l->hops;
+        l->givers += c->gave ? 0 : 1;
+        c->gave = true;
+    }
+    for (uint32_t i = 0; i < reply->record_count; i++) {
+        lookup_record(d, l, reply->records[i]);
+    }
+    for (uint32_t i = 0; i < reply->contact_count; i++) {
+        uint64_t far = stoq_dht_distance(&l->target, dht_id_of(d, reply->contacts[i]));
+        c->reach = far > c->reach ? far : c->reach;
+    }
+    for (uint32_t i = 0; i < reply->contact_count; i++) {
+        add(d, l, reply->contacts[i], path, hop + 1); /* c may have moved */
+    }
+}
+
+void lookup_reply(struct stoq_dht *d, struct pending *p, const struct stoq_dht_reply *reply)
+{
+    struct lookup *l = p->lookup;
+    struct candidate *c = candidate_of(l, p->to);
+    if (c == NULL) {
+        return; /* it made room for nearer ones: only fresh ones do */
+    }
+    trace(d, l, c, p, reply);
+    if (c->state == CANDIDATE_ASKED) {
+        l->in_flight--;
+    }
+    if (reply->outcome == STOQ_DHT_DONE && reply->bad_count == 0) {
+        stoq_ns took = d->now - p->sent_at;
+        l->soft = took > l->soft ? took : l->soft;
+        c->state = CANDIDATE_GOOD;
+        take_answer(d, l, c, reply);
+    } else {
+        l->silent += reply->outcome == STOQ_DHT_SILENT;
+        c->state = c->gave ? CANDIDATE_GOOD : CANDIDATE_BAD;
+        c->more = false;
+    }
+    lookup_drive(d, l);
+}

@@ -1,0 +1,518 @@
+/*
+ * What we announce. Our keys are kept in order, and a cursor goes round: whatever is due behind it is
+ * announced next, together with its neighbours, so that one lookup serves as many keys as it can: it asks
+ * for 64 nodes instead of 20, and then knows everybody within the distance of the last. The largest
+ * power of two below that distance bounds a part of the space, keys and nodes with the same first bits; at
+ * least half of the 64 or so are in it, and for any key of it the nearest K are among them. A daemon with 100,000 packages in a network of fifty so needs a few lookups, not 100,000.
+ *
+ * A record goes to the K nearest of those that answered, two of one subnet at most, to everybody else within
+ * the radius in which K nodes are expected, and stays here too when we are one of the K ourselves. It is
+ * announced when a majority of the wanted hold it: of K, or of all there are. Else, and where there are
+ * fewer than K nodes in all, it is tried again soon.
+ */
+#include "dht/dht_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define JOBS_MAX 3
+#define JOB_KEYS 512
+#define JOB_WANT STOQ_DHT_WANT_MAX
+#define STORES_MAX 64
+#define HOLDERS_MAX 64
+#define RETRY_FIRST (5 * STOQ_SEC)
+#define RETRY_MAX (300 * STOQ_SEC)
+#define DOUBLINGS_MAX 10
+#define WITHDRAW_TRIES 6
+#define NOT_MADE_AGAIN (60 * STOQ_SEC)
+
+static struct own *own_of(const struct stoq_dht *d, const struct stoq_hash *key)
+{
+    return stoq_map_get(&d->provide.by_key, dht_map_key(key->b));
+}
+
+static enum stoq_status make_room(struct provide *pr)
+{
+    if (pr->count < pr->capacity) {
+        return STOQ_OK;
+    }
+    uint32_t capacity = pr->capacity == 0 ? 16 : pr->capacity * 2;
+    struct own **v = realloc(pr->v, capacity * sizeof(struct own *));
+    if (v == NULL) {
+        return STOQ_NOMEM;
+    }
+    pr->v = v;
+    pr->capacity = capacity;
+    return STOQ_OK;
+}
+
+static void due(struct stoq_dht *d, struct own *o, stoq_ns at)
+{
+    o->due_at = at;
+    if (at < d->provide.next_at) {
+        d->provide.next_at = at;
+    }
+}
+
+enum stoq_status provide_add(struct stoq_dht *d, const struct stoq_dht_announce *a)
+{
+    struct provide *pr = &d->provide;
+    struct own *o = own_of(d, &a->key);
+    if (o == NULL) {
+        if (pr->count >= STOQ_DHT_OWN_MAX) {
+            return STOQ_FULL;
+        }
+        o = calloc(1, sizeof *o);
+        if (o == NULL || make_room(pr) != STOQ_OK ||
+            stoq_map_put(&pr->by_key, dht_map_key(a->key.b), o) != STOQ_OK) {
+            free(o);
+            return STOQ_NOMEM;
+        }
+        o->key = a->key;
+        pr->v[pr->count++] = o;
+        pr->sorted = false;
+        due(d, o, d->now + a->in_ns);
+    }
+    if (o->withdrawn || a->urgent) {
+        o->withdrawn = false;
+        o->tries = 0;
+        due(d, o, d->now);
+    }
+    o->urgent = o->urgent || a->urgent;
+    return STOQ_OK;
+}
+
+void provide_withdraw(struct stoq_dht *d, const struct stoq_hash *key)
+{
+    struct own *o = own_of(d, key);
+    if (o != NULL && !o->withdrawn) {
+        o->withdrawn = true;
+        o->tries = 0;
+        o->urgent = true;
+        held_remove_own(d, key);
+        o->local = false;
+        due(d, o, d->now);
+    }
+}
+
+static void forget(struct stoq_dht *d, struct own *o)
+{
+    struct provide *pr = &d->provide;
+    uint32_t i = 0;
+    while (pr->v[i] != o) {
+        i++;
+    }
+    memmove(&pr->v[i], &pr->v[i + 1], (pr->count - i - 1) * sizeof(struct own *));
+    pr->count--;
+    (void)stoq_map_remove(&pr->by_key, dht_map_key(o->key.b));
+    free(o);
+}
+
+/* qsort's: by key. */
+static int by_key(const void *a, const void *b)
+{
+    const struct own *x = *(struct own *const *)a;
+    const struct own *y = *(struct own *const *)b;
+    return memcmp(x->key.b, y->key.b, sizeof x->key.b);
+}
+
+static uint32_t first_behind(const struct provide *pr)
+{
+    uint32_t lo = 0;
+    uint32_t hi = pr->count;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (memcmp(pr->v[mid]->key.b, pr->cursor.b, sizeof pr->cursor.b) <= 0) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+/* The next in the order of the sweep, one that somebody waits for first; count: none is due. */
+static uint32_t next_due(struct stoq_dht *d)
+{
+    struct provide *pr = &d->provide;
+    if (!pr->sorted) {
+        qsort(pr->v, pr->count, sizeof(struct own *), by_key);
+        pr->sorted = true;
+    }
+    uint32_t from = first_behind(pr);
+    uint32_t found = pr->count;
+    stoq_ns earliest = STOQ_NEVER;
+    for (uint32_t k = 0; k < pr->count; k++) {
+        uint32_t i = (from + k) % pr->count;
+        const struct own *o = pr->v[i];
+        if (o->job != NULL) {
+            continue;
+        }
+        earliest = o->due_at < earliest ? o->due_at : earliest;
+        if (o->due_at <= d->now && (found == pr->count || o->urgent)) {
+            found = i;
+            if (o->urgent) {
+                break;
+            }
+        }
+    }
+    pr->next_at = earliest;
+    return found;
+}
+
+static void job_free(struct stoq_dht *d, struct job *j)
+{
+    struct job **at = &d->provide.jobs;
+    while (*at != j) {
+        at = &(*at)->next;
+    }
+    *at = j->next;
+    d->provide.job_count--;
+    for (uint32_t i = 0; i < j->near_count; i++) {
+        stoq_dht_book_drop(d->cfg.book, j->near[i]);
+    }
+    free(j->v);
+    free(j);
+}
+
+/* Keys behind the first that are due with it go along. */
+static void gather(struct stoq_dht *d, struct job *j, uint32_t from)
+{
+    struct provide *pr = &d->provide;
+    for (uint32_t i = from; i < pr->count && j->count < JOB_KEYS; i++) {
+        struct own *o = pr->v[i];
+        if (o->job == NULL && o->due_at <= d->now) {
+            o->job = j;
+            j->v[j->count++] = o;
+        }
+    }
+}
+
+/* False: not now. */
+static bool job_begin(struct stoq_dht *d, uint32_t from)
+{
+    struct provide *pr = &d->provide;
+    struct job *j = calloc(1, sizeof *j);
+    struct own **v = calloc(JOB_KEYS, sizeof(struct own *));
+    struct lookup *l = j == NULL || v == NULL ? NULL : lookup_new(d, &pr->v[from]->key, LOOKUP_JOB);
+    if (l == NULL) {
+        free(v);
+        free(j);
+        return false;
+    }
+    j->v = v;
+    j->key = pr->v[from]->key;
+    j->next = pr->jobs;
+    pr->jobs = j;
+    pr->job_count++;
+    gather(d, j, from);
+    pr->cursor = j->key;
+    l->job = j;
+    l->want = j->count > 1 ? JOB_WANT : STOQ_DHT_K;
+    lookup_drive(d, l);
+    return true;
+}
+
+/* How many first bits a key must share with the job's for its nearest K to be known. */
+static unsigned covered_bits(const struct stoq_dht *d, const struct job *j, uint32_t want)
+{
+    uint32_t inside = 0;
+    if (j->near_count < want) {
+        return 0; /* that is the whole network */
+    }
+    uint64_t farthest = stoq_dht_distance(&j->key, dht_id_of(d, j->near[want - 1]));
+    unsigned bits = farthest == 0 ? 64 : (unsigned)__builtin_clzll(farthest) + 1;
+    for (uint32_t i = 0; i < j->near_count; i++) {
+        inside += stoq_dht_common_bits(&j->key, dht_id_of(d, j->near[i])) >= bits;
+    }
+    return inside >= STOQ_DHT_K ? bits : STOQ_DHT_ID_BITS;
+}
+
+/* Leave out the keys that this lookup says nothing of. */
+static void job_narrow(struct stoq_dht *d, struct job *j, unsigned bits)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < j->count; i++) {
+        struct own *o = j->v[i];
+        if (i == 0 || stoq_dht_common_bits(&o->key, &j->key) >= bits) {
+            j->v[n++] = o;
+        } else {
+            o->job = NULL;
+            due(d, o, o->due_at);
+        }
+    }
+    j->count = n;
+    d->provide.cursor = j->v[n - 1]->key;
+}
+
+static uint32_t ttl_now(const struct stoq_dht *d)
+{
+    uint64_t up_s = (d->now - d->provide.began_at) / STOQ_SEC;
+    return up_s < STOQ_DHT_TTL_S       ? STOQ_DHT_TTL_S
+           : up_s > STOQ_DHT_TTL_MAX_S ? STOQ_DHT_TTL_MAX_S
+                                       : (uint32_t)up_s;
+}
+
+static void job_drive(struct stoq_dht *d, struct job *j)
+{
+    while (j->done < j->count && d->provide.stores + STOQ_DHT_K * d->provide.makes < STORES_MAX) {
+        struct action_node *a = dht_out(d, STOQ_DHT_MAKE);
+        struct pending *p = a == NULL ? NULL : dht_pending(d, PENDING_MAKE);
+        if (p == NULL) {
+            break; /* goes on with the next event that frees something */
+        }
+        struct own *o = j->v[j->done++];
+        o->urgent = false;
+        d->provide.makes++;
+        p->job = j;
+        p->own = o;
+        j->open++;
+        a->action.u.make = (struct stoq_dht_make){
+            .cookie = p->cookie, .key = o->key, .ttl_s = ttl_now(d), .withdrawn = o->withdrawn};
+    }
+    if (j->looked && j->done == j->count && j->open == 0) {
+        job_free(d, j);
+    }
+}
+
+void provide_looked(struct stoq_dht *d, struct lookup *l)
+{
+    struct job *j = l->job;
+    j->looked = true;
+    for (uint32_t i = 0; i < l->count; i++) {
+        if (l->v[i].state == CANDIDATE_GOOD) {
+            stoq_dht_book_hold(d->cfg.book, l->v[i].contact);
+            j->near[j->near_count++] = l->v[i].contact;
+        }
+    }
+    job_narrow(d, j, covered_bits(d, j, l->want));
+    job_drive(d, j);
+}
+
+static void tell(struct stoq_dht *d, const struct own *o)
+{
+    struct action_node *a = dht_out(d, STOQ_DHT_ANNOUNCED);
+    if (a != NULL) {
+        a->action.u.announced = (struct stoq_dht_announced){.key = o->key,
+                                                            .wanted = o->wanted,
+                                                            .got = o->got,
+                                                            .enough = o->enough,
+                                                            .withdrawn = o->withdrawn,
+                                                            .again_in_ns = o->due_at - d->now};
+    }
+}
+
+/* All its stores are closed. */
+static void settle(struct stoq_dht *d, struct own *o)
+{
+    stoq_ns life = (stoq_ns)o->ttl_s * STOQ_SEC / 2;
+    o->enough = o->wanted > 0 && o->got >= o->wanted / 2 + 1;
+    bool thin = !o->enough || o->wanted < STOQ_DHT_K;
+    stoq_ns again = RETRY_FIRST << (o->tries < DOUBLINGS_MAX ? o->tries : DOUBLINGS_MAX);
+    again = o->enough || again < RETRY_MAX ? again : RETRY_MAX;
+    o->tries = thin ? o->tries + 1 : 0;
+    again = thin && again < life ? again : life;
+    o->job = NULL;
+    if (o->withdrawn !=
+        o->taken_back) { /* withdrawn, or announced again, while this was under way */
+        o->tries = 0;
+        due(d, o, d->now);
+        return;
+    }
+    /* Spread, so that what began together does not stay together: an eighth less at most. */
+    due(d, o, d->now + again - stoq_prng_below(&d->prng, again / 8 + 1));
+    tell(d, o);
+    if (o->withdrawn && (o->enough || o->tries >= WITHDRAW_TRIES)) {
+        forget(d, o);
+    }
+}
+
+/* Nearest to the key first. */
+static void sort_near(const struct stoq_dht *d, const struct job *j, const struct stoq_hash *key,
+                      stoq_contact_no *out)
+{
+    for (uint32_t i = 0; i < j->near_count; i++) {
+        uint32_t at = i;
+        while (at > 0 &&
+               stoq_dht_nearer(key, dht_id_of(d, j->near[i]), dht_id_of(d, out[at - 1])) < 0) {
+            out[at] = out[at - 1];
+            at--;
+        }
+        out[at] = j->near[i];
+    }
+}
+
+struct holders {
+    stoq_contact_no v[HOLDERS_MAX];
+    uint32_t count;
+    uint32_t wanted; /* the first so many are the K, or all; we may be one of them */
+    bool self;
+};
+
+static bool group_fits(const struct stoq_dht *d, const struct holders *h, stoq_contact_no c)
+{
+    uint64_t group = dht_group_of(d, c);
+    uint32_t same = 0;
+    for (uint32_t i = 0; i < h->count; i++) {
+        same += group != 0 && dht_group_of(d, h->v[i]) == group;
+    }
+    return same < STOQ_DHT_GROUP_HOLD || (d->cfg.without & STOQ_DHT_NO_CAPS) != 0;
+}
+
+static void choose(struct stoq_dht *d, const struct job *j, const struct stoq_hash *key,
+                   struct holders *h)
+{
+    stoq_contact_no near[DHT_CANDIDATES];
+    uint64_t radius = table_key_radius(d);
+    sort_near(d, j, key, near);
+    *h = (struct holders){0};
+    for (uint32_t i = 0; i < j->near_count && h->count < HOLDERS_MAX; i++) {
+        const struct stoq_hash *id = dht_id_of(d, near[i]);
+        if (!h->self && d->cfg.self != 0 && h->wanted < STOQ_DHT_K &&
+            stoq_dht_nearer(key, &d->cfg.id, id) < 0) {
+            h->self = true;
+            h->wanted++;
+        }
+        bool fits = group_fits(d, h, near[i]);
+        if (h->wanted < STOQ_DHT_K && fits) {
+            h->v[h->count++] = near[i];
+            h->wanted++;
+        } else if (stoq_dht_distance(key, id) <= radius) {
+            h->v[h->count++] = near[i];
+        }
+    }
+    if (!h->self && d->cfg.self != 0 && h->wanted < STOQ_DHT_K) {
+        h->self = true;
+        h->wanted++;
+    }
+}
+
+static void keep_here(struct stoq_dht *d, struct own *o, struct stoq_dht_record *record)
+{
+    o->local = held_take(d, record, record->ttl_s, true);
+    o->got += o->local;
+}
+
+static void send_stores(struct stoq_dht *d, struct job *j, struct own *o, const struct holders *h,
+                        struct stoq_dht_record *record)
+{
+    for (uint32_t i = 0; i < h->count; i++) {
+        struct stoq_dht_call call = {.ask = STOQ_DHT_STORE, .target = o->key, .record = record};
+        struct pending *p = dht_call(d, h->v[i], &call);
+        if (p != NULL) {
+            p->job = j;
+            p->own = o;
+            o->open++;
+            j->open++;
+            d->provide.stores++;
+        }
+    }
+}
+
+void provide_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record *record)
+{
+    struct own *o = p->own;
+    struct job *j = p->job;
+    struct holders h;
+    j->open--;
+    d->provide.makes--;
+    if (record == NULL) {
+        o->job = NULL;
+        due(d, o, d->now + NOT_MADE_AGAIN);
+        job_drive(d, j);
+        return;
+    }
+    choose(d, j, &o->key, &h);
+    o->wanted = h.wanted;
+    o->taken_back = record->withdrawn;
+    o->got = 0;
+    o->ttl_s = record->ttl_s;
+    if (h.self && !record->withdrawn) {
+        keep_here(d, o, record);
+    } else {
+        held_remove_own(d, &o->key);
+        o->got += h.self; /* taken back here already */
+        o->local = false;
+    }
+    send_stores(d, j, o, &h, record);
+    if (o->open == 0) {
+        settle(d, o);
+    }
+    job_drive(d, j);
+}
+
+void provide_stored(struct stoq_dht *d, struct pending *p, const struct stoq_dht_reply *reply)
+{
+    struct own *o = p->own;
+    struct job *j = p->job;
+    d->provide.stores--;
+    j->open--;
+    o->open--;
+    if (reply->outcome == STOQ_DHT_DONE) {
+        o->got++;
+        o->ttl_s = reply->ttl_s > 0 && reply->ttl_s < o->ttl_s ? reply->ttl_s : o->ttl_s;
+    }
+    if (o->open == 0) {
+        settle(d, o);
+    }
+    job_drive(d, j);
+}
+
+static bool is_open(const struct provide *pr)
+{
+    return pr->job_count < JOBS_MAX && pr->stores < STORES_MAX;
+}
+
+void provide_run(struct stoq_dht *d)
+{
+    struct provide *pr = &d->provide;
+    for (struct job *j = pr->jobs, *next; j != NULL; j = next) {
+        next = j->next;
+        if (j->looked) {
+            job_drive(d, j); /* it may have waited for the stores of another */
+        }
+    }
+    while (is_open(pr) && pr->next_at <= d->now) {
+        uint32_t i = next_due(d);
+        if (i == pr->count) {
+            return;
+        }
+        if (!job_begin(d, i)) {
+            pr->next_at = d->now + STOQ_SEC;
+            return;
+        }
+    }
+}
+
+stoq_ns provide_deadline(const struct stoq_dht *d)
+{
+    return is_open(&d->provide) ? d->provide.next_at : STOQ_NEVER;
+}
+
+bool stoq_dht_own(const struct stoq_dht *d, const struct stoq_hash *key, stoq_ns now,
+                  struct stoq_dht_announced *out)
+{
+    const struct own *o = own_of(d, key);
+    if (o == NULL) {
+        return false;
+    }
+    *out = (struct stoq_dht_announced){.key = o->key,
+                                       .wanted = o->wanted,
+                                       .got = o->got,
+                                       .enough = o->enough,
+                                       .withdrawn = o->withdrawn,
+                                       .again_in_ns = o->due_at > now ? o->due_at - now : 0};
+    return true;
+}
+
+void provide_release(struct stoq_dht *d)
+{
+    while (d->provide.jobs != NULL) {
+        job_free(d, d->provide.jobs);
+    }
+    for (uint32_t i = 0; i < d->provide.count; i++) {
+        free(d->provide.v[i]);
+    }
+    free(d->provide.v);
+    stoq_map_release(&d->provide.by_key);
+}

@@ -1,0 +1,170 @@
+/* What is answered to others, and how a record comes in: quotas, then its signature, then, where somebody else
+ * than its publisher brings it, a ping to the address that it names. */
+#include "dht/dht_internal.h"
+
+#include <string.h>
+
+static struct action_node *answer(struct stoq_dht *d, uint64_t request,
+                                  enum stoq_dht_outcome outcome)
+{
+    struct action_node *o = dht_out(d, STOQ_DHT_ANSWER);
+    if (o != NULL) {
+        o->action.u.answer = (struct stoq_dht_answer){
+            .request = request, .outcome = outcome, .contacts = o->contacts, .records = o->records};
+    }
+    return o;
+}
+
+/* Those nearest to the target, from the skip-th on. */
+static void add_near(struct stoq_dht *d, struct action_node *o, const struct stoq_dht_request *r,
+                     uint32_t skip, uint32_t want)
+{
+    stoq_contact_no near[STOQ_DHT_WANT_MAX + STOQ_DHT_ANSWER_MAX + 1];
+    uint32_t max = skip + want + 1;
+    max = max > STOQ_COUNT(near) ? (uint32_t)STOQ_COUNT(near) : max;
+    uint32_t n = table_nearest(d, &r->target, r->sender, near, max);
+    for (uint32_t i = skip; i < n && o->contact_count < want; i++) {
+        dht_out_contact(d, o, near[i]);
+    }
+    o->action.u.answer.contact_count = o->contact_count;
+    o->action.u.answer.more = n > skip + want;
+}
+
+static void find_node(struct stoq_dht *d, const struct stoq_dht_request *r)
+{
+    struct action_node *o = answer(d, r->request, STOQ_DHT_DONE);
+    uint32_t want = r->want < STOQ_DHT_ANSWER_MAX ? r->want : STOQ_DHT_ANSWER_MAX;
+    uint32_t skip = r->skip < STOQ_DHT_WANT_MAX ? r->skip : STOQ_DHT_WANT_MAX;
+    if (o != NULL) {
+        add_near(d, o, r, skip, want);
+    }
+}
+
+static void find_value(struct stoq_dht *d, const struct stoq_dht_request *r)
+{
+    struct stoq_dht_record *list[STOQ_DHT_KEY_RECORDS];
+    struct action_node *o = answer(d, r->request, STOQ_DHT_DONE);
+    uint32_t want = r->want < STOQ_DHT_VALUES_MAX ? r->want : STOQ_DHT_VALUES_MAX;
+    if (o == NULL) {
+        return;
+    }
+    uint32_t n = held_list(d, &r->target, false, list, STOQ_DHT_KEY_RECORDS);
+    for (uint32_t i = r->skip; i < n && o->record_count < want; i++) {
+        dht_out_record(o, list[i]);
+    }
+    add_near(d, o, r, n > 0 || r->skip > STOQ_DHT_WANT_MAX ? 0 : r->skip, STOQ_DHT_ANSWER_MAX);
+    o->action.u.answer.record_count = o->record_count;
+    if (n > 0) {
+        o->action.u.answer.more = n > (uint64_t)r->skip + o->record_count;
+    }
+}
+
+static void take(struct stoq_dht *d, const struct pending *p)
+{
+    bool taken = held_take(d, p->record, p->ttl_s, false);
+    struct action_node *o =
+        p->answer ? answer(d, p->request, taken ? STOQ_DHT_DONE : STOQ_DHT_BUSY) : NULL;
+    if (o != NULL) {
+        o->action.u.answer.ttl_s = p->ttl_s;
+    }
+}
+
+static struct pending *await(struct stoq_dht *d, enum pending_kind kind,
+                             struct stoq_dht_record *record, uint32_t ttl_s)
+{
+    struct action_node *o = dht_out(d, kind == PENDING_CHECK ? STOQ_DHT_CHECK : STOQ_DHT_PROVE);
+    struct pending *p = o == NULL ? NULL : dht_pending(d, kind);
+    if (p == NULL) {
+        return NULL; /* an action without a cookie: the shell's answer finds nothing */
+    }
+    p->record = stoq_dht_record_hold(record);
+    p->ttl_s = ttl_s;
+    dht_out_record(o, record);
+    o->action.u.check = (struct stoq_dht_check){.cookie = p->cookie, .record = record};
+    return p;
+}
+
+static void store(struct stoq_dht *d, const struct stoq_dht_request *r)
+{
+    uint32_t ttl_s;
+    enum stoq_dht_outcome outcome = held_offer(d, r, &ttl_s);
+    struct pending now = {
+        .record = r->record, .ttl_s = ttl_s, .request = r->request, .answer = true};
+    if (outcome != STOQ_DHT_DONE) {
+        (void)answer(d, r->request, outcome);
+        return;
+    }
+    if ((d->cfg.without & STOQ_DHT_NO_SIGNATURE) != 0) {
+        take(d, &now);
+        return;
+    }
+    struct pending *p = await(d, PENDING_CHECK, r->record, ttl_s);
+    if (p == NULL) {
+        (void)answer(d, r->request, STOQ_DHT_BUSY);
+        return;
+    }
+    d->store.signatures++;
+    p->request = r->request;
+    p->answer = r->own;
+    p->upkeep = !r->own;
+}
+
+static void checked(struct stoq_dht *d, struct pending *p, bool good)
+{
+    if (!good) {
+        held_forged(d, p->record);
+        (void)answer(d, p->request, STOQ_DHT_REJECTED);
+        return;
+    }
+    if (!p->upkeep) {
+        take(d, p);
+        return;
+    }
+    /* Brought by another: it counts once its publisher has shown itself. */
+    struct pending *next =
+        d->store.proves < DHT_PROVES_MAX ? await(d, PENDING_PROVE, p->record, p->ttl_s) : NULL;
+    struct action_node *o = answer(d, p->request, next == NULL ? STOQ_DHT_BUSY : STOQ_DHT_DONE);
+    d->store.proves += next != NULL;
+    if (o != NULL) {
+        o->action.u.answer.ttl_s = p->ttl_s;
+    }
+}
+
+void serve_checked(struct stoq_dht *d, struct pending *p, bool good)
+{
+    if (p->kind == PENDING_CHECK) {
+        checked(d, p, good);
+        return;
+    }
+    d->store.proves--;
+    if (good) {
+        take(d, p);
+    } else {
+        held_refuse(d, STOQ_DHT_NOT_THERE);
+    }
+}
+
+void serve_request(struct stoq_dht *d, const struct stoq_dht_request *r)
+{
+    if (d->cfg.self == 0) {
+        (void)answer(d, r->request, STOQ_DHT_REFUSED);
+        return;
+    }
+    switch (r->ask) {
+    case STOQ_DHT_PING:
+        (void)answer(d, r->request, STOQ_DHT_DONE);
+        break;
+    case STOQ_DHT_FIND_NODE:
+        find_node(d, r);
+        break;
+    case STOQ_DHT_FIND_VALUE:
+        find_value(d, r);
+        break;
+    case STOQ_DHT_STORE:
+        store(d, r);
+        break;
+    }
+    if (r->sender != 0) {
+        table_hint(d, r->sender);
+    }
+}

@@ -1,0 +1,477 @@
+/*
+ * The routing table. A contact belongs to the slot (level, digit): level is how many digits of 4 bits its
+ * id shares with ours, digit the first that differs. A slot has STOQ_DHT_SLOT contacts, of them two of one
+ * subnet at most, so a hop of a lookup gains a digit and a choice of eight, and somebody with one subnet
+ * fills nothing. The K nearest to us are kept whatever their slot holds: they are who stands in for us
+ * and who knows our neighbours' records.
+ *
+ * Nobody comes in who has not answered us. One that is in and answers stays, unless a slot is full and a
+ * newcomer is at least twice as near by the round trip that we measured: that cuts the time of a hop and
+ * cannot be claimed. Who does not fit is kept as a spare, and asked when its place falls free.
+ *
+ * How large the network is follows from our own neighbourhood: the i-th nearest of N ids lies at i / N of
+ * the space, so the least-squares slope through the nearest K gives N, and with it the radius around any
+ * key inside which K nodes are to be expected. Whoever crowds a key does not move it.
+ */
+#include "dht/dht_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FAILS_MAX 2
+#define SEEN_TICK (4 * STOQ_SEC)
+#define UPKEEP_MIN (1 * STOQ_SEC)
+#define NEARER 2 /* times, for a newcomer to take a place */
+#define SLOT_ENTRIES_MAX (STOQ_DHT_K + DHT_SPARES)
+
+/* Microseconds as exponent and three bits of mantissa; 0: not measured. */
+static uint8_t rtt_put(stoq_ns rtt_ns)
+{
+    uint64_t us = rtt_ns / 1000 + 8;
+    unsigned top = 63u - (unsigned)__builtin_clzll(us);
+    uint64_t code = (uint64_t)(top - 3) * 8 + ((us >> (top - 3)) & 7) + 1;
+    return rtt_ns == 0 ? 0 : code > 255 ? 255 : (uint8_t)code;
+}
+
+static stoq_ns rtt_get(uint8_t code)
+{
+    if (code == 0) {
+        return 0;
+    }
+    unsigned shift = (unsigned)(code - 1) / 8;
+    uint64_t us = ((uint64_t)(8 + (code - 1) % 8) << shift) + ((uint64_t)1 << shift) - 1;
+    return (us > 8 ? us - 8 : 1) * 1000;
+}
+
+static uint16_t tick(const struct stoq_dht *d)
+{
+    return (uint16_t)(d->now / SEEN_TICK);
+}
+
+static stoq_ns age(const struct stoq_dht *d, const struct entry *e)
+{
+    return (stoq_ns)(uint16_t)(tick(d) - e->seen) * SEEN_TICK;
+}
+
+static unsigned digit_of(const struct stoq_hash *id, unsigned level)
+{
+    return level % 2 == 0 ? id->b[level / 2] >> 4 : id->b[level / 2] & 15;
+}
+
+/* Where it belongs; false: it is our own id. */
+static bool place_of(const struct stoq_dht *d, stoq_contact_no contact, unsigned *level,
+                     unsigned *digit)
+{
+    const struct stoq_hash *id = dht_id_of(d, contact);
+    unsigned bits = stoq_dht_common_bits(&d->cfg.id, id);
+    if (bits >= STOQ_DHT_ID_BITS) {
+        return false;
+    }
+    *level = bits / 4;
+    *digit = digit_of(id, *level);
+    return true;
+}
+
+static struct slot *slot_at(const struct stoq_dht *d, unsigned level, unsigned digit)
+{
+    return d->table.rows[level] == NULL ? NULL : d->table.rows[level]->slots[digit];
+}
+
+static struct entry *find(const struct stoq_dht *d, stoq_contact_no contact, struct slot **slot)
+{
+    unsigned level;
+    unsigned digit;
+    *slot = NULL;
+    if (!place_of(d, contact, &level, &digit)) {
+        return NULL;
+    }
+    struct slot *s = slot_at(d, level, digit);
+    *slot = s;
+    for (unsigned i = 0; s != NULL && i < (unsigned)s->count + s->spare_count; i++) {
+        if (s->v[i].contact == contact) {
+            return &s->v[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_spare(const struct slot *s, const struct entry *e)
+{
+    return e - s->v >= s->count;
+}
+
+/* Room for one more in its slot; NULL: no memory. */
+static struct slot *slot_room(struct stoq_dht *d, stoq_contact_no contact)
+{
+    unsigned level;
+    unsigned digit;
+    if (!place_of(d, contact, &level, &digit)) {
+        return NULL;
+    }
+    struct row **row = &d->table.rows[level];
+    if (*row == NULL && (*row = calloc(1, sizeof **row)) == NULL) {
+        return NULL;
+    }
+    struct slot *s = (*row)->slots[digit];
+    unsigned used = s == NULL ? 0 : (unsigned)s->count + s->spare_count;
+    if (s == NULL || used == s->cap) {
+        unsigned cap = used < 2 ? 2 : used + 4;
+        s = realloc(s, sizeof *s + cap * sizeof s->v[0]);
+        if (s == NULL) {
+            return NULL;
+        }
+        if (used == 0) {
+            *s = (struct slot){0};
+        }
+        s->cap = (uint8_t)cap;
+        (*row)->slots[digit] = s;
+    }
+    return s;
+}
+
+static void count_change(struct stoq_dht *d)
+{
+    d->table.near_known = false;
+}
+
+static void entry_out(struct stoq_dht *d, struct slot *s, struct entry *e)
+{
+    unsigned used = (unsigned)s->count + s->spare_count;
+    unsigned i = (unsigned)(e - s->v);
+    stoq_contact_no contact = e->contact;
+    if (is_spare(s, e)) {
+        s->spare_count--;
+        d->table.spare_count--;
+    } else {
+        s->count--;
+        d->table.count--;
+        count_change(d);
+    }
+    memmove(e, e + 1, (used - i - 1) * sizeof *e);
+    stoq_dht_book_drop(d->cfg.book, contact);
+}
+
+/* How many of this subnet are in the slot and in the table. */
+static uint32_t group_in(const struct stoq_dht *d, const struct slot *s, uint64_t group)
+{
+    uint32_t n = 0;
+    for (unsigned i = 0; s != NULL && i < s->count; i++) {
+        n += dht_group_of(d, s->v[i].contact) == group;
+    }
+    return n;
+}
+
+static bool group_fits(const struct stoq_dht *d, const struct slot *s, stoq_contact_no contact)
+{
+    uint64_t group = dht_group_of(d, contact);
+    uint32_t all = 0;
+    if (group == 0 || (d->cfg.without & STOQ_DHT_NO_CAPS) != 0) {
+        return true;
+    }
+    if (group_in(d, s, group) >= STOQ_DHT_GROUP_SLOT) {
+        return false;
+    }
+    for (unsigned level = 0; level < DHT_LEVELS; level++) {
+        for (unsigned i = 0; d->table.rows[level] != NULL && i < DHT_DIGITS; i++) {
+            all += group_in(d, d->table.rows[level]->slots[i], group);
+        }
+    }
+    return all < STOQ_DHT_GROUP_TABLE;
+}
+
+static void near_update(struct stoq_dht *d)
+{
+    stoq_contact_no near[STOQ_DHT_K];
+    struct table *t = &d->table;
+    if (t->near_known) {
+        return;
+    }
+    uint32_t n = table_nearest(d, &d->cfg.id, 0, near, STOQ_DHT_K);
+    uint64_t squares = 0;
+    uint64_t sum = 0;
+    t->near_known = true;
+    t->near_radius = UINT64_MAX;
+    t->key_radius = UINT64_MAX;
+    t->size = n + 1u;
+    if (n < STOQ_DHT_K) {
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t distance = stoq_dht_distance(&d->cfg.id, dht_id_of(d, near[i])) >> 16;
+        squares += (uint64_t)(i + 1) * (i + 1);
+        sum += (i + 1) * distance;
+    }
+    t->near_radius = stoq_dht_distance(&d->cfg.id, dht_id_of(d, near[n - 1]));
+    uint64_t step = sum / squares; /* between two ids, of 2^48 */
+    t->size = step == 0 ? UINT64_MAX : ((uint64_t)1 << 48) / step;
+    t->key_radius =
+        step >= ((uint64_t)1 << 48) / STOQ_DHT_K ? UINT64_MAX : (step * STOQ_DHT_K) << 16;
+}
+
+uint64_t table_key_radius(struct stoq_dht *d)
+{
+    near_update(d);
+    return d->table.key_radius;
+}
+
+uint64_t table_size(const struct stoq_dht *d)
+{
+    struct stoq_dht now = *d; /* an estimate changes nothing that others see */
+    near_update(&now);
+    return now.table.size;
+}
+
+/* One of the K nearest to us, as far as we know? */
+static bool is_near(struct stoq_dht *d, stoq_contact_no contact)
+{
+    near_update(d);
+    return stoq_dht_distance(&d->cfg.id, dht_id_of(d, contact)) <= d->table.near_radius;
+}
+
+static bool slot_is_full(struct stoq_dht *d, const struct slot *s, stoq_contact_no contact)
+{
+    if (s == NULL || s->count < STOQ_DHT_SLOT) {
+        return false;
+    }
+    return s->count >= STOQ_DHT_K || !is_near(d, contact);
+}
+
+/* Whose place it may take: one that has failed, or is much farther away by round trip. NULL: nobody's. */
+static struct entry *weakest(struct stoq_dht *d, struct slot *s, stoq_ns rtt_ns)
+{
+    struct entry *worst = NULL;
+    for (unsigned i = 0; i < s->count; i++) {
+        if (s->v[i].fails > 0) {
+            return &s->v[i];
+        }
+        if (!is_near(d, s->v[i].contact) &&
+            (worst == NULL || rtt_get(s->v[i].rtt) > rtt_get(worst->rtt))) {
+            worst = &s->v[i];
+        }
+    }
+    bool gains = worst != NULL && rtt_ns > 0 && rtt_get(worst->rtt) > rtt_ns * NEARER;
+    return gains ? worst : NULL;
+}
+
+static void put(struct stoq_dht *d, struct slot *s, unsigned at, stoq_contact_no contact,
+                stoq_ns rtt_ns)
+{
+    unsigned used = (unsigned)s->count + s->spare_count;
+    memmove(&s->v[at + 1], &s->v[at], (used - at) * sizeof s->v[0]);
+    s->v[at] = (struct entry){.contact = contact, .seen = tick(d), .rtt = rtt_put(rtt_ns)};
+    stoq_dht_book_hold(d->cfg.book, contact);
+}
+
+static void put_spare(struct stoq_dht *d, struct slot *s, stoq_contact_no contact, stoq_ns rtt_ns)
+{
+    if (s->spare_count == DHT_SPARES) {
+        entry_out(d, s, &s->v[s->count]); /* the oldest */
+    }
+    put(d, s, (unsigned)s->count + s->spare_count, contact, rtt_ns);
+    s->spare_count++;
+    d->table.spare_count++;
+}
+
+/* It has answered and is nowhere in the table. */
+static void enter(struct stoq_dht *d, stoq_contact_no contact, stoq_ns rtt_ns)
+{
+    struct slot *s = slot_room(d, contact);
+    if (s == NULL) {
+        return;
+    }
+    if (!group_fits(d, s, contact)) {
+        return; /* not even as a spare: it could never move up */
+    }
+    if (slot_is_full(d, s, contact)) {
+        struct entry *w = weakest(d, s, rtt_ns);
+        if (w == NULL) {
+            put_spare(d, s, contact, rtt_ns);
+            return;
+        }
+        entry_out(d, s, w);
+    }
+    put(d, s, s->count, contact, rtt_ns);
+    s->count++;
+    d->table.count++;
+    count_change(d);
+}
+
+void table_seen(struct stoq_dht *d, stoq_contact_no contact, stoq_ns rtt_ns)
+{
+    struct slot *s;
+    struct entry *e = find(d, contact, &s);
+    if (e == NULL) {
+        enter(d, contact, rtt_ns);
+        return;
+    }
+    e->seen = tick(d);
+    e->fails = 0;
+    if (rtt_ns > 0) { /* a quarter of the new one: a single late reply moves little */
+        stoq_ns old = rtt_get(e->rtt);
+        e->rtt = rtt_put(old == 0 ? rtt_ns : old - old / 4 + rtt_ns / 4);
+    }
+    if (is_spare(s, e) && !slot_is_full(d, s, contact)) {
+        stoq_dht_book_hold(d->cfg.book, contact);
+        entry_out(d, s, e);
+        enter(d, contact, rtt_ns);
+        stoq_dht_book_drop(d->cfg.book, contact);
+    }
+}
+
+static void ping(struct stoq_dht *d, stoq_contact_no contact)
+{
+    struct stoq_dht_call call = {.ask = STOQ_DHT_PING};
+    struct pending *p = dht_call(d, contact, &call);
+    if (p != NULL) {
+        p->upkeep = true;
+        d->table.checks++;
+    }
+}
+
+void table_failed(struct stoq_dht *d, stoq_contact_no contact, bool gone)
+{
+    struct slot *s;
+    struct entry *e = find(d, contact, &s);
+    if (e == NULL) {
+        return;
+    }
+    bool spare = is_spare(s, e);
+    e->fails++;
+    if (e->fails < FAILS_MAX && !gone && !spare) {
+        return;
+    }
+    entry_out(d, s, e);
+    if (!spare && s->spare_count > 0 && d->table.checks < DHT_CHECKS_MAX) {
+        ping(d, s->v[(unsigned)s->count + s->spare_count - 1].contact);
+    }
+}
+
+void table_hint(struct stoq_dht *d, stoq_contact_no contact)
+{
+    struct slot *s;
+    struct entry *e = find(d, contact, &s);
+    unsigned level;
+    unsigned digit;
+    if (e != NULL || d->table.checks >= DHT_CHECKS_MAX || !place_of(d, contact, &level, &digit)) {
+        return;
+    }
+    if (!group_fits(d, s, contact) ||
+        (slot_is_full(d, s, contact) && s->spare_count == DHT_SPARES)) {
+        return;
+    }
+    ping(d, contact);
+}
+
+stoq_ns table_rtt(const struct stoq_dht *d, stoq_contact_no contact)
+{
+    struct slot *s;
+    const struct entry *e = find(d, contact, &s);
+    return e == NULL ? 0 : rtt_get(e->rtt);
+}
+
+uint32_t table_nearest(const struct stoq_dht *d, const struct stoq_hash *target,
+                       stoq_contact_no without, stoq_contact_no *out, uint32_t max)
+{
+    uint32_t n = 0;
+    for (unsigned level = 0; level < DHT_LEVELS; level++) {
+        for (unsigned k = 0; d->table.rows[level] != NULL && k < DHT_DIGITS; k++) {
+            const struct slot *s = d->table.rows[level]->slots[k];
+            for (unsigned i = 0; s != NULL && i < s->count; i++) {
+                stoq_contact_no c = s->v[i].contact;
+                uint32_t at = n;
+                if (c == without || s->v[i].fails > 0) {
+                    continue;
+                }
+                while (at > 0 &&
+                       stoq_dht_nearer(target, dht_id_of(d, c), dht_id_of(d, out[at - 1])) < 0) {
+                    at--;
+                }
+                if (at == max) {
+                    continue;
+                }
+                n += n < max;
+                memmove(&out[at + 1], &out[at], (n - at - 1) * sizeof out[0]);
+                out[at] = c;
+            }
+        }
+    }
+    return n;
+}
+
+stoq_ns table_upkeep(struct stoq_dht *d)
+{
+    const struct entry *oldest = NULL;
+    for (unsigned level = 0; level < DHT_LEVELS; level++) {
+        for (unsigned k = 0; d->table.rows[level] != NULL && k < DHT_DIGITS; k++) {
+            const struct slot *s = d->table.rows[level]->slots[k];
+            for (unsigned i = 0; s != NULL && i < s->count; i++) {
+                if (oldest == NULL || age(d, &s->v[i]) > age(d, oldest)) {
+                    oldest = &s->v[i];
+                }
+            }
+        }
+    }
+    if (oldest == NULL) {
+        return STOQ_NEVER;
+    }
+    stoq_ns silent = age(d, oldest);
+    if (silent < STOQ_DHT_QUIET) {
+        stoq_ns wait = STOQ_DHT_QUIET - silent;
+        return d->now + (wait < UPKEEP_MIN ? UPKEEP_MIN : wait);
+    }
+    if (d->table.checks < DHT_CHECKS_MAX) {
+        ping(d, oldest->contact);
+    }
+    return d->now + UPKEEP_MIN;
+}
+
+uint32_t table_levels(const struct stoq_dht *d)
+{
+    uint32_t n = 0;
+    for (unsigned level = 0; level < DHT_LEVELS; level++) {
+        for (unsigned k = 0; d->table.rows[level] != NULL && k < DHT_DIGITS; k++) {
+            const struct slot *s = d->table.rows[level]->slots[k];
+            n = s != NULL && s->count > 0 ? level + 1 : n;
+        }
+    }
+    return n;
+}
+
+bool stoq_dht_at(const struct stoq_dht *d, size_t at, stoq_ns now, struct stoq_dht_contact *out)
+{
+    for (unsigned level = 0; level < DHT_LEVELS; level++) {
+        for (unsigned k = 0; d->table.rows[level] != NULL && k < DHT_DIGITS; k++) {
+            const struct slot *s = d->table.rows[level]->slots[k];
+            size_t used = s == NULL ? 0 : (size_t)s->count + s->spare_count;
+            if (at >= used) {
+                at -= used;
+                continue;
+            }
+            const struct entry *e = &s->v[at];
+            *out = (struct stoq_dht_contact){
+                .contact = e->contact,
+                .level = level,
+                .rtt_ns = rtt_get(e->rtt),
+                .seen_ns = (stoq_ns)(uint16_t)((uint16_t)(now / SEEN_TICK) - e->seen) * SEEN_TICK,
+                .fails = e->fails,
+                .spare = is_spare(s, e)};
+            return true;
+        }
+    }
+    return false;
+}
+
+void table_release(struct stoq_dht *d)
+{
+    for (unsigned level = 0; level < DHT_LEVELS; level++) {
+        for (unsigned k = 0; d->table.rows[level] != NULL && k < DHT_DIGITS; k++) {
+            struct slot *s = d->table.rows[level]->slots[k];
+            for (unsigned i = 0; s != NULL && i < (unsigned)s->count + s->spare_count; i++) {
+                stoq_dht_book_drop(d->cfg.book, s->v[i].contact);
+            }
+            free(s);
+        }
+        free(d->table.rows[level]);
+        d->table.rows[level] = NULL;
+    }
+}
