@@ -237,6 +237,7 @@ def offer(b):
 
 
 NEAR = array(CONTACT, 20)
+PAGE = {5: CONTACT, 6: uint(1, 1024)}
 MESSAGES = {
     1: ("Hello", hello),
     2: ("Ping", lambda b: fields(b, ping=({}, {}))),
@@ -254,9 +255,9 @@ MESSAGES = {
     13: ("PeerExchange", lambda b: fields(b, exchange=({1: uint(0, 50), 2: array(CONTACT, 50)}, {}))),
     14: ("Offer", offer),
     15: ("Receipt", lambda b: fields(b, receipt=({1: RECEIPT}, {}))),
-    16: ("FindNode", lambda b: fields(b, request=({1: HASH, 2: uint(1, 20)}, {}), answer=({3: NEAR}, {}))),
-    17: ("FindValue", lambda b: fields(b, request=({1: HASH, 2: uint(1, 64)}, {}),
-                                       answer=({3: NEAR, 4: array(LOCATION, 64)}, {}))),
+    16: ("FindNode", lambda b: fields(b, request=({1: HASH, 2: uint(1, 20)}, PAGE), answer=({3: NEAR}, {7: only_true}))),
+    17: ("FindValue", lambda b: fields(b, request=({1: HASH, 2: uint(1, 64)}, PAGE),
+                                       answer=({3: NEAR, 4: array(LOCATION, 64)}, {7: only_true}))),
     18: ("Store", lambda b: fields(b, request=({1: LOCATION}, {}), answer=({2: uint(1, 86400)}, {}))),
 }
 

@@ -1,9 +1,10 @@
 /*
  * What we announce. Our keys are kept in order, and a cursor goes round: whatever is due behind it is
- * announced next, together with its neighbours, so that one lookup serves as many keys as it can: it asks
- * for 64 nodes instead of 20, and then knows everybody within the distance of the last. The largest
- * power of two below that distance bounds a part of the space, keys and nodes with the same first bits; at
- * least half of the 64 or so are in it, and for any key of it the nearest K are among them. A daemon with 100,000 packages in a network of fifty so needs a few lookups, not 100,000.
+ * announced next, together with its neighbours, so that one lookup serves as many keys as it can. It asks
+ * for 64 nodes instead of 20, and then knows everybody within the distance of the last. The largest power
+ * of two below that distance bounds a part of the space, keys and nodes with the same first bits; at least
+ * half of the 64 or so are in it, and for any key of it the nearest K are among them. A daemon with 100,000
+ * packages in a network of fifty so needs a few lookups, not 100,000.
  *
  * A record goes to the K nearest of those that answered, two of one subnet at most, to everybody else within
  * the radius in which K nodes are expected, and stays here too when we are one of the K ourselves. It is

@@ -1,5 +1,7 @@
-/* What is answered to others, and how a record comes in: quotas, then its signature, then, where somebody else
- * than its publisher brings it, a ping to the address that it names. */
+/*
+ * What is answered to others, and how a record comes in: quotas, then its signature, then, where somebody
+ * else than its publisher brings it, a ping to the address that it names.
+ */
 #include "dht/dht_internal.h"
 
 #include <string.h>

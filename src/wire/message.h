@@ -31,6 +31,7 @@
 #define STOQ_OFFER_SOURCES_MAX 8        /* contacts in an Offer */
 #define STOQ_FIND_NEAR_MAX 20           /* contacts in an answer to FindNode and FindValue */
 #define STOQ_FIND_VALUES_MAX 64         /* location records in an answer to FindValue */
+#define STOQ_FIND_SKIP_MAX 1024         /* contacts or records that a request may leave out */
 
 /* Frame types. Which of them a responder serves its Hello tells; others are answered with
  * Error{Unsupported}. */
@@ -222,12 +223,21 @@ struct stoq_msg_receipt {
     struct stoq_signed receipt; /* struct stoq_receipt */
 };
 
+/* What the requests of both say besides, and their answers. */
+struct stoq_find_page {
+    struct stoq_signed
+        asker;     /* request: its contact record, body.n 0: none, it is no part of the DHT */
+    uint32_t skip; /* request: so many were had before; up to STOQ_FIND_SKIP_MAX */
+    bool more;     /* answer: there was no room for all */
+};
+
 /* Request: target and want. Answer: near. */
 struct stoq_msg_find_node {
     bool is_answer;
     struct stoq_hash target;
     uint32_t want; /* 1 .. STOQ_FIND_NEAR_MAX */
     struct stoq_signed_list near;
+    struct stoq_find_page page;
 };
 
 /* Request: key and want. Answer: values (location records of this key) and near. */
@@ -237,6 +247,7 @@ struct stoq_msg_find_value {
     uint32_t want; /* 1 .. STOQ_FIND_VALUES_MAX */
     struct stoq_signed_list values;
     struct stoq_signed_list near;
+    struct stoq_find_page page;
 };
 
 /* Request: a location record. Answer: for how long it is kept. */

@@ -89,11 +89,23 @@ static bool put_location(struct stoq_cbor_wr *w, const struct stoq_field *f, con
     return put_record(w, at, true);
 }
 
+static void get_contact(struct stoq_cbor_rd *r, const struct stoq_field *f, void *at, void *memory)
+{
+    get_record(r, at, false);
+}
+
+static bool put_contact(struct stoq_cbor_wr *w, const struct stoq_field *f, const void *at)
+{
+    return put_record(w, at, false);
+}
+
 #define IS_CONTACTS(T, m, max)                                                                     \
     STOQ_IS_OWN(T, m, struct stoq_signed_list, message_get_contacts, message_put_contacts, 0, max)
 #define IS_LOCATIONS(T, m, max)                                                                    \
     STOQ_IS_OWN(T, m, struct stoq_signed_list, get_locations, put_locations, 0, max)
 #define IS_LOCATION(T, m) STOQ_IS_OWN(T, m, struct stoq_signed, get_location, put_location, 0, 0)
+
+#define IS_CONTACT(T, m) STOQ_IS_OWN(T, m, struct stoq_signed, get_contact, put_contact, 0, 0)
 
 static const struct stoq_field announce_fields[] = {
     {1, STOQ_IS_HASH(struct stoq_msg_announce, id.h)},
@@ -112,10 +124,26 @@ const struct message_body message_peer_exchange = {.form = STOQ_FORM(peer_exchan
 
 /* The three below are a request or its answer: the answer's keys tell that it is one. */
 
+/* The keys of a page: who asks and what to leave out, in a request; that there is more, in an answer. */
+static uint32_t page_keys(const struct stoq_find_page *p, bool is_answer)
+{
+    if (is_answer) {
+        return p->more ? STOQ_KEY(7) : 0;
+    }
+    return (p->asker.body.n > 0 ? STOQ_KEY(5) : 0) | (p->skip > 0 ? STOQ_KEY(6) : 0);
+}
+#define PAGE_ROWS(T)                                                                               \
+    {5, IS_CONTACT(T, page.asker), .optional = true},                                              \
+        {6, STOQ_IS_UINT(T, page.skip, 1, STOQ_FIND_SKIP_MAX), .optional = true},                  \
+    {                                                                                              \
+        7, STOQ_IS_TRUE(T, page.more)                                                              \
+    }
+
 static uint32_t find_node_keys(const void *body)
 {
     const struct stoq_msg_find_node *m = body;
-    return m->is_answer ? STOQ_KEY(3) : STOQ_KEY(1) | STOQ_KEY(2);
+    return (m->is_answer ? STOQ_KEY(3) : STOQ_KEY(1) | STOQ_KEY(2)) |
+           page_keys(&m->page, m->is_answer);
 }
 
 static const struct stoq_field find_node_fields[] = {
@@ -123,6 +151,7 @@ static const struct stoq_field find_node_fields[] = {
     {2, STOQ_IS_UINT(struct stoq_msg_find_node, want, 1, STOQ_FIND_NEAR_MAX), .optional = true},
     {3, IS_CONTACTS(struct stoq_msg_find_node, near, STOQ_FIND_NEAR_MAX),
      STOQ_SETS(struct stoq_msg_find_node, is_answer)},
+    PAGE_ROWS(struct stoq_msg_find_node),
 };
 const struct message_body message_find_node = {.form = STOQ_FORM(find_node_fields),
                                                .keys = find_node_keys};
@@ -130,7 +159,8 @@ const struct message_body message_find_node = {.form = STOQ_FORM(find_node_field
 static uint32_t find_value_keys(const void *body)
 {
     const struct stoq_msg_find_value *m = body;
-    return m->is_answer ? STOQ_KEY(3) | STOQ_KEY(4) : STOQ_KEY(1) | STOQ_KEY(2);
+    return (m->is_answer ? STOQ_KEY(3) | STOQ_KEY(4) : STOQ_KEY(1) | STOQ_KEY(2)) |
+           page_keys(&m->page, m->is_answer);
 }
 
 static const struct stoq_field find_value_fields[] = {
@@ -140,6 +170,7 @@ static const struct stoq_field find_value_fields[] = {
      STOQ_SETS(struct stoq_msg_find_value, is_answer)},
     {4, IS_LOCATIONS(struct stoq_msg_find_value, values, STOQ_FIND_VALUES_MAX),
      STOQ_SETS(struct stoq_msg_find_value, is_answer)},
+    PAGE_ROWS(struct stoq_msg_find_value),
 };
 const struct message_body message_find_value = {.form = STOQ_FORM(find_value_fields),
                                                 .keys = find_value_keys};

@@ -117,7 +117,7 @@ static void document_vectors_hold(void **state)
     }
     (void)fclose(f);
     assert_int_equal(named, 9);
-    assert_int_equal(checked, 28);
+    assert_int_equal(checked, 30);
 }
 
 static void fields_survive_the_trip(void **state)

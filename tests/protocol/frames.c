@@ -207,6 +207,15 @@ static void fill_query(struct maker *mk, struct stoq_msg_metadata_query *m)
     }
 }
 
+static struct stoq_find_page page(struct maker *mk)
+{
+    struct stoq_find_page p = {.skip = (uint32_t)below(mk, STOQ_FIND_SKIP_MAX + 1)};
+    if (below(mk, 2) == 0) {
+        p.asker = contact(mk, false);
+    }
+    return p;
+}
+
 static void fill_dht(struct maker *mk, struct stoq_message *m)
 {
     bool is_answer = below(mk, 2) == 0;
@@ -224,14 +233,18 @@ static void fill_dht(struct maker *mk, struct stoq_message *m)
     if (m->type == STOQ_MSG_FIND_NODE) {
         m->u.find_node =
             is_answer
-                ? (struct stoq_msg_find_node){true, {{0}}, 0, near}
+                ? (struct stoq_msg_find_node){true, {{0}}, 0, near, {.more = below(mk, 2) == 0}}
                 : (struct stoq_msg_find_node){.target = hash(mk),
-                                              .want = (uint32_t)within(mk, 1, STOQ_FIND_NEAR_MAX)};
+                                              .want = (uint32_t)within(mk, 1, STOQ_FIND_NEAR_MAX),
+                                              .page = page(mk)};
     } else {
         m->u.find_value =
-            is_answer ? (struct stoq_msg_find_value){true, {{0}}, 0, values, near}
+            is_answer ? (struct stoq_msg_find_value){true,   {{0}}, 0,
+                                                     values, near,  {.more = below(mk, 2) == 0}}
                       : (struct stoq_msg_find_value){
-                            .key = hash(mk), .want = (uint32_t)within(mk, 1, STOQ_FIND_VALUES_MAX)};
+                            .key = hash(mk),
+                            .want = (uint32_t)within(mk, 1, STOQ_FIND_VALUES_MAX),
+                            .page = page(mk)};
     }
 }
 
