@@ -5,10 +5,10 @@
 #include <malloc.h>
 
 /*
- * What is freed goes back to the system. By itself glibc raises the size from which memory is mapped, once such
- * memory is freed, up to 32 MiB: buffers of half a megabyte then come from heaps of which only the end can be
- * given back, and a daemon keeps most of what its largest fetch took. A fixed size ends that; few heaps, because
- * what one thread takes another one gives back here.
+ * What is freed goes back to the system. By itself glibc raises the size from which memory is mapped, once
+ * such memory is freed, up to 32 MiB: buffers of half a megabyte then come from heaps of which only the end
+ * can be given back, and a daemon keeps most of what its largest fetch took. A fixed size ends that; few
+ * heaps, because what one thread takes another one gives back here.
  */
 static void bound_heaps(void)
 {

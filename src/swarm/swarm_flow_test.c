@@ -313,6 +313,9 @@ static void check_complete(const struct world *w)
     assert_int_equal(st.chunks_done, w->chunks);
     assert_int_equal(st.bytes_done, w->bytes);
     assert_int_equal(st.chunks_open, 0);
+    uint64_t twice_max = w->bytes / 100;
+    twice_max = twice_max > STOQ_SWARM_DUPLICATE_BYTES ? twice_max : STOQ_SWARM_DUPLICATE_BYTES;
+    assert_true(w->sw->bytes_asked_twice <= twice_max);
     stoq_swarm_check(w->sw);
 }
 

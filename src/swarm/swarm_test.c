@@ -1,11 +1,4 @@
-#include "swarm/swarm_internal.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "swarm/swarm_harness.h"
 
 /* An allocator that fails once, at its nth call. */
 struct failing {
@@ -30,57 +23,6 @@ static void fail_free(void *user, void *p)
     struct failing *f = user;
     f->live -= p != NULL ? 1 : 0;
     free(p);
-}
-
-static struct stoq_swarm *new_swarm(enum stoq_swarm_strategy strategy)
-{
-    struct stoq_swarm *sw;
-    struct stoq_swarm_config cfg = {.strategy = strategy};
-    assert_int_equal(stoq_swarm_new(&sw, &cfg, 1), STOQ_OK);
-    return sw;
-}
-
-static enum stoq_status add(struct stoq_swarm *sw, uint64_t first, uint32_t count,
-                            const uint8_t *have)
-{
-    uint32_t lengths[STOQ_SWARM_ADD_CHUNKS_MAX + 1];
-    for (size_t i = 0; i < STOQ_COUNT(lengths); i++) {
-        lengths[i] = 65536;
-    }
-    struct stoq_swarm_event ev = {.kind = STOQ_SWARM_ADD, .u.add = {{first, count}, lengths, have}};
-    return stoq_swarm_feed(sw, &ev, 1);
-}
-
-static enum stoq_status add_peer(struct stoq_swarm *sw, stoq_peer peer, bool partial)
-{
-    struct stoq_swarm_event ev = {.kind = STOQ_SWARM_PEER_ADD,
-                                  .u.peer = {.peer = peer, .partial = partial}};
-    return stoq_swarm_feed(sw, &ev, 1);
-}
-
-static enum stoq_status simple(struct stoq_swarm *sw, enum stoq_swarm_event_kind kind)
-{
-    struct stoq_swarm_event ev = {.kind = kind};
-    return stoq_swarm_feed(sw, &ev, 1);
-}
-
-static enum stoq_status chunk(struct stoq_swarm *sw, enum stoq_swarm_event_kind kind,
-                              stoq_swarm_cookie cookie, uint64_t index, stoq_ns now)
-{
-    struct stoq_swarm_event ev = {.kind = kind, .u.chunk = {cookie, index, 65536, 3}};
-    return stoq_swarm_feed(sw, &ev, now);
-}
-
-/* Poll for an action of this kind, passing over NEED_MORE. */
-static struct stoq_swarm_action expect(struct stoq_swarm *sw, enum stoq_swarm_action_kind kind,
-                                       stoq_ns now)
-{
-    struct stoq_swarm_action act;
-    do {
-        assert_true(stoq_swarm_poll(sw, now, &act));
-    } while (act.kind == STOQ_SWARM_NEED_MORE && kind != STOQ_SWARM_NEED_MORE);
-    assert_int_equal(act.kind, kind);
-    return act;
 }
 
 static void adds_are_checked(void **state)
@@ -222,9 +164,7 @@ static void endings_are_told_apart(void **state)
         assert_int_equal(add(sw, 0, 10, NULL), STOQ_OK);
         assert_int_equal(add_peer(sw, 3, false), STOQ_OK);
         stoq_swarm_cookie cookie = expect(sw, STOQ_SWARM_REQUEST, 1).u.request.cookie;
-        struct stoq_swarm_event ev = {.kind = STOQ_SWARM_REQUEST_ENDED,
-                                      .u.ended = {cookie, cases[i].status}};
-        assert_int_equal(stoq_swarm_feed(sw, &ev, 2), STOQ_OK);
+        assert_int_equal(ended(sw, cookie, cases[i].status, 2), STOQ_OK);
         if (cases[i].charged) {
             (void)expect(sw, STOQ_SWARM_CHARGE, 2);
         }
@@ -253,9 +193,7 @@ static void failures_in_a_row_end_a_peer(void **state)
     stoq_ns now = 1;
     for (int i = 0; i < STOQ_SWARM_STRIKES_MAX; i++) {
         stoq_swarm_cookie cookie = expect(sw, STOQ_SWARM_REQUEST, now).u.request.cookie;
-        struct stoq_swarm_event ev = {.kind = STOQ_SWARM_REQUEST_ENDED,
-                                      .u.ended = {cookie, STOQ_NET}};
-        assert_int_equal(stoq_swarm_feed(sw, &ev, now), STOQ_OK);
+        assert_int_equal(ended(sw, cookie, STOQ_NET, now), STOQ_OK);
         now += 10 * STOQ_SEC;
     }
     (void)expect(sw, STOQ_SWARM_STUCK, now);
