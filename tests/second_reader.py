@@ -204,16 +204,19 @@ def query(b):
         fields(b, query=({1: HASH, 2: uint(), 3: INDEX, 4: uint(1, 65536 if kind == 5 else 256)}, {}))
 
 
+CAP = {4: uint(1, 1 << 50)}
+
+
 def response(b):
     kind = b.get(1)
     if kind in range(1, 7):
         fields(b, metadata=({1: uint(), 2: uint(0, 1 << 24)}, {}))
     elif kind == 16:
-        fields(b, items=({1: uint(), 3: uint(1, 4096)}, {}))
+        fields(b, items=({1: uint(), 3: uint(1, 4096)}, CAP))
     elif kind == 17:
-        fields(b, items=({1: uint(), 3: uint(0, (1 << 32) - 1)}, {}))
+        fields(b, items=({1: uint(), 3: uint(0, (1 << 32) - 1)}, CAP))
     elif kind == 18:
-        fields(b, package=({1: uint(), 2: uint(0, 1 << 24), 3: uint(0, (1 << 32) - 1)}, {}))
+        fields(b, package=({1: uint(), 2: uint(0, 1 << 24), 3: uint(0, (1 << 32) - 1)}, CAP))
     else:
         need(kind == 19, "kind")
         fields(b, accepted=({1: uint()}, {}))
@@ -245,7 +248,7 @@ MESSAGES = {
     4: ("Response", response),
     5: ("Proof", lambda b: need(isinstance(b, dict) and len(cbor(b)) <= 32768)),
     6: ("MetadataQuery", query),
-    7: ("ChunkRequest", lambda b: fields(b, chunks=({1: HASH, 2: pairs(4096)}, {3: only_true}))),
+    7: ("ChunkRequest", lambda b: fields(b, chunks=({1: HASH, 2: pairs(4096)}, {3: only_true, 4: uint(1, 2)}))),
     8: ("Have", have),
     9: ("Cancel", lambda b: fields(b, cancel=({1: uint()}, {}))),
     10: ("Announce", lambda b: fields(b, announce=({1: HASH, 2: text(1, 128), 3: text(1, 128), 4: uint(),

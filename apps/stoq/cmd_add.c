@@ -175,6 +175,12 @@ static int get_args(struct cmd *cmd, json_t *args)
         rc = call_set_list(cmd, args, "from", "from");
     }
     if (rc == 0) {
+        rc = call_set_text(cmd, args, "priority", cmd_value(cmd, "priority"));
+    }
+    if (rc == 0) {
+        rc = call_set_text(cmd, args, "strategy", cmd_value(cmd, "strategy"));
+    }
+    if (rc == 0) {
         rc = call_set_number(cmd, args, "timeout", "timeout_s", 1, 30 * 24 * 3600);
     }
     return rc;

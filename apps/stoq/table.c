@@ -36,6 +36,10 @@ static const struct cmd_option get_options[] = {
     {"seed", 0, "PATH", "files here, an older version say, that may hold some of it", false},
     {"no-sync", 0, NULL, "with -o DIR: leave it to the kernel when DIR reaches the disk", false},
     {"range", 0, "A-B", "with -o -: only these bytes of the file, from 0; A- or -N too", false},
+    {"priority", 0, "CLASS", "interactive, normal or background [normal; interactive with -o -]",
+     false},
+    {"strategy", 0, "HOW", "fastest-first, rarest or sequential [rarest; sequential with -o -]",
+     false},
     {"timeout", 0, "SECONDS", "give up after this time", false},
     ALIAS_OPTIONS,
 };
@@ -100,6 +104,10 @@ static const struct cmd_option limit_options[] = {
     {"up", 0, "RATE", "send chunks no faster, as in 2MiB or 20Mbit a second; none: no cap", false},
     {"down", 0, "RATE", "take chunks no faster", false},
     {"peer", 0, "PEER", "these caps are of one peer", false},
+    {"class", 0, "CLASS", "these caps are of interactive, normal or background transfers", false},
+    {"between", 0, "HH:MM-HH:MM", "these caps hold at that time of day, in place of the others",
+     false},
+    {"remove", 0, NULL, "with --between: those of that time hold no longer", false},
 };
 static const struct cmd_option rule_options[] = {
     {"candidates", 0, "FILE", "peers as `stoq peers --json` prints them [the daemon's]", false},
@@ -387,7 +395,7 @@ static const struct cmd_row rows[] = {
      .details =
          "Holds from now until the daemon ends; the configuration's bandwidth.up and\n"
          "bandwidth.down hold from its start. Below a cap peers have fair shares, and what one\n"
-         "leaves the others take.",
+         "leaves the others take. Beside what is waited for, background keeps a twentieth.",
      OPTIONS(limit_options),
      .run = cmd_limit},
     {.name = "rule",

@@ -10,6 +10,14 @@
 typedef uint32_t stoq_peer;
 #define STOQ_PEER_NONE UINT32_MAX
 
+/* How much a transfer matters, to those who share a path with it. */
+enum stoq_priority {
+    STOQ_PRIORITY_NORMAL,
+    STOQ_PRIORITY_INTERACTIVE, /* somebody waits for it */
+    STOQ_PRIORITY_BACKGROUND,  /* takes what others leave, and yields to strangers on the path */
+    STOQ_PRIORITIES,
+};
+
 /* Consecutive chunks of a package: first .. first + count - 1. */
 struct stoq_range {
     uint64_t first;

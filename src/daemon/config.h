@@ -49,6 +49,10 @@ struct stoq_config {
     struct stoq_trust_config trust;   /* 0: the core's default */
     uint64_t up_bytes_per_s;          /* 0: no cap */
     uint64_t down_bytes_per_s;
+    uint64_t class_bytes_per_s[STOQ_QOS_DIRS][STOQ_PRIORITIES]; /* likewise */
+    struct stoq_qos_window windows[STOQ_QOS_WINDOWS_MAX];
+    size_t window_count;
+    uint32_t fetches_running_max; /* 0: the engine's default */
     unsigned workers;
     uint64_t open_files_max; /* 0: as the process was started */
     unsigned api_connections_max;

@@ -2,6 +2,7 @@
 #include "daemon/config_internal.h"
 
 #include "daemon/rate.h"
+#include "daemon/share_words.h"
 #include "daemon/source.h"
 #include "daemon/units.h"
 #include "store/store.h"
@@ -360,6 +361,70 @@ static bool set_down(struct stoq_config *c, const char *value, char why[CONFIG_W
     return rate(value, &c->down_bytes_per_s, why);
 }
 
+/* A first word, then "up=RATE", "down=RATE" or both. */
+static bool read_caps(const char *value, char first[VALUE_MAX], bool set[STOQ_QOS_DIRS],
+                      uint64_t rate_of[STOQ_QOS_DIRS], char why[CONFIG_WHY_BYTES])
+{
+    char *rest = NULL;
+    const char *word;
+    if (strlen(value) >= VALUE_MAX) {
+        return no(why, "is too long");
+    }
+    memcpy(first, value, strlen(value) + 1);
+    (void)strtok_r(first, " \t", &rest);
+    while ((word = strtok_r(NULL, " \t", &rest)) != NULL) {
+        if (!stoq_cap_word_parse(word, set, rate_of)) {
+            return no(why, "'%.40s' is not up=RATE or down=RATE, each once", word);
+        }
+    }
+    return set[STOQ_QOS_UP] || set[STOQ_QOS_DOWN] || no(why, "up=RATE or down=RATE is missing");
+}
+
+static bool set_class(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    char name[VALUE_MAX];
+    bool set[STOQ_QOS_DIRS] = {false, false};
+    uint64_t rate_of[STOQ_QOS_DIRS] = {0, 0};
+    enum stoq_priority class = STOQ_PRIORITY_NORMAL;
+    if (!read_caps(value, name, set, rate_of, why)) {
+        return false;
+    }
+    if (!stoq_priority_parse(name, &class)) {
+        return no(why, "'%.40s' is not interactive, normal or background", name);
+    }
+    for (int dir = 0; dir < STOQ_QOS_DIRS; dir++) {
+        c->class_bytes_per_s[dir][class] = rate_of[dir];
+    }
+    return true;
+}
+
+static bool set_between(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    char between[VALUE_MAX];
+    struct stoq_qos_window w = {0};
+    if (!read_caps(value, between, w.set, w.rate_bytes_per_s, why)) {
+        return false;
+    }
+    if (!stoq_between_parse(between, &w)) {
+        return no(why, "'%.40s' is not a time of day, as in 08:00-18:00", between);
+    }
+    if (c->window_count == STOQ_QOS_WINDOWS_MAX) {
+        return no(why, "more than %u times of day", STOQ_QOS_WINDOWS_MAX);
+    }
+    c->windows[c->window_count++] = w;
+    return true;
+}
+
+static bool set_max_concurrent(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    uint64_t v = 0;
+    if (!number(value, 1, STOQ_NODE_FETCHES_MAX, &v, why)) {
+        return false;
+    }
+    c->fetches_running_max = (uint32_t)v;
+    return true;
+}
+
 static bool set_minimum_reputation(struct stoq_config *c, const char *value,
                                    char why[CONFIG_WHY_BYTES])
 {
@@ -506,6 +571,9 @@ static const struct config_setting settings[] = {
     {"limits.workers", false, set_workers},
     {"bandwidth.up", false, set_up},
     {"bandwidth.down", false, set_down},
+    {"bandwidth.class", true, set_class},
+    {"bandwidth.between", true, set_between},
+    {"transfer.max_concurrent", false, set_max_concurrent},
     {"trust.minimum_reputation", false, set_minimum_reputation},
     {"trust.minimum_trust_threshold", false, set_minimum_trust},
     {"log.level", false, set_log_level},

@@ -186,6 +186,15 @@ static void test_refusals(void **state)
     refuse("[bandwidth]\nup = fast\n", "f:2: bandwidth.up: 'fast' is not a rate");
     refuse("bandwidth.down = 0\n", "f:1: bandwidth.down: '0' is not a rate");
     parse_ok("[bandwidth]\nup = 2MiB\ndown = 20Mbit\n");
+    parse_ok("[bandwidth]\nclass = background up=1MB\nclass = normal up=2MB down=none\n");
+    parse_ok(
+        "[bandwidth]\nbetween = 08:00-18:00 up=1MB\nbetween = 22:00-06:00 up=none down=none\n");
+    parse_ok("[transfer]\nmax_concurrent = 3\n");
+    refuse("bandwidth.class = urgent up=1MB\n", "f:1: bandwidth.class: 'urgent' is not");
+    refuse("bandwidth.class = normal\n", "f:1: bandwidth.class: up=RATE or down=RATE is missing");
+    refuse("bandwidth.class = normal up=1MB up=1MB\n", "f:1: bandwidth.class: 'up=1MB' is not");
+    refuse("bandwidth.between = 08:00-25:00 up=1MB\n", "f:1: bandwidth.between: '08:00-25:00' is");
+    refuse("transfer.max_concurrent = 0\n", "f:1: transfer.max_concurrent: 0 is outside 1..1024");
     parse_ok("[trust]\nminimum_trust_threshold = 0.5\nminimum_reputation = 1\n");
     refuse("[limits]\napi_connections = 0\n", "f:2: limits.api_connections: 0 is outside 1..4096");
     refuse("[network]\nkey = secret\n", "f:2: network.key: neither 64 hexadecimal digits nor");

@@ -56,6 +56,7 @@ static void before_wait(void *user)
     engine_pump(e);
     engine_drain(e);
     if (now >= e->sweep_at) {
+        engine_budget_clock(e, now);
         engine_sweep(e, now);
         engine_batches_trim(e);
         e->sweep_at = now + ENGINE_SWEEP;
@@ -280,7 +281,8 @@ static enum stoq_status build(struct stoq_engine *e, struct stoq_error *err)
     struct stoq_node_config node = {.agent = stoq_span_str(e->agent),
                                     .want_raw = e->cfg.raw,
                                     .takes_offers = e->cfg.offered != NULL,
-                                    .trust = e->cfg.trust};
+                                    .trust = e->cfg.trust,
+                                    .fetches_running_max = e->cfg.fetches_running_max};
     if (st == STOQ_OK) {
         st = engine_rpc_offer(e, &node, err);
     }

@@ -61,9 +61,14 @@ struct stoq_engine_config {
     bool early_data;           /* tickets and early data */
     bool connections_only;     /* neither send nor answer sealed datagrams */
     struct stoq_engine_limits limits;
-    const uint8_t *network_key;     /* 32 bytes, borrowed for the call; NULL: no private network */
-    uint64_t up_bytes_per_s;        /* of chunks to all peers together; 0: no cap */
-    uint64_t down_bytes_per_s;      /* from them */
+    const uint8_t *network_key; /* 32 bytes, borrowed for the call; NULL: no private network */
+    uint64_t up_bytes_per_s;    /* of chunks to all peers together; 0: no cap */
+    uint64_t down_bytes_per_s;  /* from them */
+    uint64_t class_bytes_per_s[STOQ_QOS_DIRS]
+                              [STOQ_PRIORITIES]; /* of those of one priority; likewise */
+    const struct stoq_qos_window *windows; /* of the day, with other caps; borrowed for the call */
+    size_t window_count;
+    uint32_t fetches_running_max;   /* more wait their turn [STOQ_NODE_RUNNING_MAX] */
     struct stoq_trust_config trust; /* its allocator is not looked at */
     const char *trust_file;         /* where reputation is kept; kept. NULL: nowhere */
     const char *known_file;         /* where peers are remembered; kept. NULL: nowhere */
@@ -119,6 +124,8 @@ struct stoq_fetch_ask {
     uint64_t end;
     /* For a reader (stoq_fetch_wait): bytes come in order, at first up to this one. 0: in any order. */
     uint64_t until;
+    enum stoq_priority priority;
+    enum stoq_swarm_strategy strategy; /* for a reader: sequential, whatever stands here */
     bool lan; /* neighbours are sources too, those heard of meanwhile included. Without any other
                * source it waits up to 1.5 s for the first */
     stoq_ns timeout_ns; /* for the whole fetch; 0: none, steps have their own */
@@ -137,9 +144,12 @@ struct stoq_fetch_report_source {
     uint64_t bytes;        /* raw chunk bytes taken from it, verified */
     uint64_t bytes_stored; /* the same as they travelled */
     uint64_t chunks;
-    stoq_ns ready_ns;        /* from the beginning until it was connected; 0: it never was */
-    enum stoq_status status; /* STOQ_OK, or why it was given up */
-    char why[200];           /* one sentence; "" when all went well */
+    stoq_ns ready_ns;               /* from the beginning until it was connected; 0: it never was */
+    stoq_ns held_ns;                /* caps here held it back for so long ... */
+    uint64_t cap_here_bytes_per_s;  /* ... to this rate; 0: none did */
+    uint64_t cap_there_bytes_per_s; /* what it says of its own caps; 0: none */
+    enum stoq_status status;        /* STOQ_OK, or why it was given up */
+    char why[200];                  /* one sentence; "" when all went well */
 };
 
 /* From the beginning until each step was done; 0: it was not. */
@@ -322,7 +332,9 @@ struct stoq_transfer {
     bool is_part;
     uint64_t first; /* of a part: bytes first .. end - 1 of the stream */
     uint64_t end;
-    bool in_order; /* for a reader */
+    enum stoq_priority priority;
+    enum stoq_swarm_strategy strategy;
+    bool waits; /* others run, and its turn has not come */
     bool over;
     uint64_t began_at; /* seconds since 1970 */
     stoq_ns elapsed_ns;
@@ -393,20 +405,33 @@ STOQ_WARN_UNUSED enum stoq_status stoq_engine_standing(
 void stoq_engine_trust(struct stoq_engine *engine, const struct stoq_peer_id *peer,
                        struct stoq_node_standing *out);
 void stoq_engine_forgive(struct stoq_engine *engine, const struct stoq_peer_id *peer);
-/* Cap what is sent to and taken from peers, or one peer, from now on; 0: no cap, NULL: as it was.
+/* Cap what is sent to and taken from peers from now on; 0: no cap, NULL: as it was.
  * STOQ_OK, STOQ_FULL (too many peers have caps), STOQ_RANGE, STOQ_NOMEM. */
 STOQ_WARN_UNUSED enum stoq_status stoq_engine_limit(struct stoq_engine *engine,
-                                                    const struct stoq_peer_id *peer,
+                                                    const struct stoq_qos_whose *whose,
                                                     const uint64_t *up, const uint64_t *down);
+/* As stoq_qos_add_window. */
+STOQ_WARN_UNUSED enum stoq_status stoq_engine_window(struct stoq_engine *engine,
+                                                     const struct stoq_qos_window *window);
+/* One allocation. */
+struct stoq_engine_flow {
+    struct stoq_qos_view view;
+    struct stoq_package_id id;
+    stoq_fetch_id fetch; /* of those we take for; 0: of a peer's */
+};
 struct stoq_engine_budget {
-    uint64_t rate[STOQ_QOS_DIRS]; /* of all together; 0: no cap */
+    uint64_t rate[STOQ_QOS_DIRS]; /* of all together, at this time of day; 0: no cap */
+    uint64_t class_rate[STOQ_QOS_DIRS][STOQ_PRIORITIES];
+    size_t window_count;
+    struct stoq_qos_window windows[STOQ_QOS_WINDOWS_MAX];
+    bool window_holds[STOQ_QOS_WINDOWS_MAX];
     size_t peer_count;
     struct stoq_engine_peer_cap {
         struct stoq_peer_id peer;
         uint64_t rate[STOQ_QOS_DIRS];
     } peers[STOQ_QOS_PEERS_MAX];
     size_t flow_count; /* who moves bytes now */
-    struct stoq_qos_view flows[STOQ_QOS_FLOWS_MAX];
+    struct stoq_engine_flow flows[STOQ_QOS_FLOWS_MAX];
 };
 void stoq_engine_budget(struct stoq_engine *engine, struct stoq_engine_budget *out); /* large */
 /* Say where a peer stands. */

@@ -78,6 +78,7 @@ static void ask_free(struct ask *a)
 {
     struct stoq_engine *e = a->engine;
     (void)stoq_map_remove(&e->cookies, (struct stoq_map_key){a->cookie, 0});
+    engine_budget_ask_end(a);
     engine_peer_unref(e, a->peer);
     stoq_buf_release(&a->request);
     stoq_buf_release(&a->payload);
@@ -161,6 +162,7 @@ static void ask_give_up(struct ask *a, enum stoq_status status, uint64_t code)
     struct stoq_engine *e = a->engine;
     if (a->phase == ASK_FRAME || a->phase == ASK_PAYLOAD) {
         a->stopped = true;
+        engine_budget_stopped(a);
         stoq_net_stream_stop(e->net, a->conn, a->stream, code);
         stoq_net_stream_reset(e->net, a->conn, a->stream, code);
     }
@@ -211,8 +213,7 @@ static bool ask_send_on(struct ask *a, stoq_net_conn conn)
     a->conn = conn;
     if (st == STOQ_OK) {
         a->phase = ASK_FRAME;
-        stoq_net_stream_class(e->net, a->conn, a->stream,
-                              a->wants_chunks ? STOQ_NET_BULK : STOQ_NET_CONTROL);
+        stoq_net_stream_class(e->net, a->conn, a->stream, STOQ_NET_CONTROL); /* it is short */
         st = stoq_map_put(&e->asks, (struct stoq_map_key){a->conn, (uint64_t)a->stream}, a);
         if (st == STOQ_OK) {
             st = stoq_net_write_copy(e->net, a->conn, a->stream, stoq_buf_span(&a->request), true);
@@ -358,9 +359,14 @@ static enum stoq_status chunk_request(struct ask *a, const struct stoq_node_ask_
             a->indexes[n++] = want->ranges[i].first + k;
         }
     }
+    struct stoq_msg_hello hello;
+    bool knows = stoq_node_peer_hello(a->engine->node, want->peer, &hello) &&
+                 (hello.features & STOQ_FEATURE_PRIORITY) != 0;
+    a->fetch = want->fetch;
     struct stoq_message msg = {.type = STOQ_MSG_CHUNK_REQUEST,
                                .request_id = want->cookie,
-                               .u.chunk_request = {.id = want->id,
+                               .u.chunk_request = {.priority = knows ? want->priority : 0,
+                                                   .id = want->id,
                                                    .ranges = want->ranges,
                                                    .range_count = want->range_count,
                                                    .chunk_count = want->chunk_count,
@@ -380,6 +386,7 @@ void engine_ask_chunks(struct stoq_engine *e, const struct stoq_node_ask_chunks 
         (void)engine_feed(e, &ev);
         return;
     }
+    engine_budget_ask(a, want);
     ask_submit(a);
 }
 
@@ -619,6 +626,7 @@ static enum stoq_status take_reply(struct ask *a, struct stoq_span cbor)
             return STOQ_MALFORMED;
         }
         stoq_items_init(&a->items, r->items);
+        engine_fetch_capped(a->engine, a->fetch, a->peer, r->cap_bytes_per_s);
         return STOQ_OK;
     }
     a->payload_want = r->payload_bytes;

@@ -40,6 +40,36 @@ void engine_progress(struct stoq_engine *e, stoq_ns now)
     }
 }
 
+static struct source_note *note_of(struct stoq_engine *e, stoq_fetch_id fetch, const struct peer *p)
+{
+    struct stoq_fetch *f = engine_fetch_find(e, fetch);
+    for (size_t i = 0; f != NULL && i < f->peer_count; i++) {
+        if (f->peers[i] == p) {
+            return &f->notes[i];
+        }
+    }
+    return NULL;
+}
+
+void engine_fetch_held(struct stoq_engine *e, stoq_fetch_id fetch, const struct peer *p,
+                       stoq_ns time, uint64_t cap)
+{
+    struct source_note *note = note_of(e, fetch, p);
+    if (note != NULL) {
+        note->held_ns += time;
+        note->cap_here = cap != 0 ? cap : note->cap_here;
+    }
+}
+
+void engine_fetch_capped(struct stoq_engine *e, stoq_fetch_id fetch, const struct peer *p,
+                         uint64_t cap)
+{
+    struct source_note *note = note_of(e, fetch, p);
+    if (note != NULL) {
+        note->cap_there = cap;
+    }
+}
+
 void engine_ready(struct stoq_engine *e)
 {
     for (struct stoq_fetch *f = e->fetches; f != NULL; f = f->next) {
@@ -91,6 +121,9 @@ static void report_source(struct stoq_fetch *f, size_t i, const struct stoq_node
     out->addr = p->conn_count > 0 || p->addr_count == 0 ? p->addr : p->addrs[0];
     out->connected = p->group[0] != '\0';
     memcpy(out->group, p->group, sizeof out->group);
+    out->held_ns = f->notes[i].held_ns;
+    out->cap_here_bytes_per_s = f->notes[i].cap_here;
+    out->cap_there_bytes_per_s = f->notes[i].cap_there;
     const struct stoq_node_source_report *src = NULL;
     for (uint32_t k = 0; k < report->source_count; k++) {
         if (report->sources[k].peer == p->number) {
@@ -319,7 +352,8 @@ static void fetch_begin(struct stoq_engine *e, void *arg)
                         .id = f->ask->id,
                         .sources = numbers,
                         .source_count = (uint32_t)f->peer_count,
-                        .strategy = f->ask->until == 0 ? STOQ_SWARM_RAREST : STOQ_SWARM_SEQUENTIAL,
+                        .strategy = f->ask->until == 0 ? f->ask->strategy : STOQ_SWARM_SEQUENTIAL,
+                        .priority = f->ask->priority,
                         .is_part = f->ask->is_part,
                         .first = f->ask->first,
                         .end = f->ask->end,

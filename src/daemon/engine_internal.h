@@ -75,8 +75,8 @@ enum peer_state {
 };
 
 struct ask;
-struct debt;
 struct inbound;
+struct share; /* engine_budget.c */
 
 /* One remote peer; its number is its place in engine->peers. */
 struct peer {
@@ -169,6 +169,8 @@ struct ask {
     struct batch *batch; /* being filled */
     uint32_t jobs;       /* batches with workers */
     bool want_proofs;
+    struct share *share; /* what it may take; NULL: no limits */
+    stoq_fetch_id fetch;
     uint64_t unreported; /* payload bytes not yet told as PROGRESS */
     stoq_ns told_at;
     /* One the node knows nothing of: called at its end, with status and reply set; it is freed then. */
@@ -210,8 +212,10 @@ enum inbound_phase {
 
 /* What waits for bandwidth. */
 struct budget {
-    stoq_qos_flow flow;    /* 0: not open */
+    struct share *share;   /* NULL: none, or no limits */
+    struct budget *next;   /* of its share's, while it waits */
     struct inbound *serve; /* NULL: a debt, in engine_budget.c */
+    uint64_t bytes;        /* waited for */
     bool waits;
     bool granted; /* and not used yet */
 };
@@ -243,7 +247,9 @@ struct inbound {
     uint64_t request_id;
     struct stoq_package_id id;
     bool is_meta;
-    bool raw; /* chunks are sent unpacked */
+    bool raw;       /* chunks are sent unpacked */
+    bool tells_cap; /* the peer knows what to do with it */
+    enum stoq_priority priority;
     enum stoq_meta_kind kind;
     struct stoq_range shards;
     struct stoq_range *ranges;
@@ -268,6 +274,13 @@ struct inbound {
     struct stoq_error err;
 };
 
+/* What held a source back, of a fetch. */
+struct source_note {
+    stoq_ns held_ns;    /* credit was held back here for so long */
+    uint64_t cap_here;  /* by this cap, bytes per second; 0: none */
+    uint64_t cap_there; /* what the source says of its own; 0: none */
+};
+
 /* A fetch somebody waits for. */
 struct stoq_fetch {
     struct stoq_engine *engine;
@@ -281,6 +294,7 @@ struct stoq_fetch {
     uint64_t seed_bytes;     /* of chunks taken from the seed */
     uint64_t seed_bytes_new; /* of those, what the store did not have */
     struct peer *peers[STOQ_FETCH_SOURCES_MAX];
+    struct source_note notes[STOQ_FETCH_SOURCES_MAX];
     size_t peer_count;
     struct stoq_fetch_report *report;
     stoq_ns began_ns;
@@ -360,7 +374,8 @@ struct stoq_engine {
     struct stoq_known *known;
     bool known_changed;
     struct stoq_qos *qos;
-    struct debt *debts;   /* credit held back */
+    struct share *shares; /* who moves chunks */
+    uint64_t share_last;
     uint64_t trust_saved; /* stoq_trust_changes of what the file has */
     bool trust_saving;    /* a worker writes it */
     stoq_ns trust_save_at;
@@ -383,6 +398,11 @@ void engine_call(struct stoq_engine *e, void (*fn)(struct stoq_engine *e, void *
 struct stoq_fetch *engine_fetch_find(struct stoq_engine *e, stoq_fetch_id number);
 void engine_fetch_done(struct stoq_fetch *f, const struct stoq_node_report *report);
 void engine_progress(struct stoq_engine *e, stoq_ns now);
+/* Caps of ours held credit of this source back; it says what its own caps are. */
+void engine_fetch_held(struct stoq_engine *e, stoq_fetch_id fetch, const struct peer *p,
+                       stoq_ns time, uint64_t cap);
+void engine_fetch_capped(struct stoq_engine *e, stoq_fetch_id fetch, const struct peer *p,
+                         uint64_t cap);
 /* What its caller is told of a fetch that ends with status. */
 enum stoq_status engine_fetch_result(const struct stoq_fetch *f, enum stoq_status status,
                                      struct stoq_error *err);
@@ -461,6 +481,13 @@ enum stoq_status engine_budget_open(struct stoq_engine *e);
 void engine_budget_close(struct stoq_engine *e);
 /* May these bytes of a reply go now? False: it is pumped again when they may. */
 bool engine_budget_send(struct inbound *in, uint64_t bytes);
+void engine_budget_end(struct inbound *in);           /* it waits for nothing more */
+uint64_t engine_budget_cap(const struct inbound *in); /* the tightest that holds it; 0: none */
+void engine_budget_ask(struct ask *a, const struct stoq_node_ask_chunks *want);
+void engine_budget_stopped(struct ask *a); /* its stream, whose bytes are settled by that */
+void engine_budget_ask_end(struct ask *a);
+void engine_budget_conn_lost(struct stoq_engine *e, stoq_net_conn conn);
+void engine_budget_clock(struct stoq_engine *e, stoq_ns now);
 /* Give a request's received bytes back to flow control, now or when the caps allow. */
 void engine_budget_received(struct ask *a, uint64_t bytes);
 void engine_budget_run(struct stoq_engine *e, stoq_ns now);

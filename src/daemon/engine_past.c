@@ -21,7 +21,9 @@ static void describe(struct stoq_transfer *t, const struct stoq_fetch *f)
                                 .is_part = f->ask->is_part,
                                 .first = f->ask->first,
                                 .end = f->ask->end,
-                                .in_order = f->ask->until != 0,
+                                .priority = f->ask->priority,
+                                .strategy =
+                                    f->ask->until != 0 ? STOQ_SWARM_SEQUENTIAL : f->ask->strategy,
                                 .began_at = f->began_at,
                                 .elapsed_ns = stoq_now() - f->began_ns};
 }
@@ -108,12 +110,17 @@ static void add_running(struct snapshot *s, struct stoq_engine *e, const struct 
                                                .bytes_done = p.bytes_done,
                                                .bytes_from_peers = p.bytes_from_peers,
                                                .sources = p.sources};
+    t->waits = p.waits;
     t->sources = *at;
     t->source_count = f->peer_count;
     for (size_t i = 0; i < f->peer_count; i++, (*at)++) {
         const struct peer *peer = f->peers[i];
-        **at = (struct stoq_fetch_report_source){
-            .peer = peer->id, .addr = peer->addr, .connected = peer->state == PEER_UP};
+        **at = (struct stoq_fetch_report_source){.peer = peer->id,
+                                                 .addr = peer->addr,
+                                                 .connected = peer->state == PEER_UP,
+                                                 .held_ns = f->notes[i].held_ns,
+                                                 .cap_here_bytes_per_s = f->notes[i].cap_here,
+                                                 .cap_there_bytes_per_s = f->notes[i].cap_there};
         memcpy((*at)->group, peer->group, sizeof peer->group);
         memcpy((*at)->why, peer->why, sizeof peer->why);
     }

@@ -293,6 +293,7 @@ void engine_closed(void *user, stoq_net_conn conn, const struct stoq_net_closed 
         engine_known_seen(e, &p->id, info->min_rtt_ns);
     }
     note_why(p, info);
+    engine_budget_conn_lost(e, conn);
     engine_asks_conn_lost(e, conn);
     engine_serves_conn_lost(e, conn);
     if (!info->opened) {

@@ -27,7 +27,7 @@ static void inbound_free(struct inbound *in)
         engine_held_release(e, in->held);
     }
     stoq_held_close(in->opened);
-    stoq_qos_close(e->qos, in->budget.flow);
+    engine_budget_end(in);
     in->peer->inbound_count--;
     engine_peer_unref(e, in->peer);
     stoq_frame_release(&in->frame);
@@ -194,7 +194,9 @@ static bool send_pieces(struct inbound *in)
         struct stoq_message msg = {
             .type = STOQ_MSG_RESPONSE,
             .request_id = in->request_id,
-            .u.response = {.kind = STOQ_META_CHUNKS, .items = in->chunk_count}};
+            .u.response = {.kind = STOQ_META_CHUNKS,
+                           .items = in->chunk_count,
+                           .cap_bytes_per_s = in->tells_cap ? engine_budget_cap(in) : 0}};
         if (send_message(in, &msg, false) != STOQ_OK) {
             inbound_cut(in, STOQ_APP_CANCELLED);
             return false;
@@ -530,6 +532,18 @@ void engine_send(struct stoq_engine *e, const struct stoq_node_send *s)
     }
 }
 
+static enum stoq_net_class class_of(enum stoq_priority priority)
+{
+    switch (priority) {
+    case STOQ_PRIORITY_INTERACTIVE:
+        return STOQ_NET_INTERACTIVE;
+    case STOQ_PRIORITY_BACKGROUND:
+        return STOQ_NET_BACKGROUND;
+    default:
+        return STOQ_NET_BULK;
+    }
+}
+
 void engine_serve(struct stoq_engine *e, const struct stoq_node_serve *s, bool is_meta)
 {
     struct inbound *in = stoq_map_get(&e->inbounds, (struct stoq_map_key){s->stream, 0});
@@ -548,10 +562,13 @@ void engine_serve(struct stoq_engine *e, const struct stoq_node_serve *s, bool i
     in->kind = s->kind;
     in->shards = s->shards;
     in->want_proofs = s->want_proofs;
-    struct stoq_msg_hello hello;
-    in->raw = e->cfg.raw || (stoq_node_peer_hello(e->node, s->peer, &hello) &&
-                             (hello.features & STOQ_FEATURE_ZSTD) == 0);
-    stoq_net_stream_class(e->net, in->conn, in->stream, is_meta ? STOQ_NET_CONTROL : STOQ_NET_BULK);
+    struct stoq_msg_hello hello = {.features = STOQ_FEATURE_ZSTD};
+    (void)stoq_node_peer_hello(e->node, s->peer, &hello);
+    in->raw = e->cfg.raw || (hello.features & STOQ_FEATURE_ZSTD) == 0;
+    in->tells_cap = (hello.features & STOQ_FEATURE_PRIORITY) != 0;
+    in->priority = s->priority;
+    stoq_net_stream_class(e->net, in->conn, in->stream,
+                          is_meta ? STOQ_NET_CONTROL : class_of(s->priority));
     if (!is_meta) {
         in->ranges = calloc(s->range_count, sizeof *in->ranges);
         if (in->ranges == NULL) {

@@ -331,12 +331,16 @@ static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *
         .trust = host->config.trust,
         .up_bytes_per_s = host->config.up_bytes_per_s,
         .down_bytes_per_s = host->config.down_bytes_per_s,
+        .windows = host->config.windows,
+        .window_count = host->config.window_count,
+        .fetches_running_max = host->config.fetches_running_max,
         .lan = host->cfg.daemon && stoq_host_lan(host),
         .offered = host->cfg.daemon && !host->config.client ? stoq_replicator_offered : NULL,
         .offered_user = host->replicator,
         .log = log_line,
         .log_user = host,
     };
+    memcpy(cfg.class_bytes_per_s, host->config.class_bytes_per_s, sizeof cfg.class_bytes_per_s);
     uint8_t network_key[NETWORK_KEY_BYTES];
     enum stoq_status st = set_open_files(host, err);
     if (st == STOQ_OK && host->config.network_key[0] != '\0') {

@@ -141,6 +141,7 @@ static enum stoq_status fetch(struct mending *m, const struct stoq_package_id *i
                                        .sources = m->sources,
                                        .source_count = m->source_count,
                                        .lan = lan,
+                                       .priority = STOQ_PRIORITY_BACKGROUND,
                                        .cancelled = m->ask->cancelled,
                                        .user = m->ask->user};
     return stoq_engine_fetch(stoq_host_engine(m->host), &ask, &m->fetch, why);

@@ -25,6 +25,7 @@ static const struct stoq_json_key get_keys[] = {
     {"from", STOQ_JSON_TEXTS, false},      {"timeout_s", STOQ_JSON_UINT, false},
     {"range", STOQ_JSON_TEXT, false},      {"seed", STOQ_JSON_TEXT, false},
     {"seed_b64", STOQ_JSON_TEXT, false},   {"no_sync", STOQ_JSON_BOOL, false},
+    {"priority", STOQ_JSON_TEXT, false},   {"strategy", STOQ_JSON_TEXT, false},
 };
 static const struct stoq_json_key info_keys[] = {
     {"id", STOQ_JSON_TEXT, true},
@@ -103,9 +104,9 @@ static const struct stoq_json_key ping_keys[] = {
     {"timeout_s", STOQ_JSON_UINT, false},
 };
 static const struct stoq_json_key limit_keys[] = {
-    {"up", STOQ_JSON_UINT, false},
-    {"down", STOQ_JSON_UINT, false},
-    {"peer", STOQ_JSON_TEXT, false},
+    {"up", STOQ_JSON_UINT, false},      {"down", STOQ_JSON_UINT, false},
+    {"peer", STOQ_JSON_TEXT, false},    {"class", STOQ_JSON_TEXT, false},
+    {"between", STOQ_JSON_TEXT, false},
 };
 static const struct stoq_json_key peers_why_keys[] = {
     {"peer", STOQ_JSON_TEXT, true},

@@ -103,6 +103,7 @@ static enum stoq_status cat(struct cat *c, struct stoq_error *err)
         .sources = c->sources,
         .source_count = c->source_count,
         .lan = c->lan,
+        .priority = STOQ_PRIORITY_INTERACTIVE, /* somebody reads it */
         .timeout_ns = c->timeout_s * STOQ_SEC,
         .progress = on_fetch,
         .cancelled = on_cancelled,

@@ -11,6 +11,7 @@
 #include "daemon/live.h"
 #include "daemon/scrubber.h"
 #include "daemon/seed.h"
+#include "daemon/share_words.h"
 #include "daemon/verify.h"
 #include "wire/bech32m.h"
 
@@ -27,6 +28,8 @@ struct getting {
     size_t source_count;
     bool lan; /* and neighbours */
     stoq_ns timeout_ns;
+    enum stoq_priority priority;
+    enum stoq_swarm_strategy strategy;
     bool stream;
     bool has_range; /* of the stream */
     struct stoq_byte_range range;
@@ -66,6 +69,25 @@ static bool on_cancelled(void *user)
     return op_cancelled(g->io);
 }
 
+/* How it is fetched: a reader waits for what is streamed, in order. */
+static enum stoq_status take_manner(struct getting *g, const json_t *args, struct stoq_error *err)
+{
+    const char *priority = stoq_json_text(args, "priority");
+    const char *strategy = stoq_json_text(args, "strategy");
+    g->priority = g->stream ? STOQ_PRIORITY_INTERACTIVE : STOQ_PRIORITY_NORMAL;
+    if (priority != NULL && !stoq_priority_parse(priority, &g->priority)) {
+        return stoq_fail(err, STOQ_RANGE, 0,
+                         "the priority is interactive, normal or background, not '%.40s'",
+                         priority);
+    }
+    if (strategy != NULL && !stoq_strategy_parse(strategy, &g->strategy)) {
+        return stoq_fail(err, STOQ_RANGE, 0,
+                         "the strategy is fastest-first, rarest or sequential, not '%.40s'",
+                         strategy);
+    }
+    return STOQ_OK;
+}
+
 static enum stoq_status take_args(struct getting *g, const json_t *args, struct stoq_error *err)
 {
     uint64_t timeout_s = stoq_json_u64(args, "timeout_s", 0);
@@ -79,6 +101,7 @@ static enum stoq_status take_args(struct getting *g, const json_t *args, struct 
     }
     g->timeout_ns = timeout_s * STOQ_SEC;
     g->stream = stoq_json_bool(args, "stream", false);
+    st = st == STOQ_OK ? take_manner(g, args, err) : st;
     const char *range = stoq_json_text(args, "range");
     g->has_range = range != NULL;
     if (st == STOQ_OK && g->has_range) {
@@ -166,6 +189,8 @@ static enum stoq_status fetch_ask(struct getting *g, struct stoq_fetch_ask *out,
         .sources = g->sources,
         .source_count = g->source_count,
         .lan = g->lan,
+        .priority = g->priority,
+        .strategy = g->strategy,
         .timeout_ns = g->timeout_ns,
         .progress = on_fetch,
         .cancelled = on_cancelled,

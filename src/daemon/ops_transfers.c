@@ -4,6 +4,7 @@
  */
 #include "daemon/ops_internal.h"
 
+#include "daemon/share_words.h"
 #include "wire/bech32m.h"
 
 #include <stdarg.h>
@@ -15,7 +16,7 @@
 static const char *state_of(const struct stoq_transfer *t)
 {
     if (!t->over) {
-        return "running";
+        return t->waits ? "waiting" : "running";
     }
     if (t->status == STOQ_OK) {
         return "done";
@@ -28,16 +29,23 @@ static json_t *seconds_or_null(stoq_ns ns)
     return ns == 0 ? json_null() : op_seconds(ns);
 }
 
+static json_t *rate_or_null(uint64_t rate)
+{
+    return rate > 0 ? json_integer((json_int_t)rate) : json_null();
+}
+
 static json_t *source_to_json(const struct stoq_fetch_report_source *s)
 {
     char peer[STOQ_ID_TEXT_CAP];
     char addr[STOQ_ADDR_TEXT_MAX];
     stoq_peer_id_put(peer, &s->peer);
-    return json_pack("{s:s, s:s, s:b, s:s*, s:o, s:I, s:I, s:I, s:s*}", "peer", peer, "addr",
-                     stoq_addr_format(&s->addr, addr), "connected", (int)s->connected, "group",
-                     s->group[0] != '\0' ? s->group : NULL, "ready_seconds",
+    return json_pack("{s:s, s:s, s:b, s:s*, s:o, s:I, s:I, s:I, s:f, s:o, s:o, s:s*}", "peer", peer,
+                     "addr", stoq_addr_format(&s->addr, addr), "connected", (int)s->connected,
+                     "group", s->group[0] != '\0' ? s->group : NULL, "ready_seconds",
                      seconds_or_null(s->ready_ns), "bytes", (json_int_t)s->bytes, "bytes_stored",
-                     (json_int_t)s->bytes_stored, "chunks", (json_int_t)s->chunks, "why",
+                     (json_int_t)s->bytes_stored, "chunks", (json_int_t)s->chunks, "held_seconds",
+                     (double)s->held_ns / 1e9, "cap_here", rate_or_null(s->cap_here_bytes_per_s),
+                     "cap_there", rate_or_null(s->cap_there_bytes_per_s), "why",
                      s->why[0] != '\0' ? s->why : NULL);
 }
 
@@ -58,11 +66,11 @@ static json_t *transfer_to_json(const struct stoq_transfer *t)
     }
     bool over = t->over;
     json_t *o = json_pack(
-        "{s:I, s:s, s:s, s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:I, s:o, s:o}", "number",
-        (json_int_t)t->number, "id", id, "state", state_of(t), "destination", "store", "order",
-        t->in_order ? "sequential" : "rarest", "began_at", (json_int_t)t->began_at, "seconds",
-        op_seconds(t->elapsed_ns), "bytes", (json_int_t)(over ? t->bytes : t->progress.bytes_total),
-        "bytes_done",
+        "{s:I, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:I, s:o, s:o}", "number",
+        (json_int_t)t->number, "id", id, "state", state_of(t), "destination", "store", "strategy",
+        stoq_strategy_str(t->strategy), "priority", stoq_priority_str(t->priority), "began_at",
+        (json_int_t)t->began_at, "seconds", op_seconds(t->elapsed_ns), "bytes",
+        (json_int_t)(over ? t->bytes : t->progress.bytes_total), "bytes_done",
         (json_int_t)(over ? t->bytes_had + t->bytes_from_seed + t->bytes_from_peers
                           : t->progress.bytes_done),
         "bytes_from_peers", (json_int_t)(over ? t->bytes_from_peers : t->progress.bytes_from_peers),
@@ -171,6 +179,30 @@ static void say_source(struct story *s, const struct stoq_transfer *t,
     }
 }
 
+/* Caps, here and at the source, where they set the pace. */
+static void say_caps(struct story *s, const struct stoq_transfer *t,
+                     const struct stoq_fetch_report_source *src)
+{
+    char peer[STOQ_ID_TEXT_CAP];
+    stoq_peer_id_put(peer, &src->peer);
+    peer[15] = '\0';
+    stoq_ns began = src->ready_ns < t->elapsed_ns ? src->ready_ns : 0;
+    double time = sec(t->elapsed_ns - began);
+    if (10 * src->held_ns > t->elapsed_ns) {
+        say(s,
+            "A cap here held %s.. back for %.1f of %.1f s: no more than %.3f MB are taken a second.",
+            peer, sec(src->held_ns), time, mega(src->cap_here_bytes_per_s));
+    }
+    uint64_t cap = src->cap_there_bytes_per_s;
+    bool is_its_pace = !t->over || (time > 0 && 2 * mega(src->bytes_stored) / time > mega(cap));
+    if (cap > 0 && is_its_pace) {
+        say(s,
+            "A cap at %s.. holds back what it sends: no more than %.3f MB a second, of all that it "
+            "sends under that cap.",
+            peer, mega(cap));
+    }
+}
+
 /* The steps in order; each began when the one before it was done. */
 static void say_times(struct story *s, const struct stoq_transfer *t)
 {
@@ -220,6 +252,7 @@ static void tell(void *user, const struct stoq_transfer *t)
     }
     for (size_t i = 0; i < t->source_count; i++) {
         say_source(s, t, &t->sources[i]);
+        say_caps(s, t, &t->sources[i]);
     }
     say_times(s, t);
 }

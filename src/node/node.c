@@ -221,6 +221,7 @@ static void drive(struct stoq_node *n)
 {
     do {
         n->drive_again = false;
+        queue_drive(n);
         for (struct fetch *f = n->fetches; f != NULL; f = f->next) {
             fetch_drive(f);
         }
@@ -298,6 +299,7 @@ bool stoq_node_fetch_progress(const struct stoq_node *n, stoq_fetch_id fetch,
         .bytes_total = f->root.bytes == 0 ? 0 : f->end - f->first,
         .bytes_done = f->report.bytes_had + f->report.bytes_from_peers + f->report.bytes_shared,
         .bytes_from_peers = f->report.bytes_from_peers,
+        .waits = f->waits,
     };
     for (uint32_t i = 0; i < f->source_count; i++) {
         struct stoq_swarm_peer_stats stats;

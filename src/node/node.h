@@ -10,7 +10,8 @@
  */
 #include "node/node_io.h"
 
-#define STOQ_NODE_FETCHES_MAX 64     /* at a time */
+#define STOQ_NODE_FETCHES_MAX 1024   /* at a time, those that wait included: 24 KiB each */
+#define STOQ_NODE_RUNNING_MAX 64     /* of those, not waiting */
 #define STOQ_NODE_LINKS_MAX 16384    /* peers that are connected or being dialled */
 #define STOQ_NODE_SERVES_LINK_MAX 64 /* requests of one peer under way; more are answered Busy */
 #define STOQ_NODE_SERVES_MAX 1024    /* of all peers */
@@ -36,6 +37,7 @@ struct stoq_node_config {
     struct stoq_span rpc_key; /* what our Hello says of datagrams; kept; both or neither */
     struct stoq_span rpc_proof;
     struct stoq_trust_config trust; /* its allocator is not looked at */
+    uint32_t fetches_running_max;   /* more wait their turn [STOQ_NODE_RUNNING_MAX] */
     uint32_t serves_max;            /* [STOQ_NODE_SERVES_MAX] */
     uint32_t serves_link_max;       /* [STOQ_NODE_SERVES_LINK_MAX] */
     struct stoq_alloc alloc;
@@ -69,6 +71,7 @@ struct stoq_node_fetch_progress {
     uint64_t bytes_total; /* of the package, or of the part that is wanted; 0: not known yet */
     uint64_t bytes_done;  /* had or brought, verified; of a part whole chunks, so it may be more */
     uint64_t bytes_from_peers;
+    bool waits;                /* others run, and its turn has not come */
     uint32_t sources;          /* connected now */
     uint64_t rate_bytes_per_s; /* sum of what the swarm expects of its sources */
 };

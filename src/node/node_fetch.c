@@ -46,6 +46,7 @@ enum stoq_status fetch_begin(struct stoq_node *n, const struct stoq_node_fetch *
     f->id = ev->fetch;
     f->package = ev->id;
     f->strategy = ev->strategy;
+    f->priority = ev->priority;
     f->is_part = ev->is_part;
     f->first = ev->is_part ? ev->first : 0;
     f->end = ev->is_part ? ev->end : UINT64_MAX;
@@ -58,14 +59,27 @@ enum stoq_status fetch_begin(struct stoq_node *n, const struct stoq_node_fetch *
     f->next = n->fetches;
     n->fetches = f;
     n->fetch_count++;
-    enum stoq_status st = meta_load(f, STOQ_META_MANIFEST, ev->id.h, 0);
-    for (uint32_t i = 0; st == STOQ_OK && i < ev->source_count; i++) {
-        st = fetch_source_add(f, ev->sources[i]);
+    bool may_wait = !f->is_part && ev->until == 0;
+    queue_enter(f, may_wait);
+    for (uint32_t i = 0; i < ev->source_count; i++) {
+        struct source *s = &f->sources[f->source_count++];
+        *s = (struct source){.peer = ev->sources[i], .report = {.peer = ev->sources[i]}};
+    }
+    if (!may_wait) {
+        fetch_start(f);
+    }
+    return STOQ_OK;
+}
+
+void fetch_start(struct fetch *f)
+{
+    enum stoq_status st = meta_load(f, STOQ_META_MANIFEST, f->package.h, 0);
+    for (uint32_t i = 0; st == STOQ_OK && i < f->source_count && !f->over; i++) {
+        st = fetch_source_begin(f, &f->sources[i]);
     }
     if (st != STOQ_OK && !f->over) {
         fetch_end(f, st);
     }
-    return STOQ_OK;
 }
 
 static void fill_report(struct fetch *f, enum stoq_status status)
@@ -95,6 +109,7 @@ void fetch_end(struct fetch *f, enum stoq_status status)
     }
     f->over = true;
     n->fetch_count--;
+    queue_leave(f);
     share_drop(f);
     for (struct pending *p = n->pending_first; p != NULL; p = p->next) {
         if (p->fetch == f) {
@@ -368,6 +383,9 @@ static void drive_hopeless(struct fetch *f)
 
 void fetch_drive(struct fetch *f)
 {
+    if (f->waits) {
+        return;
+    }
     if (!f->over) {
         meta_drive(f);
     }

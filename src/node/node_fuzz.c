@@ -419,6 +419,8 @@ static void user_event(struct model *m, const struct package *p)
             .kind = STOQ_NODE_FETCH,
             .u.fetch = {
                 .fetch = fetch, .id = p->id, .sources = sources, .source_count = what / 40u}};
+        ev.u.fetch.priority = (enum stoq_priority)(what % STOQ_PRIORITIES);
+        ev.u.fetch.strategy = (enum stoq_swarm_strategy)(what % (STOQ_SWARM_FASTEST + 1));
         ev.u.fetch.id.h.b[3] ^= what == 199 ? 1 : 0;
         choose_part(m, &ev.u.fetch);
         m->running[fetch] = true;
@@ -458,7 +460,8 @@ static void inbound(struct model *m, const struct package *p)
     } else if (msg.type == STOQ_MSG_METADATA_QUERY) {
         msg.u.metadata_query = (struct stoq_msg_metadata_query){p->id, STOQ_META_MANIFEST, {0, 0}};
     } else if (msg.type == STOQ_MSG_CHUNK_REQUEST) {
-        msg.u.chunk_request = (struct stoq_msg_chunk_request){p->id, &range, 1, 3, false};
+        msg.u.chunk_request =
+            (struct stoq_msg_chunk_request){p->id, &range, 1, 3, false, STOQ_PRIORITY_NORMAL};
     } else if (msg.type == 0) {
         ev = (struct stoq_node_event){
             .kind = STOQ_NODE_INBOUND_BAD,
@@ -496,7 +499,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (p.shards == 0) {
         make_package(&p);
     }
-    struct stoq_node_config cfg = {.agent = stoq_span_str("fuzz"), .serves_link_max = 2};
+    struct stoq_node_config cfg = {
+        .agent = stoq_span_str("fuzz"), .serves_link_max = 2, .fetches_running_max = 2};
     memset(&m, 0, sizeof m);
     m.in = stoq_rd(stoq_span(data, size));
     m.now = STOQ_SEC;

@@ -10,6 +10,7 @@
  *   node_meta.c     metadata: from the store, else from a source, with failover
  *   node_window.c   the shards at hand: lists, what of them is here, what the swarm is given
  *   node_swarm.c    the swarm: its peers, requests, chunks
+ *   node_queue.c    which fetch begins when there is room for one
  *   node_share.c    equal chunks, of one fetch or of several: asked for once
  *   node_fetch.c    the steps of a fetch
  *   node_serve.c    requests of others
@@ -200,6 +201,8 @@ struct fetch {
     stoq_fetch_id id;
     struct stoq_package_id package;
     enum stoq_swarm_strategy strategy;
+    enum stoq_priority priority;
+    bool waits; /* its turn has not come: nothing is asked of anybody */
     bool is_part;
     uint64_t first; /* bytes first .. end - 1 of the stream are wanted */
     uint64_t end;
@@ -257,6 +260,7 @@ struct stoq_node {
     struct stoq_map links; /* peer -> link */
     struct fetch *fetches;
     uint32_t fetch_count;
+    uint32_t running;      /* of those, not waiting */
     struct stoq_map wants; /* 16 bytes of a chunk's hash -> first of its places */
     struct stoq_hash recent[RECENT_MAX];
     uint64_t arrivals; /* chunks that came; the last is recent[(arrivals - 1) % RECENT_MAX] */
@@ -302,6 +306,8 @@ void fetch_source_fail(struct fetch *f, struct source *s, enum stoq_status statu
 void fetch_source_lost(struct fetch *f, struct source *s, enum stoq_status status);
 void fetch_source_ready(struct fetch *f, struct source *s, const struct link *l);
 enum stoq_status fetch_source_add(struct fetch *f, stoq_peer peer);
+/* It is one of the fetch's, which begins: dial it. */
+enum stoq_status fetch_source_begin(struct fetch *f, struct source *s);
 /* The next one to ask for metadata; NULL: none usable now. */
 struct source *fetch_source_pick(struct fetch *f);
 bool fetch_source_hope(const struct fetch *f);         /* some may yet become usable */
@@ -370,7 +376,17 @@ void share_drop(struct fetch *f);
 /* Recount everything and abort on a difference: for fuzzers. */
 void share_check(const struct stoq_node *n);
 
+/* node_queue.c */
+void queue_enter(struct fetch *f, bool may_wait);
+void queue_leave(struct fetch *f); /* it ends */
+void queue_drive(struct stoq_node *n);
+static inline bool fetch_runs(const struct fetch *f)
+{
+    return !f->over && !f->waits;
+}
+
 /* node_fetch.c */
+void fetch_start(struct fetch *f); /* its turn has come */
 enum stoq_status fetch_begin(struct stoq_node *n, const struct stoq_node_fetch *ev);
 struct fetch *fetch_find(const struct stoq_node *n, stoq_fetch_id id); /* NULL: none that runs */
 void fetch_end(struct fetch *f, enum stoq_status status);

@@ -63,6 +63,7 @@ struct stoq_node_event {
             const stoq_peer *sources; /* distinct; may be none when the store may have it all */
             uint32_t source_count;    /* at most STOQ_NODE_SOURCES_MAX */
             enum stoq_swarm_strategy strategy;
+            enum stoq_priority priority; /* of its beginning here, and of what its sources send */
             /* Only the chunks that hold bytes first .. end - 1 of the package's stream, besides manifest
              * and shard list: nothing is recorded then, a later fetch brings the rest. */
             bool is_part;
@@ -276,6 +277,8 @@ struct stoq_node_action {
             uint32_t chunk_count;
             uint64_t bytes; /* sum of their lengths */
             bool want_proofs;
+            stoq_fetch_id fetch; /* for whom */
+            enum stoq_priority priority;
         } ask_chunks;
         struct stoq_node_cancel {
             stoq_peer peer;
@@ -334,6 +337,7 @@ struct stoq_node_action {
             uint32_t range_count;
             uint32_t chunk_count;
             bool want_proofs;
+            enum stoq_priority priority; /* SERVE_CHUNKS: as the requester says */
         } serve;
     } u;
 };

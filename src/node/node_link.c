@@ -66,7 +66,7 @@ struct stoq_msg_hello stoq_node_hello(const struct stoq_node *n)
     return (struct stoq_msg_hello){
         .version_count = 1,
         .versions = {STOQ_PROTOCOL_VERSION},
-        .features = STOQ_FEATURE_PROOFS | STOQ_FEATURE_HAVE |
+        .features = STOQ_FEATURE_PROOFS | STOQ_FEATURE_HAVE | STOQ_FEATURE_PRIORITY |
                     (n->cfg.want_raw ? 0u : (unsigned)STOQ_FEATURE_ZSTD) |
                     (n->cfg.takes_offers ? (unsigned)STOQ_FEATURE_OFFERS : 0u),
         .agent = n->cfg.agent,
@@ -81,7 +81,7 @@ struct stoq_msg_hello stoq_node_hello(const struct stoq_node *n)
 static void tell_fetches(struct stoq_node *n, struct link *l)
 {
     for (struct fetch *f = n->fetches; f != NULL; f = f->next) {
-        struct source *s = f->over ? NULL : fetch_source(f, l->peer);
+        struct source *s = fetch_runs(f) ? fetch_source(f, l->peer) : NULL;
         if (s == NULL || s->state == SOURCE_FAILED) {
             continue;
         }
@@ -116,7 +116,7 @@ static void send_hello(struct stoq_node *n, struct link *l)
 static bool wanted(struct stoq_node *n, stoq_peer peer)
 {
     for (struct fetch *f = n->fetches; f != NULL; f = f->next) {
-        if (!f->over && fetch_source(f, peer) != NULL) {
+        if (fetch_runs(f) && fetch_source(f, peer) != NULL) {
             return true;
         }
     }
@@ -150,7 +150,7 @@ void node_link_down(struct stoq_node *n, const struct stoq_node_link *ev)
     link_drop(n, l); /* first: a fetch may dial anew */
     enum stoq_status status = ev->status == STOQ_OK ? STOQ_NET : ev->status;
     for (struct fetch *f = n->fetches; f != NULL; f = f->next) {
-        struct source *s = f->over ? NULL : fetch_source(f, ev->peer);
+        struct source *s = fetch_runs(f) ? fetch_source(f, ev->peer) : NULL;
         if (s != NULL && s->state != SOURCE_FAILED) {
             fetch_source_lost(f, s, status);
         }

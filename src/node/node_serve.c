@@ -97,6 +97,7 @@ static bool serve_chunks(struct stoq_node *n, const struct stoq_node_inbound *in
     o->action.u.serve.range_count = q->range_count;
     o->action.u.serve.chunk_count = q->chunk_count;
     o->action.u.serve.want_proofs = q->want_proofs;
+    o->action.u.serve.priority = q->priority;
     return true;
 }
 

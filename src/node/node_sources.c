@@ -63,9 +63,15 @@ enum stoq_status fetch_source_add(struct fetch *f, stoq_peer peer)
     if (f->source_count == STOQ_NODE_SOURCES_MAX) {
         return STOQ_FULL;
     }
-    struct link *l;
     struct source *s = &f->sources[f->source_count++];
     *s = (struct source){.peer = peer, .report = {.peer = peer}};
+    return f->waits ? STOQ_OK : fetch_source_begin(f, s);
+}
+
+enum stoq_status fetch_source_begin(struct fetch *f, struct source *s)
+{
+    struct link *l;
+    stoq_peer peer = s->peer;
     enum stoq_status st =
         standing_is_cut(f->node, peer) ? STOQ_NET : node_link_want(f->node, peer, &l);
     if (st != STOQ_OK) {

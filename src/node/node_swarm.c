@@ -109,7 +109,9 @@ static enum stoq_status request(struct fetch *f, const struct stoq_swarm_request
                                                            .chunks = p->chunks,
                                                            .chunk_count = want->chunk_count,
                                                            .bytes = want->bytes,
-                                                           .want_proofs = n->cfg.want_proofs};
+                                                           .want_proofs = n->cfg.want_proofs,
+                                                           .fetch = f->id,
+                                                           .priority = f->priority};
     return STOQ_OK;
 }
 

@@ -23,6 +23,14 @@ uint64_t stoq_wall_seconds(void)
     return read_clock(CLOCK_REALTIME) / STOQ_SEC;
 }
 
+unsigned stoq_wall_minute(void)
+{
+    struct tm tm;
+    time_t now = (time_t)stoq_wall_seconds();
+    STOQ_ASSERT(localtime_r(&now, &tm) != NULL);
+    return (unsigned)(tm.tm_hour * 60 + tm.tm_min);
+}
+
 stoq_ns stoq_cpu_ns(void)
 {
     return read_clock(CLOCK_PROCESS_CPUTIME_ID);

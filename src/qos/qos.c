@@ -1,56 +1,11 @@
 /*
- * A cap is a bucket that fills at its rate and holds STOQ_QOS_BURST of it. A grant needs a bucket that is
- * not empty and may leave it in debt, so that units of any size pass and the average is the rate exactly.
- *
- * Who is next is start-time fair queueing (Goyal, Vin, Cheng 1996) over peers, then over a peer's flows:
- * the peer that was given least since it began to want is first, and who comes back from a pause begins
- * where the others are. So a peer with sixteen requests gets what one with a single request gets, and what
- * one leaves the others take. A peer whose own cap holds it back stands aside for those it does not.
+ * Lives: parties, groups and flows come with the first that needs them and go with the last, so that what
+ * is granted is granted to somebody who is there. Lists are short (who moves bytes at the moment) and
+ * looked through from their beginning.
  */
-#include "qos/qos.h"
+#include "qos/qos_internal.h"
 
 #include <string.h>
-
-struct bucket {
-    uint64_t rate; /* 0: no cap */
-    int64_t credit;
-    uint64_t rest; /* millionths of a byte */
-    stoq_ns at;
-};
-
-/* A peer in one direction, while it has flows; and its caps, while it has some. */
-struct party {
-    struct stoq_peer_id peer;
-    struct bucket cap[STOQ_QOS_DIRS];
-    uint64_t given[STOQ_QOS_DIRS]; /* in bytes, from where the others were when it began */
-    uint32_t flows;
-    uint32_t waiting[STOQ_QOS_DIRS];
-};
-
-struct flow {
-    struct party *party; /* NULL: free */
-    enum stoq_qos_dir dir;
-    void *user;
-    uint64_t wanted;
-    uint64_t granted;
-    uint64_t turn; /* among the party's flows: lowest first */
-};
-
-struct stoq_qos {
-    struct stoq_alloc alloc;
-    struct bucket cap[STOQ_QOS_DIRS];
-    uint64_t given[STOQ_QOS_DIRS]; /* of the party last granted: where newcomers begin */
-    uint64_t turn;
-    struct party **parties;
-    size_t party_count;
-    size_t party_room;
-    size_t capped;
-    struct flow *flows;
-    size_t flow_count; /* places used so far */
-    size_t flow_room;
-    size_t waiting;
-    stoq_ns now;
-};
 
 enum stoq_status stoq_qos_new(struct stoq_qos **out, const struct stoq_alloc *alloc)
 {
@@ -59,6 +14,7 @@ enum stoq_status stoq_qos_new(struct stoq_qos **out, const struct stoq_alloc *al
         return STOQ_NOMEM;
     }
     q->alloc = *alloc;
+    q->minute = STOQ_QOS_DAY_MINUTES;
     *out = q;
     return STOQ_OK;
 }
@@ -71,60 +27,22 @@ void stoq_qos_free(struct stoq_qos *q)
     for (size_t i = 0; i < q->party_count; i++) {
         stoq_free(&q->alloc, q->parties[i]);
     }
+    for (size_t i = 0; i < q->group_count; i++) {
+        stoq_free(&q->alloc, q->groups[i]);
+    }
     stoq_free(&q->alloc, q->parties);
+    stoq_free(&q->alloc, q->groups);
     stoq_free(&q->alloc, q->flows);
     stoq_free(&q->alloc, q);
 }
 
-static int64_t burst(const struct bucket *b)
+/* A list with room for one more of count: itself, or one of twice the places with the old ones moved over.
+ * NULL: no memory. */
+static void *with_room(struct stoq_qos *q, void *old, size_t count, size_t *room, size_t size)
 {
-    uint64_t bytes = b->rate / (STOQ_SEC / STOQ_QOS_BURST);
-    return bytes > 0 ? (int64_t)bytes : 1;
-}
-
-static void fill(struct bucket *b, stoq_ns now)
-{
-    uint64_t us = now > b->at ? (now - b->at) / 1000 : 0;
-    b->at += us * 1000;
-    if (us > 10000000) { /* ten seconds fill any bucket but a deep debt, which time forgives */
-        us = 10000000;
+    if (count < *room) {
+        return old;
     }
-    b->rest += b->rate % 1000000 * us;
-    uint64_t bytes = b->rate / 1000000 * us + b->rest / 1000000;
-    b->rest %= 1000000;
-    int64_t room = burst(b) - b->credit;
-    b->credit = room > 0 && bytes < (uint64_t)room ? b->credit + (int64_t)bytes : burst(b);
-}
-
-static stoq_ns open_at(const struct bucket *b, stoq_ns now)
-{
-    if (b->rate == 0 || b->credit > 0) {
-        return now;
-    }
-    uint64_t need = (uint64_t)(1 - b->credit);
-    uint64_t us = need / b->rate * 1000000 + (need % b->rate * 1000000 + b->rate - 1) / b->rate + 1;
-    return b->at + us * 1000;
-}
-
-static void set_rate(struct bucket *b, uint64_t rate, stoq_ns now)
-{
-    *b = (struct bucket){.rate = rate, .at = now};
-    b->credit = burst(b);
-}
-
-static struct party *find_party(const struct stoq_qos *q, const struct stoq_peer_id *peer)
-{
-    for (size_t i = 0; i < q->party_count; i++) {
-        if (stoq_hash_eq(&q->parties[i]->peer.h, &peer->h)) {
-            return q->parties[i];
-        }
-    }
-    return NULL;
-}
-
-/* Twice the places, the old ones moved over; NULL: no memory. */
-static void *grown(struct stoq_qos *q, void *old, size_t count, size_t *room, size_t size)
-{
     size_t wanted = *room == 0 ? 16 : 2 * *room;
     void *p = stoq_alloc(&q->alloc, wanted, size);
     if (p == NULL) {
@@ -138,19 +56,27 @@ static void *grown(struct stoq_qos *q, void *old, size_t count, size_t *room, si
     return p;
 }
 
-static struct party *want_party(struct stoq_qos *q, const struct stoq_peer_id *peer)
+static struct qos_party *find_party(const struct stoq_qos *q, const struct stoq_peer_id *peer)
 {
-    struct party *p = find_party(q, peer);
+    for (size_t i = 0; i < q->party_count; i++) {
+        if (stoq_hash_eq(&q->parties[i]->peer.h, &peer->h)) {
+            return q->parties[i];
+        }
+    }
+    return NULL;
+}
+
+static struct qos_party *want_party(struct stoq_qos *q, const struct stoq_peer_id *peer)
+{
+    struct qos_party *p = find_party(q, peer);
     if (p != NULL) {
         return p;
     }
-    if (q->party_count == q->party_room) {
-        void *list = grown(q, q->parties, q->party_count, &q->party_room, sizeof *q->parties);
-        if (list == NULL) {
-            return NULL;
-        }
-        q->parties = list;
+    void *list = with_room(q, q->parties, q->party_count, &q->party_room, sizeof *q->parties);
+    if (list == NULL) {
+        return NULL;
     }
+    q->parties = list;
     p = stoq_alloc(&q->alloc, 1, sizeof *p);
     if (p != NULL) {
         p->peer = *peer;
@@ -159,12 +85,12 @@ static struct party *want_party(struct stoq_qos *q, const struct stoq_peer_id *p
     return p;
 }
 
-static bool is_capped(const struct party *p)
+static bool is_capped(const struct qos_party *p)
 {
     return p->cap[STOQ_QOS_UP].rate > 0 || p->cap[STOQ_QOS_DOWN].rate > 0;
 }
 
-static void drop_party(struct stoq_qos *q, struct party *p)
+static void drop_party(struct stoq_qos *q, struct qos_party *p)
 {
     if (p->flows > 0 || is_capped(p)) {
         return;
@@ -178,17 +104,10 @@ static void drop_party(struct stoq_qos *q, struct party *p)
     stoq_free(&q->alloc, p);
 }
 
-enum stoq_status stoq_qos_limit(struct stoq_qos *q, enum stoq_qos_dir dir,
-                                const struct stoq_peer_id *peer, uint64_t rate, stoq_ns now)
+static enum stoq_status limit_peer(struct stoq_qos *q, enum stoq_qos_dir dir,
+                                   const struct stoq_peer_id *peer, uint64_t rate, stoq_ns now)
 {
-    if (rate > STOQ_QOS_RATE_MAX) {
-        return STOQ_RANGE;
-    }
-    if (peer == NULL) {
-        set_rate(&q->cap[dir], rate, now);
-        return STOQ_OK;
-    }
-    struct party *p = find_party(q, peer);
+    struct qos_party *p = find_party(q, peer);
     if (rate == 0 && p == NULL) {
         return STOQ_OK;
     }
@@ -200,23 +119,101 @@ enum stoq_status stoq_qos_limit(struct stoq_qos *q, enum stoq_qos_dir dir,
     if (p == NULL) {
         return STOQ_NOMEM;
     }
-    set_rate(&p->cap[dir], rate, now);
+    qos_bucket_set(&p->cap[dir], rate, now);
     q->capped = q->capped - before + is_capped(p);
     drop_party(q, p);
     return STOQ_OK;
 }
 
-uint64_t stoq_qos_rate(const struct stoq_qos *q, enum stoq_qos_dir dir,
-                       const struct stoq_peer_id *peer)
+enum stoq_status stoq_qos_limit(struct stoq_qos *q, enum stoq_qos_dir dir,
+                                const struct stoq_qos_whose *whose, uint64_t rate, stoq_ns now)
 {
-    const struct party *p = peer != NULL ? find_party(q, peer) : NULL;
-    if (peer == NULL) {
-        return q->cap[dir].rate;
+    if (rate > STOQ_QOS_RATE_MAX) {
+        return STOQ_RANGE;
     }
-    return p != NULL ? p->cap[dir].rate : 0;
+    switch (whose->scope) {
+    case STOQ_QOS_PEER:
+        return limit_peer(q, dir, whose->peer, rate, now);
+    case STOQ_QOS_CLASS:
+        qos_bucket_set(&q->of_class[dir][whose->priority], rate, now);
+        break;
+    case STOQ_QOS_ALL:
+        q->base[dir] = rate;
+        qos_apply_windows(q, now);
+        break;
+    }
+    return STOQ_OK;
 }
 
-static struct flow *free_flow(struct stoq_qos *q)
+uint64_t stoq_qos_rate(const struct stoq_qos *q, enum stoq_qos_dir dir,
+                       const struct stoq_qos_whose *whose)
+{
+    const struct qos_party *p;
+    switch (whose->scope) {
+    case STOQ_QOS_PEER:
+        p = find_party(q, whose->peer);
+        return p != NULL ? p->cap[dir].rate : 0;
+    case STOQ_QOS_CLASS:
+        return q->of_class[dir][whose->priority].rate;
+    default:
+        return q->all[dir].rate;
+    }
+}
+
+uint64_t stoq_qos_tightest(const struct stoq_qos *q, enum stoq_qos_dir dir,
+                           const struct stoq_peer_id *peer, enum stoq_priority priority)
+{
+    const struct stoq_qos_whose whose[] = {
+        {STOQ_QOS_ALL, priority, peer},
+        {STOQ_QOS_CLASS, priority, peer},
+        {STOQ_QOS_PEER, priority, peer},
+    };
+    uint64_t least = 0;
+    for (size_t i = 0; i < STOQ_COUNT(whose); i++) {
+        uint64_t rate = stoq_qos_rate(q, dir, &whose[i]);
+        least = rate > 0 && (least == 0 || rate < least) ? rate : least;
+    }
+    return least;
+}
+
+static struct qos_group *want_group(struct stoq_qos *q, const struct stoq_qos_open *open)
+{
+    for (size_t i = 0; i < q->group_count; i++) {
+        struct qos_group *g = q->groups[i];
+        if (g->dir == open->dir && g->priority == open->priority && g->number == open->group) {
+            return g;
+        }
+    }
+    void *list = with_room(q, q->groups, q->group_count, &q->group_room, sizeof *q->groups);
+    if (list == NULL) {
+        return NULL;
+    }
+    q->groups = list;
+    struct qos_group *g = stoq_alloc(&q->alloc, 1, sizeof *g);
+    if (g != NULL) {
+        g->dir = open->dir;
+        g->priority = open->priority;
+        g->number = open->group;
+        q->groups[q->group_count++] = g;
+    }
+    return g;
+}
+
+static void drop_group(struct stoq_qos *q, struct qos_group *g)
+{
+    if (g->flows > 0) {
+        return;
+    }
+    for (size_t i = 0; i < q->group_count; i++) {
+        if (q->groups[i] == g) {
+            q->groups[i] = q->groups[--q->group_count];
+            break;
+        }
+    }
+    stoq_free(&q->alloc, g);
+}
+
+static struct qos_flow *free_flow(struct stoq_qos *q)
 {
     for (size_t i = 0; i < q->flow_count; i++) {
         if (q->flows[i].party == NULL) {
@@ -226,36 +223,29 @@ static struct flow *free_flow(struct stoq_qos *q)
     if (q->flow_count == STOQ_QOS_FLOWS_MAX) {
         return NULL;
     }
-    if (q->flow_count == q->flow_room) {
-        void *list = grown(q, q->flows, q->flow_count, &q->flow_room, sizeof *q->flows);
-        if (list == NULL) {
-            return NULL;
-        }
-        q->flows = list;
+    void *list = with_room(q, q->flows, q->flow_count, &q->flow_room, sizeof *q->flows);
+    if (list == NULL) {
+        return NULL;
     }
+    q->flows = list;
     return &q->flows[q->flow_count++];
 }
 
-stoq_qos_flow stoq_qos_open(struct stoq_qos *q, enum stoq_qos_dir dir,
-                            const struct stoq_peer_id *peer, void *user)
+stoq_qos_flow stoq_qos_open(struct stoq_qos *q, const struct stoq_qos_open *open)
 {
-    struct flow *f = free_flow(q);
-    struct party *p = f != NULL ? want_party(q, peer) : NULL;
-    if (p == NULL) {
+    struct qos_flow *f = free_flow(q);
+    struct qos_party *p = f != NULL ? want_party(q, open->peer) : NULL;
+    struct qos_group *g = p != NULL ? want_group(q, open) : NULL;
+    if (g == NULL) {
+        if (p != NULL) {
+            drop_party(q, p);
+        }
         return 0;
     }
-    *f = (struct flow){.party = p, .dir = dir, .user = user};
+    *f = (struct qos_flow){.party = p, .group = g, .transfer = open->transfer, .user = open->user};
     p->flows++;
+    g->flows++;
     return (stoq_qos_flow)(f - q->flows) + 1;
-}
-
-static void stop_waiting(struct stoq_qos *q, struct flow *f)
-{
-    if (f->wanted > 0) {
-        f->wanted = 0;
-        f->party->waiting[f->dir]--;
-        q->waiting--;
-    }
 }
 
 void stoq_qos_close(struct stoq_qos *q, stoq_qos_flow flow)
@@ -264,100 +254,29 @@ void stoq_qos_close(struct stoq_qos *q, stoq_qos_flow flow)
         return;
     }
     STOQ_ASSERT(flow <= q->flow_count && q->flows[flow - 1].party != NULL);
-    struct flow *f = &q->flows[flow - 1];
-    struct party *p = f->party;
-    stop_waiting(q, f);
-    *f = (struct flow){0};
+    struct qos_flow *f = &q->flows[flow - 1];
+    struct qos_party *p = f->party;
+    struct qos_group *g = f->group;
+    qos_stop_waiting(q, f);
+    *f = (struct qos_flow){0};
     p->flows--;
+    g->flows--;
     drop_party(q, p);
+    drop_group(q, g);
 }
 
-bool stoq_qos_want(struct stoq_qos *q, stoq_qos_flow flow, uint64_t bytes, stoq_ns now)
-{
-    STOQ_ASSERT(flow > 0 && flow <= q->flow_count && q->flows[flow - 1].party != NULL && bytes > 0);
-    struct flow *f = &q->flows[flow - 1];
-    struct party *p = f->party;
-    q->now = now;
-    if (q->cap[f->dir].rate == 0 && p->cap[f->dir].rate == 0 && f->wanted == 0) {
-        f->granted += bytes;
-        return true;
-    }
-    if (f->wanted == 0) {
-        if (p->waiting[f->dir]++ == 0 && p->given[f->dir] < q->given[f->dir]) {
-            p->given[f->dir] = q->given[f->dir];
-        }
-        f->turn = ++q->turn;
-        q->waiting++;
-    }
-    f->wanted += bytes;
-    return false;
-}
-
-static bool is_before(const struct flow *a, const struct flow *b)
-{
-    if (b == NULL) {
-        return true;
-    }
-    uint64_t x = a->party->given[a->dir];
-    uint64_t y = b->party->given[b->dir];
-    return x < y || (x == y && a->turn < b->turn);
-}
-
-bool stoq_qos_poll(struct stoq_qos *q, stoq_ns now, struct stoq_qos_grant *out)
-{
-    struct flow *best = NULL;
-    q->now = now;
-    for (size_t i = 0; i < q->flow_count && q->waiting > 0; i++) {
-        struct flow *f = &q->flows[i];
-        if (f->party == NULL || f->wanted == 0) {
-            continue;
-        }
-        fill(&q->cap[f->dir], now);
-        fill(&f->party->cap[f->dir], now);
-        if (open_at(&q->cap[f->dir], now) <= now && open_at(&f->party->cap[f->dir], now) <= now &&
-            is_before(f, best)) {
-            best = f;
-        }
-    }
-    if (best == NULL) {
-        return false;
-    }
-    struct party *p = best->party;
-    *out = (struct stoq_qos_grant){
-        .flow = (stoq_qos_flow)(best - q->flows) + 1, .user = best->user, .bytes = best->wanted};
-    if (p->given[best->dir] > q->given[best->dir]) { /* one held back by its own cap is behind */
-        q->given[best->dir] = p->given[best->dir];
-    }
-    p->given[best->dir] += best->wanted;
-    q->cap[best->dir].credit -= (int64_t)best->wanted;
-    p->cap[best->dir].credit -= (int64_t)best->wanted;
-    best->granted += best->wanted;
-    stop_waiting(q, best);
-    return true;
-}
-
-stoq_ns stoq_qos_deadline(const struct stoq_qos *q)
-{
-    stoq_ns at = STOQ_NEVER;
-    for (size_t i = 0; i < q->flow_count && q->waiting > 0; i++) {
-        const struct flow *f = &q->flows[i];
-        if (f->party != NULL && f->wanted > 0) {
-            stoq_ns all = open_at(&q->cap[f->dir], q->now);
-            stoq_ns own = open_at(&f->party->cap[f->dir], q->now);
-            stoq_ns mine = all > own ? all : own;
-            at = mine < at ? mine : at;
-        }
-    }
-    return at;
-}
-
-bool stoq_qos_at(const struct stoq_qos *q, size_t i, struct stoq_qos_view *out)
+bool stoq_qos_at(const struct stoq_qos *q, size_t i, stoq_ns now, struct stoq_qos_view *out)
 {
     for (size_t k = 0; k < q->flow_count; k++) {
-        const struct flow *f = &q->flows[k];
+        const struct qos_flow *f = &q->flows[k];
         if (f->party != NULL && i-- == 0) {
-            *out = (struct stoq_qos_view){
-                .dir = f->dir, .peer = f->party->peer, .wanted = f->wanted, .granted = f->granted};
+            *out = (struct stoq_qos_view){.dir = f->group->dir,
+                                          .priority = f->group->priority,
+                                          .peer = f->party->peer,
+                                          .transfer = f->transfer,
+                                          .wanted = f->wanted,
+                                          .granted = f->granted,
+                                          .rate_bytes_per_s = qos_meter_rate(&f->meter, now)};
             return true;
         }
     }
@@ -373,4 +292,43 @@ bool stoq_qos_peer_at(const struct stoq_qos *q, size_t i, struct stoq_peer_id *o
         }
     }
     return false;
+}
+
+static void check_group(const struct stoq_qos *q, const struct qos_group *g)
+{
+    uint32_t flows = 0;
+    uint32_t waiting = 0;
+    for (size_t i = 0; i < q->flow_count; i++) {
+        const struct qos_flow *f = &q->flows[i];
+        flows += f->party != NULL && f->group == g;
+        waiting += f->party != NULL && f->group == g && f->wanted > 0;
+    }
+    STOQ_ASSERT(g->flows == flows && flows > 0 && g->turn.waiting == waiting);
+}
+
+void stoq_qos_check(const struct stoq_qos *q)
+{
+    uint32_t waiting[STOQ_QOS_DIRS][QOS_BANDS] = {{0}};
+    size_t all = 0;
+    size_t capped = 0;
+    for (size_t i = 0; i < q->group_count; i++) {
+        const struct qos_group *g = q->groups[i];
+        check_group(q, g);
+        waiting[g->dir][qos_band_of(g->priority)] += g->turn.waiting;
+        all += g->turn.waiting;
+    }
+    for (int dir = 0; dir < STOQ_QOS_DIRS; dir++) {
+        for (int band = 0; band < QOS_BANDS; band++) {
+            STOQ_ASSERT(q->band[dir][band].waiting == waiting[dir][band]);
+        }
+    }
+    for (size_t i = 0; i < q->party_count; i++) {
+        uint32_t flows = 0;
+        for (size_t k = 0; k < q->flow_count; k++) {
+            flows += q->flows[k].party == q->parties[i];
+        }
+        STOQ_ASSERT(q->parties[i]->flows == flows && (flows > 0 || is_capped(q->parties[i])));
+        capped += is_capped(q->parties[i]);
+    }
+    STOQ_ASSERT(q->waiting == all && q->capped == capped);
 }

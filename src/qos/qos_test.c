@@ -34,13 +34,17 @@ static struct stoq_qos *new_qos(void)
 static void limit(struct stoq_qos *q, enum stoq_qos_dir dir, const struct stoq_peer_id *peer,
                   uint64_t rate, stoq_ns now)
 {
-    assert_int_equal(stoq_qos_limit(q, dir, peer, rate, now), STOQ_OK);
+    struct stoq_qos_whose whose = {.scope = peer == NULL ? STOQ_QOS_ALL : STOQ_QOS_PEER,
+                                   .peer = peer};
+    assert_int_equal(stoq_qos_limit(q, dir, &whose, rate, now), STOQ_OK);
 }
 
 static void open_up(struct stoq_qos *q, struct mover *m, uint32_t peer)
 {
     struct stoq_peer_id id = id_of(peer);
-    *m = (struct mover){.flow = stoq_qos_open(q, STOQ_QOS_UP, &id, m), .busy = true};
+    struct stoq_qos_open open = {
+        .dir = STOQ_QOS_UP, .peer = &id, .group = peer, .transfer = 1000 + peer, .user = m};
+    *m = (struct mover){.flow = stoq_qos_open(q, &open), .busy = true};
     assert_true(m->flow > 0);
 }
 
@@ -172,7 +176,8 @@ static void directions_are_apart_and_free_ones_free(void **state)
     struct mover m;
     (void)state;
     limit(q, STOQ_QOS_UP, NULL, 1000, 1);
-    stoq_qos_flow down = stoq_qos_open(q, STOQ_QOS_DOWN, &id, NULL);
+    struct stoq_qos_open open = {.dir = STOQ_QOS_DOWN, .peer = &id};
+    stoq_qos_flow down = stoq_qos_open(q, &open);
     assert_true(stoq_qos_want(q, down, 1000000000, 1));
     open_up(q, &m, 1);
     begin(q, &m, 1);
@@ -195,7 +200,7 @@ static void everything_is_released(void **state)
     stoq_ns now = 1;
     (void)state;
     limit(q, STOQ_QOS_UP, NULL, 50000000, 1);
-    for (int step = 0; step < 50000; step++) {
+    for (int step = 0; step < 20000; step++) {
         struct mover *at = &m[stoq_prng_below(&r, STOQ_COUNT(m))];
         now += stoq_prng_below(&r, STOQ_MS);
         if (at->flow == 0) {
@@ -209,11 +214,12 @@ static void everything_is_released(void **state)
         while (stoq_qos_poll(q, now, &g)) {
             assert_int_equal(((struct mover *)g.user)->flow, g.flow);
         }
+        stoq_qos_check(q);
     }
     for (size_t i = 0; i < STOQ_COUNT(m); i++) {
         stoq_qos_close(q, m[i].flow);
     }
-    assert_false(stoq_qos_at(q, 0, &v));
+    assert_false(stoq_qos_at(q, 0, now, &v));
     assert_false(stoq_qos_poll(q, now + STOQ_SEC, &g));
     assert_int_equal(stoq_qos_deadline(q), STOQ_NEVER);
     stoq_qos_free(q);

@@ -19,6 +19,7 @@
 enum stoq_swarm_strategy {
     STOQ_SWARM_RAREST,     /* fewest holders first, ties in runs from random places */
     STOQ_SWARM_SEQUENTIAL, /* lowest index first: for readers that stream */
+    STOQ_SWARM_FASTEST,    /* whoever would bring it first is asked first, in any order of chunks */
 };
 
 /* Zero means the default in brackets. */

@@ -157,8 +157,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     struct model m = {.in = stoq_rd(stoq_span(data, size))};
     uint8_t mode = stoq_rd_u8(&m.in);
-    struct stoq_swarm_config cfg = {.strategy = (mode & 1) != 0 ? STOQ_SWARM_SEQUENTIAL
-                                                                : STOQ_SWARM_RAREST};
+    struct stoq_swarm_config cfg = {
+        .strategy = (enum stoq_swarm_strategy)(mode % (STOQ_SWARM_FASTEST + 1))};
     STOQ_ASSERT(stoq_swarm_new(&m.sw, &cfg, mode) == STOQ_OK);
     while (m.in.n > 0) {
         uint8_t op = stoq_rd_u8(&m.in);

@@ -14,6 +14,10 @@
  * Which chunks: among those the peer holds, the ones that fewest hold; among equals, on from where
  * its last request ended (neighbours lie together on its disk), at first from a random place, so that
  * many who fetch the same package hold different parts of it early.
+ *
+ * Fastest first asks in the order in which peers would bring a chunk, and leaves out whoever would bring
+ * its first one after the others have brought everything: a small package on a near peer does not wait for
+ * an answer from a far one.
  */
 #include "swarm/swarm_internal.h"
 
@@ -240,21 +244,60 @@ static bool request_from(struct stoq_swarm *sw, uint32_t slot, stoq_ns now,
     return true;
 }
 
-bool stoq_swarm_poll_request(struct stoq_swarm *sw, stoq_ns now, struct stoq_swarm_action *out)
+/* Would the others be done with all of it before this peer has brought a chunk? */
+static bool is_too_late(const struct stoq_swarm *sw, const struct swarm_peer *p, stoq_ns now)
 {
-    if (sw->open == 0) {
-        return false;
+    uint64_t rates = 0;
+    uint64_t bytes = sw->wanted_bytes;
+    for (uint32_t i = 0; i < STOQ_SWARM_PEERS_MAX; i++) {
+        const struct swarm_peer *q = &sw->peer[i];
+        if (q != p && stoq_swarm_askable(q, now) && q->rate_known && !q->partial &&
+            stoq_swarm_stall_at(q) > now) {
+            rates += q->rate_bytes_per_s;
+            bytes += q->inflight_bytes;
+        }
     }
-    /* A reader waits for what comes next, also while more is to be added. */
-    bool may_help = sw->add_end || sw->cfg.strategy == STOQ_SWARM_SEQUENTIAL;
+    return sw->add_end && finish_time(p, now) > stoq_swarm_time_for(bytes, rates);
+}
+
+/* Who is looked at first: by slot, or whoever would bring a chunk first. How many. */
+static uint32_t order_peers(const struct stoq_swarm *sw, stoq_ns now,
+                            uint8_t order[STOQ_SWARM_PEERS_MAX])
+{
+    stoq_ns at[STOQ_SWARM_PEERS_MAX];
+    uint32_t count = 0;
+    bool is_fastest = sw->cfg.strategy == STOQ_SWARM_FASTEST;
     for (uint32_t slot = 0; slot < STOQ_SWARM_PEERS_MAX; slot++) {
         const struct swarm_peer *p = &sw->peer[slot];
         if (!stoq_swarm_askable(p, now) || p->requests >= STOQ_SWARM_PEER_REQUESTS_MAX ||
             stoq_swarm_stall_at(p) <= now) {
             continue;
         }
+        uint32_t k = count++;
+        at[slot] = is_fastest ? finish_time(p, now) : 0;
+        for (; k > 0 && at[order[k - 1]] > at[slot]; k--) {
+            order[k] = order[k - 1];
+        }
+        order[k] = (uint8_t)slot;
+    }
+    return count;
+}
+
+bool stoq_swarm_poll_request(struct stoq_swarm *sw, stoq_ns now, struct stoq_swarm_action *out)
+{
+    uint8_t order[STOQ_SWARM_PEERS_MAX];
+    if (sw->open == 0) {
+        return false;
+    }
+    /* A reader waits for what comes next, also while more is to be added. */
+    bool may_help = sw->add_end || sw->cfg.strategy == STOQ_SWARM_SEQUENTIAL;
+    bool is_fastest = sw->cfg.strategy == STOQ_SWARM_FASTEST;
+    uint32_t count = order_peers(sw, now, order);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t slot = order[i];
         if (stoq_swarm_can_supply(sw, slot)) {
-            if (request_from(sw, slot, now, out)) {
+            bool is_late = is_fastest && is_too_late(sw, &sw->peer[slot], now);
+            if (!is_late && request_from(sw, slot, now, out)) {
                 return true;
             }
         } else if (may_help && stoq_swarm_help(sw, slot, now, out)) {

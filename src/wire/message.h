@@ -23,15 +23,16 @@
 #define STOQ_META_BYTES_MAX (16u << 20) /* any metadata payload: 349,525 shards */
 #define STOQ_META_SIGNATURES_MAX 16     /* envelopes in a payload of kind STOQ_META_SIGNATURES */
 #define STOQ_ERROR_TEXT_MAX 256         /* bytes of UTF-8 */
-#define STOQ_PROOF_BYTES_MAX 32768      /* docs/FORMATS.md section 6 */
-#define STOQ_REQUEST_HASHES_MAX 1024    /* chunk hashes in a Request */
-#define STOQ_HAVE_CHUNKS_MAX 262144     /* chunks in a Have: 32 KiB of bits */
-#define STOQ_ANNOUNCE_TEXT_MAX 128      /* bytes of a package's name and of its version */
-#define STOQ_EXCHANGE_PEERS_MAX 50      /* records in a PeerExchange */
-#define STOQ_OFFER_SOURCES_MAX 8        /* contacts in an Offer */
-#define STOQ_FIND_NEAR_MAX 20           /* contacts in an answer to FindNode and FindValue */
-#define STOQ_FIND_VALUES_MAX 64         /* location records in an answer to FindValue */
-#define STOQ_FIND_SKIP_MAX 1024         /* contacts or records that a request may leave out */
+#define STOQ_RESPONSE_CAP_MAX ((uint64_t)1 << 50) /* bytes per second */
+#define STOQ_PROOF_BYTES_MAX 32768                /* docs/FORMATS.md section 6 */
+#define STOQ_REQUEST_HASHES_MAX 1024              /* chunk hashes in a Request */
+#define STOQ_HAVE_CHUNKS_MAX 262144               /* chunks in a Have: 32 KiB of bits */
+#define STOQ_ANNOUNCE_TEXT_MAX 128                /* bytes of a package's name and of its version */
+#define STOQ_EXCHANGE_PEERS_MAX 50                /* records in a PeerExchange */
+#define STOQ_OFFER_SOURCES_MAX 8                  /* contacts in an Offer */
+#define STOQ_FIND_NEAR_MAX 20   /* contacts in an answer to FindNode and FindValue */
+#define STOQ_FIND_VALUES_MAX 64 /* location records in an answer to FindValue */
+#define STOQ_FIND_SKIP_MAX 1024 /* contacts or records that a request may leave out */
 
 /* Frame types. Which of them a responder serves its Hello tells; others are answered with
  * Error{Unsupported}. */
@@ -109,13 +110,14 @@ bool stoq_message_is_request(uint64_t type);
 const char *stoq_message_name(uint64_t type);
 
 enum stoq_hello_features {
-    STOQ_FEATURE_PROOFS = 1 << 0, /* serves proofs with chunks */
-    STOQ_FEATURE_ZSTD = 1 << 1,   /* takes items of encoding zstd */
-    STOQ_FEATURE_HAVE = 1 << 2,   /* answers the two HAVE kinds */
-    STOQ_FEATURE_WHOLE = 1 << 3,  /* serves Request and PackageDownload */
-    STOQ_FEATURE_PEERS = 1 << 4,  /* takes Announce and Have, answers PeerExchange */
-    STOQ_FEATURE_DHT = 1 << 5,    /* answers FindNode, FindValue, Store */
-    STOQ_FEATURE_OFFERS = 1 << 6, /* takes Offer and Receipt */
+    STOQ_FEATURE_PROOFS = 1 << 0,   /* serves proofs with chunks */
+    STOQ_FEATURE_ZSTD = 1 << 1,     /* takes items of encoding zstd */
+    STOQ_FEATURE_HAVE = 1 << 2,     /* answers the two HAVE kinds */
+    STOQ_FEATURE_WHOLE = 1 << 3,    /* serves Request and PackageDownload */
+    STOQ_FEATURE_PEERS = 1 << 4,    /* takes Announce and Have, answers PeerExchange */
+    STOQ_FEATURE_DHT = 1 << 5,      /* answers FindNode, FindValue, Store */
+    STOQ_FEATURE_OFFERS = 1 << 6,   /* takes Offer and Receipt */
+    STOQ_FEATURE_PRIORITY = 1 << 7, /* knows a ChunkRequest's priority and a Response's cap */
 };
 
 /* First request of a dialler; the reply is the other side's. */
@@ -141,6 +143,9 @@ struct stoq_msg_response {
     enum stoq_meta_kind kind;
     uint64_t payload_bytes; /* metadata kinds, STOQ_META_PACKAGE: 0 .. STOQ_META_BYTES_MAX */
     uint32_t items; /* STOQ_META_CHUNKS: as many as chunks were asked for; _ALL_CHUNKS, _PACKAGE */
+    /* With items, to peers of STOQ_FEATURE_PRIORITY: what the responder's caps let it send this way a
+     * second, at most STOQ_RESPONSE_CAP_MAX; 0: nothing caps it. */
+    uint64_t cap_bytes_per_s;
 };
 
 /* The body is docs/FORMATS.md section 6 itself, not looked into here (merkle/proof.h does). */
@@ -162,6 +167,7 @@ struct stoq_msg_chunk_request {
     uint32_t range_count; /* 1 .. STOQ_REQUEST_RANGES_MAX */
     uint32_t chunk_count; /* sum of the counts; filled by decode */
     bool want_proofs;
+    enum stoq_priority priority; /* other than normal: to peers of STOQ_FEATURE_PRIORITY */
 };
 
 /* What the sender holds of a package; chunk_count 0: all of it. */

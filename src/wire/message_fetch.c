@@ -70,12 +70,13 @@ const struct message_body message_error = {.form = STOQ_FORM(error_fields)};
 static uint32_t response_keys(const void *body)
 {
     const struct stoq_msg_response *m = body;
+    uint32_t cap = m->cap_bytes_per_s > 0 ? STOQ_KEY(4) : 0;
     switch (m->kind) {
     case STOQ_META_CHUNKS:
     case STOQ_META_ALL_CHUNKS:
-        return STOQ_KEY(1) | STOQ_KEY(3);
+        return STOQ_KEY(1) | STOQ_KEY(3) | cap;
     case STOQ_META_PACKAGE:
-        return STOQ_KEY(1) | STOQ_KEY(2) | STOQ_KEY(3);
+        return STOQ_KEY(1) | STOQ_KEY(2) | STOQ_KEY(3) | cap;
     case STOQ_META_ACCEPTED:
         return STOQ_KEY(1);
     default:
@@ -91,10 +92,11 @@ static bool response_fits(const void *body)
         return m->items >= 1 && m->items <= STOQ_REQUEST_CHUNKS_MAX;
     case STOQ_META_ALL_CHUNKS:
     case STOQ_META_PACKAGE:
-    case STOQ_META_ACCEPTED:
         return true;
+    case STOQ_META_ACCEPTED:
+        return m->cap_bytes_per_s == 0;
     default:
-        return stoq_meta_is_metadata(m->kind);
+        return m->cap_bytes_per_s == 0 && stoq_meta_is_metadata(m->kind);
     }
 }
 
@@ -103,6 +105,8 @@ static const struct stoq_field response_fields[] = {
     {2, STOQ_IS_UINT(struct stoq_msg_response, payload_bytes, 0, STOQ_META_BYTES_MAX),
      .optional = true},
     {3, STOQ_IS_UINT(struct stoq_msg_response, items, 0, UINT32_MAX), .optional = true},
+    {4, STOQ_IS_UINT(struct stoq_msg_response, cap_bytes_per_s, 1, STOQ_RESPONSE_CAP_MAX),
+     .optional = true},
 };
 const struct message_body message_response = {
     .form = STOQ_FORM(response_fields), .keys = response_keys, .fits = response_fits};
@@ -204,5 +208,7 @@ static const struct stoq_field chunk_request_fields[] = {
     {1, STOQ_IS_HASH(struct stoq_msg_chunk_request, id.h)},
     {2, STOQ_IS_OWN_OF_ALL(get_asked, put_asked)},
     {3, STOQ_IS_TRUE(struct stoq_msg_chunk_request, want_proofs)},
+    {4, STOQ_IS_UINT(struct stoq_msg_chunk_request, priority, 1, STOQ_PRIORITIES - 1),
+     .optional = true},
 };
 const struct message_body message_chunk_request = {.form = STOQ_FORM(chunk_request_fields)};

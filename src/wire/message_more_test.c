@@ -247,10 +247,10 @@ static void responses(void **state)
 {
     (void)state;
     const struct stoq_msg_response good[] = {
-        {STOQ_META_ALL_CHUNKS, 0, 0},
-        {STOQ_META_ALL_CHUNKS, 0, UINT32_MAX},
-        {STOQ_META_PACKAGE, 900, 70000},
-        {STOQ_META_ACCEPTED, 0, 0},
+        {STOQ_META_ALL_CHUNKS, 0, 0, 0},
+        {STOQ_META_ALL_CHUNKS, 0, UINT32_MAX, 0},
+        {STOQ_META_PACKAGE, 900, 70000, 20000},
+        {STOQ_META_ACCEPTED, 0, 0, 0},
     };
     for (size_t i = 0; i < STOQ_COUNT(good); i++) {
         struct stoq_message back;
@@ -258,13 +258,14 @@ static void responses(void **state)
         struct stoq_buf out = round_trip(&m, &back);
         assert_int_equal(back.u.response.kind, good[i].kind);
         assert_int_equal(back.u.response.items, good[i].items);
+        assert_int_equal(back.u.response.cap_bytes_per_s, good[i].cap_bytes_per_s);
         assert_int_equal(back.u.response.payload_bytes, good[i].payload_bytes);
         stoq_buf_release(&out);
     }
     struct stoq_message m = {STOQ_MSG_RESPONSE, 8,
-                             .u.response = {STOQ_META_PACKAGE, STOQ_META_BYTES_MAX + 1, 0}};
+                             .u.response = {STOQ_META_PACKAGE, STOQ_META_BYTES_MAX + 1, 0, 0}};
     refused(&m);
-    m.u.response = (struct stoq_msg_response){(enum stoq_meta_kind)20, 0, 0};
+    m.u.response = (struct stoq_msg_response){(enum stoq_meta_kind)20, 0, 0, 0};
     refused(&m);
 }
 

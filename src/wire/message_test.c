@@ -33,12 +33,16 @@ static bool message_named(const char *name, struct stoq_message *m)
          .u.hello = {1, {1}, 3, stoq_span_str("stoq/0.1.0"), 4096, 4096, 65536, {0}, {0}}},
         {STOQ_MSG_PING, 2, .u = {{0}}},
         {STOQ_MSG_ERROR, 3, .u.error = {STOQ_ERR_CONTENT_NOT_FOUND, {NULL, 0}}},
-        {STOQ_MSG_RESPONSE, 4, .u.response = {STOQ_META_MANIFEST, 270, 0}},
-        {STOQ_MSG_RESPONSE, 500, .u.response = {STOQ_META_CHUNKS, 0, 6}},
+        {STOQ_MSG_RESPONSE, 4, .u.response = {STOQ_META_MANIFEST, 270, 0, 0}},
+        {STOQ_MSG_RESPONSE, 500, .u.response = {STOQ_META_CHUNKS, 0, 6, 0}},
         {STOQ_MSG_METADATA_QUERY, 6, .u.metadata_query = {test_id(), STOQ_META_MANIFEST, {0, 0}}},
         {STOQ_MSG_METADATA_QUERY, 7,
          .u.metadata_query = {test_id(), STOQ_META_CHUNK_LISTS, {3, 64}}},
-        {STOQ_MSG_CHUNK_REQUEST, 8, .u.chunk_request = {test_id(), vector_ranges, 2, 6, true}},
+        {STOQ_MSG_CHUNK_REQUEST, 8,
+         .u.chunk_request = {test_id(), vector_ranges, 2, 6, true, STOQ_PRIORITY_NORMAL}},
+        {STOQ_MSG_CHUNK_REQUEST, 26,
+         .u.chunk_request = {test_id(), vector_ranges, 2, 6, false, STOQ_PRIORITY_BACKGROUND}},
+        {STOQ_MSG_RESPONSE, 27, .u.response = {STOQ_META_CHUNKS, 0, 6, 20000}},
         {STOQ_MSG_HELLO, 9,
          .u.hello = {1,
                      {1},
@@ -59,6 +63,8 @@ static bool message_named(const char *name, struct stoq_message *m)
         "query-manifest",
         "query-chunk-lists",
         "chunk-request",
+        "chunk-request-background",
+        "response-capped",
         "hello-rpc",
     };
     for (size_t i = 0; i < STOQ_COUNT(all); i++) {
@@ -116,8 +122,8 @@ static void document_vectors_hold(void **state)
         checked++;
     }
     (void)fclose(f);
-    assert_int_equal(named, 9);
-    assert_int_equal(checked, 30);
+    assert_int_equal(named, 11);
+    assert_int_equal(checked, 32);
 }
 
 static void fields_survive_the_trip(void **state)
@@ -162,8 +168,9 @@ static void most_ranges_fit_a_frame(void **state)
     for (size_t i = 0; i < STOQ_COUNT(ranges); i++) {
         ranges[i] = (struct stoq_range){i * step, 1};
     }
-    struct stoq_message m = {STOQ_MSG_CHUNK_REQUEST, UINT64_MAX,
-                             .u.chunk_request = {test_id(), ranges, STOQ_COUNT(ranges), 0, true}};
+    struct stoq_message m = {
+        STOQ_MSG_CHUNK_REQUEST, UINT64_MAX,
+        .u.chunk_request = {test_id(), ranges, STOQ_COUNT(ranges), 0, true, STOQ_PRIORITY_NORMAL}};
     struct stoq_buf out = encoded(&m);
     struct stoq_message back;
     assert_int_equal(stoq_message_decode(stoq_span(out.p + 4, out.n - 4), scratch, &back), STOQ_OK);
@@ -186,18 +193,22 @@ static void encode_refuses_what_decode_would(void **state)
     const struct stoq_range backwards[] = {{9, 2}, {3, 1}};
     const struct stoq_range empty[] = {{9, 0}};
     const struct stoq_message bad[] = {
-        {STOQ_MSG_CHUNK_REQUEST, 1, .u.chunk_request = {test_id(), touching, 2, 0, false}},
-        {STOQ_MSG_CHUNK_REQUEST, 1, .u.chunk_request = {test_id(), backwards, 2, 0, false}},
-        {STOQ_MSG_CHUNK_REQUEST, 1, .u.chunk_request = {test_id(), empty, 1, 0, false}},
-        {STOQ_MSG_CHUNK_REQUEST, 1, .u.chunk_request = {test_id(), NULL, 0, 0, false}},
+        {STOQ_MSG_CHUNK_REQUEST, 1, .u.chunk_request = {test_id(), touching, 2, 0, false, 0}},
+        {STOQ_MSG_CHUNK_REQUEST, 1, .u.chunk_request = {test_id(), backwards, 2, 0, false, 0}},
+        {STOQ_MSG_CHUNK_REQUEST, 1, .u.chunk_request = {test_id(), empty, 1, 0, false, 0}},
+        {STOQ_MSG_CHUNK_REQUEST, 1, .u.chunk_request = {test_id(), NULL, 0, 0, false, 0}},
         {STOQ_MSG_METADATA_QUERY, 1, .u.metadata_query = {test_id(), STOQ_META_CHUNKS, {0, 0}}},
         {STOQ_MSG_METADATA_QUERY, 1,
          .u.metadata_query = {test_id(), STOQ_META_CHUNK_LISTS, {0, 0}}},
         {STOQ_MSG_METADATA_QUERY, 1,
          .u.metadata_query = {test_id(), STOQ_META_CHUNK_LISTS, {0, 257}}},
         {STOQ_MSG_METADATA_QUERY, 1, .u.metadata_query = {test_id(), STOQ_META_MANIFEST, {0, 1}}},
-        {STOQ_MSG_RESPONSE, 1, .u.response = {STOQ_META_CHUNKS, 0, 0}},
-        {STOQ_MSG_RESPONSE, 1, .u.response = {STOQ_META_MANIFEST, STOQ_META_BYTES_MAX + 1, 0}},
+        {STOQ_MSG_CHUNK_REQUEST, 1,
+         .u.chunk_request = {test_id(), vector_ranges, 2, 0, false, STOQ_PRIORITIES}},
+        {STOQ_MSG_RESPONSE, 1, .u.response = {STOQ_META_CHUNKS, 0, 0, 0}},
+        {STOQ_MSG_RESPONSE, 1, .u.response = {STOQ_META_CHUNKS, 0, 1, STOQ_RESPONSE_CAP_MAX + 1}},
+        {STOQ_MSG_RESPONSE, 1, .u.response = {STOQ_META_MANIFEST, 9, 0, 20000}},
+        {STOQ_MSG_RESPONSE, 1, .u.response = {STOQ_META_MANIFEST, STOQ_META_BYTES_MAX + 1, 0, 0}},
         {STOQ_MSG_HELLO, 1, .u.hello = {0, {0}, 0, stoq_span_str("x"), 1, 1, 65536, {0}, {0}}},
         {STOQ_MSG_HELLO, 1, .u.hello = {2, {2, 1}, 0, stoq_span_str("x"), 1, 1, 65536, {0}, {0}}},
         {STOQ_MSG_HELLO, 1, .u.hello = {1, {1}, 0, stoq_span_str("\xff"), 1, 1, 65536, {0}, {0}}},

@@ -69,13 +69,30 @@ fi
 # One that went well: where the time went, in parts that make the whole.
 on B get "$id" --from "$key@$address" -q
 tells B "$id" none "It succeeded in" "chunks, 20.0 MB, 100 %" "went into the chunks" "went into making them durable"
-jq -e '.transfer | .state == "done" and .times.source != null and .times.manifest >= .times.source and
+jq -e '.transfer | .state == "done" and .times.source != null and .times.manifest != null and
     .times.shard_list >= .times.manifest and .times.chunks >= .times.shard_list and .seconds >= .times.chunks and
     .sources[0].bytes == .bytes_from_peers' why >/dev/null || fail "times: $(cat why)"
 
+# Caps, there and here: slow, and why.
+on B rm "$id" >/dev/null
+head -c 3000000 /dev/urandom >small.bin
+slow=$(on A publish small.bin --name small --version 1 -q)
+on A limit --up 1MB >/dev/null
+on B get "$slow" --from "$key@$address" -q
+on A limit --up none >/dev/null
+tells B "$slow" none "A cap at $short.. holds back what it sends: no more than 1.000 MB a second"
+jq -e '.transfer.sources[0] | .cap_there == 1000000 and .cap_here == null' why >/dev/null || fail "caps: $(cat why)"
+mkdir F && printf 'bandwidth.down = 1MB\n' >F/stoq.conf
+start F
+on F get "$slow" --from "$key@$address" -q
+tells F "$slow" none "A cap here held $short.. back for" "no more than 1.000 MB are taken a second"
+jq -e '.transfer.sources[0] | .cap_there == null and .cap_here == 1000000 and .held_seconds > 0.5' why >/dev/null || fail "caps: $(cat why)"
+stop F
+on B get "$id" --from "$key@$address" -q
+
 # All of them are listed, the last first; a running one is among them.
 on B transfers --json >list
-jq -e '.transfers | length == 6 and .[0].state == "done" and (.[1:] | all(.state != "done"))' list >/dev/null || fail "$(cat list)"
+jq -e '.transfers | length == 8 and ([.[].state] | .[:3] == ["done", "done", "done"]) and (.[3:] | all(.state != "done"))' list >/dev/null || fail "$(cat list)"
 on B rm "$id" >/dev/null
 kill -STOP "${daemon[A]}"
 on B get "$id" --from "$key@$address" -q >/dev/null 2>&1 &

@@ -1,0 +1,201 @@
+/*
+ * Who is next. Start-time fair queueing (Goyal, Vin, Cheng 1996) three times over: of the two bands, of a
+ * band's groups, and in turns of a group's flows. Who was given least, by its weight, since it began to
+ * want is first, and who comes back from a pause begins where the others are: what one leaves the others
+ * take, and nobody saves up.
+ *
+ *     foreground 19 : background 1        what is waited for keeps 95 %, background never stands still
+ *       interactive 4 : normal 1            by group: a peer that we send to, a transfer of ours
+ *         flow, flow, flow                    a group with sixteen requests gets what one with one gets
+ *
+ * The bands are apart since a weight alone would let a hundred background transfers push an interactive one
+ * aside. Inside the foreground the weights are by group and not by class, so that one peer that calls its
+ * transfer interactive has four times another's share, and no more than that. No weight grows with age: a
+ * share is never zero, so that the oldest ends. Where one waits for its beginning (a fetch for its
+ * turn, src/node/node_queue.c) age counts.
+ *
+ * A flow that its peer's or its class's cap holds back stands aside for those they do not.
+ */
+#include "qos/qos_internal.h"
+
+#define BAND_FOREGROUND 19
+#define BAND_BACKGROUND 1
+#define GROUP_INTERACTIVE 4
+#define GROUP_OTHER 1
+#define UNITS 76u /* of a byte: what all weights divide */
+
+static uint64_t band_weight(enum qos_band band)
+{
+    return band == QOS_FOREGROUND ? BAND_FOREGROUND : BAND_BACKGROUND;
+}
+
+static uint64_t group_weight(const struct qos_group *g)
+{
+    return g->priority == STOQ_PRIORITY_INTERACTIVE ? GROUP_INTERACTIVE : GROUP_OTHER;
+}
+
+/* It begins to want: it has no claim on what it left to the others. */
+static void begin_waiting(struct qos_turn *t, uint64_t where_others_are)
+{
+    if (t->waiting++ == 0 && t->given < where_others_are) {
+        t->given = where_others_are;
+    }
+}
+
+static void note(struct qos_turn *t, uint64_t *now_at, uint64_t bytes, uint64_t weight)
+{
+    if (t->given > *now_at) { /* one held back by its own cap is behind */
+        *now_at = t->given;
+    }
+    t->given += bytes * (UNITS / weight);
+}
+
+void qos_stop_waiting(struct stoq_qos *q, struct qos_flow *f)
+{
+    struct qos_group *g = f->group;
+    if (f->wanted > 0) {
+        f->wanted = 0;
+        g->turn.waiting--;
+        q->band[g->dir][qos_band_of(g->priority)].waiting--;
+        q->waiting--;
+    }
+}
+
+static bool is_free(const struct stoq_qos *q, const struct qos_flow *f)
+{
+    const struct qos_group *g = f->group;
+    return q->all[g->dir].rate == 0 && q->of_class[g->dir][g->priority].rate == 0 &&
+           f->party->cap[g->dir].rate == 0 && f->wanted == 0;
+}
+
+bool stoq_qos_want(struct stoq_qos *q, stoq_qos_flow flow, uint64_t bytes, stoq_ns now)
+{
+    STOQ_ASSERT(flow > 0 && flow <= q->flow_count && q->flows[flow - 1].party != NULL && bytes > 0);
+    struct qos_flow *f = &q->flows[flow - 1];
+    struct qos_group *g = f->group;
+    enum qos_band band = qos_band_of(g->priority);
+    q->now = now;
+    if (is_free(q, f)) {
+        f->granted += bytes;
+        qos_meter_add(&f->meter, bytes, now);
+        return true;
+    }
+    if (f->wanted == 0) {
+        begin_waiting(&q->band[g->dir][band], q->band_now[g->dir]);
+        begin_waiting(&g->turn, q->group_now[g->dir][band]);
+        f->place = ++q->place;
+        q->waiting++;
+    }
+    f->wanted += bytes;
+    return false;
+}
+
+void stoq_qos_unwant(struct stoq_qos *q, stoq_qos_flow flow)
+{
+    STOQ_ASSERT(flow > 0 && flow <= q->flow_count && q->flows[flow - 1].party != NULL);
+    qos_stop_waiting(q, &q->flows[flow - 1]);
+}
+
+/* The buckets that a flow draws on. */
+struct draws {
+    struct qos_bucket *bucket[3];
+};
+
+static struct draws draws_of(struct stoq_qos *q, const struct qos_flow *f)
+{
+    enum stoq_qos_dir dir = f->group->dir;
+    return (struct draws){
+        {&q->all[dir], &q->of_class[dir][f->group->priority], &f->party->cap[dir]}};
+}
+
+static bool may_go(struct stoq_qos *q, const struct qos_flow *f, stoq_ns now)
+{
+    struct draws d = draws_of(q, f);
+    for (size_t i = 0; i < STOQ_COUNT(d.bucket); i++) {
+        qos_bucket_fill(d.bucket[i], now);
+        if (qos_bucket_open_at(d.bucket[i], now) > now) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_before(const struct stoq_qos *q, const struct qos_flow *a, const struct qos_flow *b)
+{
+    if (b == NULL) {
+        return true;
+    }
+    const struct qos_group *g = a->group;
+    const struct qos_group *h = b->group;
+    enum qos_band x = qos_band_of(g->priority);
+    enum qos_band y = qos_band_of(h->priority);
+    if (g->dir != h->dir) {
+        return false; /* directions do not compete: in any order */
+    }
+    if (x != y && q->band[g->dir][x].given != q->band[g->dir][y].given) {
+        return q->band[g->dir][x].given < q->band[g->dir][y].given;
+    }
+    if (x != y) {
+        return x < y;
+    }
+    if (g->turn.given != h->turn.given) {
+        return g->turn.given < h->turn.given;
+    }
+    return a->place < b->place;
+}
+
+static void grant(struct stoq_qos *q, struct qos_flow *f, stoq_ns now, struct stoq_qos_grant *out)
+{
+    struct qos_group *g = f->group;
+    enum qos_band band = qos_band_of(g->priority);
+    struct draws d = draws_of(q, f);
+    uint64_t bytes = f->wanted;
+    *out = (struct stoq_qos_grant){
+        .flow = (stoq_qos_flow)(f - q->flows) + 1, .user = f->user, .bytes = bytes};
+    note(&q->band[g->dir][band], &q->band_now[g->dir], bytes, band_weight(band));
+    note(&g->turn, &q->group_now[g->dir][band], bytes, group_weight(g));
+    for (size_t i = 0; i < STOQ_COUNT(d.bucket); i++) {
+        d.bucket[i]->credit -= (int64_t)bytes;
+    }
+    f->granted += bytes;
+    qos_meter_add(&f->meter, bytes, now);
+    qos_stop_waiting(q, f);
+}
+
+bool stoq_qos_poll(struct stoq_qos *q, stoq_ns now, struct stoq_qos_grant *out)
+{
+    struct qos_flow *best = NULL;
+    q->now = now;
+    for (size_t i = 0; i < q->flow_count && q->waiting > 0; i++) {
+        struct qos_flow *f = &q->flows[i];
+        if (f->party != NULL && f->wanted > 0 && may_go(q, f, now) && is_before(q, f, best)) {
+            best = f;
+        }
+    }
+    if (best == NULL) {
+        return false;
+    }
+    grant(q, best, now, out);
+    return true;
+}
+
+stoq_ns stoq_qos_deadline(const struct stoq_qos *q)
+{
+    stoq_ns at = STOQ_NEVER;
+    for (size_t i = 0; i < q->flow_count && q->waiting > 0; i++) {
+        const struct qos_flow *f = &q->flows[i];
+        if (f->party == NULL || f->wanted == 0) {
+            continue;
+        }
+        enum stoq_qos_dir dir = f->group->dir;
+        const struct qos_bucket *b[] = {&q->all[dir], &q->of_class[dir][f->group->priority],
+                                        &f->party->cap[dir]};
+        stoq_ns mine = 0;
+        for (size_t k = 0; k < STOQ_COUNT(b); k++) {
+            stoq_ns open = qos_bucket_open_at(b[k], q->now);
+            mine = open > mine ? open : mine;
+        }
+        at = mine < at ? mine : at;
+    }
+    return at;
+}
