@@ -125,13 +125,24 @@ static struct share *share_ref(struct stoq_engine *e, const struct share *want)
     return s;
 }
 
-/* Nothing waits any more: how long that was counts for the fetch. */
+/* How long it has waited counts for the fetch. */
 static void note_wait(struct share *s, stoq_ns now)
 {
     if (s->dir == STOQ_QOS_DOWN && now > s->waits_since) {
         engine_fetch_held(
             s->engine, s->fetch, s->peer, now - s->waits_since,
             stoq_qos_tightest(s->engine->qos, STOQ_QOS_DOWN, &s->peer->id, s->priority));
+    }
+}
+
+void engine_budget_note(struct stoq_engine *e, stoq_fetch_id fetch)
+{
+    stoq_ns now = stoq_now();
+    for (struct share *s = e->shares; s != NULL; s = s->next) {
+        if (s->fetch == fetch && s->first != NULL) {
+            note_wait(s, now);
+            s->waits_since = now;
+        }
     }
 }
 

@@ -221,6 +221,7 @@ void engine_fetch_done(struct stoq_fetch *f, const struct stoq_node_report *repo
                            f->seed_bytes == 0 && report->chunks_shared == 0;
     out->source_count = f->peer_count;
     bool damaged = false;
+    engine_budget_note(f->engine, f->number);
     for (size_t i = 0; i < f->peer_count; i++) {
         report_source(f, i, report);
         damaged = damaged || f->peers[i]->damaged;

@@ -483,6 +483,8 @@ void engine_budget_close(struct stoq_engine *e);
 bool engine_budget_send(struct inbound *in, uint64_t bytes);
 void engine_budget_end(struct inbound *in);           /* it waits for nothing more */
 uint64_t engine_budget_cap(const struct inbound *in); /* the tightest that holds it; 0: none */
+/* Tell a fetch what was held back of it until now. */
+void engine_budget_note(struct stoq_engine *e, stoq_fetch_id fetch);
 void engine_budget_ask(struct ask *a, const struct stoq_node_ask_chunks *want);
 void engine_budget_stopped(struct ask *a); /* its stream, whose bytes are settled by that */
 void engine_budget_ask_end(struct ask *a);

@@ -139,6 +139,7 @@ static void take_snapshot(struct stoq_engine *e, void *arg)
     }
     struct stoq_fetch_report_source *at = s->sources;
     for (const struct stoq_fetch *f = e->fetches; f != NULL; f = f->next) {
+        engine_budget_note(e, f->number);
         add_running(s, e, f, &at);
     }
     for (const struct past *p = e->past; p != NULL; p = p->next) {
