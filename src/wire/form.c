@@ -116,19 +116,19 @@ static uint32_t needed_keys(const struct stoq_form *form)
 uint32_t stoq_form_get(struct stoq_cbor_rd *r, const struct stoq_form *form, void *object,
                        void *memory)
 {
-    const struct stoq_field *f = form->fields;
-    const struct stoq_field *end = f + form->count;
+    size_t i = 0;
     uint32_t seen = 0;
     uint64_t key;
     (void)stoq_cbor_rd_map(r);
     while (stoq_cbor_rd_key(r, &key)) {
-        while (f < end && f->key < key) { /* keys ascend here and there: this one comes no more */
-            f++;
+        while (i < form->count && form->fields[i].key < key) { /* keys ascend here and there */
+            i++;
         }
-        if (f == end || f->key != key) {
+        if (i == form->count || form->fields[i].key != key) {
             stoq_cbor_rd_fail(r, STOQ_MALFORMED);
             break;
         }
+        const struct stoq_field *f = &form->fields[i];
         get_field(r, f, object, memory);
         if (f->sets > 0) {
             *(bool *)member(object, f->sets - 1) = true;
