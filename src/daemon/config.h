@@ -54,6 +54,7 @@ struct stoq_config {
     size_t window_count;
     uint32_t fetches_running_max; /* 0: the engine's default */
     unsigned workers;
+    unsigned net_threads;
     uint64_t open_files_max; /* 0: as the process was started */
     unsigned api_connections_max;
     enum stoq_log_level log_level;

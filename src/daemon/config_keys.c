@@ -266,6 +266,16 @@ static bool set_packet_bytes(struct stoq_config *c, const char *value, char why[
     return true;
 }
 
+static bool set_net_threads(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    uint64_t v = 0;
+    if (!number(value, 1, STOQ_NET_THREADS_MAX, &v, why)) {
+        return false;
+    }
+    c->net_threads = (unsigned)v;
+    return true;
+}
+
 static bool set_connections(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
 {
     uint64_t v = 0;
@@ -561,6 +571,7 @@ static const struct config_setting settings[] = {
     {"transport.datagrams", false, set_datagrams},
     {"transport.idle_timeout", false, set_idle},
     {"transport.packet_bytes_max", false, set_packet_bytes},
+    {"net.threads", false, set_net_threads},
     {"limits.connections", false, set_connections},
     {"limits.handshakes", false, set_handshakes},
     {"limits.streams", false, set_streams},

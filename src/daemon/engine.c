@@ -206,6 +206,7 @@ static enum stoq_status open_net(struct stoq_engine *e, struct stoq_error *err)
         .send_buffer_bytes = conn_bytes - window,
         .idle_timeout_ns = e->cfg.idle_timeout_ns,
         .early_data = e->cfg.early_data,
+        .threads = e->cfg.net_threads,
         .leave_code = STOQ_APP_GOING_AWAY,
     };
     return stoq_net_new(&e->net, &cfg, err);
@@ -504,6 +505,9 @@ static void take_stats(struct stoq_engine *e, void *arg)
     struct stoq_engine_stats *out = arg;
     struct stoq_node_stats node;
     stoq_net_stats(e->net, &out->net);
+    while (stoq_net_thread_stats(e->net, out->thread_count, &out->threads[out->thread_count])) {
+        out->thread_count++;
+    }
     stoq_node_stats(e->node, &node);
     out->bytes_served = e->bytes_served;
     out->bytes_fetched = e->bytes_fetched;

@@ -56,6 +56,7 @@ struct stoq_engine_config {
     enum stoq_net_cc cc;
     uint16_t packet_bytes_max; /* largest UDP payload tried [32700] */
     unsigned workers;          /* hashing, decompression, disk [2] */
+    unsigned net_threads;      /* packets and their cryptography [1]; the first is the engine's own */
     bool client;               /* answer no request but Hello and Ping; listen is not looked at */
     bool raw;                  /* chunks travel unpacked, in both directions */
     bool early_data;           /* tickets and early data */
@@ -441,6 +442,8 @@ void stoq_engine_place(struct stoq_engine *engine, const struct stoq_peer_id *pe
 /* Figures for `status`. */
 struct stoq_engine_stats {
     struct stoq_net_stats net;
+    struct stoq_net_stats threads[STOQ_NET_THREADS_MAX]; /* of each network thread */
+    size_t thread_count;
     uint64_t bytes_served;
     uint64_t bytes_fetched;
     uint64_t requests_served;

@@ -320,6 +320,7 @@ static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *
         .cc = host->config.congestion,
         .packet_bytes_max = host->config.packet_bytes_max,
         .workers = host->config.workers,
+        .net_threads = host->config.net_threads,
         .client = host->config.client,
         .raw = host->config.raw,
         .early_data = host->config.early_data,

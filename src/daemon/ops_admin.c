@@ -179,13 +179,30 @@ static json_t *store_to_json(const struct stoq_store_stats *s)
                      (json_int_t)s->zstd_saved_bytes, "quarantined", (json_int_t)s->quarantined);
 }
 
+/* What each network thread carries. */
+static json_t *threads_to_json(const struct stoq_engine_stats *s)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < s->thread_count; i++) {
+        const struct stoq_net_stats *t = &s->threads[i];
+        (void)json_array_append_new(
+            list,
+            json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "connections", (json_int_t)t->connections,
+                      "opened_inbound", (json_int_t)t->opened_inbound, "opened_outbound",
+                      (json_int_t)t->opened_outbound, "wire_bytes_sent", (json_int_t)t->bytes_sent,
+                      "wire_bytes_received", (json_int_t)t->bytes_received, "handed_on",
+                      (json_int_t)t->handed_on));
+    }
+    return list;
+}
+
 static json_t *net_to_json(const struct stoq_engine_stats *s)
 {
     return json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-        "s:I, s:I}",
-        "dialling", (json_int_t)s->dials, "dialling_most", (json_int_t)s->dials_most,
-        "dials_waiting", (json_int_t)s->dials_waiting, "rpc_answered",
+        "{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+        "s:I, s:I, s:I}",
+        "threads", threads_to_json(s), "dialling", (json_int_t)s->dials, "dialling_most",
+        (json_int_t)s->dials_most, "dials_waiting", (json_int_t)s->dials_waiting, "rpc_answered",
         (json_int_t)s->net.rpc_answered, "rpc_dropped", (json_int_t)s->net.rpc_dropped,
         "dropped_outsider", (json_int_t)s->net.dropped_outsider, "requests_refused",
         (json_int_t)s->requests_refused, "peers_known", (json_int_t)s->peers_known, "connections",

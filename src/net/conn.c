@@ -76,7 +76,8 @@ static void give_slot_back(struct net_conn *conn)
     conn->id = 0;
     net->live--;
     slot->generation++;
-    if (slot->generation != 0) { /* worn out after 2^32 - 1 uses: numbers are never given twice */
+    if (slot->generation <
+        1U << 31) { /* worn out: numbers are never given twice, the top bit is another's */
         slot->next_free = net->free_slot;
         net->free_slot = index;
     }
@@ -86,7 +87,7 @@ void net_new_cid(struct stoq_net *net, ngtcp2_cid *cid)
 {
     cid->datalen = NET_CID_BYTES;
     net_random(net, cid->data, NET_CID_BYTES);
-    cid->data[0] = net->cfg.thread;
+    cid->data[0] = (uint8_t)net->thread;
 }
 
 void net_reset_token(struct stoq_net *net, const ngtcp2_cid *cid, uint8_t *token)

@@ -178,7 +178,7 @@ static struct net_conn *admit(struct stoq_net *net, struct net_socket *socket,
     if (!may_begin(net, socket, d, &hd, proven)) {
         return NULL;
     }
-    if (net->live >= net->cfg.connections_max || net_memory(net) >= net->cfg.memory_bytes) {
+    if (net_live(net) >= net->cfg.connections_max || net_memory(net) >= net->cfg.memory_bytes) {
         net->stats.dropped_full++;
         reply_close(net, socket, d, &hd, NGTCP2_CONNECTION_REFUSED);
         return NULL;
@@ -235,7 +235,11 @@ static void receive_packet(struct stoq_net *net, struct net_socket *socket,
         net->stats.dropped_malformed++;
         return;
     }
-    struct net_conn *conn = net_cids_find(&net->cids, stoq_span(vc.dcid, vc.dcidlen));
+    struct stoq_span dcid = stoq_span(vc.dcid, vc.dcidlen);
+    struct net_conn *conn = net_cids_find(&net->cids, dcid);
+    if (conn == NULL && net_hand_on(net, socket, d, stoq_span(p, n), dcid)) {
+        return;
+    }
     if (conn == NULL && (p[0] & 0x80) == 0) {
         /* Short: a stateless reset for one of ours, or a peer we have forgotten. */
         size_t token_at = n - NGTCP2_STATELESS_RESET_TOKENLEN;

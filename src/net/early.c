@@ -122,6 +122,10 @@ bool stoq_net_early(const struct stoq_net *net, stoq_net_conn id)
 
 bool stoq_net_stream_early(const struct stoq_net *net, stoq_net_conn id, stoq_net_stream stream)
 {
+    const struct net_far *far = net_far_of(net, id);
+    if (far != NULL) {
+        return net_far_stream_is_early(far, id, stream);
+    }
     struct net_conn *conn = net_conn_find(net, id);
     const struct net_stream *s =
         conn == NULL || conn->q == NULL ? NULL : ngtcp2_conn_get_stream_user_data(conn->q, stream);

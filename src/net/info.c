@@ -100,6 +100,7 @@ static void fill_info(const struct net_conn *conn, struct stoq_net_info *out)
         .packet_bytes = ngtcp2_conn_get_path_max_tx_udp_payload_size(conn->q),
         .streams = conn->stream_count,
         .peer_streams = conn->peer_stream_count,
+        .streams_left = ngtcp2_conn_get_streams_bidi_left(conn->q),
         .memory_bytes = NET_CONN_BYTES + conn->buffered + conn->unconsumed,
         .opened_at_ns = conn->opened_at,
     };
@@ -112,6 +113,10 @@ static void fill_info(const struct net_conn *conn, struct stoq_net_info *out)
 
 bool stoq_net_info(const struct stoq_net *net, stoq_net_conn id, struct stoq_net_info *out)
 {
+    struct net_far *far = net_far_of(net, id);
+    if (far != NULL) {
+        return net_far_info(far, id, out);
+    }
     const struct net_conn *conn = net_conn_find(net, id);
     if (conn == NULL) {
         return false;
@@ -132,9 +137,14 @@ void stoq_net_each(struct stoq_net *net, void (*fn)(void *user, const struct sto
             fn(user, &info);
         }
     }
+    for (size_t i = 1; i < STOQ_COUNT(net->far) && net->far[i] != NULL; i++) {
+        net_far_refresh(net->far[i]);
+        net_far_each(net->far[i], fn, user);
+    }
 }
 
-void stoq_net_stats(const struct stoq_net *net, struct stoq_net_stats *out)
+/* Of this endpoint alone. */
+static void own_stats(const struct stoq_net *net, struct stoq_net_stats *out)
 {
     *out = net->stats;
     out->connections = net->live;
@@ -144,5 +154,59 @@ void stoq_net_stats(const struct stoq_net *net, struct stoq_net_stats *out)
     out->datagrams_sent = net->tx.sent_datagrams;
     out->dropped_send = net->tx.dropped;
     out->buffered_bytes = net->buffered;
-    out->memory_bytes = net_memory(net);
+    out->memory_bytes = net_own_memory(net);
+}
+
+bool stoq_net_thread_stats(const struct stoq_net *net, size_t i, struct stoq_net_stats *out)
+{
+    if (i == 0) {
+        own_stats(net, out);
+        return true;
+    }
+    if (i >= STOQ_COUNT(net->far) || net->far[i] == NULL) {
+        return false;
+    }
+    net_far_stats(net->far[i], out);
+    return true;
+}
+
+static void add_stats(struct stoq_net_stats *to, const struct stoq_net_stats *s)
+{
+    to->connections += s->connections;
+    to->handshakes += s->handshakes;
+    to->opened_inbound += s->opened_inbound;
+    to->opened_outbound += s->opened_outbound;
+    to->refused += s->refused;
+    to->bytes_sent += s->bytes_sent;
+    to->bytes_received += s->bytes_received;
+    to->datagrams_sent += s->datagrams_sent;
+    to->datagrams_received += s->datagrams_received;
+    to->sends += s->sends;
+    to->receives += s->receives;
+    to->dropped_malformed += s->dropped_malformed;
+    to->dropped_unknown += s->dropped_unknown;
+    to->dropped_prefix += s->dropped_prefix;
+    to->dropped_outsider += s->dropped_outsider;
+    to->dropped_full += s->dropped_full;
+    to->dropped_send += s->dropped_send;
+    to->rpc_answered += s->rpc_answered;
+    to->rpc_dropped += s->rpc_dropped;
+    to->early_streams += s->early_streams;
+    to->early_rejected += s->early_rejected;
+    to->retries_sent += s->retries_sent;
+    to->resets_sent += s->resets_sent;
+    to->handed_on += s->handed_on;
+    to->buffered_bytes += s->buffered_bytes;
+    to->memory_bytes += s->memory_bytes;
+}
+
+void stoq_net_stats(const struct stoq_net *net, struct stoq_net_stats *out)
+{
+    own_stats(net, out);
+    for (size_t i = 1; i < STOQ_COUNT(net->far) && net->far[i] != NULL; i++) {
+        struct stoq_net_stats there;
+        net_far_refresh(net->far[i]);
+        net_far_stats(net->far[i], &there);
+        add_stats(out, &there);
+    }
 }

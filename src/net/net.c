@@ -27,9 +27,34 @@ static stoq_ns real_clock(void *user)
     return stoq_now();
 }
 
-uint64_t net_memory(const struct stoq_net *net)
+uint64_t net_own_memory(const struct stoq_net *net)
 {
     return (net->live + net->closing) * NET_CONN_BYTES + net->buffered + net->unconsumed;
+}
+
+/* The owner counts by its own pictures, which know of what is on its way. */
+uint64_t net_memory(const struct stoq_net *net)
+{
+    uint64_t n = net_own_memory(net);
+    for (size_t i = 1; i < STOQ_COUNT(net->far) && net->far[i] != NULL; i++) {
+        n += net->far[i]->conns.count * NET_CONN_BYTES + net->far[i]->bytes;
+    }
+    return net->owner == NULL ? n : n + net_others_bytes(net);
+}
+
+size_t net_live(const struct stoq_net *net)
+{
+    size_t n = net->live;
+    for (size_t i = 1; i < STOQ_COUNT(net->far) && net->far[i] != NULL; i++) {
+        n += net->far[i]->conns.count;
+    }
+    return net->owner == NULL ? n : n + net_others_live(net);
+}
+
+struct net_far *net_far_of(const struct stoq_net *net, stoq_net_conn conn)
+{
+    size_t thread = (conn & ~NET_FAR_BIT) >> NET_FAR_SHIFT;
+    return (conn & NET_FAR_BIT) == 0 || thread >= STOQ_NET_THREADS_MAX ? NULL : net->far[thread];
 }
 
 void net_random(struct stoq_net *net, void *p, size_t n)
@@ -65,7 +90,8 @@ static bool watch_blocked(struct stoq_net *net)
     for (size_t i = 0; i < net->listener_count; i++) {
         struct net_listener *l = &net->listeners[i];
         blocked = blocked || l->socket.blocked;
-        stoq_watch_set(l->watch, STOQ_LOOP_READ | (l->socket.blocked ? STOQ_LOOP_WRITE : 0U));
+        stoq_watch_set(l->watch, (net->reading ? STOQ_LOOP_READ : 0U) |
+                                     (l->socket.blocked ? STOQ_LOOP_WRITE : 0U));
     }
     return blocked;
 }
@@ -94,10 +120,16 @@ stoq_ns net_deadline(const struct stoq_net *net)
 static void on_before_wait(void *user)
 {
     struct stoq_net *net = user;
+    for (size_t i = 1; i < STOQ_COUNT(net->far) && net->far[i] != NULL; i++) {
+        net_far_send_commands(net->far[i]);
+    }
     net->now = net->clock(net->clock_user);
     bool blocked = net->tx.socket != NULL && net->tx.socket->blocked;
     if (!blocked) {
         net_flush_all(net);
+    }
+    if (net->threads != NULL) {
+        net_share_figures(net);
     }
     blocked = watch_blocked(net);
     arm_timer(net, net_deadline(net));
@@ -174,8 +206,9 @@ static enum stoq_status listen_on(struct stoq_net *net, const struct stoq_addr *
 {
     struct net_listener *l = &net->listeners[net->listener_count];
     STOQ_ASSERT(net->listener_count < STOQ_COUNT(net->listeners));
+    bool shared = net->owner != NULL && addr->port != 0;
     enum stoq_status st =
-        net_socket_open(&l->socket, addr, v6_only, net->cfg.socket_buffer_bytes, err);
+        net_socket_open(&l->socket, addr, v6_only, shared, net->cfg.socket_buffer_bytes, err);
     if (st != STOQ_OK) {
         return st;
     }
@@ -257,6 +290,16 @@ static void fill_defaults(struct stoq_net_config *c)
     DEFAULT(handshake_timeout_ns, 5 * STOQ_SEC);
     DEFAULT(idle_timeout_ns, 30 * STOQ_SEC);
     DEFAULT(entropy, kernel_entropy);
+    DEFAULT(threads, 1);
+}
+
+/* First packets come to the threads evenly: each may begin its part of the handshakes. */
+static void share_handshakes(struct stoq_net_config *c)
+{
+    unsigned n = c->threads;
+    c->handshakes_max = (c->handshakes_max + n - 1) / n;
+    c->handshakes_prefix_max = (c->handshakes_prefix_max + n - 1) / n;
+    c->handshakes_per_s = (c->handshakes_per_s + n - 1) / n;
 }
 
 static enum stoq_status check_config(const struct stoq_net_config *c, struct stoq_error *err)
@@ -272,6 +315,9 @@ static enum stoq_status check_config(const struct stoq_net_config *c, struct sto
     }
     if (c->connections_max > UINT32_MAX / 2) {
         return stoq_fail(err, STOQ_RANGE, 0, "too many connections");
+    }
+    if (c->threads > STOQ_NET_THREADS_MAX) {
+        return stoq_fail(err, STOQ_RANGE, 0, "at most %d network threads", STOQ_NET_THREADS_MAX);
     }
     return STOQ_OK;
 }
@@ -311,8 +357,13 @@ static enum stoq_status init_parts(struct stoq_net *net, struct stoq_error *err)
     net->tx.user = net;
     net_guard_init(net->guard, seeds[0], net->cfg.handshakes_per_s, net->cfg.handshakes_max,
                    net->cfg.handshakes_prefix_max);
-    enum stoq_status st = net_tls_init(&net->tls, net->cfg.mode, net->cfg.early_data, net->cfg.key,
-                                       &net_tls_owner, err);
+    enum stoq_status st = STOQ_OK;
+    if (net->owner != NULL) {
+        net_tls_borrow(&net->tls, &net->owner->tls); /* a ticket is good on every thread */
+    } else {
+        st = net_tls_init(&net->tls, net->cfg.mode, net->cfg.early_data, net->cfg.key,
+                          &net_tls_owner, err);
+    }
     if (st == STOQ_OK && net->cfg.early_data) {
         st = net_tickets_init(&net->tickets);
     }
@@ -321,6 +372,80 @@ static enum stoq_status init_parts(struct stoq_net *net, struct stoq_error *err)
     }
     if (st == STOQ_OK) {
         st = stoq_timer_new(&net->timer, net->cfg.loop, on_timer, net, err);
+    }
+    return st;
+}
+
+/* One endpoint on cfg's loop. cfg has its defaults. */
+static enum stoq_status endpoint_new(struct stoq_net **out, const struct stoq_net_config *cfg,
+                                     struct stoq_net *owner, unsigned thread,
+                                     struct stoq_error *err)
+{
+    struct stoq_net *net = calloc(1, sizeof *net);
+    if (net == NULL) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "transport: out of memory");
+    }
+    net->cfg = *cfg;
+    net->cfg.listen = NULL;
+    net->cfg.network_key = NULL;
+    net->owner = owner;
+    net->thread = thread;
+    net->reading = true;
+    if (owner != NULL) {
+        memcpy(net->network_mac, owner->network_mac, sizeof net->network_mac);
+        memcpy(net->network_psk, owner->network_psk, sizeof net->network_psk);
+        net->private = owner->private;
+        net->threads = owner->threads;
+    } else if (cfg->network_key != NULL) {
+        take_network_key(net, cfg->network_key);
+    }
+    net->clock = real_clock;
+    net->armed_at = STOQ_NEVER;
+    net->now = stoq_now();
+    TAILQ_INIT(&net->dirty);
+    enum stoq_status st = init_parts(net, err);
+    if (st == STOQ_OK) {
+        st = listen_all(net, cfg, err);
+    }
+    if (st != STOQ_OK) {
+        stoq_net_free(net);
+        return st;
+    }
+    if (net->threads != NULL) {
+        net_share_begin(net);
+    }
+    net->hook = (struct stoq_hook){.run = on_before_wait, .user = net};
+    stoq_loop_before_wait(cfg->loop, &net->hook);
+    *out = net;
+    return STOQ_OK;
+}
+
+enum stoq_status net_new_beside(struct stoq_net **out, const struct stoq_net_config *cfg,
+                                struct stoq_net *owner, unsigned thread, struct stoq_error *err)
+{
+    return endpoint_new(out, cfg, owner, thread, err);
+}
+
+/* The owner's sockets are bound: let the other threads bind theirs beside them, steer, begin. */
+static enum stoq_status start_threads(struct stoq_net *net, struct stoq_error *err)
+{
+    enum stoq_status st = STOQ_OK;
+    net->threads = net_threads_new(net->cfg.threads);
+    if (net->threads == NULL) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "transport: out of memory");
+    }
+    net_share_begin(net);
+    for (size_t i = 0; i < net->listener_count; i++) {
+        net_socket_share(&net->listeners[i].socket);
+    }
+    for (unsigned i = 1; st == STOQ_OK && i < net->cfg.threads; i++) {
+        st = net_far_start(&net->far[i], net, i, err);
+    }
+    for (size_t i = 0; st == STOQ_OK && net->accepting && i < net->listener_count; i++) {
+        st = net_steer(&net->listeners[i].socket, net->cfg.threads, err);
+    }
+    for (unsigned i = 1; st == STOQ_OK && i < net->cfg.threads; i++) {
+        st = net_far_run(net->far[i], err);
     }
     return st;
 }
@@ -334,37 +459,23 @@ enum stoq_status stoq_net_new(struct stoq_net **out, const struct stoq_net_confi
     if (st != STOQ_OK) {
         return st;
     }
-    struct stoq_net *net = calloc(1, sizeof *net);
-    if (net == NULL) {
-        return stoq_fail(err, STOQ_NOMEM, 0, "transport: out of memory");
+    share_handshakes(&c);
+    struct stoq_net *net;
+    st = endpoint_new(&net, &c, NULL, 0, err);
+    if (st == STOQ_OK && c.threads > 1) {
+        st = start_threads(net, err);
+        if (st != STOQ_OK) {
+            stoq_net_free(net);
+        }
     }
-    net->cfg = c;
-    net->cfg.listen = NULL;
-    net->cfg.network_key = NULL;
-    if (c.network_key != NULL) {
-        take_network_key(net, c.network_key);
-    }
-    net->clock = real_clock;
-    net->armed_at = STOQ_NEVER;
-    net->now = stoq_now();
-    TAILQ_INIT(&net->dirty);
-    st = init_parts(net, err);
     if (st == STOQ_OK) {
-        st = listen_all(net, cfg, err);
+        *out = net;
     }
-    if (st != STOQ_OK) {
-        stoq_net_free(net);
-        return st;
-    }
-    net->hook = (struct stoq_hook){.run = on_before_wait, .user = net};
-    stoq_loop_before_wait(c.loop, &net->hook);
-    *out = net;
-    return STOQ_OK;
+    return st;
 }
 
 static void end_all(struct stoq_net *net)
 {
-    net->cfg.connections_max = 0; /* no dials from callbacks now */
     for (size_t i = 0; i < net->slot_count; i++) {
         struct net_conn *conn = net->slots[i].conn;
         if (conn != NULL) {
@@ -380,11 +491,30 @@ static void end_all(struct stoq_net *net)
     (void)net_tx_flush(&net->tx);
 }
 
+/* Halt all of them before the first is freed: they hand packets to each other. */
+static void end_threads(struct stoq_net *net)
+{
+    for (size_t i = 1; i < STOQ_COUNT(net->far); i++) {
+        if (net->far[i] != NULL) {
+            net_far_halt(net->far[i]);
+        }
+    }
+    for (size_t i = 1; i < STOQ_COUNT(net->far); i++) {
+        net_far_free(net->far[i]);
+        net->far[i] = NULL;
+    }
+    if (net->threads != NULL) {
+        net_share_end(net);
+    }
+}
+
 void stoq_net_free(struct stoq_net *net)
 {
     if (net == NULL) {
         return;
     }
+    net->cfg.connections_max = 0; /* no dials from callbacks now */
+    end_threads(net);
     net->now = net->clock(net->clock_user);
     end_all(net);
     net_rpc_release(net);
@@ -401,6 +531,9 @@ void stoq_net_free(struct stoq_net *net)
     net_cids_release(&net->cids);
     net_cids_release(&net->tokens);
     stoq_heap_release(&net->deadlines);
+    if (net->owner == NULL) {
+        net_threads_free(net->threads);
+    }
     free(net->guard);
     free(net->slots);
     free(net);
@@ -415,6 +548,24 @@ bool stoq_net_local_addr(const struct stoq_net *net, size_t i, struct stoq_addr 
     return true;
 }
 
+/*
+ * Which thread a dial of ours goes to: the one with the fewest connections, of equals the last, since
+ * the first does more than packets. NULL: the first. Whether early data can be used must be known when
+ * the dial returns: with it all go there.
+ */
+static struct net_far *thread_for_dial(const struct stoq_net *net)
+{
+    struct net_far *best = NULL;
+    size_t least = net->live;
+    for (size_t i = 1; i < STOQ_COUNT(net->far) && !net->cfg.early_data; i++) {
+        if (net->far[i] != NULL && net->far[i]->conns.count <= least) {
+            best = net->far[i];
+            least = best->conns.count;
+        }
+    }
+    return best;
+}
+
 enum stoq_status stoq_net_dial(struct stoq_net *net, const struct stoq_net_dial *dial,
                                stoq_net_conn *out)
 {
@@ -422,8 +573,12 @@ enum stoq_status stoq_net_dial(struct stoq_net *net, const struct stoq_net_dial 
     if (dial->addr.port == 0) {
         return STOQ_RANGE;
     }
-    if (net->live >= net->cfg.connections_max) {
+    if (net_live(net) >= net->cfg.connections_max) {
         return STOQ_FULL;
+    }
+    struct net_far *far = thread_for_dial(net);
+    if (far != NULL) {
+        return net_far_dial(far, dial, out);
     }
     net->now = net->clock(net->clock_user);
     enum stoq_status st = net_conn_dial(net, dial, &conn);
@@ -435,6 +590,11 @@ enum stoq_status stoq_net_dial(struct stoq_net *net, const struct stoq_net_dial 
 
 void stoq_net_close(struct stoq_net *net, stoq_net_conn conn, uint64_t code, const char *text)
 {
+    struct net_far *far = net_far_of(net, conn);
+    if (far != NULL) {
+        net_far_close(far, conn, code, text);
+        return;
+    }
     struct net_conn *c = net_conn_find(net, conn);
     if (c == NULL || c->close_asked || c->failed) {
         return;
@@ -450,6 +610,11 @@ void stoq_net_close(struct stoq_net *net, stoq_net_conn conn, uint64_t code, con
 
 void stoq_net_keep_alive(struct stoq_net *net, stoq_net_conn conn, stoq_ns after_ns)
 {
+    struct net_far *far = net_far_of(net, conn);
+    if (far != NULL) {
+        net_far_keep_alive(far, conn, after_ns);
+        return;
+    }
     struct net_conn *c = net_conn_open(net, conn);
     if (c != NULL) {
         ngtcp2_conn_set_keep_alive_timeout(c->q, after_ns == 0 ? UINT64_MAX : after_ns);

@@ -8,6 +8,11 @@
  * and accepts through the same UDP sockets. Connections and streams are named by numbers, never by
  * pointers: a number that is no longer valid gives STOQ_NOTFOUND and is never given out again.
  *
+ * With more threads than one (far.h) each connection belongs to one of them, which does its packets and
+ * their cryptography; calls and callbacks are the same, on the loop's thread. What differs: received bytes
+ * are copied once more, and what a connection's figures say is as old as the last stoq_net_stats or
+ * stoq_net_each, which wait for the other threads up to a second.
+ *
  * Callbacks come from the loop, never from inside a call of this header except where a release is
  * said to be immediate, and every function below except stoq_net_free may be called from them. What
  * calls produce is sent in one batch before the loop waits again.
@@ -165,7 +170,8 @@ struct stoq_net_config {
     const uint8_t *network_key;
     bool early_data;     /* give and keep tickets, take and send early data [no] */
     uint64_t leave_code; /* the application's code that stoq_net_free closes with */
-    uint8_t thread;      /* the first byte of every connection id we issue */
+    unsigned
+        threads; /* that serve the port, the loop's own among them, 1 .. STOQ_NET_THREADS_MAX [1] */
 
     size_t connections_max;       /* both directions [4096] */
     size_t handshakes_max;        /* inbound, unfinished, in all [256] */
@@ -193,6 +199,7 @@ struct stoq_net_config {
 };
 
 #define STOQ_NET_LISTEN_MAX 16
+#define STOQ_NET_THREADS_MAX 16
 
 /*
  * Open the sockets and serve them from cfg->loop.
@@ -333,6 +340,7 @@ struct stoq_net_info {
     size_t packet_bytes;     /* the path's UDP payload as far as discovered */
     size_t streams;          /* open */
     size_t peer_streams;     /* of those, begun by the peer */
+    uint64_t streams_left;   /* that we may open now */
     uint64_t memory_bytes;   /* its part of the endpoint's */
     stoq_ns opened_at_ns;
 };
@@ -367,10 +375,14 @@ struct stoq_net_stats {
     uint64_t early_rejected; /* dials of ours whose early data was not taken */
     uint64_t retries_sent;
     uint64_t resets_sent;
+    uint64_t handed_on; /* packets that came to the wrong thread */
     uint64_t buffered_bytes;
     uint64_t memory_bytes; /* as the configuration's, now */
 };
 
+/* Of all threads together. */
 void stoq_net_stats(const struct stoq_net *net, struct stoq_net_stats *out);
+/* Of the i-th thread, 0 the loop's own, as of the last stoq_net_stats; false past the last. */
+bool stoq_net_thread_stats(const struct stoq_net *net, size_t i, struct stoq_net_stats *out);
 
 #endif

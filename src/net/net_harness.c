@@ -1,5 +1,21 @@
 #include "net/net_harness.h"
 
+unsigned world_threads = 1;
+
+int two_threads(void **state)
+{
+    (void)state;
+    world_threads = 2;
+    return 0;
+}
+
+int one_thread(void **state)
+{
+    (void)state;
+    world_threads = 1;
+    return 0;
+}
+
 static void on_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened *info)
 {
     struct side *s = user;
@@ -111,6 +127,7 @@ void side_init(struct side *s, struct world *w, uint8_t seed, const struct stoq_
     c.loop = w->loop;
     c.key = s->key;
     c.user = s;
+    c.threads = c.threads == 0 ? world_threads : c.threads;
     c.cb = (struct stoq_net_callbacks){
         .opened = on_opened,
         .closed = on_closed,

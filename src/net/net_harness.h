@@ -57,6 +57,15 @@ struct world {
     struct stoq_addr addr;
 };
 
+/* What endpoints that do not say otherwise have; as many tests as can run with each. */
+extern unsigned world_threads;
+int two_threads(void **state);
+int one_thread(void **state);
+#define ON_TWO_THREADS(test)                                                                       \
+    {                                                                                              \
+#test " on two threads", test, two_threads, one_thread, NULL                               \
+    }
+
 /* a dialling endpoint and a listening one with these settings (loop, key, callbacks are filled in).
  * NULL: defaults. */
 void world_init(struct world *w, const struct stoq_net_config *a, const struct stoq_net_config *b);

@@ -10,10 +10,12 @@
 #include "base/heap.h"
 #include "net/cid.h"
 #include "net/early.h"
+#include "net/far.h"
 #include "net/guard.h"
 #include "net/net.h"
 #include "net/rpc.h"
 #include "net/seal.h"
+#include "net/steer.h"
 #include "net/tls.h"
 #include "net/udp.h"
 #include "os/loop.h"
@@ -140,6 +142,11 @@ struct net_listener {
 
 struct stoq_net {
     struct stoq_net_config cfg; /* with its defaults filled in */
+    unsigned thread;            /* 0: the owner's; the first byte of every connection id we issue */
+    struct stoq_net *owner;     /* of an endpoint on another thread; NULL: this is the owner's */
+    struct net_threads *threads;               /* the owner's; NULL: there is one */
+    struct net_far *far[STOQ_NET_THREADS_MAX]; /* the owner's: of threads from 1 on */
+    bool reading;
     struct net_tls tls;
     struct net_guard *guard;
     struct net_cids cids;
@@ -183,8 +190,16 @@ void net_mark_dirty(struct net_conn *conn);
 /* The socket to reach addr through, opened if need be; NULL with err: none can be had. */
 struct net_socket *net_socket_for(struct stoq_net *net, const struct stoq_addr *addr,
                                   struct stoq_error *err);
-/* What connections hold of memory now. */
+/* What connections hold of memory now: this thread's, and those of all. */
+uint64_t net_own_memory(const struct stoq_net *net);
 uint64_t net_memory(const struct stoq_net *net);
+/* Connections of all threads. */
+size_t net_live(const struct stoq_net *net);
+/* An endpoint for another thread, with the owner's TLS and on its ports; cfg has its defaults already. */
+enum stoq_status net_new_beside(struct stoq_net **out, const struct stoq_net_config *cfg,
+                                struct stoq_net *owner, unsigned thread, struct stoq_error *err);
+/* Whose connection it is: NULL: this thread's, or nobody's. */
+struct net_far *net_far_of(const struct stoq_net *net, stoq_net_conn conn);
 /* One round of what the loop's hook does; tests and fuzzers call it themselves. */
 void net_flush_all(struct stoq_net *net);
 void net_run_deadlines(struct stoq_net *net);
@@ -249,6 +264,9 @@ void net_receive(struct stoq_net *net, struct net_socket *socket, const struct n
 void net_conn_flush(struct net_conn *conn);
 
 /* stream.c */
+/* May a stream of this class take n more bytes? buffered: what its connection has. Small urgent writes
+ * pass the endpoint's limit: they are what gets others to finish. */
+bool net_has_room(const struct stoq_net *net, uint64_t buffered, unsigned rank, size_t n);
 void net_stream_set_ready(struct net_stream *s);
 void net_stream_unready(struct net_stream *s);
 /* n more bytes of its queue were put in packets; fin: and its end. */

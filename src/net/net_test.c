@@ -428,6 +428,21 @@ int main(void)
         cmocka_unit_test(listener_dials_through_its_own_port),
         cmocka_unit_test(taken_port_is_named),
         cmocka_unit_test(names_parse_back),
+        ON_TWO_THREADS(peers_know_each_other),
+        ON_TWO_THREADS(nobody_pinned_is_fine),
+        ON_TWO_THREADS(wrong_pin_is_refused),
+        ON_TWO_THREADS(disjoint_modes_refuse_each_other),
+        ON_TWO_THREADS(modes_agree_where_they_can),
+        ON_TWO_THREADS(dead_port_times_out_in_time),
+        ON_TWO_THREADS(no_route_is_told_at_once),
+        ON_TWO_THREADS(keep_alive_keeps),
+        ON_TWO_THREADS(close_code_and_text_arrive),
+        ON_TWO_THREADS(free_says_goodbye),
+        ON_TWO_THREADS(full_listener_says_so),
+        ON_TWO_THREADS(wary_listener_asks_for_addresses),
+        ON_TWO_THREADS(ipv4_through_the_dual_socket),
+        ON_TWO_THREADS(listener_dials_through_its_own_port),
+        ON_TWO_THREADS(taken_port_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -116,7 +116,7 @@ static void open_socket(struct net_socket *s, const char *text)
 {
     struct stoq_addr addr;
     assert_int_equal(stoq_addr_parse(&addr, stoq_span_str(text), 0), STOQ_OK);
-    assert_int_equal(net_socket_open(s, &addr, false, 1U << 20, NULL), STOQ_OK);
+    assert_int_equal(net_socket_open(s, &addr, false, false, 1U << 20, NULL), STOQ_OK);
 }
 
 /* Send n bytes cut every segment bytes from a to b and check that b gets them so cut. */

@@ -261,7 +261,8 @@ int net_on_streams_allowed(ngtcp2_conn *q, uint64_t max_streams, void *user)
     struct net_conn *conn = user;
     (void)q;
     (void)max_streams;
-    if (conn->wants_stream && listening(conn)) {
+    bool counts = conn->net->owner != NULL; /* another thread answers for how many are left */
+    if ((conn->wants_stream || counts) && listening(conn)) {
         conn->wants_stream = false;
         if (conn->net->cfg.cb.may_open != NULL) {
             conn->net->cfg.cb.may_open(conn->net->cfg.user, conn->id);
@@ -299,6 +300,10 @@ void net_streams_feed_starved(struct net_conn *conn)
 enum stoq_status stoq_net_stream_open(struct stoq_net *net, stoq_net_conn conn_id,
                                       stoq_net_stream *out)
 {
+    struct net_far *far = net_far_of(net, conn_id);
+    if (far != NULL) {
+        return net_far_open(far, conn_id, out);
+    }
     struct net_conn *conn = net_conn_open(net, conn_id);
     int64_t id;
     if (conn == NULL) {
@@ -322,6 +327,11 @@ enum stoq_status stoq_net_stream_open(struct stoq_net *net, stoq_net_conn conn_i
 void stoq_net_stream_class(struct stoq_net *net, stoq_net_conn conn, stoq_net_stream stream,
                            enum stoq_net_class rank)
 {
+    struct net_far *far = net_far_of(net, conn);
+    if (far != NULL) {
+        net_far_class(far, conn, stream, rank);
+        return;
+    }
     struct net_stream *s = stream_find(net, conn, stream);
     STOQ_ASSERT(rank <= STOQ_NET_BACKGROUND);
     if (s == NULL || s->rank == rank) {
@@ -335,15 +345,19 @@ void stoq_net_stream_class(struct stoq_net *net, stoq_net_conn conn, stoq_net_st
     }
 }
 
-/* May n more bytes be queued? Remembers who was told no. Small urgent writes pass the endpoint's limit:
- * they are what gets others to finish. */
+bool net_has_room(const struct stoq_net *net, uint64_t buffered, unsigned rank, size_t n)
+{
+    const struct stoq_net_config *cfg = &net->cfg;
+    uint64_t urgent = rank < STOQ_NET_BULK ? NET_URGENT_BYTES : 0;
+    return buffered == 0 || (buffered + n <= cfg->send_buffer_bytes + urgent &&
+                             (urgent > 0 || net_memory(net) + n <= cfg->memory_bytes));
+}
+
+/* May n more bytes be queued? Remembers who was told no. On another thread its owner has seen to that. */
 static bool has_room(struct net_stream *s, size_t n)
 {
     struct net_conn *conn = s->conn;
-    const struct stoq_net_config *cfg = &conn->net->cfg;
-    uint64_t urgent = s->rank < STOQ_NET_BULK ? NET_URGENT_BYTES : 0;
-    if (conn->buffered == 0 || (conn->buffered + n <= cfg->send_buffer_bytes + urgent &&
-                                (urgent > 0 || net_memory(conn->net) + n <= cfg->memory_bytes))) {
+    if (conn->net->owner != NULL || net_has_room(conn->net, conn->buffered, s->rank, n)) {
         return true;
     }
     s->starved = true;
@@ -403,6 +417,10 @@ static enum stoq_status stream_write(struct net_stream *s, const struct stoq_net
 enum stoq_status stoq_net_write(struct stoq_net *net, stoq_net_conn conn, stoq_net_stream stream,
                                 const struct stoq_net_buf *buf, bool fin)
 {
+    struct net_far *far = net_far_of(net, conn);
+    if (far != NULL) {
+        return net_far_write(far, conn, stream, buf, 0, fin);
+    }
     return stream_write(stream_find(net, conn, stream), buf, 0, fin);
 }
 
@@ -410,11 +428,19 @@ enum stoq_status stoq_net_write_copy(struct stoq_net *net, stoq_net_conn conn,
                                      stoq_net_stream stream, struct stoq_span bytes, bool fin)
 {
     struct stoq_net_buf buf = {.bytes = bytes};
+    struct net_far *far = net_far_of(net, conn);
+    if (far != NULL) {
+        return net_far_write(far, conn, stream, &buf, bytes.n, fin);
+    }
     return stream_write(stream_find(net, conn, stream), &buf, bytes.n, fin);
 }
 
 uint64_t stoq_net_buffered(const struct stoq_net *net, stoq_net_conn conn_id)
 {
+    struct net_far *far = net_far_of(net, conn_id);
+    if (far != NULL) {
+        return net_far_buffered(far, conn_id);
+    }
     const struct net_conn *conn = net_conn_find(net, conn_id);
     return conn == NULL ? 0 : conn->buffered;
 }
@@ -422,6 +448,10 @@ uint64_t stoq_net_buffered(const struct stoq_net *net, stoq_net_conn conn_id)
 uint64_t stoq_net_stream_buffered(const struct stoq_net *net, stoq_net_conn conn,
                                   stoq_net_stream stream)
 {
+    struct net_far *far = net_far_of(net, conn);
+    if (far != NULL) {
+        return net_far_stream_buffered(far, conn, stream);
+    }
     const struct net_stream *s = stream_find(net, conn, stream);
     return s == NULL ? 0 : s->buffered;
 }
@@ -437,6 +467,11 @@ static void given_back(struct net_conn *conn, uint64_t n)
 void stoq_net_consumed(struct stoq_net *net, stoq_net_conn conn_id, stoq_net_stream stream,
                        uint64_t n)
 {
+    struct net_far *far = net_far_of(net, conn_id);
+    if (far != NULL) {
+        net_far_consumed(far, conn_id, stream, n);
+        return;
+    }
     struct net_conn *conn = net_conn_open(net, conn_id);
     if (conn == NULL) {
         return;
@@ -460,6 +495,11 @@ void stoq_net_consumed(struct stoq_net *net, stoq_net_conn conn_id, stoq_net_str
 void stoq_net_stream_reset(struct stoq_net *net, stoq_net_conn conn, stoq_net_stream stream,
                            uint64_t code)
 {
+    struct net_far *far = net_far_of(net, conn);
+    if (far != NULL) {
+        net_far_reset(far, conn, stream, code);
+        return;
+    }
     struct net_stream *s = stream_find(net, conn, stream);
     if (s == NULL || s->shut || s->fin_sent) {
         return;
@@ -472,6 +512,11 @@ void stoq_net_stream_reset(struct stoq_net *net, stoq_net_conn conn, stoq_net_st
 void stoq_net_stream_stop(struct stoq_net *net, stoq_net_conn conn, stoq_net_stream stream,
                           uint64_t code)
 {
+    struct net_far *far = net_far_of(net, conn);
+    if (far != NULL) {
+        net_far_stop(far, conn, stream, code);
+        return;
+    }
     struct net_stream *s = stream_find(net, conn, stream);
     if (s == NULL || s->deaf) {
         return;

@@ -620,7 +620,10 @@ static void memory_limit_holds(void **state)
     assert_true(t.most_buffered <= 2 * STOQ_MIB && t.most_buffered > STOQ_MIB);
     struct stoq_net_stats stats;
     stoq_net_stats(w.a.net, &stats);
-    assert_true(stats.memory_bytes > STOQ_MIB && stats.memory_bytes <= 2 * STOQ_MIB);
+    assert_true(stats.memory_bytes <= 2 * STOQ_MIB);
+    if (world_threads == 1) { /* another thread may have sent some of it by now */
+        assert_true(stats.memory_bytes > STOQ_MIB);
+    }
     for (int i = 0; i < 400 && w.b.fins == 0; i++) {
         world_idle(&w, 50 * STOQ_MS);
         assert_true(t.most_buffered <= 2 * STOQ_MIB);
@@ -679,6 +682,15 @@ int main(void)
         cmocka_unit_test(keys_change_under_way),
         cmocka_unit_test(memory_limit_holds),
         cmocka_unit_test(held_bytes_are_counted),
+        ON_TWO_THREADS(big_stream_comes_back_intact),
+        ON_TWO_THREADS(unconsumed_bytes_hold_the_sender),
+        ON_TWO_THREADS(many_streams_take_turns),
+        ON_TWO_THREADS(reset_code_arrives),
+        ON_TWO_THREADS(stop_code_arrives),
+        ON_TWO_THREADS(misuse_is_told),
+        ON_TWO_THREADS(close_releases_what_waits),
+        ON_TWO_THREADS(free_releases_what_waits),
+        ON_TWO_THREADS(memory_limit_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -298,17 +298,23 @@ enum stoq_status net_tls_init(struct net_tls *tls, enum stoq_net_mode mode, bool
     SSL_CTX_set_cert_verify_callback(ctx, on_verify, shared);
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, shared);
     SSL_CTX_set_client_hello_cb(ctx, on_client_hello, shared);
-    *tls = (struct net_tls){ctx, early_data, mode};
+    *tls = (struct net_tls){.ctx = ctx, .early_data = early_data, .mode = mode};
     return STOQ_OK;
+}
+
+void net_tls_borrow(struct net_tls *tls, const struct net_tls *from)
+{
+    *tls = *from;
+    tls->borrowed = true;
 }
 
 void net_tls_release(struct net_tls *tls)
 {
-    if (tls->ctx != NULL) {
+    if (tls->ctx != NULL && !tls->borrowed) {
         OPENSSL_free(SSL_CTX_get_app_data(tls->ctx));
         SSL_CTX_free(tls->ctx);
-        tls->ctx = NULL;
     }
+    tls->ctx = NULL;
 }
 
 SSL *net_tls_new(const struct net_tls *tls, bool server, void *app_data)

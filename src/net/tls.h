@@ -10,6 +10,7 @@
 
 struct net_tls {
     SSL_CTX *ctx;
+    bool borrowed;
     bool early_data;
     enum stoq_net_mode mode;
 };
@@ -34,6 +35,8 @@ STOQ_WARN_UNUSED enum stoq_status net_tls_init(struct net_tls *tls, enum stoq_ne
                                                bool early_data, const struct stoq_key *key,
                                                const struct net_tls_owner *owner,
                                                struct stoq_error *err);
+/* The same for another thread; from outlives tls. */
+void net_tls_borrow(struct net_tls *tls, const struct net_tls *from);
 void net_tls_release(struct net_tls *tls);
 /* A new SSL object with its app data; NULL: out of memory. */
 SSL *net_tls_new(const struct net_tls *tls, bool server, void *app_data);

@@ -75,7 +75,7 @@ static int bind_to(struct net_socket *s, const struct stoq_addr *addr)
 }
 
 enum stoq_status net_socket_open(struct net_socket *s, const struct stoq_addr *addr, bool v6_only,
-                                 uint32_t bytes, struct stoq_error *err)
+                                 bool shared, uint32_t bytes, struct stoq_error *err)
 {
     char text[STOQ_ADDR_TEXT_MAX];
     *s = (struct net_socket){.any = stoq_addr_is_any(addr)};
@@ -91,6 +91,9 @@ enum stoq_status net_socket_open(struct net_socket *s, const struct stoq_addr *a
         return stoq_fail(err, STOQ_IO, errno, "UDP socket");
     }
     set_options(s, v6_only, bytes);
+    if (shared) {
+        net_socket_share(s);
+    }
     if (bind_to(s, addr) != 0) {
         int e = errno;
         close(s->fd);
@@ -98,6 +101,11 @@ enum stoq_status net_socket_open(struct net_socket *s, const struct stoq_addr *a
         return stoq_fail(err, STOQ_IO, e, "cannot listen on %s", stoq_addr_format(addr, text));
     }
     return STOQ_OK;
+}
+
+void net_socket_share(const struct net_socket *s)
+{
+    set_int(s->fd, SOL_SOCKET, SO_REUSEPORT, 1);
 }
 
 void net_socket_close(struct net_socket *s)

@@ -26,13 +26,17 @@ struct net_socket {
 
 /*
  * Open and bind a non-blocking socket.
- * addr   port 0: any; the unspecified IPv6 address takes IPv4 too unless v6_only
- * bytes  of each kernel buffer; as many as the system grants
+ * addr    port 0: any; the unspecified IPv6 address takes IPv4 too unless v6_only
+ * shared  with a socket that net_socket_share was called for
+ * bytes   of each kernel buffer; as many as the system grants
  * STOQ_OK; STOQ_IO with the address in err.
  */
 STOQ_WARN_UNUSED enum stoq_status net_socket_open(struct net_socket *s,
                                                   const struct stoq_addr *addr, bool v6_only,
-                                                  uint32_t bytes, struct stoq_error *err);
+                                                  bool shared, uint32_t bytes,
+                                                  struct stoq_error *err);
+/* Let others of this user bind its port too, from now on: so the first one finds out that it is taken. */
+void net_socket_share(const struct net_socket *s);
 void net_socket_close(struct net_socket *s);
 /* Could this socket reach addr, judging by what it is bound to? */
 bool net_socket_reaches(const struct net_socket *s, const struct stoq_addr *addr);
@@ -45,6 +49,7 @@ struct net_datagram {
     size_t n;
     size_t segment; /* the packets' size; the last may be shorter */
     unsigned ecn;
+    bool handed_on; /* by another thread (steer.h) */
 };
 
 struct net_rx {

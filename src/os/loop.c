@@ -169,6 +169,19 @@ void stoq_loop_post(struct stoq_loop *loop, struct stoq_post *post)
     (void)uv_async_send(&loop->wake);
 }
 
+void stoq_loop_unpost(struct stoq_loop *loop, struct stoq_post *post)
+{
+    pthread_mutex_lock(&loop->lock);
+    for (struct stoq_post **at = &loop->first; *at != NULL; at = &(*at)->next) {
+        if (*at == post) {
+            *at = post->next;
+            loop->last = *at == NULL ? at : loop->last;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&loop->lock);
+}
+
 static void on_watch(uv_poll_t *poll, int status, int events)
 {
     struct stoq_watch *w = poll->data;

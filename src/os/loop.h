@@ -45,6 +45,9 @@ struct stoq_post {
     struct stoq_post *next; /* the loop's */
 };
 void stoq_loop_post(struct stoq_loop *loop, struct stoq_post *post); /* any thread */
+/* It is not run any more. Fine if it was not posted. Not from inside a run; on the loop's thread, or on any
+ * while none serves the loop. */
+void stoq_loop_unpost(struct stoq_loop *loop, struct stoq_post *post);
 
 /* Watch fd (not owned) for the events last given to stoq_watch_set; none at first. Level triggered. */
 typedef void stoq_watch_fn(void *user, unsigned events);

@@ -186,11 +186,42 @@ static void signals_are_events(void **state)
     stoq_loop_free(s.loop);
 }
 
+struct counted {
+    struct stoq_post post; /* first */
+    int runs;
+};
+
+static void count_run(struct stoq_post *post)
+{
+    ((struct counted *)(void *)post)->runs++;
+}
+
+static void posts_can_be_taken_back(void **state)
+{
+    (void)state;
+    struct stoq_loop *loop;
+    struct counted c[3] = {
+        {.post.run = count_run}, {.post.run = count_run}, {.post.run = count_run}};
+    assert_int_equal(stoq_loop_new(&loop, NULL), STOQ_OK);
+    for (int i = 0; i < 3; i++) {
+        stoq_loop_post(loop, &c[i].post);
+    }
+    stoq_loop_unpost(loop, &c[2].post); /* the last: others go behind the one before it */
+    stoq_loop_unpost(loop, &c[0].post);
+    stoq_loop_unpost(loop, &c[0].post); /* was not posted */
+    stoq_loop_post(loop, &c[2].post);
+    stoq_loop_free(loop);
+    assert_int_equal(c[0].runs, 0);
+    assert_int_equal(c[1].runs, 1);
+    assert_int_equal(c[2].runs, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(deadline_fires_once_and_precisely),
         cmocka_unit_test(watch_reads_until_freed),
+        cmocka_unit_test(posts_can_be_taken_back),
         cmocka_unit_test(jobs_finish_on_the_loop),
         cmocka_unit_test(queue_refuses_past_its_cap),
         cmocka_unit_test(signals_are_events),

@@ -4,7 +4,8 @@
 # for states with a deadline. tools/check sets STOQ and TMP; by hand:
 #   STOQ=build/debug/apps/stoq TMP=$(mktemp -d) tests/e2e/NAME.sh
 #
-#   start A [OPTION]...      daemon A; returns once it serves (30 s at most)
+#   start A [OPTION]...      daemon A; returns once it serves (30 s at most). With E2E_NET_THREADS=N in the
+#                            environment every new home has net.threads = N
 #   stop A                   SIGTERM, and its exit code must be 0; `stop A KILL` kills it
 #   on A COMMAND...          stoq COMMAND with A's home
 #   contact A                prints PEER@ADDRESS of the running daemon A
@@ -58,6 +59,10 @@ start() {
     local name=$1
     shift
     rm -f "$TMP/$name.ready"
+    if [ -n "${E2E_NET_THREADS:-}" ] && [ ! -e "$(home "$name")/stoq.conf" ]; then
+        on "$name" init -q >/dev/null
+        sed -i "s/^#threads = 1$/threads = $E2E_NET_THREADS/" "$(home "$name")/stoq.conf"
+    fi
     "$STOQ" --home "$(home "$name")" daemon --listen '[::1]:0' --ready-file "$TMP/$name.ready" "$@" \
         >>"$TMP/$name.log" 2>&1 &
     daemon[$name]=$!

@@ -151,7 +151,7 @@ static struct flow *flow_of(struct relay *r, const struct stoq_addr *client)
     struct stoq_error err;
     local.port = 0;
     *flow = (struct flow){.relay = r, .client = *client};
-    if (net_socket_open(&flow->socket, &local, false, SOCKET_BYTES, &err) != STOQ_OK ||
+    if (net_socket_open(&flow->socket, &local, false, false, SOCKET_BYTES, &err) != STOQ_OK ||
         stoq_watch_new(&flow->watch, r->loop, flow->socket.fd, on_far_end, flow, &err) != STOQ_OK) {
         die("a flow's socket", err.text);
     }
@@ -293,7 +293,7 @@ static void open_all(struct relay *r, const struct stoq_addr *listen)
         die("out of memory", "");
     }
     if (stoq_loop_new(&r->loop, &err) != STOQ_OK ||
-        net_socket_open(&r->socket, listen, false, SOCKET_BYTES, &err) != STOQ_OK ||
+        net_socket_open(&r->socket, listen, false, false, SOCKET_BYTES, &err) != STOQ_OK ||
         stoq_watch_new(&r->watch, r->loop, r->socket.fd, on_near_end, r, &err) != STOQ_OK ||
         stoq_timer_new(&r->timer, r->loop, on_timer, r, &err) != STOQ_OK) {
         die("start", err.text);
