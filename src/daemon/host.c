@@ -392,7 +392,7 @@ enum stoq_status stoq_host_start(struct stoq_host *host, struct stoq_error *err)
         st = st == STOQ_OK ? stoq_keeper_start(host->keeper, err) : st;
     }
     if (st == STOQ_OK && host->cfg.daemon && !host->config.client) {
-        st = stoq_replicator_start(host->replicator, err);
+        stoq_replicator_start(host->replicator);
     }
     pthread_mutex_unlock(&host->opening);
     return st;

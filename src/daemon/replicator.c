@@ -26,7 +26,8 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-#define THREADS 8u /* one waits for the network, another for the disk, most of the time */
+/* At most; most of the time they wait, for the network or for a sync that they share. */
+#define THREADS 32u
 #define TABLE_MAX (2 * STOQ_REPLICA_OFFERS_MAX) /* those taken, and as many that are over */
 #define REMEMBERED (600 * STOQ_SEC)
 #define RECEIPT_BYTES_MAX ((size_t)STOQ_SIGNED_BODY_MAX + STOQ_SIGNED_SIGNATURE_MAX + 16)
@@ -61,8 +62,10 @@ struct stoq_replicator {
     uint64_t promised_bytes; /* of those waiting and at work */
     struct stoq_replicator_status status;
     atomic_bool stopping;
-    pthread_t thread[THREADS];
+    bool started;
+    pthread_t thread[THREADS]; /* as many as were needed at a time */
     size_t thread_count;
+    size_t idle;
 };
 
 enum stoq_status stoq_replicator_new(struct stoq_replicator **out, struct stoq_host *host)
@@ -222,13 +225,26 @@ static uint64_t code_of(enum stoq_replica_verdict v)
     return code[v];
 }
 
+static void *replicator_thread(void *user);
+
+/* Let a thread look, a new one where fewer are idle than are needed. False: there is none. lock held. */
+static bool wake_one(struct stoq_replicator *r)
+{
+    bool enough = r->idle > 0 && r->idle >= r->status.waiting;
+    if (!enough && r->started && !atomic_load(&r->stopping) && r->thread_count < THREADS &&
+        pthread_create(&r->thread[r->thread_count], NULL, replicator_thread, r) == 0) {
+        r->thread_count++;
+    }
+    (void)pthread_cond_signal(&r->changed);
+    return r->thread_count > 0 || !r->started;
+}
+
 /* lock held. */
 static void begin_waiting(struct stoq_replicator *r, struct entry *e)
 {
     e->state = ENTRY_WAITING;
     r->status.waiting++;
     r->promised_bytes += e->offer.bytes;
-    (void)pthread_cond_signal(&r->changed);
 }
 
 /* An offer that is known: how it stands. lock held. */
@@ -236,17 +252,15 @@ static uint64_t again(struct stoq_replicator *r, struct entry *e, struct stoq_er
 {
     if (e->state == ENTRY_FAILED && e->code == STOQ_ERR_BUSY) {
         begin_waiting(r, e); /* its source was lost, or a removal ran: tried anew */
-        return 0;
+        return wake_one(r) ? 0 : STOQ_ERR_BUSY;
     }
     if (e->state == ENTRY_FAILED) {
         *why = e->why;
         return e->code;
     }
     e->send = e->state == ENTRY_KEPT;
-    if (e->send) {
-        (void)pthread_cond_signal(&r->changed);
-    }
-    return 0;
+    bool at_work = e->state == ENTRY_AT_WORK;
+    return at_work || wake_one(r) ? 0 : STOQ_ERR_BUSY;
 }
 
 /* lock held. */
@@ -262,7 +276,7 @@ static uint64_t take(struct stoq_replicator *r, const struct stoq_offer *offer)
     r->last = &e->next;
     r->count++;
     begin_waiting(r, e);
-    return 0;
+    return wake_one(r) ? 0 : STOQ_ERR_BUSY;
 }
 
 uint64_t stoq_replicator_offered(void *user, const struct stoq_offer *offer, struct stoq_error *why)
@@ -531,7 +545,9 @@ static void *replicator_thread(void *user)
             e = e->next;
         }
         if (e == NULL) {
+            r->idle++;
             (void)pthread_cond_wait(&r->changed, &r->lock);
+            r->idle--;
         } else if (e->send) {
             send_again(r, e);
         } else {
@@ -542,14 +558,12 @@ static void *replicator_thread(void *user)
     return NULL;
 }
 
-enum stoq_status stoq_replicator_start(struct stoq_replicator *r, struct stoq_error *err)
+void stoq_replicator_start(struct stoq_replicator *r)
 {
-    while (r->thread_count < THREADS) {
-        int code = pthread_create(&r->thread[r->thread_count], NULL, replicator_thread, r);
-        if (code != 0) {
-            return stoq_fail(err, STOQ_NOMEM, code, "start a thread for offers");
-        }
-        r->thread_count++;
+    (void)pthread_mutex_lock(&r->lock);
+    r->started = true;
+    if (r->status.waiting > 0) {
+        (void)wake_one(r);
     }
-    return STOQ_OK;
+    (void)pthread_mutex_unlock(&r->lock);
 }

@@ -18,9 +18,8 @@ STOQ_WARN_UNUSED enum stoq_status stoq_replicator_new(struct stoq_replicator **o
 void stoq_replicator_stop(struct stoq_replicator *r);
 /* Stops it; the engine has ended. NULL is fine. */
 void stoq_replicator_free(struct stoq_replicator *r);
-/* Begin to work, once the host is open. STOQ_OK, STOQ_NOMEM. */
-STOQ_WARN_UNUSED enum stoq_status stoq_replicator_start(struct stoq_replicator *r,
-                                                        struct stoq_error *err);
+/* Begin to work, once the host's engine runs. */
+void stoq_replicator_start(struct stoq_replicator *r);
 
 /* For struct stoq_engine_config; user is the replicator. */
 uint64_t stoq_replicator_offered(void *user, const struct stoq_offer *offer,
