@@ -133,11 +133,14 @@ static int id_cmp(const void *a, const void *b)
     return memcmp(a, b, ID_BYTES);
 }
 
-/* A manifest, or what is said of one: is that package live? */
+/* A manifest, or what is said of one: is that package live? Of a fetch that did not end nothing is. */
 static bool keeps(void *user, enum stoq_record_type type, struct stoq_span key)
 {
     const struct collection *c = user;
     const uint8_t *id = key.p;
+    if (type == STOQ_RECORD_TRANSFER) {
+        return false;
+    }
     if (type == STOQ_RECORD_ALIAS && key.n == STOQ_ALIAS_KEY_BYTES) {
         id = key.p + STOQ_ALIAS_PREFIX_BYTES;
     } else if (key.n != (type == STOQ_RECORD_MANIFEST ? ID_BYTES : SIGNATURE_KEY_BYTES)) {

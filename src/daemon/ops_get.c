@@ -12,6 +12,7 @@
 #include "daemon/scrubber.h"
 #include "daemon/seed.h"
 #include "daemon/share_words.h"
+#include "daemon/unfinished.h"
 #include "daemon/verify.h"
 #include "wire/bech32m.h"
 
@@ -26,7 +27,8 @@ struct getting {
     struct stoq_package_id id;
     struct stoq_fetch_source sources[STOQ_FETCH_SOURCES_MAX];
     size_t source_count;
-    bool lan; /* and neighbours */
+    bool named; /* the sources, by this get */
+    bool lan;   /* and neighbours */
     stoq_ns timeout_ns;
     enum stoq_priority priority;
     enum stoq_swarm_strategy strategy;
@@ -94,6 +96,7 @@ static enum stoq_status take_args(struct getting *g, const json_t *args, struct 
     enum stoq_status st = op_id(args, &g->id, err);
     if (st == STOQ_OK) {
         st = op_sources(g->host, args, g->sources, &g->source_count, &g->lan, err);
+        g->named = json_array_size(json_object_get(args, "from")) > 0;
     }
     if (st == STOQ_OK && timeout_s > OP_TIMEOUT_S_MAX) {
         st = stoq_fail(err, STOQ_RANGE, 0, "timeout_s is at most %llu",
@@ -177,12 +180,19 @@ static enum stoq_status open_seed(struct getting *g, struct stoq_error *err)
 static enum stoq_status fetch_ask(struct getting *g, struct stoq_fetch_ask *out,
                                   struct stoq_error *err)
 {
+    struct stoq_store *store = stoq_host_store(g->host);
+    if (!g->named) {
+        g->source_count = stoq_unfinished_sources(store, &g->id, g->sources, g->source_count);
+    }
     if (g->source_count == 0 && !g->lan) {
         return stoq_fail_code(err, STOQ_NET, "NoSource",
                               "the package is not complete here and no source is named: use --from "
                               "PEER@ADDRESS or a 'peer =' line in the configuration");
     }
     enum stoq_status st = open_seed(g, err);
+    if (st == STOQ_OK && g->named && !g->has_range) {
+        stoq_unfinished_note(store, &g->id, g->sources, g->source_count);
+    }
     *out = (struct stoq_fetch_ask){
         .id = g->id,
         .seed = g->seed,
@@ -456,6 +466,9 @@ static enum stoq_status run(struct getting *g, json_t **result, struct stoq_erro
     }
     if (st == STOQ_OK && g->stream && !is_streamed) {
         st = stream(g, err);
+    }
+    if (!g->fetch.complete_before && !g->has_range) {
+        stoq_unfinished_end(stoq_host_store(g->host), &g->id, st);
     }
     if (st == STOQ_OK) {
         *result = g->stream ? json_object() : to_json(g, g->fetch.elapsed_ns, err);

@@ -34,7 +34,7 @@ enum stoq_record_type {
     STOQ_RECORD_TRUST = 14,
     STOQ_RECORD_PACKAGE = 15, /* key: package id */
     STOQ_RECORD_CONTENT = 16,
-    STOQ_RECORD_TRANSFER = 17,
+    STOQ_RECORD_TRANSFER = 17, /* key: package id; see daemon/unfinished.h */
 };
 #define STOQ_RECORD_TYPES 18 /* types are 1 .. STOQ_RECORD_TYPES - 1 */
 

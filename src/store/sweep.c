@@ -25,7 +25,7 @@ static bool is_marked_type(uint8_t type)
 static bool is_asked_type(uint8_t type)
 {
     return type == STOQ_RECORD_MANIFEST || type == STOQ_RECORD_SIGNATURE ||
-           type == STOQ_RECORD_ALIAS || type == STOQ_RECORD_RECEIPT;
+           type == STOQ_RECORD_ALIAS || type == STOQ_RECORD_RECEIPT || type == STOQ_RECORD_TRANSFER;
 }
 
 static bool is_young(const struct stoq_gc *g, const struct stoq_entry *e)

@@ -1,6 +1,7 @@
 #!/bin/bash
 # kill -9 of the fetching process, then of the serving one, then Ctrl-C: each time a later get goes on from
-# what was verified and ends with the same tree.
+# what was verified and ends with the same tree. The sources that the first one named need not be named again,
+# not even by a daemon that was killed in between.
 . "$(dirname "$0")/lib.sh"
 
 mkdir in
@@ -40,4 +41,22 @@ on B get "$id" --from "$(contact A)" -o tree --json >got
 jq -e '.complete_before or .bytes_had > 0' got >/dev/null || fail "began anew: $(cat got)"
 same_tree in tree
 on B verify "$id" -q
+
+# In a daemon, killed in the middle; nobody names a source again.
+start D
+: >events
+"$STOQ" --home "$(home D)" get "$id" --from "$(contact A)" --progress=json >got 2>events &
+pid=$!
+wait_for 20 midway || true
+stop D KILL
+wait $pid || true
+start D
+on D get "$id" --json >got || fail "the sources are forgotten: $(cat got)"
+jq -e '.complete_before or .bytes_had > 0' got >/dev/null || fail "a daemon began anew: $(cat got)"
+on D verify "$id" -q
+# It has ended: who asks for it anew names somebody.
+on D rm "$id" -q >/dev/null
+exits 5 on D get "$id" --json
+jq -e '.error.code == "NoSource"' out >/dev/null || fail "sources of a fetch that ended: $(cat out)"
+stop D
 stop A
