@@ -10,6 +10,7 @@
  *     profile1_T16384_chunks 171 chunks      of NEW
  */
 #include "chunk/runs.h"
+#include "daemon/tree_entry.h"
 #include "hash/hash.h"
 #include "os/tree_read.h"
 #include "package/table.h"
@@ -48,26 +49,15 @@ static void *make(size_t n)
     return p;
 }
 
-static bool is_file(const struct stoq_tree_entry *e)
-{
-    return e->kind == STOQ_TREE_FILE || e->kind == STOQ_TREE_EXECUTABLE;
-}
-
 static struct stoq_buf table_of(const struct stoq_tree *tree)
 {
-    static const enum stoq_entry_kind kinds[] = {
-        [STOQ_TREE_FILE] = STOQ_ENTRY_FILE,
-        [STOQ_TREE_EXECUTABLE] = STOQ_ENTRY_EXECUTABLE,
-        [STOQ_TREE_DIRECTORY] = STOQ_ENTRY_DIRECTORY,
-        [STOQ_TREE_LINK] = STOQ_ENTRY_LINK,
-    };
     struct stoq_table_writer w;
     struct stoq_buf table;
     stoq_buf_init(&table, SIZE_MAX);
     stoq_table_writer_init(&w);
     for (size_t i = 0; i < stoq_tree_count(tree); i++) {
         struct stoq_tree_entry e = stoq_tree_at(tree, i);
-        const struct stoq_entry entry = {e.path, kinds[e.kind], e.size, e.target};
+        const struct stoq_entry entry = stoq_tree_table_entry(&e);
         STOQ_ASSERT(stoq_table_writer_add(&w, &entry, &table) == STOQ_OK);
     }
     return table;
@@ -78,7 +68,7 @@ static void read_contents(struct stream *s, struct stoq_tree *tree)
     struct stoq_error err;
     for (size_t i = 0; i < stoq_tree_count(tree); i++) {
         struct stoq_tree_entry e = stoq_tree_at(tree, i);
-        if (is_file(&e)) {
+        if (stoq_tree_is_file(&e)) {
             int fd;
             check(stoq_tree_open(tree, i, &fd, &err), &err);
             check(stoq_tree_read(tree, i, fd, s->p + s->n, (size_t)e.size, 0, &err), &err);

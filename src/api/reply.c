@@ -10,7 +10,9 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "os/cond.h"
+#include "os/sys.h"
 
 enum { LOOK_EVERY_MS = 100 };
 
@@ -25,11 +27,7 @@ struct stoq_api_reply *reply_new(struct stoq_api_server *server, int fd, const c
         json_decref(args);
         return NULL;
     }
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&reply->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    stoq_cond_init(&reply->changed);
     pthread_mutex_init(&reply->lock, NULL);
     stoq_buf_init(&reply->bytes, 2 * REPLY_QUEUE_BYTES + STOQ_JSON_REPLY_MAX); /* lines behind it */
     reply->server = server;
@@ -74,14 +72,7 @@ static bool hung_up(int fd)
 
 static void wait_a_moment(struct stoq_api_reply *reply)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += LOOK_EVERY_MS * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_nsec -= 1000000000L;
-        until.tv_sec++;
-    }
-    pthread_cond_timedwait(&reply->changed, &reply->lock, &until);
+    (void)stoq_cond_wait_until(&reply->changed, &reply->lock, stoq_now() + LOOK_EVERY_MS * STOQ_MS);
 }
 
 /* With the lock held. */

@@ -14,6 +14,7 @@
  */
 #include "api/server_internal.h"
 
+#include "os/cond.h"
 #include "os/sys.h"
 #include "os/unix.h"
 
@@ -23,7 +24,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -352,11 +352,7 @@ static struct stoq_api_server *make(const struct stoq_api_config *config)
         free(path);
         return NULL;
     }
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&server->idle, &attr);
-    pthread_condattr_destroy(&attr);
+    stoq_cond_init(&server->idle);
     pthread_mutex_init(&server->lock, NULL);
     server->config = *config;
     server->config.socket_path = path;
@@ -398,13 +394,9 @@ enum stoq_status stoq_api_server_new(struct stoq_api_server **out,
 /* Wait until nothing runs, or until deadline. */
 static void wait_idle(struct stoq_api_server *server, stoq_ns deadline)
 {
-    struct timespec until = {.tv_sec = (time_t)(deadline / STOQ_SEC),
-                             .tv_nsec = (long)(deadline % STOQ_SEC)};
     pthread_mutex_lock(&server->lock);
-    while ((server->requests > 0 || server->threads > 0) && stoq_now() < deadline) {
-        if (pthread_cond_timedwait(&server->idle, &server->lock, &until) == ETIMEDOUT) {
-            break;
-        }
+    while ((server->requests > 0 || server->threads > 0) &&
+           stoq_cond_wait_until(&server->idle, &server->lock, deadline)) {
     }
     pthread_mutex_unlock(&server->lock);
 }

@@ -1,12 +1,11 @@
+#include "daemon/beat.h"
 #include "daemon/content.h"
 
 #include <string.h>
 
 #include "daemon/stream.h"
 #include "hash/many.h"
-#include "os/sys.h"
 
-#define REPORT_EVERY (100 * STOQ_MS)
 /* Keys gathered in memory at once: some 8 million contents. */
 #define KEYS_MAX ((size_t)256 << 20)
 
@@ -55,18 +54,13 @@ enum stoq_status stoq_content_info(struct stoq_store *store, const struct stoq_a
 
 static enum stoq_status look_up(struct get *g, struct stoq_error *err)
 {
-    stoq_ns now = stoq_now();
-    if (now - g->reported_at < REPORT_EVERY) {
+    if (!stoq_beat(&g->reported_at)) {
         return STOQ_OK;
     }
-    g->reported_at = now;
     if (g->ask->progress != NULL) {
         g->ask->progress(g->ask->user, stoq_cursor_offset(g->cursor), g->content.root.bytes);
     }
-    if (g->ask->cancelled != NULL && g->ask->cancelled(g->ask->user)) {
-        return stoq_fail(err, STOQ_CANCELLED, 0, "interrupted");
-    }
-    return STOQ_OK;
+    return stoq_go_on(g->ask->cancelled, g->ask->user, err);
 }
 
 static enum stoq_status begin(struct get *g, struct stoq_store *store, struct stoq_error *err)

@@ -5,6 +5,7 @@
  * everything that can refuse them (an expected address or digest, the record that is here already)
  * is asked between the last byte and the record.
  */
+#include "daemon/beat.h"
 #include "daemon/content.h"
 
 #include <stdlib.h>
@@ -18,8 +19,6 @@
 #include "os/sys.h"
 
 #define THREADS_DEFAULT_MAX 8
-#define REPORT_EVERY (100 * STOQ_MS)
-
 struct put {
     struct stoq_store *store;
     const struct stoq_content_put_ask *ask;
@@ -43,18 +42,13 @@ static unsigned thread_count(unsigned asked)
 
 static enum stoq_status look_up(struct put *p, struct stoq_error *err)
 {
-    stoq_ns now = stoq_now();
-    if (now - p->reported_at < REPORT_EVERY) {
+    if (!stoq_beat(&p->reported_at)) {
         return STOQ_OK;
     }
-    p->reported_at = now;
     if (p->ask->progress != NULL) {
         p->ask->progress(p->ask->user, p->bytes_done, p->ask->bytes_total);
     }
-    if (p->ask->cancelled != NULL && p->ask->cancelled(p->ask->user)) {
-        return stoq_fail(err, STOQ_CANCELLED, 0, "interrupted");
-    }
-    return STOQ_OK;
+    return stoq_go_on(p->ask->cancelled, p->ask->user, err);
 }
 
 static enum stoq_status begin(struct put *p, struct stoq_error *err)

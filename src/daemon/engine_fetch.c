@@ -6,6 +6,7 @@
 #include "daemon/engine_internal.h"
 
 #include "api/error.h"
+#include "os/cond.h"
 #include "os/sys.h"
 
 #include <stdio.h>
@@ -393,14 +394,10 @@ static void fetch_go_on(struct stoq_engine *e, void *arg)
 static bool fetch_wait(struct stoq_fetch *f, uint64_t at)
 {
     const struct stoq_fetch_ask *ask = f->ask;
-    struct timespec until;
-    stoq_ns wake_at = stoq_now() + POLL_NS;
-    until.tv_sec = (time_t)(wake_at / STOQ_SEC);
-    until.tv_nsec = (long)(wake_at % STOQ_SEC);
     pthread_mutex_lock(&f->lock);
     f->waited_at = at;
     if (!f->done && f->ready <= at) {
-        (void)pthread_cond_timedwait(&f->changed, &f->lock, &until);
+        (void)stoq_cond_wait_until(&f->changed, &f->lock, stoq_now() + POLL_NS);
     }
     struct stoq_fetch_progress progress = f->progress;
     bool over = f->done || f->ready > at;
@@ -446,12 +443,8 @@ enum stoq_status stoq_fetch_begin(struct stoq_engine *e, const struct stoq_fetch
     f->report = report;
     f->until = ask->until;
     f->limit = ask->timeout_ns == 0 ? STOQ_NEVER : stoq_now() + ask->timeout_ns;
-    pthread_condattr_t attr;
-    STOQ_ASSERT(pthread_condattr_init(&attr) == 0);
-    STOQ_ASSERT(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    STOQ_ASSERT(pthread_cond_init(&f->changed, &attr) == 0);
+    stoq_cond_init(&f->changed);
     STOQ_ASSERT(pthread_mutex_init(&f->lock, NULL) == 0);
-    pthread_condattr_destroy(&attr);
     engine_call(e, fetch_begin, f);
     *out = f;
     return STOQ_OK;

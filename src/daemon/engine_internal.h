@@ -475,7 +475,15 @@ uint64_t engine_placements_receipt(struct stoq_engine *e, const struct peer *p,
                                    const struct stoq_receipt *receipt,
                                    const struct stoq_signed *item);
 
-/* engine_known.c */
+/* engine_save.c */
+/*
+ * Have a worker write a file of the engine's anew; *under_way while it does. bytes go over to it. False: no
+ * memory, or it ends; the caller tries again later. What fails is logged.
+ */
+bool engine_save(struct stoq_engine *e, const char *path, struct stoq_buf *bytes, bool *under_way);
+/* The same on the spot, once nothing runs any more. */
+void engine_save_now(struct stoq_engine *e, const char *path, struct stoq_buf *bytes);
+
 /* engine_budget.c */
 enum stoq_status engine_budget_open(struct stoq_engine *e);
 void engine_budget_close(struct stoq_engine *e);
@@ -501,6 +509,7 @@ void engine_trust_close(struct stoq_engine *e);
 /* Before a fetch names it: tell the node whom its number means, and say why when it is cut off. */
 void engine_trust_check(struct stoq_engine *e, struct peer *p);
 
+/* engine_known.c */
 enum stoq_status engine_known_open(struct stoq_engine *e, uint64_t seed, struct stoq_error *err);
 /* Nothing runs any more: write what is not written, forget it. */
 void engine_known_close(struct stoq_engine *e);

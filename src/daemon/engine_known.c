@@ -8,8 +8,6 @@
 #include "os/file.h"
 #include "os/sys.h"
 
-#include <stdlib.h>
-
 static enum stoq_status read_file(struct stoq_engine *e)
 {
     struct stoq_buf bytes;
@@ -38,85 +36,35 @@ enum stoq_status engine_known_open(struct stoq_engine *e, uint64_t seed, struct 
     return st == STOQ_OK ? st : stoq_fail(err, st, 0, "no memory for the peers remembered");
 }
 
-/* On its way to the file. */
-struct saving {
-    struct stoq_job job; /* first */
-    struct stoq_engine *engine;
-    struct stoq_buf bytes;
-    struct stoq_error err;
-    enum stoq_status status;
-};
-
-static void save_work(struct stoq_job *job)
+static enum stoq_status encode(const struct stoq_engine *e, struct stoq_buf *bytes)
 {
-    struct saving *s = (struct saving *)job;
-    s->status =
-        stoq_file_replace(s->engine->cfg.known_file, stoq_buf_span(&s->bytes), 0600, &s->err);
-}
-
-static void saving_free(struct saving *s)
-{
-    stoq_buf_release(&s->bytes);
-    free(s);
-}
-
-static void save_done(struct stoq_job *job)
-{
-    struct saving *s = (struct saving *)job;
-    struct stoq_engine *e = s->engine;
-    engine_job_done(e);
-    e->known_saving = false;
-    if (s->status != STOQ_OK) {
-        engine_log(e, "%s", s->err.text);
-    }
-    saving_free(s);
-}
-
-static struct saving *saving_new(struct stoq_engine *e)
-{
-    struct saving *s = calloc(1, sizeof *s);
-    if (s == NULL) {
-        return NULL;
-    }
-    s->engine = e;
-    s->job = (struct stoq_job){.work = save_work, .done = save_done};
-    stoq_buf_init(&s->bytes, STOQ_KNOWN_BYTES_MAX);
-    if (stoq_known_encode(e->known, &s->bytes) != STOQ_OK) {
-        saving_free(s);
-        return NULL;
-    }
-    return s;
+    stoq_buf_init(bytes, STOQ_KNOWN_BYTES_MAX);
+    return stoq_known_encode(e->known, bytes);
 }
 
 void engine_known_save(struct stoq_engine *e, stoq_ns now)
 {
+    struct stoq_buf bytes;
     if (!e->known_changed || e->known_saving || e->cfg.known_file == NULL || e->draining ||
         now < e->known_save_at) {
         return;
     }
     e->known_save_at = now + ENGINE_KNOWN_SAVE;
-    struct saving *s = saving_new(e);
-    if (s == NULL) {
-        return; /* later, then */
+    if (encode(e, &bytes) != STOQ_OK) {
+        stoq_buf_release(&bytes); /* later, then */
+    } else if (engine_save(e, e->cfg.known_file, &bytes, &e->known_saving)) {
+        e->known_changed = false;
     }
-    if (engine_run(e, &s->job) != STOQ_OK) {
-        saving_free(s);
-        return;
-    }
-    e->known_saving = true;
-    e->known_changed = false;
 }
 
 void engine_known_close(struct stoq_engine *e)
 {
+    struct stoq_buf bytes;
     if (e->known != NULL && e->known_changed && e->cfg.known_file != NULL) {
-        struct saving *s = saving_new(e);
-        if (s != NULL) {
-            save_work(&s->job);
-            if (s->status != STOQ_OK) {
-                engine_log(e, "%s", s->err.text);
-            }
-            saving_free(s);
+        if (encode(e, &bytes) == STOQ_OK) {
+            engine_save_now(e, e->cfg.known_file, &bytes);
+        } else {
+            stoq_buf_release(&bytes);
         }
     }
     stoq_known_free(e->known);

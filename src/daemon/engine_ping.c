@@ -5,11 +5,11 @@
  */
 #include "daemon/engine_internal.h"
 
+#include "os/cond.h"
 #include "os/sys.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define POLL_NS (100 * STOQ_MS)
 #define PING_TIMEOUT (5 * STOQ_SEC)
@@ -325,13 +325,9 @@ static void ping_stop(struct stoq_engine *e, void *arg)
 /* True: over. False: POLL_NS have passed. */
 static bool ping_wait(struct ping *p)
 {
-    struct timespec until;
-    stoq_ns at = stoq_now() + POLL_NS;
-    until.tv_sec = (time_t)(at / STOQ_SEC);
-    until.tv_nsec = (long)(at % STOQ_SEC);
     pthread_mutex_lock(&p->lock);
     if (!p->done) {
-        (void)pthread_cond_timedwait(&p->changed, &p->lock, &until);
+        (void)stoq_cond_wait_until(&p->changed, &p->lock, stoq_now() + POLL_NS);
     }
     bool done = p->done;
     pthread_mutex_unlock(&p->lock);
@@ -358,12 +354,8 @@ enum stoq_status stoq_engine_ping(struct stoq_engine *e, const struct stoq_ping_
     filled.timeout_ns = ask->timeout_ns == 0 ? PING_TIMEOUT : ask->timeout_ns;
     *report = (struct stoq_ping_report){0};
     struct ping p = {.engine = e, .ask = &filled, .report = report};
-    pthread_condattr_t attr;
-    STOQ_ASSERT(pthread_condattr_init(&attr) == 0);
-    STOQ_ASSERT(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    STOQ_ASSERT(pthread_cond_init(&p.changed, &attr) == 0);
+    stoq_cond_init(&p.changed);
     STOQ_ASSERT(pthread_mutex_init(&p.lock, NULL) == 0);
-    pthread_condattr_destroy(&attr);
     engine_call(e, ping_begin, &p);
     bool timed_out = ping_watch(&p, filled.timeout_ns);
     pthread_cond_destroy(&p.changed);

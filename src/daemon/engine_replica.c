@@ -5,13 +5,13 @@
  */
 #include "daemon/engine_internal.h"
 
+#include "os/cond.h"
 #include "os/sys.h"
 #include "sign/object.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define POLL_NS (100 * STOQ_MS)
 #define CANDIDATE_BITS 16 /* of an ask's tag; the rest is the placement's number */
@@ -586,13 +586,9 @@ static void hand_over(struct placement *p)
 /* True: over. False: POLL_NS have passed, or receipts came. */
 static bool wait_for_news(struct placement *p)
 {
-    struct timespec until;
-    stoq_ns at = stoq_now() + POLL_NS;
-    until.tv_sec = (time_t)(at / STOQ_SEC);
-    until.tv_nsec = (long)(at % STOQ_SEC);
     pthread_mutex_lock(&p->lock);
     if (!p->done && !p->has_items) {
-        (void)pthread_cond_timedwait(&p->changed, &p->lock, &until);
+        (void)stoq_cond_wait_until(&p->changed, &p->lock, stoq_now() + POLL_NS);
     }
     bool done = p->done;
     bool has_items = p->has_items;
@@ -675,12 +671,8 @@ enum stoq_status stoq_engine_distribute(struct stoq_engine *e, const struct stoq
     memset(replicas, 0, ask->candidate_count * sizeof *replicas);
     enum stoq_status st = placement_new(&p, err);
     if (st == STOQ_OK) {
-        pthread_condattr_t attr;
-        STOQ_ASSERT(pthread_condattr_init(&attr) == 0);
-        STOQ_ASSERT(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-        STOQ_ASSERT(pthread_cond_init(&p.changed, &attr) == 0);
+        stoq_cond_init(&p.changed);
         STOQ_ASSERT(pthread_mutex_init(&p.lock, NULL) == 0);
-        pthread_condattr_destroy(&attr);
         engine_call(e, begin, &p);
         watch(&p);
         hand_over(&p);

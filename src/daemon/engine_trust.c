@@ -10,7 +10,6 @@
 #include "os/sys.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #define SAVE_EVERY (5 * STOQ_SEC)
 #define PASSED_MAX_S ((uint64_t)366 * 86400)
@@ -56,89 +55,39 @@ void engine_trust_open(struct stoq_engine *e)
     e->trust_saved = stoq_trust_changes(stoq_node_trust(e->node));
 }
 
-/* On its way to the file. */
-struct saving {
-    struct stoq_job job; /* first */
-    struct stoq_engine *engine;
-    struct stoq_buf bytes;
-    struct stoq_error err;
-    enum stoq_status status;
-};
-
-static void save_work(struct stoq_job *job)
+static enum stoq_status encode(const struct stoq_engine *e, struct stoq_buf *bytes)
 {
-    struct saving *s = (struct saving *)job;
-    s->status =
-        stoq_file_replace(s->engine->cfg.trust_file, stoq_buf_span(&s->bytes), 0600, &s->err);
-}
-
-static void saving_free(struct saving *s)
-{
-    stoq_buf_release(&s->bytes);
-    free(s);
-}
-
-static void save_done(struct stoq_job *job)
-{
-    struct saving *s = (struct saving *)job;
-    engine_job_done(s->engine);
-    s->engine->trust_saving = false;
-    if (s->status != STOQ_OK) {
-        engine_log(s->engine, "%s", s->err.text);
-    }
-    saving_free(s);
-}
-
-static struct saving *saving_new(struct stoq_engine *e)
-{
-    struct saving *s = calloc(1, sizeof *s);
-    if (s == NULL) {
-        return NULL;
-    }
-    s->engine = e;
-    s->job = (struct stoq_job){.work = save_work, .done = save_done};
-    stoq_buf_init(&s->bytes, STOQ_TRUST_FILE_BYTES_MAX);
-    if (stoq_trust_file_encode(stoq_node_trust(e->node), stoq_now(), stoq_wall_seconds(),
-                               &s->bytes) != STOQ_OK) {
-        saving_free(s);
-        return NULL;
-    }
-    return s;
+    stoq_buf_init(bytes, STOQ_TRUST_FILE_BYTES_MAX);
+    return stoq_trust_file_encode(stoq_node_trust(e->node), stoq_now(), stoq_wall_seconds(), bytes);
 }
 
 void engine_trust_save(struct stoq_engine *e, stoq_ns now)
 {
+    struct stoq_buf bytes;
     uint64_t changes = stoq_trust_changes(stoq_node_trust(e->node));
     if (changes == e->trust_saved || e->trust_saving || e->cfg.trust_file == NULL || e->draining ||
         now < e->trust_save_at) {
         return;
     }
     e->trust_save_at = now + SAVE_EVERY;
-    struct saving *s = saving_new(e);
-    if (s == NULL) {
-        return; /* later, then */
+    if (encode(e, &bytes) != STOQ_OK) {
+        stoq_buf_release(&bytes); /* later, then */
+    } else if (engine_save(e, e->cfg.trust_file, &bytes, &e->trust_saving)) {
+        e->trust_saved = changes;
     }
-    if (engine_run(e, &s->job) != STOQ_OK) {
-        saving_free(s);
-        return;
-    }
-    e->trust_saving = true;
-    e->trust_saved = changes;
 }
 
 void engine_trust_close(struct stoq_engine *e)
 {
+    struct stoq_buf bytes;
     if (e->node == NULL || e->cfg.trust_file == NULL ||
         stoq_trust_changes(stoq_node_trust(e->node)) == e->trust_saved) {
         return;
     }
-    struct saving *s = saving_new(e);
-    if (s != NULL) {
-        save_work(&s->job);
-        if (s->status != STOQ_OK) {
-            engine_log(e, "%s", s->err.text);
-        }
-        saving_free(s);
+    if (encode(e, &bytes) == STOQ_OK) {
+        engine_save_now(e, e->cfg.trust_file, &bytes);
+    } else {
+        stoq_buf_release(&bytes);
     }
 }
 

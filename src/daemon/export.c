@@ -9,6 +9,7 @@
  * or longer (something was removed meanwhile) is refused here already.
  */
 #include "daemon/export.h"
+#include "daemon/beat.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,6 @@
 #include "os/sys.h"
 #include "sign/sign.h"
 
-#define REPORT_EVERY (100 * STOQ_MS)
 #define HASH_BYTES 32u
 #define PREFIX_BYTES 16u
 #define SIGNATURE_KEY_BYTES 64u
@@ -59,20 +59,15 @@ struct export
 
 static enum stoq_status look_up(struct export *x)
 {
-    stoq_ns now = stoq_now();
-    if (now - x->reported_at < REPORT_EVERY) {
+    if (!stoq_beat(&x->reported_at)) {
         return STOQ_OK;
     }
-    x->reported_at = now;
     if (x->ask->progress != NULL) {
         const struct stoq_export_progress p = {.bytes_total = x->header.bytes,
                                                .bytes_done = x->bytes};
         x->ask->progress(x->ask->user, &p);
     }
-    if (x->ask->cancelled != NULL && x->ask->cancelled(x->ask->user)) {
-        return stoq_fail(x->err, STOQ_CANCELLED, 0, "interrupted");
-    }
-    return STOQ_OK;
+    return stoq_go_on(x->ask->cancelled, x->ask->user, x->err);
 }
 
 static enum stoq_status fail_memory(struct export *x, enum stoq_status st)

@@ -5,6 +5,7 @@
  * written there is no link in the tree that could lead anywhere.
  */
 #include "daemon/extract.h"
+#include "daemon/beat.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,8 +19,6 @@
 #include "os/sys.h"
 #include "os/tree_write.h"
 
-#define REPORT_EVERY (100 * STOQ_MS)
-
 struct extract {
     const struct stoq_extract_ask *ask;
     struct stoq_extract_report *report;
@@ -32,18 +31,13 @@ struct extract {
 
 static enum stoq_status look_up(struct extract *x, struct stoq_error *err)
 {
-    stoq_ns now = stoq_now();
-    if (now - x->reported_at < REPORT_EVERY) {
+    if (!stoq_beat(&x->reported_at)) {
         return STOQ_OK;
     }
-    x->reported_at = now;
     if (x->ask->progress != NULL) {
         x->ask->progress(x->ask->user, &x->progress);
     }
-    if (x->ask->cancelled != NULL && x->ask->cancelled(x->ask->user)) {
-        return stoq_fail(err, STOQ_CANCELLED, 0, "interrupted");
-    }
-    return STOQ_OK;
+    return stoq_go_on(x->ask->cancelled, x->ask->user, err);
 }
 
 /* Copy the file's bytes, which the contents cursor stands at. */

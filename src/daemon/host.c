@@ -3,6 +3,7 @@
 #include "daemon/keeper.h"
 #include "daemon/replicator.h"
 #include "daemon/scrubber.h"
+#include "os/cond.h"
 #include "os/file.h"
 #include "os/sys.h"
 #include "store/gc.h"
@@ -14,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { LISTEN_PORT = 4477, WAIT_SLICE_MS = 100, NETWORK_KEY_BYTES = 32 };
@@ -79,11 +79,7 @@ static enum stoq_status load_config(const struct stoq_home *home, struct stoq_co
 
 static void init_sync(struct stoq_host *host)
 {
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&host->content_free, &attr);
-    pthread_condattr_destroy(&attr);
+    stoq_cond_init(&host->content_free);
     pthread_mutex_init(&host->lock, NULL);
     pthread_mutex_init(&host->record_lock, NULL);
     pthread_mutex_init(&host->opening, NULL);
@@ -531,14 +527,8 @@ void stoq_host_request_stop(struct stoq_host *host)
 
 static void wait_a_slice(struct stoq_host *host)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += WAIT_SLICE_MS * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_nsec -= 1000000000L;
-        until.tv_sec++;
-    }
-    pthread_cond_timedwait(&host->content_free, &host->lock, &until);
+    (void)stoq_cond_wait_until(&host->content_free, &host->lock,
+                               stoq_now() + WAIT_SLICE_MS * STOQ_MS);
 }
 
 enum stoq_status stoq_host_content_begin(struct stoq_host *host, bool alone, stoq_ns timeout,

@@ -7,6 +7,7 @@
  * packages are not made of syncs: sync (what the packages consist of), their records, sync.
  */
 #include "daemon/import.h"
+#include "daemon/beat.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,6 @@
 #include "sign/sign.h"
 #include "wire/cbor.h"
 
-#define REPORT_EVERY (100 * STOQ_MS)
 #define HASH_BYTES 32u
 #define IN_BYTES ((size_t)1 << 20)
 #define WAITING_MAX 256
@@ -47,19 +47,14 @@ struct import {
 
 static enum stoq_status look_up(struct import *m)
 {
-    stoq_ns now = stoq_now();
-    if (now - m->reported_at < REPORT_EVERY) {
+    if (!stoq_beat(&m->reported_at)) {
         return STOQ_OK;
     }
-    m->reported_at = now;
     if (m->ask->progress != NULL) {
         const struct stoq_import_progress p = {.bytes_total = m->bytes, .bytes_done = m->done};
         m->ask->progress(m->ask->user, &p);
     }
-    if (m->ask->cancelled != NULL && m->ask->cancelled(m->ask->user)) {
-        return stoq_fail(m->err, STOQ_CANCELLED, 0, "interrupted");
-    }
-    return STOQ_OK;
+    return stoq_go_on(m->ask->cancelled, m->ask->user, m->err);
 }
 
 static enum stoq_status fail_short(struct import *m)

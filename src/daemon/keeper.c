@@ -8,6 +8,7 @@
 #include "daemon/collect.h"
 #include "daemon/evict.h"
 #include "daemon/host.h"
+#include "os/cond.h"
 #include "os/sys.h"
 
 #include <pthread.h>
@@ -43,12 +44,8 @@ enum stoq_status stoq_keeper_new(struct stoq_keeper **out, struct stoq_host *hos
     if (k == NULL) {
         return STOQ_NOMEM;
     }
-    pthread_condattr_t attr;
     k->host = host;
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&k->changed, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    stoq_cond_init(&k->changed);
     (void)pthread_mutex_init(&k->lock, NULL);
     *out = k;
     return STOQ_OK;
@@ -319,10 +316,7 @@ static void *keeper_thread(void *user)
     (void)pthread_mutex_lock(&k->lock);
     while (!k->stopping) {
         if (!k->wanted) {
-            struct timespec until;
-            clock_gettime(CLOCK_MONOTONIC, &until);
-            until.tv_sec += LOOK_EVERY_S;
-            (void)pthread_cond_timedwait(&k->changed, &k->lock, &until);
+            (void)stoq_cond_wait_until(&k->changed, &k->lock, stoq_now() + LOOK_EVERY_S * STOQ_SEC);
         }
         k->wanted = false;
         if (take_turn(k)) {

@@ -3,44 +3,22 @@
  * files come from a reader that is ahead (os/tree_ahead.h), so that opening and closing them goes on
  * while their predecessors are cut; large ones are read straight into the ingest.
  */
+#include "daemon/beat.h"
 #include "daemon/publish_internal.h"
+
+#include "daemon/tree_entry.h"
 
 #include <string.h>
 
-#include "os/sys.h"
-
-#define REPORT_EVERY (100 * STOQ_MS)
-
 enum stoq_status publish_look_up(struct publish *p, struct stoq_error *err)
 {
-    stoq_ns now = stoq_now();
-    if (now - p->reported_at < REPORT_EVERY) {
+    if (!stoq_beat(&p->reported_at)) {
         return STOQ_OK;
     }
-    p->reported_at = now;
     if (p->ask->progress != NULL) {
         p->ask->progress(p->ask->user, &p->progress);
     }
-    if (p->ask->cancelled != NULL && p->ask->cancelled(p->ask->user)) {
-        return stoq_fail(err, STOQ_CANCELLED, 0, "interrupted");
-    }
-    return STOQ_OK;
-}
-
-static struct stoq_entry entry_of(const struct stoq_tree_entry *e)
-{
-    static const enum stoq_entry_kind kinds[] = {
-        [STOQ_TREE_FILE] = STOQ_ENTRY_FILE,
-        [STOQ_TREE_EXECUTABLE] = STOQ_ENTRY_EXECUTABLE,
-        [STOQ_TREE_DIRECTORY] = STOQ_ENTRY_DIRECTORY,
-        [STOQ_TREE_LINK] = STOQ_ENTRY_LINK,
-    };
-    return (struct stoq_entry){e->path, kinds[e->kind], e->size, e->target};
-}
-
-static bool is_file(const struct stoq_tree_entry *e)
-{
-    return e->kind == STOQ_TREE_FILE || e->kind == STOQ_TREE_EXECUTABLE;
+    return stoq_go_on(p->ask->cancelled, p->ask->user, err);
 }
 
 enum stoq_status publish_entry(struct publish *p, const struct stoq_entry *e,
@@ -68,7 +46,7 @@ static enum stoq_status put_table(struct publish *p, struct stoq_error *err)
     size_t count = stoq_tree_count(p->tree);
     for (size_t i = 0; st == STOQ_OK && i < count; i++) {
         struct stoq_tree_entry listed = stoq_tree_at(p->tree, i);
-        const struct stoq_entry e = entry_of(&listed);
+        const struct stoq_entry e = stoq_tree_table_entry(&listed);
         st = publish_entry(p, &e, err);
     }
     if (st != STOQ_OK) {
@@ -197,7 +175,7 @@ static enum stoq_status put_contents(struct publish *p, struct stoq_error *err)
     size_t count = stoq_tree_count(p->tree);
     for (size_t i = 0; st == STOQ_OK && i < count; i++) {
         struct stoq_tree_entry e = stoq_tree_at(p->tree, i);
-        if (is_file(&e)) {
+        if (stoq_tree_is_file(&e)) {
             st = put_file(p, i, e.size, err);
         }
         if (st == STOQ_OK) {

@@ -10,6 +10,7 @@
  */
 #include "daemon/scrubber.h"
 
+#include "os/cond.h"
 #include "os/sys.h"
 #include "wire/bech32m.h"
 
@@ -69,14 +70,10 @@ enum stoq_status stoq_scrubber_new(struct stoq_scrubber **out, struct stoq_host 
     if (s == NULL) {
         return STOQ_NOMEM;
     }
-    pthread_condattr_t attr;
     s->host = host;
     s->mend_at = STOQ_NEVER;
     s->mend_gap = MEND_AGAIN;
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&s->changed, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    stoq_cond_init(&s->changed);
     (void)pthread_mutex_init(&s->lock, NULL);
     *out = s;
     return STOQ_OK;
@@ -380,12 +377,7 @@ static void lower_priority(void)
 /* Under lock: sleep until a time or a change. */
 static void rest(struct stoq_scrubber *s, stoq_ns until)
 {
-    if (until == STOQ_NEVER) {
-        (void)pthread_cond_wait(&s->changed, &s->lock);
-        return;
-    }
-    struct timespec t = {.tv_sec = (time_t)(until / STOQ_SEC), .tv_nsec = (long)(until % STOQ_SEC)};
-    (void)pthread_cond_timedwait(&s->changed, &s->lock, &t);
+    (void)stoq_cond_wait_until(&s->changed, &s->lock, until);
 }
 
 /* When the next step of a pass is due; now at the earliest. */

@@ -10,17 +10,17 @@
  * reading and cutting happen before, an unknown profile means a pass for each that there is.
  */
 #include "daemon/seed.h"
+#include "daemon/beat.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/tree_cut.h"
+#include "daemon/tree_entry.h"
 #include "hash/hash.h"
-#include "os/sys.h"
 #include "package/table.h"
 
-#define REPORT_EVERY (100 * STOQ_MS)
 /* Places with one key that are tried: equal chunks, in files that may have changed since. */
 #define TRIES_MAX 8
 
@@ -58,25 +58,15 @@ static uint64_t key_of(const struct stoq_hash *h)
     return stoq_rd_u64(&r);
 }
 
-static bool is_file(const struct stoq_tree_entry *e)
-{
-    return e->kind == STOQ_TREE_FILE || e->kind == STOQ_TREE_EXECUTABLE;
-}
-
 static enum stoq_status look_up(struct pass *p, struct stoq_error *err)
 {
-    stoq_ns now = stoq_now();
-    if (now - p->reported_at < REPORT_EVERY) {
+    if (!stoq_beat(&p->reported_at)) {
         return STOQ_OK;
     }
-    p->reported_at = now;
     if (p->ask->progress != NULL) {
         p->ask->progress(p->ask->user, &p->progress);
     }
-    if (p->ask->cancelled != NULL && p->ask->cancelled(p->ask->user)) {
-        return stoq_fail(err, STOQ_CANCELLED, 0, "interrupted");
-    }
-    return STOQ_OK;
+    return stoq_go_on(p->ask->cancelled, p->ask->user, err);
 }
 
 static enum stoq_status remember(struct stoq_seed *s, struct stoq_span chunk, uint64_t at)
@@ -146,12 +136,6 @@ static int compare(const void *a, const void *b)
 /* The table, and where each entry's contents are. */
 static enum stoq_status lay_out(struct stoq_seed *s, struct stoq_error *err)
 {
-    static const enum stoq_entry_kind kinds[] = {
-        [STOQ_TREE_FILE] = STOQ_ENTRY_FILE,
-        [STOQ_TREE_EXECUTABLE] = STOQ_ENTRY_EXECUTABLE,
-        [STOQ_TREE_DIRECTORY] = STOQ_ENTRY_DIRECTORY,
-        [STOQ_TREE_LINK] = STOQ_ENTRY_LINK,
-    };
     struct stoq_table_writer w;
     struct stoq_buf piece;
     size_t count = stoq_tree_count(s->tree);
@@ -166,11 +150,11 @@ static enum stoq_status lay_out(struct stoq_seed *s, struct stoq_error *err)
     }
     for (size_t i = 0; st == STOQ_OK && i < count; i++) {
         struct stoq_tree_entry e = stoq_tree_at(s->tree, i);
-        const struct stoq_entry entry = {e.path, kinds[e.kind], e.size, e.target};
+        const struct stoq_entry entry = stoq_tree_table_entry(&e);
         stoq_buf_clear(&piece);
         st = stoq_table_writer_add(&w, &entry, &piece);
         s->starts[i] = at;
-        at += is_file(&e) ? e.size : 0;
+        at += stoq_tree_is_file(&e) ? e.size : 0;
         keeps = keeps && stoq_buf_add(&s->table, stoq_buf_span(&piece)) == STOQ_OK;
     }
     if (!keeps) {
@@ -285,7 +269,7 @@ static size_t read_file(struct stoq_seed *s, uint64_t at, uint8_t *to, size_t n)
     size_t i = entry_at(s, at);
     struct stoq_tree_entry e = stoq_tree_at(s->tree, i);
     uint64_t offset = at - s->starts[i];
-    if (!is_file(&e) || offset >= e.size) {
+    if (!stoq_tree_is_file(&e) || offset >= e.size) {
         return 0;
     }
     n = n < e.size - offset ? n : (size_t)(e.size - offset);

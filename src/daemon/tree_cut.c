@@ -12,6 +12,8 @@
  */
 #include "daemon/tree_cut.h"
 
+#include "daemon/tree_entry.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,22 +44,11 @@ struct stoq_tree_cut {
     uint8_t window[2 * STOQ_MANIFEST_CHUNK_BYTES_MAX + READ_BYTES];
 };
 
-static struct stoq_entry entry_of(const struct stoq_tree_entry *e)
-{
-    static const enum stoq_entry_kind kinds[] = {
-        [STOQ_TREE_FILE] = STOQ_ENTRY_FILE,
-        [STOQ_TREE_EXECUTABLE] = STOQ_ENTRY_EXECUTABLE,
-        [STOQ_TREE_DIRECTORY] = STOQ_ENTRY_DIRECTORY,
-        [STOQ_TREE_LINK] = STOQ_ENTRY_LINK,
-    };
-    return (struct stoq_entry){e->path, kinds[e->kind], e->size, e->target};
-}
-
 /* Encode entry i into p->piece. */
 static enum stoq_status encode_entry(struct stoq_tree_cut *p, size_t i, struct stoq_error *err)
 {
     struct stoq_tree_entry listed = stoq_tree_at(p->tree, i);
-    struct stoq_entry entry = entry_of(&listed);
+    struct stoq_entry entry = stoq_tree_table_entry(&listed);
     stoq_buf_clear(&p->piece);
     p->piece_at = 0;
     enum stoq_status st = stoq_table_writer_add(&p->writer, &entry, &p->piece);
@@ -132,7 +123,7 @@ static enum stoq_status begin_part(struct stoq_tree_cut *p, struct stoq_error *e
         return encode_entry(p, p->entry, err);
     }
     struct stoq_tree_entry e = stoq_tree_at(p->tree, p->entry);
-    if (e.kind != STOQ_TREE_FILE && e.kind != STOQ_TREE_EXECUTABLE) {
+    if (!stoq_tree_is_file(&e)) {
         return STOQ_OK;
     }
     uint64_t ended;

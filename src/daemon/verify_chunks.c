@@ -14,14 +14,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "os/cond.h"
+#include "os/sys.h"
 #include "os/workers.h"
 
 #define THREADS_DEFAULT_MAX 8
 #define THREADS_MAX 64
-#define REPORT_EVERY_NS 100000000L
+#define REPORT_EVERY (100 * STOQ_MS)
 
 struct reading {
     struct stoq_held *held;
@@ -215,12 +216,7 @@ static enum stoq_status wait_for_workers(struct reading *r, struct stoq_error *e
     bool is_cancelled = false;
     (void)pthread_mutex_lock(&r->lock);
     while (r->working > 0) {
-        struct timespec until;
-        (void)clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += REPORT_EVERY_NS;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
-        (void)pthread_cond_timedwait(&r->ended, &r->lock, &until);
+        (void)stoq_cond_wait_until(&r->ended, &r->lock, stoq_now() + REPORT_EVERY);
         (void)pthread_mutex_unlock(&r->lock);
         if (ask->progress != NULL) {
             const struct stoq_verify_progress p = {.bytes_total = r->report->bytes,
@@ -291,7 +287,7 @@ enum stoq_status stoq_verify_chunks(struct stoq_held *held, struct stoq_store *s
     stoq_buf_init(&r.list, (size_t)STOQ_MERKLE_SHARD_CHUNKS_MAX * STOQ_MERKLE_CHUNK_ENTRY_BYTES);
     (void)pthread_mutex_init(&r.feed, NULL);
     (void)pthread_mutex_init(&r.lock, NULL);
-    (void)pthread_cond_init(&r.ended, NULL);
+    stoq_cond_init(&r.ended);
     (void)pthread_cond_init(&r.turns, NULL);
     enum stoq_status st = run_workers(&r, err);
     if (st == STOQ_OK && r.is_whole && stoq_hasher_final(&r.hasher, digest) != STOQ_OK) {

@@ -53,8 +53,7 @@ static bool plan(struct stoq_ahead *a, struct batch *b)
     b->file_count = 0;
     for (; a->next_entry < stoq_tree_count(a->tree); a->next_entry++) {
         struct stoq_tree_entry e = stoq_tree_at(a->tree, a->next_entry);
-        bool is_file = e.kind == STOQ_TREE_FILE || e.kind == STOQ_TREE_EXECUTABLE;
-        if (!is_file || e.size > STOQ_AHEAD_FILE_MAX) {
+        if (!stoq_tree_is_file(&e) || e.size > STOQ_AHEAD_FILE_MAX) {
             continue;
         }
         if (b->file_count == BATCH_FILES || bytes + e.size > BATCH_BYTES) {

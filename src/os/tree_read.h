@@ -25,6 +25,11 @@ struct stoq_tree_entry {
     struct stoq_span target; /* of a link */
 };
 
+static inline bool stoq_tree_is_file(const struct stoq_tree_entry *e)
+{
+    return e->kind == STOQ_TREE_FILE || e->kind == STOQ_TREE_EXECUTABLE;
+}
+
 /* A listing; one thread at a time. */
 struct stoq_tree;
 
