@@ -27,6 +27,10 @@ static enum stoq_status reread_shard(struct stoq_store *store, struct stoq_span 
 {
     for (size_t i = 0; i * STOQ_MERKLE_CHUNK_ENTRY_BYTES < list.n; i++) {
         struct stoq_merkle_chunk c = stoq_merkle_chunk_at(list, i);
+        struct stoq_merkle_chunk before = stoq_merkle_chunk_at(list, i == 0 ? 0 : i - 1);
+        if (i > 0 && stoq_hash_eq(&c.hash, &before.hash) && c.bytes == before.bytes) {
+            continue; /* a run of zeros: it has just been read */
+        }
         enum stoq_status st =
             stoq_store_read(store, STOQ_RECORD_CHUNK, stoq_span(c.hash.b, sizeof c.hash.b),
                             STOQ_STORE_VERIFY | STOQ_STORE_FROM_DISK, bytes, err);
