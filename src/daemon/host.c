@@ -126,8 +126,10 @@ static enum stoq_status close_store(struct stoq_host *host, struct stoq_error *e
     struct stoq_error why = {0};
     enum stoq_status st = stoq_store_close(host->store, &why);
     if (st == STOQ_FULL) {
-        stoq_host_log(host, STOQ_LOG_QUIET, "what was refused for want of room is not kept: %s",
-                      why.text);
+        if (host->cfg.daemon) { /* a command has just said so */
+            stoq_host_log(host, STOQ_LOG_QUIET, "what was refused for want of room is not kept: %s",
+                          why.text);
+        }
         return STOQ_OK;
     }
     if (st != STOQ_OK && err != NULL) {
