@@ -28,6 +28,7 @@ struct getting {
     struct stoq_fetch_source sources[STOQ_FETCH_SOURCES_MAX];
     size_t source_count;
     bool named; /* the sources, by this get */
+    bool noted; /* they are kept for the next one, should this one not end */
     bool lan;   /* and neighbours */
     stoq_ns timeout_ns;
     enum stoq_priority priority;
@@ -43,9 +44,20 @@ struct getting {
     struct stoq_extract_report extract;
 };
 
+/* Once bytes have come there is something to go on with. A get that brings none writes nothing. */
+static void note_sources(struct getting *g, uint64_t bytes_from_peers)
+{
+    if (g->named && !g->noted && !g->has_range && bytes_from_peers > 0) {
+        g->noted = true;
+        stoq_unfinished_note(stoq_host_store(g->host), &g->id, g->sources, g->source_count);
+    }
+}
+
 static void on_fetch(void *user, const struct stoq_fetch_progress *p)
 {
-    op_fetch_progress(((struct getting *)user)->io, p);
+    struct getting *g = user;
+    note_sources(g, p->bytes_from_peers);
+    op_fetch_progress(g->io, p);
 }
 
 static void on_seed(void *user, const struct stoq_seed_progress *p)
@@ -180,9 +192,9 @@ static enum stoq_status open_seed(struct getting *g, struct stoq_error *err)
 static enum stoq_status fetch_ask(struct getting *g, struct stoq_fetch_ask *out,
                                   struct stoq_error *err)
 {
-    struct stoq_store *store = stoq_host_store(g->host);
     if (!g->named) {
-        g->source_count = stoq_unfinished_sources(store, &g->id, g->sources, g->source_count);
+        g->source_count =
+            stoq_unfinished_sources(stoq_host_store(g->host), &g->id, g->sources, g->source_count);
     }
     if (g->source_count == 0 && !g->lan) {
         return stoq_fail_code(err, STOQ_NET, "NoSource",
@@ -190,9 +202,6 @@ static enum stoq_status fetch_ask(struct getting *g, struct stoq_fetch_ask *out,
                               "PEER@ADDRESS or a 'peer =' line in the configuration");
     }
     enum stoq_status st = open_seed(g, err);
-    if (st == STOQ_OK && g->named && !g->has_range) {
-        stoq_unfinished_note(store, &g->id, g->sources, g->source_count);
-    }
     *out = (struct stoq_fetch_ask){
         .id = g->id,
         .seed = g->seed,
@@ -468,6 +477,7 @@ static enum stoq_status run(struct getting *g, json_t **result, struct stoq_erro
         st = stream(g, err);
     }
     if (!g->fetch.complete_before && !g->has_range) {
+        note_sources(g, st == STOQ_OK ? 0 : g->fetch.bytes_from_peers);
         stoq_unfinished_end(stoq_host_store(g->host), &g->id, st);
     }
     if (st == STOQ_OK) {

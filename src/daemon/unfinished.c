@@ -50,6 +50,7 @@ void stoq_unfinished_note(struct stoq_store *store, const struct stoq_package_id
     if (st == STOQ_OK && !is_same) {
         st = stoq_store_put(store, STOQ_RECORD_TRANSFER, key_of(id), STOQ_STORE_OVERWRITE,
                             stoq_buf_span(&fresh), NULL, NULL);
+        st = st == STOQ_OK ? stoq_store_sync(store, NULL) : st;
     }
     (void)st;
     stoq_buf_release(&fresh);

@@ -3,13 +3,13 @@
 /*
  * The sources that were named for a fetch, for as long as it is unfinished: whoever asks for the package
  * again, after a crash or another day, need not name them again. A record of type transfer in the store
- * (docs/FORMATS.md section 9), put before the first chunk: whatever of a fetch is found again, its sources
- * are. A collection takes it like everything else that an unfinished fetch has left.
+ * (docs/FORMATS.md section 9), durable from the moment that bytes have come. A collection takes it like
+ * everything else that an unfinished fetch has left.
  */
 #include "daemon/engine.h"
 #include "store/store.h"
 
-/* Keep them, in place of others. No failure of the fetch where it fails: they are named again, then. */
+/* Keep them, in place of others, and sync. No failure of the fetch where it fails: they are named again, then. */
 void stoq_unfinished_note(struct stoq_store *store, const struct stoq_package_id *id,
                           const struct stoq_fetch_source *sources, size_t count);
 
