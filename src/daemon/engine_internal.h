@@ -44,7 +44,7 @@
 #include <stdatomic.h>
 
 /* Caps, each with its reason. */
-#define ENGINE_PEERS_MAX 8192u          /* slots: connected, dialled or named by a fetch */
+#define ENGINE_PEERS_MAX 32768u         /* slots: connected, dialled or named by a fetch */
 #define ENGINE_WORKERS 2u               /* default: one per core of a small machine */
 #define ENGINE_QUEUE_MAX 16384u         /* jobs waiting: all serves and all asks with some each */
 #define ENGINE_BATCH_BYTES (512u << 10) /* of arrived chunks verified in one job */
