@@ -391,6 +391,7 @@ void fetch_drive(struct fetch *f)
     }
     if (!f->over && f->step == STEP_CHUNKS) {
         window_drive(f);
+        have_drive(f);
     }
     if (!f->over) {
         drive_end(f);
@@ -403,6 +404,8 @@ void fetch_drive(struct fetch *f)
 stoq_ns fetch_deadline(const struct fetch *f)
 {
     stoq_ns at = f->swarm == NULL ? STOQ_NEVER : stoq_swarm_deadline(f->swarm);
+    stoq_ns map_at = have_deadline(f);
+    at = map_at < at ? map_at : at;
     stoq_ns look_at = f->look_at < f->stuck_until ? f->look_at : f->stuck_until;
     if (f->stuck && look_at > f->node->now && look_at < at) {
         at = look_at;

@@ -11,6 +11,7 @@
  *   node_window.c   the shards at hand: lists, what of them is here, what the swarm is given
  *   node_swarm.c    the swarm: its peers, requests, chunks
  *   node_queue.c    which fetch begins when there is room for one
+ *   node_have.c     what partial holders have
  *   node_share.c    equal chunks, of one fetch or of several: asked for once
  *   node_fetch.c    the steps of a fetch
  *   node_serve.c    requests of others
@@ -72,6 +73,7 @@ struct pending {
     bool other;       /* it was */
     enum stoq_meta_kind meta;
     struct stoq_range shards; /* of the package */
+    uint64_t first_chunk;     /* of those, where a map is asked for */
     uint64_t shard;           /* PENDING_LOAD, PENDING_HAVE of a chunk list: which */
     struct blob *blob;        /* lent */
     stoq_swarm_cookie swarm_cookie;
@@ -124,6 +126,9 @@ struct source {
     bool in_swarm;
     bool said_missing; /* it lacks chunks that were asked of it */
     bool said_damaged; /* it will not have them later either */
+    bool is_partial;   /* its map is asked for */
+    stoq_ns map_at;    /* when next; STOQ_NEVER: it is on its way */
+    stoq_ns map_wait;  /* from the last one to the next */
     enum stoq_status
         last_status;  /* of its last request, if that failed; STOQ_OK since a chunk came */
     uint32_t redials; /* after a connection that had worked was lost */
@@ -363,6 +368,13 @@ void swarm_progress(struct fetch *f, struct pending *p, uint64_t bytes);
 bool swarm_look_again(struct fetch *f);
 /* It got further: somebody who is waited for is waited for anew. */
 void swarm_moved(struct fetch *f);
+
+/* node_have.c */
+/* It lacks something, of this shard if that is still at hand. */
+void have_missing(struct fetch *f, struct source *s, const struct shard *shard);
+void have_drive(struct fetch *f);
+stoq_ns have_deadline(const struct fetch *f);
+void have_reply(struct stoq_node *n, const struct pending *p, const struct stoq_node_reply *reply);
 
 /* node_share.c */
 /* A chunk of the shard is wanted that is not here. Who brings it? */

@@ -196,7 +196,10 @@ static void refused(struct fetch *f, struct source *s, struct pending *p, enum s
     if (s == NULL || s->state != SOURCE_USABLE) {
         return;
     }
-    if (status == STOQ_BUSY && ++s->busy < BUSY_MAX) {
+    /* Who fetches it too has lists later that it lacks now. */
+    bool is_early =
+        status == STOQ_BUSY || (status == STOQ_NOTFOUND && p->meta == STOQ_META_CHUNK_LISTS);
+    if (is_early && ++s->busy < BUSY_MAX) {
         s->retry_at = f->node->now + BUSY_RETRY;
         return;
     }
@@ -228,6 +231,10 @@ void meta_reply(struct stoq_node *n, struct pending *p, const struct stoq_node_r
 {
     struct fetch *f = p->fetch;
     STOQ_ASSERT(f != NULL);
+    if (p->meta == STOQ_META_HAVE_CHUNKS) {
+        have_reply(n, p, reply);
+        return;
+    }
     struct question *q = question_of(f, p->meta);
     struct source *s = fetch_source(f, p->peer);
     f->queries -= q == NULL;

@@ -109,6 +109,23 @@ static void close_flood(struct stoq_node *n, stoq_peer peer)
     }
 }
 
+/* We are fetching it ourselves, and what is asked comes before we have it: the asker comes again. */
+static bool is_too_early(const struct stoq_node *n, const struct stoq_message *msg)
+{
+    bool is_query = msg->type == STOQ_MSG_METADATA_QUERY;
+    const struct stoq_package_id *id =
+        is_query ? &msg->u.metadata_query.id : &msg->u.chunk_request.id;
+    for (const struct fetch *f = n->fetches; f != NULL; f = f->next) {
+        if (f->over || !stoq_hash_eq(&f->package.h, &id->h)) {
+            continue;
+        }
+        bool is_manifest = is_query && msg->u.metadata_query.kind == STOQ_META_MANIFEST;
+        bool has_it = f->step > STEP_SHARD_LIST || (is_manifest && f->step > STEP_MANIFEST);
+        return !has_it || (is_query && f->saves > 0);
+    }
+    return false;
+}
+
 void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in)
 {
     struct link *l = node_link(n, in->peer);
@@ -125,6 +142,11 @@ void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in)
     if (heavy && !has_room(n, l)) {
         refuse(n, in->peer, in->stream, in->msg->request_id, STOQ_ERR_BUSY,
                "too many requests under way");
+        return;
+    }
+    if (heavy && is_too_early(n, in->msg)) {
+        refuse(n, in->peer, in->stream, in->msg->request_id, STOQ_ERR_BUSY,
+               "it is being fetched here");
         return;
     }
     n->requests_served++;

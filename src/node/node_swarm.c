@@ -168,11 +168,12 @@ bool swarm_look_again(struct fetch *f)
     for (uint32_t i = 0; i < f->source_count && !f->over; i++) {
         struct source *s = &f->sources[i];
         const struct link *l = node_link(f->node, s->peer);
-        if (may_get_more(s) && l != NULL) {
+        bool is_mapped = s->is_partial && s->in_swarm; /* its map is asked for anyway */
+        if (may_get_more(s) && l != NULL && !is_mapped) {
             swarm_peer_gone(f, s);
             swarm_peer(f, s, l);
-            may_help = true;
         }
+        may_help = may_help || may_get_more(s);
     }
     return may_help;
 }
@@ -265,6 +266,9 @@ void swarm_chunk(struct fetch *f, struct pending *p, const struct stoq_node_chun
         break;
     case STOQ_NOTFOUND:
         ev.kind = STOQ_SWARM_CHUNK_MISSING;
+        if (src != NULL) {
+            have_missing(f, src, s);
+        }
         break;
     default:
         fetch_end(f, c->status);

@@ -314,6 +314,38 @@ static void a_chain_passes_it_on(void **state)
     world_release(&w);
 }
 
+/* Whoever lacks something is asked for its map, and not for what the map leaves out. */
+static void partial_holders_tell_what_they_have(void **state)
+{
+    (void)state;
+    begin(2, 600);
+    w.at[1].fault = WORLD_HALF;
+    w.at[2].rate = 2000000;
+    (void)fetch(2);
+    world_check_whole(&w, 0);
+    assert_in_range(w.at[1].missing_sent, 1, 40); /* of 300 that it lacks */
+    assert_true(w.at[1].chunks_sent > 100);
+    world_release(&w);
+}
+
+/* Who fetches it too says "busy" before it has the lists, and serves what it has from then on. */
+static void who_fetches_it_too_is_waited_for(void **state)
+{
+    (void)state;
+    world_init(&w, 3, NULL);
+    world_publish(&w, 1, 3000, 7, 0);
+    w.at[1].rate = 1000000;
+    static const stoq_peer both[] = {1, 2};
+    const stoq_peer one = 1;
+    world_fetch(&w, 0, both, 2);
+    world_fetch(&w, 2, &one, 1);
+    (void)world_run(&w, 0);
+    world_check_whole(&w, 0);
+    assert_int_equal(source(2)->status, STOQ_OK);
+    assert_true(source(2)->chunks > 0);
+    world_release(&w);
+}
+
 static void what_nobody_has_is_given_up(void **state)
 {
     (void)state;
@@ -460,6 +492,8 @@ int main(void)
         cmocka_unit_test(a_lost_connection_is_made_again),
         cmocka_unit_test(silence_is_a_time_out),
         cmocka_unit_test(a_chain_passes_it_on),
+        cmocka_unit_test(partial_holders_tell_what_they_have),
+        cmocka_unit_test(who_fetches_it_too_is_waited_for),
         cmocka_unit_test(what_nobody_has_is_given_up),
         cmocka_unit_test(a_full_store_ends_it),
         cmocka_unit_test(signatures_are_kept),

@@ -80,6 +80,7 @@ struct world_node {
     uint32_t unsynced;  /* saves and chunks since the last SYNC */
     uint32_t bad_given; /* chunks that failed their check here */
     uint64_t chunks_sent;
+    uint64_t missing_sent;
     uint32_t asks_open;
     uint32_t asks_open_max;
 };
@@ -459,6 +460,34 @@ static inline void world_error(struct world *w, uint32_t from, uint64_t stream,
     stoq_buf_release(&out);
 }
 
+/* A bit per chunk of these shards. */
+static inline bool world_have(struct world_node *n, const struct stoq_node_serve *s,
+                              struct stoq_span shard_list, struct stoq_buf *out)
+{
+    uint32_t at = 0;
+    uint64_t first = 0;
+    for (uint64_t k = 0; k < s->shards.first; k++) {
+        first += stoq_merkle_shard_at(shard_list, (size_t)k).chunks;
+    }
+    assert_int_equal(stoq_buf_reserve(out, s->shards.count * 64u), STOQ_OK);
+    memset(out->p, 0, s->shards.count * 64u);
+    for (uint32_t k = 0; k < s->shards.count; k++) {
+        struct stoq_merkle_shard shard =
+            stoq_merkle_shard_at(shard_list, (size_t)(s->shards.first + k));
+        const struct world_record *r = world_get(n, STOQ_META_CHUNK_LISTS, &shard.root);
+        for (uint32_t i = 0; i < shard.chunks; i++, at++) {
+            bool hides = n->fault == WORLD_HALF && (first + at) % 2 == 1;
+            if (r == NULL || hides) {
+                continue;
+            }
+            struct stoq_merkle_chunk c = stoq_merkle_chunk_at(stoq_span(r->bytes, r->n), i);
+            out->p[at / 8] |= (uint8_t)((world_get(n, 0, &c.hash) != NULL ? 1u : 0u) << (at & 7));
+        }
+    }
+    out->n = (at + 7) / 8;
+    return true;
+}
+
 /* What a store says to a metadata query; false: nothing of the package. */
 static inline bool world_meta(struct world_node *n, const struct stoq_node_serve *s,
                               struct stoq_buf *out)
@@ -471,6 +500,9 @@ static inline bool world_meta(struct world_node *n, const struct stoq_node_serve
     if (s->kind == STOQ_META_SIGNATURES) {
         struct world_record *sig = world_get(n, STOQ_META_SIGNATURES, &s->id.h);
         return ok && (sig == NULL || stoq_buf_add(out, stoq_span(sig->bytes, sig->n)) == STOQ_OK);
+    }
+    if (s->kind == STOQ_META_HAVE_CHUNKS) {
+        return list != NULL && world_have(n, s, stoq_span(list->bytes, list->n), out);
     }
     if (s->kind == STOQ_META_SHARD_LIST) {
         r = list;
@@ -550,6 +582,7 @@ static inline void world_put_item(struct world_node *n, const struct world_recor
     } else if (r != NULL && !(n->fault == WORLD_HALF && is_odd)) {
         item = (struct stoq_item){STOQ_ITEM_RAW, (uint32_t)r->n, (uint32_t)r->n, 0};
     }
+    n->missing_sent += item.encoding == STOQ_ITEM_MISSING ? 1 : 0;
     stoq_item_head_put(head, &item);
     assert_int_equal(stoq_buf_add(out, stoq_span(head, sizeof head)), STOQ_OK);
     if (item.encoding == STOQ_ITEM_RAW) {
@@ -566,10 +599,12 @@ static inline void world_serve_chunks(struct world *w, uint32_t node,
     struct stoq_buf out;
     struct stoq_hash h;
     stoq_buf_init(&out, 64u << 20);
-    if (!world_chunk_hash(n, &s->id, s->ranges[0].first, &h)) {
+    struct stoq_node_serve lists = {.id = s->id, .kind = STOQ_META_SHARD_LIST};
+    if (!world_meta(n, &lists, &out)) {
         world_error(w, node, s->stream, STOQ_ERR_CONTENT_NOT_FOUND);
         return;
     }
+    stoq_buf_clear(&out);
     struct stoq_message msg = {.type = STOQ_MSG_RESPONSE,
                                .request_id = s->request_id,
                                .u.response = {.kind = STOQ_META_CHUNKS, .items = s->chunk_count}};

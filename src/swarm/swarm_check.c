@@ -10,7 +10,9 @@ static void check_run(const struct stoq_swarm *sw, const struct swarm_run *run,
         const struct swarm_chunk *chunk = &run->chunk[i];
         STOQ_ASSERT((chunk->state == SWARM_ASKED) == (chunk->ask[0] != 0));
         STOQ_ASSERT(chunk->ask[1] == 0 || chunk->ask[0] != 0);
-        wanted += chunk->state == SWARM_WANTED ? 1 : 0;
+        bool is_wanted = chunk->state == SWARM_WANTED;
+        STOQ_ASSERT((run->wanted_bits[i / 64] >> (i & 63) & 1) == (is_wanted ? 1 : 0));
+        wanted += is_wanted ? 1 : 0;
         open += chunk->state == SWARM_DONE ? 0 : 1;
         *wanted_bytes += chunk->state == SWARM_WANTED ? chunk->length : 0;
         for (uint32_t k = 0; k < STOQ_SWARM_ASKS_PER_CHUNK; k++) {
@@ -67,9 +69,9 @@ void stoq_swarm_check(const struct stoq_swarm *sw)
         check_run(sw, run, asks, &wanted_bytes);
         wanted += run->wanted;
         open += run->open;
-        for (const struct swarm_have *have = run->have; have != NULL; have = have->next) {
-            STOQ_ASSERT(sw->peer[have->peer_slot].used && !sw->peer[have->peer_slot].cut);
-            haves++;
+        for (uint32_t i = 0; i < STOQ_SWARM_PEERS_MAX; i++) {
+            STOQ_ASSERT(run->have[i] == NULL || (sw->peer[i].used && !sw->peer[i].cut));
+            haves += run->have[i] != NULL ? 1 : 0;
         }
     }
     STOQ_ASSERT(sw->wanted == wanted && sw->open == open && sw->wanted_bytes == wanted_bytes);

@@ -9,15 +9,16 @@
 
 #define STOQ_SWARM_ASKS_PER_CHUNK 2 /* one, and one more in the endgame */
 
-#define STOQ_SWARM_FIRST_CHUNKS 16       /* of a peer's first request */
-#define STOQ_SWARM_LEAST_CHUNKS 4        /* of any other, unless few are left */
-#define STOQ_SWARM_KEEP_BYTES 131072u    /* a chunk or two on their way, which arrive as a whole */
-#define STOQ_SWARM_AHEAD (60 * STOQ_MS)  /* of work at a peer, on top of 3 round trips */
-#define STOQ_SWARM_BATCH (100 * STOQ_MS) /* of work in one request, on top of a round trip */
-#define STOQ_SWARM_WINDOW (50 * STOQ_MS) /* the shortest that a rate is measured over */
-#define STOQ_SWARM_TICK (50 * STOQ_MS)   /* how often the end of a transfer is looked at anew */
-#define STOQ_SWARM_CHECK (1 * STOQ_SEC)  /* how often requests are looked at for being lost */
-#define STOQ_SWARM_STALL (500 * STOQ_MS) /* silence, on top of 4 round trips and a chunk's time */
+#define STOQ_SWARM_FIRST_CHUNKS 16    /* of a peer's first request */
+#define STOQ_SWARM_FEW_PEERS 8        /* more: they may share a source with us, so less at first */
+#define STOQ_SWARM_LEAST_CHUNKS 4     /* of any other, unless few are left */
+#define STOQ_SWARM_KEEP_BYTES 131072u /* a chunk or two on their way, which arrive as a whole */
+#define STOQ_SWARM_AHEAD (60 * STOQ_MS)    /* of work at a peer, on top of 3 round trips */
+#define STOQ_SWARM_BATCH (100 * STOQ_MS)   /* of work in one request, on top of a round trip */
+#define STOQ_SWARM_WINDOW (50 * STOQ_MS)   /* the shortest that a rate is measured over */
+#define STOQ_SWARM_TICK (50 * STOQ_MS)     /* how often the end of a transfer is looked at anew */
+#define STOQ_SWARM_CHECK (1 * STOQ_SEC)    /* how often requests are looked at for being lost */
+#define STOQ_SWARM_STALL (500 * STOQ_MS)   /* silence, on top of 4 round trips and a chunk's time */
 #define STOQ_SWARM_SILENCE (10 * STOQ_SEC) /* of the only source, until it is given up */
 #define STOQ_SWARM_STRIKES_MAX 4           /* failures in a row */
 #define STOQ_SWARM_BACKOFF (200 * STOQ_MS) /* after the first failure, then doubling */
@@ -40,9 +41,7 @@ struct swarm_chunk {
 
 /* What a peer has of a run, where that is not simply all (or nothing, of a partial holder). */
 struct swarm_have {
-    struct swarm_have *next;
-    uint32_t peer_slot;
-    uint8_t bits[STOQ_SWARM_ADD_CHUNKS_MAX / 8];
+    uint64_t bits[STOQ_SWARM_ADD_CHUNKS_MAX / 64];
 };
 
 struct swarm_run {
@@ -50,7 +49,8 @@ struct swarm_run {
     uint32_t count;
     uint32_t wanted;
     uint32_t open; /* not done */
-    struct swarm_have *have;
+    struct swarm_have *have[STOQ_SWARM_PEERS_MAX];
+    uint64_t wanted_bits[STOQ_SWARM_ADD_CHUNKS_MAX / 64]; /* as the chunks' states say */
     struct swarm_chunk chunk[];
 };
 
@@ -59,6 +59,7 @@ struct swarm_peer {
     bool partial;
     bool cut; /* never asked again */
     bool told_progress;
+    bool is_told; /* what it has was told anew */
     bool rate_known;
     bool drained;     /* ran out of requests during this window */
     bool rtt_pending; /* the next arrival answers a request made in silence */
@@ -158,7 +159,9 @@ void stoq_swarm_set_state(struct stoq_swarm *sw, struct swarm_run *run, struct s
                           enum swarm_chunk_state state);
 /* Free the run when nothing of it is open. */
 void stoq_swarm_settle_run(struct stoq_swarm *sw, struct swarm_run *run);
-struct swarm_have *stoq_swarm_have_of(const struct swarm_run *run, uint32_t peer_slot);
+/* Is a chunk wanted that the peer holds, as far as is known? */
+bool stoq_swarm_run_helps(const struct stoq_swarm *sw, const struct swarm_run *run,
+                          uint32_t peer_slot);
 bool stoq_swarm_holds(const struct stoq_swarm *sw, const struct swarm_run *run, uint32_t i,
                       uint32_t peer_slot);
 enum stoq_status stoq_swarm_set_have(struct stoq_swarm *sw, const struct stoq_swarm_has *has);

@@ -41,7 +41,7 @@ struct stoq_swarm_event {
         } peer;
         struct stoq_swarm_has {
             stoq_peer peer;
-            struct stoq_range chunks; /* one run that was added; others are ignored */
+            struct stoq_range chunks; /* those that are not open are ignored */
             const uint8_t *bits;      /* as have above; replaces what was known of these chunks */
         } has;
         struct stoq_swarm_progress {

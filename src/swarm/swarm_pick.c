@@ -35,25 +35,31 @@ struct budget {
     bool begun;
 };
 
-static bool run_helps(const struct stoq_swarm *sw, const struct swarm_run *run, uint32_t slot)
-{
-    return run->wanted > 0 && (!sw->peer[slot].partial || stoq_swarm_have_of(run, slot) != NULL);
-}
-
-/* The fewest holders among the chunks that this peer could bring; ANY_LEVEL when all are equal. */
-static int lowest_level(const struct stoq_swarm *sw, uint32_t slot)
+/* The fewest holders among the chunks that this peer could bring; ANY_LEVEL when all are equal. One
+ * of those, each as likely as the other, is where its request begins: who fetches the same package with
+ * the same knowledge shall not want the same chunk next. */
+static int rarest(struct stoq_swarm *sw, uint32_t slot)
 {
     if (sw->have_count == 0 || sw->cfg.strategy != STOQ_SWARM_RAREST) {
         return ANY_LEVEL;
     }
     int level = ANY_LEVEL;
+    uint64_t count = 0;
     for (uint32_t r = 0; r < sw->run_count; r++) {
         const struct swarm_run *run = sw->run[r];
-        for (uint32_t i = 0; run_helps(sw, run, slot) && i < run->count; i++) {
+        if (!stoq_swarm_run_helps(sw, run, slot)) {
+            continue;
+        }
+        for (uint32_t i = 0; i < run->count; i++) {
             const struct swarm_chunk *chunk = &run->chunk[i];
-            if (chunk->state == SWARM_WANTED && chunk->holders < level &&
-                stoq_swarm_holds(sw, run, i, slot)) {
-                level = chunk->holders;
+            if (chunk->state != SWARM_WANTED || chunk->holders > level ||
+                !stoq_swarm_holds(sw, run, i, slot)) {
+                continue;
+            }
+            count = chunk->holders < level ? 1 : count + 1;
+            level = chunk->holders;
+            if (stoq_prng_below(&sw->prng, count) == 0) {
+                sw->peer[slot].cursor = run->first + i;
             }
         }
     }
@@ -100,7 +106,7 @@ static void collect(struct stoq_swarm *sw, struct swarm_request *rq, struct budg
     for (uint32_t k = 0; k <= sw->run_count && more; k++) {
         uint32_t r = (at + k) % sw->run_count;
         struct swarm_run *run = sw->run[r];
-        if (!run_helps(sw, run, rq->peer_slot)) {
+        if (!stoq_swarm_run_helps(sw, run, rq->peer_slot)) {
             continue;
         }
         uint32_t from = k == 0 ? offset : 0;
@@ -165,10 +171,12 @@ static bool is_first_to_finish(const struct stoq_swarm *sw, const struct swarm_p
     return true;
 }
 
-static uint64_t refill_below(const struct swarm_peer *p)
+static uint64_t refill_below(const struct stoq_swarm *sw, const struct swarm_peer *p)
 {
     stoq_ns ahead = 3 * p->rtt_ns + STOQ_SWARM_AHEAD;
-    return stoq_swarm_bytes_in(p->rate_bytes_per_s, ahead) + STOQ_SWARM_KEEP_BYTES;
+    /* Where others fetch it too, what is asked for early is asked for twice. */
+    uint64_t keep = sw->have_count > 0 ? 0 : STOQ_SWARM_KEEP_BYTES;
+    return stoq_swarm_bytes_in(p->rate_bytes_per_s, ahead) + keep;
 }
 
 /* The size of this peer's next request; false: it has enough to do. */
@@ -179,19 +187,20 @@ static bool size_request(const struct stoq_swarm *sw, const struct swarm_peer *p
     if (!p->rate_known) {
         uint32_t share =
             (sw->wanted + sw->peer_count - 1) / (sw->peer_count > 0 ? sw->peer_count : 1);
-        uint32_t most =
-            p->stalls > 0 || p->strikes > 0 ? STOQ_SWARM_LEAST_CHUNKS : STOQ_SWARM_FIRST_CHUNKS;
+        bool is_short = p->stalls > 0 || p->strikes > 0 || sw->peer_count > STOQ_SWARM_FEW_PEERS;
+        uint32_t most = is_short ? STOQ_SWARM_LEAST_CHUNKS : STOQ_SWARM_FIRST_CHUNKS;
         most = sw->add_end && share < most ? share : most;
         b->chunks = most < b->chunks ? most : b->chunks;
         b->bytes = STOQ_SWARM_REQUEST_BYTES_MAX;
         return p->requests == 0 || (p->stalls == 0 && p->requests == 1 &&
                                     p->inflight_bytes <= STOQ_SWARM_FIRST_CHUNKS * 32768u);
     }
-    if (p->inflight_bytes > refill_below(p)) {
+    if (p->inflight_bytes > refill_below(sw, p)) {
         return false;
     }
     uint64_t bytes = stoq_swarm_bytes_in(p->rate_bytes_per_s, p->rtt_ns + STOQ_SWARM_BATCH);
-    uint64_t least = STOQ_SWARM_LEAST_CHUNKS * (STOQ_SWARM_CHUNK_BYTES_MAX / 4);
+    uint64_t chunks = sw->have_count > 0 ? 1 : STOQ_SWARM_LEAST_CHUNKS;
+    uint64_t least = chunks * (STOQ_SWARM_CHUNK_BYTES_MAX / 4);
     bytes = bytes > least ? bytes : least;
     bytes = bytes < STOQ_SWARM_REQUEST_BYTES_MAX ? bytes : STOQ_SWARM_REQUEST_BYTES_MAX;
     uint64_t fair = fair_bytes(sw, p, now);
@@ -199,21 +208,12 @@ static bool size_request(const struct stoq_swarm *sw, const struct swarm_peer *p
     return fair >= STOQ_SWARM_CHUNK_BYTES_MAX / 4 || is_first_to_finish(sw, p, now);
 }
 
-/* Is there a chunk to ask this peer for? Only partial knowledge makes it look at chunks. */
+/* Is there a chunk to ask this peer for? */
 bool stoq_swarm_can_supply(const struct stoq_swarm *sw, uint32_t slot)
 {
     for (uint32_t r = 0; r < sw->run_count; r++) {
-        const struct swarm_run *run = sw->run[r];
-        if (!run_helps(sw, run, slot)) {
-            continue;
-        }
-        if (stoq_swarm_have_of(run, slot) == NULL) {
+        if (stoq_swarm_run_helps(sw, sw->run[r], slot)) {
             return true;
-        }
-        for (uint32_t i = 0; i < run->count; i++) {
-            if (run->chunk[i].state == SWARM_WANTED && stoq_swarm_holds(sw, run, i, slot)) {
-                return true;
-            }
         }
     }
     return false;
@@ -232,7 +232,7 @@ static bool request_from(struct stoq_swarm *sw, uint32_t slot, stoq_ns now,
         return false;
     }
     place_cursor(sw, p);
-    b.level = lowest_level(sw, slot);
+    b.level = rarest(sw, slot);
     collect(sw, rq, &b);
     if (b.level != ANY_LEVEL) {
         b.level = ANY_LEVEL;
@@ -242,6 +242,15 @@ static bool request_from(struct stoq_swarm *sw, uint32_t slot, stoq_ns now,
     p->cursor = b.next;
     stoq_swarm_send(sw, rq, now, out);
     return true;
+}
+
+/* A partial holder that has nothing for us before the end may help once after each of its maps: with
+ * what another, slower one was asked for. */
+static bool has_news(struct stoq_swarm *sw, uint32_t slot)
+{
+    bool is_told = sw->peer[slot].is_told;
+    sw->peer[slot].is_told = false;
+    return is_told || sw->have_count == 0 || sw->wanted == 0;
 }
 
 /* Would the others be done with all of it before this peer has brought a chunk? */
@@ -300,7 +309,7 @@ bool stoq_swarm_poll_request(struct stoq_swarm *sw, stoq_ns now, struct stoq_swa
             if (!is_late && request_from(sw, slot, now, out)) {
                 return true;
             }
-        } else if (may_help && stoq_swarm_help(sw, slot, now, out)) {
+        } else if (may_help && has_news(sw, slot) && stoq_swarm_help(sw, slot, now, out)) {
             return true;
         }
     }

@@ -1,7 +1,7 @@
 /*
  * Runs of chunks, in one array ordered by first chunk; a run goes when nothing of it is open, so
  * state follows what is under way and not the size of the package. What peers hold is kept as
- * deviation: a peer that has everything, or nothing, of a run costs nothing there, and `holders` of a
+ * deviation: a peer that has everything, or nothing, of a run costs a pointer there, and `holders` of a
  * chunk counts how far it differs from the number of peers that have everything.
  */
 #include "swarm/swarm_internal.h"
@@ -16,6 +16,17 @@ static size_t run_size(uint32_t count)
 static bool bit(const uint8_t *bits, uint32_t i)
 {
     return (bits[i / 8] >> (i & 7) & 1) != 0;
+}
+
+static bool bit64(const uint64_t *bits, uint32_t i)
+{
+    return (bits[i / 64] >> (i & 63) & 1) != 0;
+}
+
+static void set_bit64(uint64_t *bits, uint32_t i, bool on)
+{
+    uint64_t mask = UINT64_C(1) << (i & 63);
+    bits[i / 64] = on ? bits[i / 64] | mask : bits[i / 64] & ~mask;
 }
 
 uint32_t stoq_swarm_run_at(const struct stoq_swarm *sw, uint64_t index)
@@ -98,6 +109,7 @@ static void fill_run(struct stoq_swarm *sw, struct swarm_run *run, const struct 
             continue;
         }
         chunk->state = SWARM_WANTED;
+        set_bit64(run->wanted_bits, i, true);
         run->wanted++;
         run->open++;
         sw->wanted_bytes += chunk->length;
@@ -142,10 +154,10 @@ static void free_have(struct stoq_swarm *sw, struct swarm_have *have)
 
 void stoq_swarm_free_run(struct stoq_swarm *sw, struct swarm_run *run)
 {
-    while (run->have != NULL) {
-        struct swarm_have *next = run->have->next;
-        free_have(sw, run->have);
-        run->have = next;
+    for (uint32_t i = 0; i < STOQ_SWARM_PEERS_MAX; i++) {
+        if (run->have[i] != NULL) {
+            free_have(sw, run->have[i]);
+        }
     }
     stoq_swarm_unalloc(sw, run, run_size(run->count));
 }
@@ -172,6 +184,7 @@ void stoq_swarm_set_state(struct stoq_swarm *sw, struct swarm_run *run, struct s
         sw->wanted_bytes -= chunk->length;
     }
     chunk->state = (uint8_t)state;
+    set_bit64(run->wanted_bits, (uint32_t)(chunk - run->chunk), state == SWARM_WANTED);
     if (state == SWARM_WANTED) {
         run->wanted++;
         sw->wanted++;
@@ -182,29 +195,35 @@ void stoq_swarm_set_state(struct stoq_swarm *sw, struct swarm_run *run, struct s
     }
 }
 
-struct swarm_have *stoq_swarm_have_of(const struct swarm_run *run, uint32_t peer_slot)
+bool stoq_swarm_run_helps(const struct stoq_swarm *sw, const struct swarm_run *run,
+                          uint32_t peer_slot)
 {
-    struct swarm_have *have = run->have;
-    while (have != NULL && have->peer_slot != peer_slot) {
-        have = have->next;
+    const struct swarm_have *have = run->have[peer_slot];
+    if (have == NULL) {
+        return run->wanted > 0 && !sw->peer[peer_slot].partial;
     }
-    return have;
+    uint64_t any = 0;
+    for (size_t i = 0; i < STOQ_COUNT(have->bits); i++) {
+        any |= have->bits[i] & run->wanted_bits[i];
+    }
+    return any != 0;
 }
 
 bool stoq_swarm_holds(const struct stoq_swarm *sw, const struct swarm_run *run, uint32_t i,
                       uint32_t peer_slot)
 {
-    const struct swarm_have *have = stoq_swarm_have_of(run, peer_slot);
-    return have != NULL ? bit(have->bits, i) : !sw->peer[peer_slot].partial;
+    const struct swarm_have *have = run->have[peer_slot];
+    return have != NULL ? bit64(have->bits, i) : !sw->peer[peer_slot].partial;
 }
 
 /* Add what these bits say to the holders of the run's chunks, or take it away. */
-static void count_have(const struct stoq_swarm *sw, struct swarm_run *run,
-                       const struct swarm_have *have, int sign)
+static void count_have(const struct stoq_swarm *sw, struct swarm_run *run, uint32_t peer_slot,
+                       int sign)
 {
-    bool is_partial = sw->peer[have->peer_slot].partial;
+    const struct swarm_have *have = run->have[peer_slot];
+    bool is_partial = sw->peer[peer_slot].partial;
     for (uint32_t i = 0; i < run->count; i++) {
-        bool holds = bit(have->bits, i);
+        bool holds = bit64(have->bits, i);
         int differs = is_partial ? (holds ? 1 : 0) : (holds ? 0 : -1);
         run->chunk[i].holders = (int16_t)(run->chunk[i].holders + sign * differs);
     }
@@ -214,7 +233,7 @@ static void count_have(const struct stoq_swarm *sw, struct swarm_run *run,
 static struct swarm_have *need_have(struct stoq_swarm *sw, struct swarm_run *run,
                                     uint32_t peer_slot)
 {
-    struct swarm_have *have = stoq_swarm_have_of(run, peer_slot);
+    struct swarm_have *have = run->have[peer_slot];
     if (have != NULL) {
         return have;
     }
@@ -222,30 +241,42 @@ static struct swarm_have *need_have(struct stoq_swarm *sw, struct swarm_run *run
     if (have == NULL) {
         return NULL;
     }
-    have->peer_slot = peer_slot;
     memset(have->bits, sw->peer[peer_slot].partial ? 0 : 0xff, sizeof have->bits);
-    have->next = run->have;
-    run->have = have;
+    run->have[peer_slot] = have;
     sw->have_count++;
     return have;
+}
+
+/* What is said of this run's chunks; of others nothing changes. */
+static void copy_bits(const struct swarm_run *run, const struct stoq_swarm_has *has, uint64_t *bits)
+{
+    for (uint32_t i = 0; i < run->count; i++) {
+        uint64_t index = run->first + i;
+        if (index >= has->chunks.first && index - has->chunks.first < has->chunks.count) {
+            set_bit64(bits, i, bit(has->bits, (uint32_t)(index - has->chunks.first)));
+        }
+    }
 }
 
 enum stoq_status stoq_swarm_set_have(struct stoq_swarm *sw, const struct stoq_swarm_has *has)
 {
     uint32_t slot;
-    struct swarm_run *run;
-    const struct swarm_peer *p = stoq_swarm_find_peer(sw, has->peer, &slot);
-    if (p == NULL || p->cut || stoq_swarm_find(sw, has->chunks.first, &run) == NULL ||
-        run->first != has->chunks.first || run->count != has->chunks.count) {
+    struct swarm_peer *p = stoq_swarm_find_peer(sw, has->peer, &slot);
+    if (p == NULL || p->cut) {
         return STOQ_OK;
     }
-    struct swarm_have *have = need_have(sw, run, slot);
-    if (have == NULL) {
-        return STOQ_NOMEM;
+    uint64_t end = has->chunks.first + has->chunks.count;
+    p->is_told = true;
+    for (uint32_t r = stoq_swarm_run_at(sw, has->chunks.first);
+         r < sw->run_count && sw->run[r]->first < end; r++) {
+        struct swarm_have *have = need_have(sw, sw->run[r], slot);
+        if (have == NULL) {
+            return STOQ_NOMEM;
+        }
+        count_have(sw, sw->run[r], slot, -1);
+        copy_bits(sw->run[r], has, have->bits);
+        count_have(sw, sw->run[r], slot, 1);
     }
-    count_have(sw, run, have, -1);
-    memcpy(have->bits, has->bits, (run->count + 7) / 8);
-    count_have(sw, run, have, 1);
     sw->stuck_told = false;
     return STOQ_OK;
 }
@@ -257,8 +288,8 @@ enum stoq_status stoq_swarm_lacks(struct stoq_swarm *sw, struct swarm_run *run, 
     if (have == NULL) {
         return STOQ_NOMEM;
     }
-    if (bit(have->bits, i)) {
-        have->bits[i / 8] &= (uint8_t) ~(1u << (i & 7));
+    if (bit64(have->bits, i)) {
+        set_bit64(have->bits, i, false);
         run->chunk[i].holders--;
     }
     return STOQ_OK;
@@ -267,15 +298,11 @@ enum stoq_status stoq_swarm_lacks(struct stoq_swarm *sw, struct swarm_run *run, 
 void stoq_swarm_drop_have(struct stoq_swarm *sw, uint32_t peer_slot)
 {
     for (uint32_t r = 0; r < sw->run_count && sw->have_count > 0; r++) {
-        struct swarm_have **at = &sw->run[r]->have;
-        while (*at != NULL && (*at)->peer_slot != peer_slot) {
-            at = &(*at)->next;
-        }
-        struct swarm_have *have = *at;
-        if (have != NULL) {
-            count_have(sw, sw->run[r], have, -1);
-            *at = have->next;
-            free_have(sw, have);
+        struct swarm_run *run = sw->run[r];
+        if (run->have[peer_slot] != NULL) {
+            count_have(sw, run, peer_slot, -1);
+            free_have(sw, run->have[peer_slot]);
+            run->have[peer_slot] = NULL;
         }
     }
 }

@@ -1,0 +1,36 @@
+#include "sim/sim.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+/* One seed, and 20 who want 64 MiB at once and know each other: nothing could be faster than the seed's
+ * one copy, and it sends little more than that. */
+static void a_swarm_shares(void **state)
+{
+    struct sim_config cfg = {.seed = 2,
+                             .fetchers = 20,
+                             .package_bytes = 64 * STOQ_MIB,
+                             .up_bytes_per_s = 5000000,
+                             .down_bytes_per_s = 5000000,
+                             .rtt_ns = STOQ_MS};
+    struct sim_result *r = calloc(1, sizeof *r);
+    assert_non_null(r);
+    assert_int_equal(sim_run(&cfg, r), STOQ_OK);
+    assert_int_equal(r->faults, 0);
+    assert_int_equal(r->finished, 20);
+    assert_true(r->last_ns * 10 <= r->fluid_ns * 13);
+    assert_true(r->bytes_seeds * 10 <= r->package_bytes * 12);
+    assert_true(r->bytes_duplicate * 100 <= r->package_bytes * 20);
+    assert_int_equal(r->served_early, 20);
+    free(r);
+    (void)state;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_swarm_shares)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
