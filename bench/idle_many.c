@@ -1,12 +1,12 @@
 /*
- * Many idle connections: one process that holds N of them with a daemon, each with a key of its own, and tells
- * what they cost the daemon. The keys are put into the TLS of one endpoint, which no other program does: a
- * peer has one key.
+ * Many idle connections: one process that holds N of them with a daemon, each with a key of its own, and
+ * tells what they cost the daemon. The keys are put into the TLS of one endpoint, which no other program
+ * does: a peer has one key.
  *
  *   idle_many ADDR PEER N PID [IDLE_SECONDS]
  *
- * PID is the daemon's; its memory and processor time are read from /proc before the first connection and after
- * it had time to trim.
+ * PID is the daemon's; its memory and processor time are read from /proc before the first connection and
+ * after it had time to trim.
  */
 #include "net/net_internal.h"
 #include "os/sys.h"
