@@ -47,7 +47,7 @@ start D
 : >events
 "$STOQ" --home "$(home D)" get "$id" --from "$(contact A)" --progress=json >got 2>events &
 pid=$!
-wait_for 20 midway || true
+wait_for 120 midway || fail "nothing comes: $(tail -n 3 events)"
 stop D KILL
 wait $pid || true
 start D
