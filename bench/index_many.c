@@ -75,9 +75,12 @@ static bool look_up(struct stoq_store *s, uint64_t count, const char *when)
     }
     if (good) {
         qsort(ns, LOOKUPS, sizeof *ns, by_value);
-        (void)printf("lookup_%s_p50 %.1f us\n", when, ns[LOOKUPS / 2] / 1e3);
-        (void)printf("lookup_%s_p99 %.1f us\n", when, ns[LOOKUPS / 100 * 99] / 1e3);
-        (void)printf("lookup_%s_p999 %.1f us\n", when, ns[LOOKUPS / 1000 * 999] / 1e3);
+        const uint32_t p50 = ns[LOOKUPS / 2];
+        const uint32_t p99 = ns[LOOKUPS / 100 * 99];
+        const uint32_t p999 = ns[LOOKUPS / 1000 * 999];
+        (void)printf("lookup_%s_p50 %.1f us\n", when, p50 / 1e3);
+        (void)printf("lookup_%s_p99 %.1f us\n", when, p99 / 1e3);
+        (void)printf("lookup_%s_p999 %.1f us\n", when, p999 / 1e3);
     }
     free(ns);
     return good;

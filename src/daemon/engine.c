@@ -79,9 +79,8 @@ static void before_wait(void *user)
     deadline = placements < deadline ? placements : deadline;
     stoq_ns dials = engine_dials_deadline(e);
     deadline = dials < deadline ? dials : deadline;
-    if (e->known_changed && e->cfg.known_file != NULL && e->known_save_at < deadline) {
-        deadline = e->known_save_at;
-    }
+    stoq_ns known = engine_known_deadline(e);
+    deadline = known < deadline ? known : deadline;
     if ((e->inbounds.count > 0 || e->batches_idle != NULL) && e->sweep_at < deadline) {
         deadline = e->sweep_at;
     }

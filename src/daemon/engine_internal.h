@@ -519,6 +519,7 @@ void engine_known_seen(struct stoq_engine *e, const struct stoq_peer_id *id, sto
 stoq_ns engine_known_rtt(const struct stoq_engine *e, const struct stoq_peer_id *id);
 /* Have the file written when that is due. */
 void engine_known_save(struct stoq_engine *e, stoq_ns now);
+stoq_ns engine_known_deadline(const struct stoq_engine *e);
 
 /* engine_rpc.c */
 /* What our Hello says of datagrams, once the transport is there. */

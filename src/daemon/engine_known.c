@@ -42,11 +42,17 @@ static enum stoq_status encode(const struct stoq_engine *e, struct stoq_buf *byt
     return stoq_known_encode(e->known, bytes);
 }
 
+/* What may not be written is not due: a deadline that has passed and that nobody meets would spin the loop. */
+stoq_ns engine_known_deadline(const struct stoq_engine *e)
+{
+    bool may = e->known_changed && !e->known_saving && e->cfg.known_file != NULL && !e->draining;
+    return may ? e->known_save_at : STOQ_NEVER;
+}
+
 void engine_known_save(struct stoq_engine *e, stoq_ns now)
 {
     struct stoq_buf bytes;
-    if (!e->known_changed || e->known_saving || e->cfg.known_file == NULL || e->draining ||
-        now < e->known_save_at) {
+    if (now < engine_known_deadline(e)) {
         return;
     }
     e->known_save_at = now + ENGINE_KNOWN_SAVE;
