@@ -179,7 +179,8 @@ static enum stoq_status join_parts(struct stoq_bundle_reader *r, struct stoq_bun
     struct stoq_span lists[STOQ_LIST_PARTS_BASES_MAX];
     size_t at = 0;
     for (size_t i = 0; i < r->base_count; i++) {
-        lists[i] = stoq_span(r->bases.p + at, r->base_bytes[i]);
+        const uint8_t *list = r->base_bytes[i] > 0 ? r->bases.p + at : NULL;
+        lists[i] = stoq_span(list, r->base_bytes[i]);
         at += r->base_bytes[i];
     }
     stoq_buf_clear(&r->chunk_list);

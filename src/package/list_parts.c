@@ -107,7 +107,7 @@ static struct stoq_span entries_of(struct stoq_rd *r, const struct stoq_span *ba
     if (base == LITERAL && first == 0) {
         return stoq_rd_bytes(r, count * ENTRY_BYTES);
     }
-    if (base >= base_count || first + count > bases[base].n / ENTRY_BYTES) {
+    if (count == 0 || base >= base_count || first + count > bases[base].n / ENTRY_BYTES) {
         return stoq_span(NULL, 0);
     }
     return stoq_span(bases[base].p + first * ENTRY_BYTES, count * ENTRY_BYTES);

@@ -22,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct stoq_buf out;
     for (size_t i = 0; i < STOQ_LIST_PARTS_BASES_MAX; i++) {
         memset(lists[i], (int)i + 1, sizeof lists[i]);
-        bases[i] = stoq_span(lists[i], i % (LIST_ENTRIES + 1) * ENTRY);
+        size_t n = i % (LIST_ENTRIES + 1) * ENTRY;
+        bases[i] = stoq_span(n > 0 ? lists[i] : NULL, n);
     }
     for (size_t i = 0; i < count; i++) {
         struct stoq_hash root = stoq_list_parts_base(payload, i);
