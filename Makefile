@@ -34,6 +34,12 @@ sim: ## simulated swarms with SEED, or with two fixed seeds and a fresh one
 	@tools/build debug
 	@tools/sim $(SEED)
 
+abuse: ## every attack on a daemon that serves a good peer, some four minutes
+	@tools/deps build check
+	@tools/build release
+	@tools/build debug
+	@tests/abuse/campaign $(ABUSE)
+
 builds: ## the ids of one tree by gcc and clang, -O0 to -O3 -march=native
 	@tools/deps build check fuzz
 	@tools/build debug
@@ -63,4 +69,4 @@ clean: ## remove what was built, but not build/deps
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/   make \1: \2/p' Makefile
 
-.PHONY: all demo check asan tsan fuzz crash sim builds bench tidy fmt deps install clean help
+.PHONY: all demo check asan tsan fuzz crash sim abuse builds bench tidy fmt deps install clean help

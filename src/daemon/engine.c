@@ -158,7 +158,7 @@ bool stoq_engine_beat(struct stoq_engine *e)
 static void fill_limits(struct stoq_engine_limits *l)
 {
     l->connections = l->connections == 0 ? 4096 : l->connections;
-    l->handshakes = l->handshakes == 0 ? 256 : l->handshakes;
+    l->handshakes = l->handshakes == 0 ? 512 : l->handshakes;
     l->streams = l->streams == 0 ? 128 : l->streams;
     l->memory_peer_bytes = l->memory_peer_bytes == 0 ? ENGINE_PEER_MEMORY : l->memory_peer_bytes;
     l->memory_bytes = l->memory_bytes == 0 ? STOQ_GIB : l->memory_bytes;
@@ -512,6 +512,11 @@ static void take_stats(struct stoq_engine *e, void *arg)
     out->bytes_fetched = e->bytes_fetched;
     out->requests_served = node.requests_served;
     out->requests_refused = node.requests_refused + e->requests_refused;
+    out->requests_malformed = node.requests_malformed;
+    out->requests_slow = e->requests_slow;
+    out->replies_stalled = e->replies_stalled;
+    out->streams_broken = e->streams_broken;
+    out->peers_closed = e->peers_closed;
     out->peers_known = stoq_known_count(e->known);
     out->dials = e->dials;
     out->dials_most = e->dials_most;

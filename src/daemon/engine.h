@@ -56,11 +56,11 @@ struct stoq_engine_config {
     enum stoq_net_cc cc;
     uint16_t packet_bytes_max; /* largest UDP payload tried [32700] */
     unsigned workers;          /* hashing, decompression, disk [2] */
-    unsigned net_threads;      /* packets and their cryptography [1]; the first is the engine's own */
-    bool client;               /* answer no request but Hello and Ping; listen is not looked at */
-    bool raw;                  /* chunks travel unpacked, in both directions */
-    bool early_data;           /* tickets and early data */
-    bool connections_only;     /* neither send nor answer sealed datagrams */
+    unsigned net_threads;  /* packets and their cryptography [1]; the first is the engine's own */
+    bool client;           /* answer no request but Hello and Ping; listen is not looked at */
+    bool raw;              /* chunks travel unpacked, in both directions */
+    bool early_data;       /* tickets and early data */
+    bool connections_only; /* neither send nor answer sealed datagrams */
     struct stoq_engine_limits limits;
     const uint8_t *network_key; /* 32 bytes, borrowed for the call; NULL: no private network */
     uint64_t up_bytes_per_s;    /* of chunks to all peers together; 0: no cap */
@@ -447,13 +447,18 @@ struct stoq_engine_stats {
     uint64_t bytes_served;
     uint64_t bytes_fetched;
     uint64_t requests_served;
-    uint64_t requests_refused;
-    size_t serving;                   /* replies under way */
-    size_t fetching;                  /* fetches under way */
-    size_t peers_known;               /* remembered */
-    size_t dials;                     /* attempts under way */
-    size_t dials_most;                /* the most there ever were that began within half a second */
-    size_t dials_waiting;             /* peers whose turn has not come */
+    uint64_t requests_refused;   /* with an Error: malformed, too many under way, not here ... */
+    uint64_t requests_malformed; /* of these, what is no request */
+    uint64_t requests_slow;      /* cut: not complete in time */
+    uint64_t replies_stalled;    /* cut: the peer did not read on */
+    uint64_t streams_broken;     /* cut: more than one frame */
+    uint64_t peers_closed;       /* connections closed for what the peer did */
+    size_t serving;              /* replies under way */
+    size_t fetching;             /* fetches under way */
+    size_t peers_known;          /* remembered */
+    size_t dials;                /* attempts under way */
+    size_t dials_most;           /* the most there ever were that began within half a second */
+    size_t dials_waiting;        /* peers whose turn has not come */
     struct stoq_engine_limits limits; /* in force */
     struct stoq_engine_limits
         used; /* the most of any connection or peer, where the limit is of one */

@@ -371,6 +371,10 @@ struct stoq_engine {
     uint64_t bytes_served;
     uint64_t bytes_fetched;
     uint64_t requests_refused; /* besides the node's */
+    uint64_t requests_slow;    /* cut: not complete in ENGINE_INBOUND_TIMEOUT */
+    uint64_t replies_stalled;  /* cut: not read on for ENGINE_SERVE_TIMEOUT */
+    uint64_t streams_broken;   /* cut: more than one frame */
+    uint64_t peers_closed;     /* connections closed for what a peer did */
     struct stoq_known *known;
     bool known_changed;
     struct stoq_qos *qos;

@@ -287,6 +287,7 @@ void engine_closed(void *user, stoq_net_conn conn, const struct stoq_net_closed 
     }
     char name[16];
     char addr[STOQ_ADDR_TEXT_MAX];
+    e->peers_closed += info->why == STOQ_NET_LOCAL && info->code == STOQ_APP_VIOLATION;
     engine_log(e, "%s.. at %s: %s (%s)", engine_peer_name(p, name),
                stoq_addr_format(&info->addr, addr), info->text, stoq_net_why_str(info->why));
     if (info->opened) {

@@ -439,7 +439,8 @@ static void inbound_data(struct inbound *in, struct stoq_span bytes, bool fin)
     stoq_net_consumed(e->net, in->conn, in->stream, bytes.n);
     if (in->phase != INBOUND_READING) {
         if (bytes.n > 0) {
-            inbound_cut(in, STOQ_APP_VIOLATION); /* a request is one frame */
+            in->engine->streams_broken++; /* a request is one frame */
+            inbound_cut(in, STOQ_APP_VIOLATION);
         }
         return;
     }
@@ -447,6 +448,9 @@ static void inbound_data(struct inbound *in, struct stoq_span bytes, bool fin)
     enum stoq_status st = stoq_frame_take(&in->frame, &bytes, &cbor);
     if (st == STOQ_TRUNC && !fin) {
         return;
+    }
+    if (st == STOQ_MALFORMED) { /* its length: what follows cannot be told from anything else */
+        stoq_net_close(e->net, in->conn, STOQ_APP_VIOLATION, "a frame of a length that cannot be");
     }
     if (st == STOQ_OK && bytes.n > 0) {
         st = STOQ_MALFORMED;
@@ -615,6 +619,11 @@ void engine_sweep(struct stoq_engine *e, stoq_ns now)
         if (!in->reading && !in->budget.waits &&
             in->moved_at + limit < now) { /* it may have moved since now */
             char name[16];
+            if (in->phase == INBOUND_READING) {
+                e->requests_slow++;
+            } else {
+                e->replies_stalled++;
+            }
             engine_log(e, "%s..: request cut, it did not move for %u s",
                        engine_peer_name(in->peer, name), (unsigned)(limit / STOQ_SEC));
             inbound_cut(in, STOQ_APP_VIOLATION);

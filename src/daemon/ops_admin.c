@@ -216,6 +216,50 @@ static json_t *net_to_json(const struct stoq_engine_stats *s)
         (json_int_t)s->fetching);
 }
 
+/* What was turned away, by the check that did it (docs/PROTOCOL.md section 18). */
+static json_t *rejected_to_json(const struct stoq_engine_stats *s)
+{
+    const struct stoq_net_stats *n = &s->net;
+    const struct {
+        const char *name;
+        uint64_t count;
+    } checks[] = {
+        {"malformed", n->dropped_malformed},
+        {"unknown", n->dropped_unknown},
+        {"outsider", n->dropped_outsider},
+        {"prefix", n->dropped_prefix},
+        {"full", n->dropped_full},
+        {"displaced", n->displaced},
+        {"retries", n->retries_sent},
+        {"resets", n->resets_sent},
+        {"rpc", n->rpc_dropped},
+        {"early", n->early_refused},
+        {"handshake_timed_out", n->refused_why[STOQ_NET_TIMED_OUT]},
+        {"handshake_no_key", n->refused_why[STOQ_NET_NO_KEY]},
+        {"handshake_wrong_key", n->refused_why[STOQ_NET_WRONG_KEY]},
+        {"handshake_no_group", n->refused_why[STOQ_NET_NO_GROUP]},
+        {"handshake_no_alpn", n->refused_why[STOQ_NET_NO_ALPN]},
+        {"handshake_protocol", n->refused_why[STOQ_NET_PROTOCOL]},
+        {"handshake_given_up", n->refused_why[STOQ_NET_PEER]},
+        {"handshake_unreachable", n->refused_why[STOQ_NET_UNREACHABLE]},
+        {"request_malformed", s->requests_malformed},
+        {"request_refused", s->requests_refused - s->requests_malformed},
+        {"request_slow", s->requests_slow},
+        {"request_broken", s->streams_broken},
+        {"reply_stalled", s->replies_stalled},
+        {"peer_closed", s->peers_closed},
+    };
+    json_t *out = json_object();
+    for (size_t i = 0; i < STOQ_COUNT(checks); i++) {
+        if (json_object_set_new(out, checks[i].name, json_integer((json_int_t)checks[i].count)) !=
+            0) {
+            json_decref(out);
+            return NULL;
+        }
+    }
+    return out;
+}
+
 static json_t *limit(uint64_t used, uint64_t max)
 {
     return json_pack("{s:I, s:I}", "used", (json_int_t)used, "max", (json_int_t)max);
@@ -340,6 +384,7 @@ enum stoq_status op_status(struct stoq_host *host, const json_t *args, struct st
         *result = status_to_json(host, config, &net, &store);
         if (*result == NULL || json_object_set(*result, "connections", list) != 0 ||
             json_object_set_new(*result, "lan", lan_to_json(host)) != 0 ||
+            json_object_set_new(*result, "rejected", rejected_to_json(&net)) != 0 ||
             json_object_set_new(*result, "scrub", op_scrub_status(host)) != 0 ||
             json_object_set_new(*result, "offers", offers_to_json(host)) != 0 ||
             json_object_set_new(*result, "configuration", reading_to_json(host)) != 0) {

@@ -402,6 +402,22 @@ void net_conn_drop_tls(struct net_conn *conn)
     free_tls(conn);
 }
 
+void net_conn_count(struct net_conn *conn)
+{
+    conn->counted = true;
+    conn->begun_at = conn->net->now;
+    TAILQ_INSERT_TAIL(&conn->net->unfinished, conn, unfinished_link);
+}
+
+void net_conn_uncount(struct net_conn *conn)
+{
+    if (conn->counted) {
+        net_guard_leave(conn->net->guard, stoq_addr_prefix(&conn->remote));
+        TAILQ_REMOVE(&conn->net->unfinished, conn, unfinished_link);
+        conn->counted = false;
+    }
+}
+
 void net_conn_strip(struct net_conn *conn)
 {
     net_streams_release(conn);
@@ -414,10 +430,7 @@ void net_conn_strip(struct net_conn *conn)
     conn->net->unconsumed -= conn->unconsumed;
     conn->unconsumed = 0;
     free_tls(conn);
-    if (conn->counted) {
-        net_guard_leave(conn->net->guard, stoq_addr_prefix(&conn->remote));
-        conn->counted = false;
-    }
+    net_conn_uncount(conn);
     give_slot_back(conn);
 }
 

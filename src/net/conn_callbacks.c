@@ -100,10 +100,7 @@ static int on_handshake_completed(ngtcp2_conn *q, void *user)
     if (!net_early_settle(conn)) {
         return NGTCP2_ERR_CALLBACK_FAILURE;
     }
-    if (conn->counted) {
-        net_guard_leave(conn->net->guard, stoq_addr_prefix(&conn->remote));
-        conn->counted = false;
-    }
+    net_conn_uncount(conn);
     conn->complete = true;
     if (!conn->opened) {
         net_conn_open_for_owner(conn);

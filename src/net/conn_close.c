@@ -236,6 +236,7 @@ static void tell_refused(struct net_conn *conn, const struct stoq_net_closed *in
 {
     struct stoq_net *net = conn->net;
     net->stats.refused++;
+    net->stats.refused_why[conn->why]++;
     if (net->cfg.cb.refused == NULL) {
         return;
     }
@@ -275,6 +276,9 @@ void net_conn_end(struct net_conn *conn, enum net_goodbye goodbye)
     stoq_net_conn id = conn->id;
     stoq_ns period = 3 * ngtcp2_conn_get_pto(conn->q);
     conn->min_rtt = net_conn_min_rtt(conn);
+    if (!conn->complete) {
+        net_early_count(conn); /* whoever replays a first flight gets no further */
+    }
     bool said = goodbye == NET_SAY && say_goodbye(conn);
     bool linger = (said || conn->why == STOQ_NET_PEER) && net->closing < NET_CLOSING_MAX;
     net_conn_strip(conn);

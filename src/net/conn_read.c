@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#define FIRST_FLIGHT_PACKETS 2
 #define RESET_BYTES_MAX 43 /* what a reset looks like in size: a short packet */
 
 static void commit_reply(struct stoq_net *net, struct net_out *out, const struct net_datagram *d,
@@ -159,6 +160,36 @@ static bool may_begin(struct stoq_net *net, struct net_socket *socket, const str
     return true;
 }
 
+/* More than a first flight has come: its sender gets our answers. */
+static bool goes_on(const struct net_conn *conn)
+{
+    ngtcp2_conn_info info;
+    ngtcp2_conn_get_conn_info(conn->q, &info);
+    return info.pkt_recv > FIRST_FLIGHT_PACKETS;
+}
+
+/*
+ * No place is left: the oldest handshake of this prefix, or of all, that had its time and did not go on gives
+ * its own up. An honest one goes on a round trip after it began; those that are begun and dropped would keep
+ * everybody near them out until they time out.
+ */
+static bool make_way(struct stoq_net *net, uint64_t prefix)
+{
+    bool none_at_all = net->guard->open >= net->guard->open_max;
+    stoq_ns turn = none_at_all ? NET_TURN : NET_TURN_PREFIX;
+    struct net_conn *conn = TAILQ_FIRST(&net->unfinished);
+    while (conn != NULL && net->now - conn->begun_at >= turn) {
+        if ((none_at_all || stoq_addr_prefix(&conn->remote) == prefix) && !goes_on(conn)) {
+            net->stats.displaced++;
+            net_conn_blame(conn, STOQ_NET_TIMED_OUT, "its place was given to another handshake");
+            net_conn_end(conn, NET_SILENT);
+            return true;
+        }
+        conn = TAILQ_NEXT(conn, unfinished_link);
+    }
+    return false;
+}
+
 /* A first packet of a client: a connection for it, or NULL after answering or dropping it. */
 static struct net_conn *admit(struct stoq_net *net, struct net_socket *socket,
                               const struct net_datagram *d, const uint8_t *p, size_t n)
@@ -183,7 +214,8 @@ static struct net_conn *admit(struct stoq_net *net, struct net_socket *socket,
         reply_close(net, socket, d, &hd, NGTCP2_CONNECTION_REFUSED);
         return NULL;
     }
-    if (!net_guard_enter(net->guard, prefix)) {
+    if (!net_guard_enter(net->guard, prefix) &&
+        !(make_way(net, prefix) && net_guard_enter(net->guard, prefix))) {
         net->stats.dropped_full++;
         return NULL;
     }
@@ -192,7 +224,7 @@ static struct net_conn *admit(struct stoq_net *net, struct net_socket *socket,
         net_guard_leave(net->guard, prefix);
         return NULL;
     }
-    conn->counted = true;
+    net_conn_count(conn);
     return conn;
 }
 

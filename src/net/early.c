@@ -145,8 +145,17 @@ bool net_early_begin(struct net_conn *conn)
     return true;
 }
 
+void net_early_count(struct net_conn *conn)
+{
+    if (conn->inbound && conn->ssl != NULL &&
+        SSL_get_early_data_status(conn->ssl) == SSL_EARLY_DATA_REJECTED) {
+        conn->net->stats.early_refused++;
+    }
+}
+
 bool net_early_settle(struct net_conn *conn)
 {
+    net_early_count(conn);
     bool taken = conn->inbound || !conn->early ||
                  SSL_get_early_data_status(conn->ssl) == SSL_EARLY_DATA_ACCEPTED;
     return taken || ngtcp2_conn_tls_early_data_rejected(conn->q) == 0;

@@ -44,6 +44,8 @@ void net_ticket_use(struct net_conn *conn);
 bool net_early_begin(struct net_conn *conn);
 /* The dialler's, when its handshake is done: was it taken? OpenSSL tells it only now. False: no memory. */
 bool net_early_settle(struct net_conn *conn);
+/* Count early data of a peer's that was not taken; once for a connection. */
+void net_early_count(struct net_conn *conn);
 /* ngtcp2's: it was not. */
 int net_on_early_rejected(ngtcp2_conn *q, void *user);
 

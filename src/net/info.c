@@ -177,6 +177,9 @@ static void add_stats(struct stoq_net_stats *to, const struct stoq_net_stats *s)
     to->opened_inbound += s->opened_inbound;
     to->opened_outbound += s->opened_outbound;
     to->refused += s->refused;
+    for (size_t i = 0; i < STOQ_NET_WHYS; i++) {
+        to->refused_why[i] += s->refused_why[i];
+    }
     to->bytes_sent += s->bytes_sent;
     to->bytes_received += s->bytes_received;
     to->datagrams_sent += s->datagrams_sent;
@@ -188,11 +191,13 @@ static void add_stats(struct stoq_net_stats *to, const struct stoq_net_stats *s)
     to->dropped_prefix += s->dropped_prefix;
     to->dropped_outsider += s->dropped_outsider;
     to->dropped_full += s->dropped_full;
+    to->displaced += s->displaced;
     to->dropped_send += s->dropped_send;
     to->rpc_answered += s->rpc_answered;
     to->rpc_dropped += s->rpc_dropped;
     to->early_streams += s->early_streams;
     to->early_rejected += s->early_rejected;
+    to->early_refused += s->early_refused;
     to->retries_sent += s->retries_sent;
     to->resets_sent += s->resets_sent;
     to->handed_on += s->handed_on;

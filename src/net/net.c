@@ -403,6 +403,7 @@ static enum stoq_status endpoint_new(struct stoq_net **out, const struct stoq_ne
     net->armed_at = STOQ_NEVER;
     net->now = stoq_now();
     TAILQ_INIT(&net->dirty);
+    TAILQ_INIT(&net->unfinished);
     enum stoq_status st = init_parts(net, err);
     if (st == STOQ_OK) {
         st = listen_all(net, cfg, err);

@@ -68,6 +68,7 @@ enum stoq_net_why {
     STOQ_NET_PROTOCOL,    /* the peer, or something between, broke QUIC or TLS */
     STOQ_NET_FAILED,      /* out of memory, or another fault of ours */
 };
+#define STOQ_NET_WHYS (STOQ_NET_FAILED + 1)
 
 /* A few lower-case words, static storage. */
 const char *stoq_net_why_str(enum stoq_net_why why);
@@ -356,8 +357,9 @@ struct stoq_net_stats {
     size_t handshakes;  /* inbound, unfinished */
     uint64_t opened_inbound;
     uint64_t opened_outbound;
-    uint64_t refused;    /* inbound handshakes that failed */
-    uint64_t bytes_sent; /* UDP payload */
+    uint64_t refused;                    /* inbound handshakes that failed ... */
+    uint64_t refused_why[STOQ_NET_WHYS]; /* ... of these so many each way */
+    uint64_t bytes_sent;                 /* UDP payload */
     uint64_t bytes_received;
     uint64_t datagrams_sent;
     uint64_t datagrams_received;
@@ -368,11 +370,13 @@ struct stoq_net_stats {
     uint64_t dropped_prefix;    /* its prefix's budget is spent */
     uint64_t dropped_outsider;  /* without the network's key */
     uint64_t dropped_full;      /* handshakes_max or connections_max */
+    uint64_t displaced;         /* handshakes that gave their place to another one */
     uint64_t dropped_send;      /* the kernel would not take them */
     uint64_t rpc_answered;
     uint64_t rpc_dropped;    /* over their rate, or not to be opened */
     uint64_t early_streams;  /* of peers, begun in early data */
     uint64_t early_rejected; /* dials of ours whose early data was not taken */
+    uint64_t early_refused; /* of peers, not taken: replayed, or under a ticket that is not known */
     uint64_t retries_sent;
     uint64_t resets_sent;
     uint64_t handed_on; /* packets that came to the wrong thread */

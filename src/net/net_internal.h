@@ -31,7 +31,12 @@
 #define NET_RETRY_LIFE (10 * STOQ_SEC)
 #define NET_URGENT_BYTES STOQ_MIB /* of send buffer kept for classes above bulk */
 #define NET_CONN_BYTES                                                                             \
-    ((uint64_t)80 * STOQ_KIB)     /* what a connection weighs: measured, rounded up */
+    ((uint64_t)80 * STOQ_KIB) /* what a connection weighs: measured, rounded up */
+/* A handshake of others is left this long before another one may have its place, unless it goes on: the
+ * first when its prefix has no more places, the second when nobody has. An honest one that lost a packet goes
+ * on when that is sent again, a second after it. */
+#define NET_TURN_PREFIX (1500 * STOQ_MS)
+#define NET_TURN (3 * STOQ_SEC)
 #define NET_REFUSED_TOLD_PER_S 10 /* calls of the refused callback */
 
 /* A piece of a stream's queue: somebody's buffer, or a copy behind the struct. */
@@ -77,6 +82,7 @@ enum net_state {
 struct net_conn {
     struct stoq_heap_node timer; /* first: the heap's nodes are connections */
     TAILQ_ENTRY(net_conn) dirty_link;
+    TAILQ_ENTRY(net_conn) unfinished_link; /* while counted */
     struct stoq_net *net;
     stoq_net_conn id; /* 0 once closed was called */
     enum net_state state;
@@ -86,7 +92,7 @@ struct net_conn {
     bool complete; /* the handshake */
     bool early;    /* streams may be used, or came, before it was */
     bool ticket_taken;
-    bool counted; /* in the guard's unfinished handshakes */
+    bool counted; /* in the guard's and the endpoint's unfinished handshakes */
     bool close_asked;
     bool starving;     /* some stream is owed writable */
     bool wants_stream; /* may_open is owed */
@@ -110,6 +116,7 @@ struct net_conn {
     uint64_t unconsumed; /* given to the data callback, not given back */
     uint64_t orphaned;   /* received on streams now gone, not consumed */
     stoq_ns last_ts;     /* ngtcp2 aborts when time goes backwards */
+    stoq_ns begun_at;    /* of those counted */
     stoq_ns opened_at;
     struct stoq_peer_id pin;
     struct stoq_peer_id peer;
@@ -161,6 +168,7 @@ struct stoq_net {
     stoq_ns armed_at; /* what it is set to */
     struct stoq_heap deadlines;
     struct net_conns dirty;
+    struct net_conns unfinished; /* handshakes of others, the oldest first */
     struct net_rpc rpc;
     struct net_tickets tickets;
     struct net_slot *slots;
@@ -230,6 +238,9 @@ void net_conn_strip(struct net_conn *conn);
 /* Free it at once; nobody is told. */
 void net_conn_discard(struct net_conn *conn);
 void net_reset_token(struct stoq_net *net, const ngtcp2_cid *cid, uint8_t *token);
+/* It counts as an unfinished handshake; it no longer does (fine if it did not). */
+void net_conn_count(struct net_conn *conn);
+void net_conn_uncount(struct net_conn *conn);
 void net_new_cid(struct stoq_net *net, ngtcp2_cid *cid);
 /* What a client of a private network puts into its first packets. */
 #define NET_INSIDER_BYTES 17

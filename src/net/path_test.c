@@ -333,6 +333,55 @@ static void honest_dialler_passes_a_flood(void **state)
     pipe_release(&p);
 }
 
+static int fate_nothing(struct net_pipe *p, bool to_b, struct pipe_fate *fate)
+{
+    (void)p;
+    (void)to_b;
+    (void)fate;
+    return 0;
+}
+
+static void leave(void *user, const struct stoq_net_info *info)
+{
+    stoq_net_close(user, info->conn, 0, "");
+}
+
+/* First packets reach b, and nothing else goes anywhere. */
+static int fate_half_open(struct net_pipe *p, bool to_b, struct pipe_fate *fate)
+{
+    (void)p;
+    fate->delay[0] = STOQ_MS;
+    return to_b && fate->n >= 1200 && (fate->p[0] & 0xf0) == 0xc0;
+}
+
+/* Handshakes begun and dropped hold all places of a prefix: whoever comes next gets the oldest one's. */
+static void honest_dialler_passes_half_open_ones(void **state)
+{
+    (void)state;
+    struct net_pipe p;
+    struct stoq_net_config cfg = plain;
+    struct stoq_net_stats stats;
+    cfg.handshakes_max = 8;
+    cfg.handshakes_prefix_max = 2;
+    pipe_init(&p, &cfg, 31);
+    p.fate = fate_half_open;
+    (void)pipe_dial(&p);
+    (void)pipe_dial(&p);
+    (void)pipe_run(&p, NULL, 500 * STOQ_MS);
+    stoq_net_stats(p.b.net, &stats);
+    assert_int_equal(stats.handshakes, 2);
+    p.fate = fate_nothing;
+    stoq_net_each(p.a.net, leave, p.a.net);
+    (void)pipe_run(&p, NULL, 1100 * STOQ_MS); /* b itself waits 5 s */
+    p.fate = fate_dialler_only;
+    (void)pipe_dial(&p);
+    assert_true(pipe_run(&p, both_opened, 2 * STOQ_SEC));
+    stoq_net_stats(p.b.net, &stats);
+    assert_int_equal(stats.displaced, 1);
+    assert_int_equal(stats.refused_why[STOQ_NET_TIMED_OUT], 1);
+    pipe_release(&p);
+}
+
 static const char *congestion_to(const char *where, stoq_ns min_rtt_ns, enum stoq_net_cc cc)
 {
     struct net_pipe p;
@@ -422,6 +471,7 @@ int main(void)
         cmocka_unit_test(cut_path_ends_in_idle_timeout),
         cmocka_unit_test(many_dials_get_through),
         cmocka_unit_test(honest_dialler_passes_a_flood),
+        cmocka_unit_test(honest_dialler_passes_half_open_ones),
         cmocka_unit_test(unproven_addresses_get_little),
         cmocka_unit_test(congestion_follows_what_is_remembered),
     };

@@ -328,6 +328,7 @@ void stoq_node_stats(const struct stoq_node *n, struct stoq_node_stats *out)
                                     .serves = n->serves,
                                     .requests_served = n->requests_served,
                                     .requests_refused = n->requests_refused,
+                                    .requests_malformed = n->requests_malformed,
                                     .bytes_served = n->bytes_served};
 }
 

@@ -10,14 +10,17 @@
  */
 #include "node/node_io.h"
 
-#define STOQ_NODE_FETCHES_MAX 1024   /* at a time, those that wait included: 24 KiB each */
-#define STOQ_NODE_RUNNING_MAX 64     /* of those, not waiting */
-#define STOQ_NODE_LINKS_MAX 16384    /* peers that are connected or being dialled */
-#define STOQ_NODE_SERVES_LINK_MAX 64 /* requests of one peer under way; more are answered Busy */
-#define STOQ_NODE_SERVES_MAX 1024    /* of all peers */
-#define STOQ_NODE_FAULTS_MAX 3       /* bad requests of one connection until it is closed */
-#define STOQ_NODE_WINDOW_SHARDS 512  /* of one fetch, whose lists are held at a time */
-#define STOQ_NODE_REPLIES_MAX 256 /* answers not yet polled; more requests are answered by CLOSE */
+#define STOQ_NODE_FETCHES_MAX 1024    /* at a time, those that wait included: 24 KiB each */
+#define STOQ_NODE_RUNNING_MAX 64      /* of those, not waiting */
+#define STOQ_NODE_LINKS_MAX 16384     /* peers that are connected or being dialled */
+#define STOQ_NODE_SERVES_LINK_MAX 64  /* requests of one peer under way; more are answered Busy */
+#define STOQ_NODE_SERVES_MAX 1024     /* of all peers, beyond ... */
+#define STOQ_NODE_SERVES_LINK_LEAST 4 /* ... so many that each may always have */
+#define STOQ_NODE_FAULTS_MAX 3        /* bad requests of one connection until it is closed */
+#define STOQ_NODE_WINDOW_SHARDS 512   /* of one fetch, whose lists are held at a time */
+/* Answers not yet polled; more requests are answered by CLOSE, to a peer that has so many of them itself. */
+#define STOQ_NODE_REPLIES_MAX 256
+#define STOQ_NODE_REPLIES_LINK_LEAST 64
 
 #define STOQ_NODE_BUDGET_CHUNKS 32 /* of one request to a peer not trusted yet: some 2 MiB */
 
@@ -40,6 +43,8 @@ struct stoq_node_config {
     uint32_t fetches_running_max;   /* more wait their turn [STOQ_NODE_RUNNING_MAX] */
     uint32_t serves_max;            /* [STOQ_NODE_SERVES_MAX] */
     uint32_t serves_link_max;       /* [STOQ_NODE_SERVES_LINK_MAX] */
+    uint32_t
+        serves_link_least; /* of one peer, whatever the others have [STOQ_NODE_SERVES_LINK_LEAST] */
     struct stoq_alloc alloc;
 };
 
@@ -90,7 +95,8 @@ struct stoq_node_stats {
     uint32_t serves;          /* under way */
     uint64_t requests_served; /* since new */
     uint64_t requests_refused;
-    uint64_t bytes_served; /* payload */
+    uint64_t requests_malformed; /* of these */
+    uint64_t bytes_served;       /* payload */
 };
 void stoq_node_stats(const struct stoq_node *node, struct stoq_node_stats *out);
 /* Our own Hello; its agent is the configuration's. */

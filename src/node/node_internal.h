@@ -110,6 +110,7 @@ struct link {
     struct stoq_msg_hello said;
     uint8_t agent[STOQ_HELLO_AGENT_MAX];
     uint32_t serves;
+    uint32_t replies; /* to it, not yet polled */
     uint32_t faults;
     enum stoq_status hello_status;
 };
@@ -277,6 +278,7 @@ struct stoq_node {
     uint32_t serves;
     uint64_t requests_served;
     uint64_t requests_refused;
+    uint64_t requests_malformed;
     uint64_t bytes_served;
     struct stoq_manifest scratch; /* 21 KiB: kept out of the stack */
 };

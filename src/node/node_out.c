@@ -66,7 +66,14 @@ bool node_out_pop(struct stoq_node *n, struct stoq_node_action *action)
     if (n->out_first == NULL) {
         n->out_last = &n->out_first;
     }
-    n->replies -= is_reply(o->action.kind);
+    if (is_reply(o->action.kind)) {
+        bool is_send = o->action.kind == STOQ_NODE_SEND;
+        struct link *l = node_link(n, is_send ? o->action.u.send.peer : o->action.u.serve.peer);
+        n->replies--;
+        if (l != NULL && l->replies > 0) { /* it may have gone and come meanwhile */
+            l->replies--;
+        }
+    }
     n->taken = o;
     *action = o->action;
     return true;

@@ -13,7 +13,11 @@ static struct out *reply(struct stoq_node *n, stoq_peer peer, stoq_stream stream
     if (o == NULL) {
         return NULL;
     }
+    struct link *l = node_link(n, peer);
     n->replies++;
+    if (l != NULL) {
+        l->replies++;
+    }
     if (kind == STOQ_NODE_SEND) {
         o->action.u.send = (struct stoq_node_send){.peer = peer, .stream = stream, .msg = &o->msg};
     } else {
@@ -64,7 +68,9 @@ static bool has_room(struct stoq_node *n, const struct link *l)
 {
     uint32_t all = n->cfg.serves_max == 0 ? STOQ_NODE_SERVES_MAX : n->cfg.serves_max;
     uint32_t one = n->cfg.serves_link_max == 0 ? STOQ_NODE_SERVES_LINK_MAX : n->cfg.serves_link_max;
-    return n->serves < all && l->serves < one;
+    uint32_t least =
+        n->cfg.serves_link_least == 0 ? STOQ_NODE_SERVES_LINK_LEAST : n->cfg.serves_link_least;
+    return l->serves < one && (n->serves < all || l->serves < least);
 }
 
 static void serve_meta(struct stoq_node *n, const struct stoq_node_inbound *in)
@@ -101,6 +107,12 @@ static bool serve_chunks(struct stoq_node *n, const struct stoq_node_inbound *in
     return true;
 }
 
+/* It asks more than is answered between two looks of ours: others that ask meanwhile are not at fault. */
+static bool floods(const struct stoq_node *n, const struct link *l)
+{
+    return n->replies >= STOQ_NODE_REPLIES_MAX && l->replies >= STOQ_NODE_REPLIES_LINK_LEAST;
+}
+
 static void close_flood(struct stoq_node *n, stoq_peer peer)
 {
     struct out *o = node_out(n, STOQ_NODE_CLOSE);
@@ -132,7 +144,7 @@ void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in)
     if (l == NULL) {
         return; /* its connection is gone, the stream with it */
     }
-    if (n->replies >= STOQ_NODE_REPLIES_MAX) {
+    if (floods(n, l)) {
         n->requests_refused++;
         close_flood(n, in->peer);
         return;
@@ -188,7 +200,7 @@ void serve_bad(struct stoq_node *n, const struct stoq_node_bad *bad)
     if (l == NULL) {
         return;
     }
-    if (n->replies >= STOQ_NODE_REPLIES_MAX) {
+    if (floods(n, l)) {
         close_flood(n, bad->peer);
         return;
     }
@@ -198,6 +210,7 @@ void serve_bad(struct stoq_node *n, const struct stoq_node_bad *bad)
         return;
     }
     refuse(n, bad->peer, bad->stream, bad->request_id, STOQ_ERR_MALFORMED, "not a request");
+    n->requests_malformed++;
     l->faults++;
     node_charge(n, bad->peer, STOQ_NODE_BAD_REQUEST, l->faults >= STOQ_NODE_FAULTS_MAX);
 }

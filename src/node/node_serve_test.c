@@ -19,8 +19,10 @@ static void inbound(stoq_peer peer, stoq_stream stream, uint64_t type)
 static void requests_past_their_number_are_busy(void **state)
 {
     (void)state;
-    const struct stoq_node_config cfg = {
-        .agent = stoq_span_str("test"), .serves_link_max = 3, .serves_max = 5};
+    const struct stoq_node_config cfg = {.agent = stoq_span_str("test"),
+                                         .serves_link_max = 3,
+                                         .serves_link_least = 2,
+                                         .serves_max = 5};
     stoq_node_free(node);
     (void)node_setup_with(&cfg);
     link_up(1);
@@ -43,9 +45,18 @@ static void requests_past_their_number_are_busy(void **state)
         w = poll_all();
         assert_int_equal(w.error, s == 13 ? STOQ_ERR_BUSY : 0);
     }
+    link_up(3); /* nothing of that room is left, and yet it has its own least */
+    (void)poll_all();
+    for (stoq_stream s = 21; s <= 23; s++) {
+        inbound(3, s, STOQ_MSG_METADATA_QUERY);
+        w = poll_all();
+        assert_int_equal(w.error, s == 23 ? STOQ_ERR_BUSY : 0);
+    }
+    feed((struct stoq_node_event){.kind = STOQ_NODE_SERVED, .u.served = {3, 21, 100}});
+    feed((struct stoq_node_event){.kind = STOQ_NODE_SERVED, .u.served = {3, 22, 100}});
     struct stoq_node_stats st;
     stoq_node_stats(node, &st);
-    assert_true(st.serves == 5 && st.requests_refused == 2);
+    assert_true(st.serves == 5 && st.requests_refused == 3);
     /* One of the first peer's ends: one more of it is served, and not two. */
     feed((struct stoq_node_event){.kind = STOQ_NODE_SERVED, .u.served = {1, 1, 100}});
     inbound(1, 6, STOQ_MSG_METADATA_QUERY);
@@ -59,6 +70,8 @@ static void a_flood_is_closed(void **state)
 {
     (void)state;
     static const bool is_bad[] = {false, true};
+    link_up(20);
+    (void)poll_all();
     for (size_t i = 0; i < STOQ_COUNT(is_bad); i++) {
         stoq_peer peer = (stoq_peer)(10 + i);
         link_up(peer);
@@ -71,8 +84,9 @@ static void a_flood_is_closed(void **state)
                 inbound(peer, s, STOQ_MSG_PING);
             }
         }
+        inbound(20, 1 + i, STOQ_MSG_PING); /* nor does the flood shut others out */
         struct wishes w = poll_all();
-        assert_int_equal(w.count[STOQ_NODE_SEND], STOQ_NODE_REPLIES_MAX);
+        assert_int_equal(w.count[STOQ_NODE_SEND], STOQ_NODE_REPLIES_MAX + 1);
         assert_true(w.count[STOQ_NODE_CLOSE] >= 1);
         inbound(peer, 9999, STOQ_MSG_PING); /* what was polled makes room */
         assert_int_equal(poll_all().count[STOQ_NODE_SEND], 1);
