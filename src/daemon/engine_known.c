@@ -42,7 +42,7 @@ static enum stoq_status encode(const struct stoq_engine *e, struct stoq_buf *byt
     return stoq_known_encode(e->known, bytes);
 }
 
-/* What may not be written is not due: a deadline that has passed and that nobody meets would spin the loop. */
+/* What may not be written is not due: a deadline that has passed and that nobody meets spins the loop. */
 stoq_ns engine_known_deadline(const struct stoq_engine *e)
 {
     bool may = e->known_changed && !e->known_saving && e->cfg.known_file != NULL && !e->draining;

@@ -1,6 +1,6 @@
 #ifndef STOQ_DAEMON_SHARE_WORDS_H
 #define STOQ_DAEMON_SHARE_WORDS_H
-/* Priorities, strategies and caps as people write them: in the configuration, on the command line, in JSON. */
+/* Priorities, strategies and caps as people write them: in the configuration, in a command, in JSON. */
 #include "qos/qos.h"
 #include "swarm/swarm.h"
 

@@ -9,7 +9,7 @@
 #include "daemon/engine.h"
 #include "store/store.h"
 
-/* Keep them, in place of others, and sync. No failure of the fetch where it fails: they are named again, then. */
+/* Keep them, in place of others, and sync. Where it fails the fetch does not: they are named again, then. */
 void stoq_unfinished_note(struct stoq_store *store, const struct stoq_package_id *id,
                           const struct stoq_fetch_source *sources, size_t count);
 

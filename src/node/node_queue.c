@@ -1,8 +1,8 @@
 /*
- * Which fetch begins when there is room for one. What is waited for goes first, then what is normal, then what
- * is done in the background; waiting lifts a fetch by one rank in QUEUE_RANK_AGE, without end, so that
- * the oldest of any priority begins some day, whatever comes after it. A reader in order and a part of a package
- * never wait: somebody stands there, and may hold one fetch while it asks for the next.
+ * Which fetch begins when there is room for one. What is waited for goes first, then what is normal, then
+ * what is done in the background; waiting lifts a fetch by one rank in QUEUE_RANK_AGE, without end, so that
+ * the oldest of any priority begins some day, whatever comes after it. A reader in order and a part of a
+ * package never wait: somebody stands there, and may hold one fetch while it asks for the next.
  *
  * Nothing here wakes up by itself: room comes from a fetch that ends, and age is looked at then.
  */

@@ -142,7 +142,7 @@ static void the_oldest_background_ends(void **state)
     end(b);
 }
 
-/* By group: a hundred normal transfers leave one that is called interactive four shares of theirs, no more. */
+/* By group: a hundred normal transfers leave an interactive one four shares of theirs, no more. */
 static void interactive_weighs_four(void **state)
 {
     (void)state;

@@ -1,9 +1,10 @@
 /*
- * After LEDBAT (RFC 6817): the queue on a path is its round trip less the shortest one of the last ten minutes.
- * Under the target the rate grows, by doubling until it has met a queue or a loss, then by a sixteenth at
- * most, in proportion to what is left of the target. Over it the rate falls from what really was sent, by up to
- * a half, and by a third when more than one byte in fifty was lost: a short queue shows as loss before it
- * shows as delay. Looks are a round trip apart, since the last one's effect is not seen sooner.
+ * After LEDBAT (RFC 6817): the queue on a path is its round trip less the shortest one of the last ten
+ * minutes. Under the target the rate grows, by doubling until it has met a queue or a loss, then by a
+ * sixteenth at most, in proportion to what is left of the target. Over it the rate falls from what really
+ * was sent, by up to a half, and by a third when more than one byte in fifty was lost: a short queue shows as
+ * loss before it shows as delay. Looks are a round trip apart, since the last one's effect is not seen
+ * sooner.
  *
  * It is a rate and not a window, as a token bucket under the transport's own congestion control, which
  * never lets more out than the path takes; and it is per packet there, since a chunk at once would be

@@ -24,7 +24,8 @@ kill -HUP "${daemon[P]}"
 knows() { [ "$(on P status --json | jq '.static_peers | length')" = 2 ]; }
 wait_for 10 knows || fail "the reload told of no peers"
 exits 0 on P distribute "$id" --replicas 2 --keep 1d --json
-jq -e '.shards > 256 and .got == 2 and all(.replicas[]; .bytes > 8320 * 8192 and .keep_until > 0)' out >/dev/null || fail "placed: $(cat out)"
+jq -e '.shards > 256 and .got == 2 and all(.replicas[]; .bytes > 8320 * 8192 and .keep_until > 0)' out >/dev/null ||
+    fail "placed: $(cat out)"
 jq '.bytes' out >bytes
 for name in A B; do
     exits 0 on $name verify "$id"

@@ -21,18 +21,23 @@ allocated() { # NODE CLASS DIRECTION
         jq -e --arg c "$2" --arg d "$3" 'any(.allocations[]; .class == $c and .direction == $d)' limits >/dev/null
 }
 none() { on "$1" limit --json >limits && jq -e '.allocations == [] and ([.allocations[].granted] | add // 0) == 0' limits >/dev/null; }
-state() { on B transfers --json >list && jq -e --arg id "${id[$1]}" --arg s "$2" '[.transfers[] | select(.id == $id)][0].state == $s' list >/dev/null; }
+state() {
+    on B transfers --json >list &&
+        jq -e --arg id "${id[$1]}" --arg s "$2" '[.transfers[] | select(.id == $id)][0].state == $s' list >/dev/null
+}
 
 # A background transfer is one at its source, and its class's cap there holds it.
 fetch 1 --priority background --strategy fastest-first
 wait_for 20 allocated A background up || fail "the source does not know: $(cat limits)"
 jq -e --arg p "$me" --arg id "${id[1]}" '.allocations[] | select(.direction == "up") |
-    .peer == $p and .id == $id and .transfer == null and (.requested | type) == "number" and (.rate | type) == "number"' limits >/dev/null ||
+    .peer == $p and .id == $id and .transfer == null and (.requested | type) == "number" and
+    (.rate | type) == "number"' limits >/dev/null ||
     fail "the allocation: $(cat limits)"
 wait_for 20 allocated B background down || fail "none here: $(cat limits)"
 number=$(jq '.allocations[0].transfer' limits)
 wait_for 20 state 1 running || fail "not running: $(cat list)"
-jq -e --argjson n "$number" '.transfers[0] | .number == $n and .priority == "background" and .strategy == "fastest-first"' list >/dev/null ||
+jq -e --argjson n "$number" '.transfers[0] |
+    .number == $n and .priority == "background" and .strategy == "fastest-first"' list >/dev/null ||
     fail "the transfer: $(cat list)"
 
 # One at a time: the next two wait, and the interactive one goes first.
@@ -44,7 +49,8 @@ exits 0 on A limit --class background --up none --json
 jq -e '.classes == []' out >/dev/null || fail "the class: $(cat out)"
 for n in 1 2 3; do wait "${get[$n]}" || fail "get $n: $(cat get$n)"; done
 on B transfers --json >list
-jq -e --arg a "${id[1]}" --arg b "${id[2]}" --arg c "${id[3]}" '[.transfers[].id] == [$b, $c, $a]' list >/dev/null || fail "the order: $(cat list)"
+jq -e --arg a "${id[1]}" --arg b "${id[2]}" --arg c "${id[3]}" '[.transfers[].id] == [$b, $c, $a]' list >/dev/null ||
+    fail "the order: $(cat list)"
 for node in A B; do wait_for 20 none $node || fail "left at $node: $(cat limits)"; done
 
 # Cancelled, killed, refused: nothing stays at the source, and nothing here.

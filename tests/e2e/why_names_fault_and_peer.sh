@@ -92,7 +92,8 @@ on B get "$id" --from "$key@$address" -q
 
 # All of them are listed, the last first; a running one is among them.
 on B transfers --json >list
-jq -e '.transfers | length == 8 and ([.[].state] | .[:3] == ["done", "done", "done"]) and (.[3:] | all(.state != "done"))' list >/dev/null || fail "$(cat list)"
+jq -e '.transfers | length == 8 and ([.[].state] | .[:3] == ["done", "done", "done"]) and
+    (.[3:] | all(.state != "done"))' list >/dev/null || fail "$(cat list)"
 on B rm "$id" >/dev/null
 kill -STOP "${daemon[A]}"
 on B get "$id" --from "$key@$address" -q >/dev/null 2>&1 &
