@@ -94,6 +94,9 @@ int cmd_find(struct cmd *cmd)
     size_t i;
     const json_t *m;
     json_t *result;
+    if (cmd->arg_count == 1) {
+        return cmd_providers(cmd);
+    }
     json_t *args = json_object();
     int rc = set_digest(cmd, args);
     if (rc != 0) {

@@ -43,6 +43,10 @@ int cmd_why(struct cmd *cmd);
 int cmd_rule(struct cmd *cmd);
 int cmd_limit(struct cmd *cmd);
 int cmd_ping(struct cmd *cmd);
+int cmd_announce(struct cmd *cmd);
+int cmd_join(struct cmd *cmd);
+int cmd_dht(struct cmd *cmd);
+int cmd_providers(struct cmd *cmd); /* find ID */
 int cmd_status(struct cmd *cmd);
 int cmd_stop(struct cmd *cmd);
 int cmd_key(struct cmd *cmd);

@@ -43,8 +43,9 @@ static const struct cmd_option get_options[] = {
     {"timeout", 0, "SECONDS", "give up after this time", false},
     ALIAS_OPTIONS,
 };
-static const struct cmd_option alias_options[] = {
+static const struct cmd_option find_options[] = {
     ALIAS_OPTIONS,
+    {"trace", 0, NULL, "show every step of the lookup for providers", false},
 };
 static const struct cmd_option info_options[] = {
     {"files", 0, NULL, "list its files too", false},
@@ -111,6 +112,9 @@ static const struct cmd_option limit_options[] = {
 };
 static const struct cmd_option rule_options[] = {
     {"candidates", 0, "FILE", "peers as `stoq peers --json` prints them [the daemon's]", false},
+};
+static const struct cmd_option dht_options[] = {
+    {"trace", 0, NULL, "show every step of a lookup", false},
 };
 static const struct cmd_option ping_options[] = {
     {"datagram", 0, NULL, "in one sealed datagram, without a connection", false},
@@ -186,10 +190,13 @@ static const struct cmd_row rows[] = {
      .args_max = 2,
      .run = cmd_alias},
     {.name = "find",
-     .synopsis = "--sha256 HEX",
-     .summary = "tell which packages have a file with this digest",
-     .details = "Files are known by the digests that publish --alias or alias was asked for.",
-     OPTIONS(alias_options),
+     .synopsis = "ID | --sha256 HEX",
+     .summary = "tell who provides a package, or which packages have a file with this digest",
+     .details =
+         "Providers are asked of the DHT, with --trace step by step. Files are known by the\n"
+         "digests that publish --alias or alias was asked for.",
+     OPTIONS(find_options),
+     .args_max = 1,
      .run = cmd_find},
     {.name = "ls", .synopsis = "", .summary = "list the packages of the store", .run = cmd_ls},
     {.name = "info",
@@ -340,6 +347,29 @@ static const struct cmd_row rows[] = {
      .args_min = 1,
      .args_max = 1,
      .run = cmd_ping},
+    {.name = "announce",
+     .synopsis = "ID",
+     .summary = "tell the DHT that this daemon provides a package",
+     .details =
+         "Waits until the nodes nearest to its key have the record, and tells how many do. The daemon\n"
+         "renews it by itself. With dht.announce on, publish and get do this for what is here.",
+     .args_min = 1,
+     .args_max = 1,
+     .run = cmd_announce},
+    {.name = "join",
+     .synopsis = "PEER@ADDR",
+     .summary = "take part in the DHT that this peer is in",
+     .args_min = 1,
+     .args_max = 1,
+     .run = cmd_join},
+    {.name = "dht",
+     .synopsis = "status [ID] | table | lookup KEY|ID [--trace]",
+     .summary = "look into the DHT: its state here, its contacts, the nodes nearest to a key",
+     .details = "KEY is 64 hexadecimal digits; of a package it is its lookup key.",
+     OPTIONS(dht_options),
+     .args_min = 1,
+     .args_max = 2,
+     .run = cmd_dht},
     {.name = "prove",
      .synopsis = "ID --chunk I|--chunks A-B|--shard K|--path PATH|--range A-B|--table -o FILE",
      .summary = "write a proof that bytes belong to a package and where they stand in it",

@@ -5,6 +5,7 @@
  */
 #include "daemon/config_internal.h"
 
+#include "dht/id.h"
 #include "os/file.h"
 
 #include <ini.h>
@@ -100,6 +101,9 @@ void stoq_config_init(struct stoq_config *c)
     c->congestion = STOQ_NET_CC_AUTO;
     c->api_connections_max = 64;
     c->lan = true;
+    c->dht = true;
+    c->dht_announce = true;
+    c->dht_bits = STOQ_DHT_WORK_DEFAULT;
     c->log_level = STOQ_LOG_INFO;
     c->quota_high_percent = 90;
     c->quota_low_percent = 80;
@@ -163,6 +167,14 @@ const char *stoq_config_template(void)
            "[discovery]\n"
            "# on: tell the local network who serves here, and take neighbours as sources. off: neither.\n"
            "#lan = on\n"
+           "# on: once it knows somebody (bootstrap, stoq join), the daemon takes part in the DHT.\n"
+           "#dht = on\n"
+           "\n"
+           "[dht]\n"
+           "# Tell the DHT which packages are here whole.\n"
+           "#announce = on\n"
+           "# Zero bits that a node id must earn; the same in all of a network.\n"
+           "#bits = 22\n"
            "\n"
            "[distribute]\n"
            "# Whose offers are kept: those of peers named here (known), all, none.\n"

@@ -25,6 +25,9 @@ struct stoq_config {
         bootstrap[STOQ_CONFIG_BOOTSTRAP_MAX]; /* dialled when a daemon starts */
     size_t bootstrap_count;
     bool lan;                             /* LAN discovery */
+    bool dht;                             /* take part in the DHT */
+    bool dht_announce;                    /* what is here whole is announced there */
+    unsigned dht_bits;                    /* of work in a node id */
     enum stoq_replica_policy accept;      /* whose offers are kept */
     char store_dir[STOQ_CONFIG_PATH_MAX]; /* "": the home's */
     uint64_t scrub_rate_bytes_per_s;      /* of passes in the background; 0: no limit */

@@ -1,6 +1,8 @@
 /* What each key of the configuration takes. A setter checks one value and says what is wrong with it. */
 #include "daemon/config_internal.h"
 
+#include "dht/id.h"
+
 #include "daemon/rate.h"
 #include "daemon/share_words.h"
 #include "daemon/source.h"
@@ -456,10 +458,35 @@ static bool set_workers(struct stoq_config *c, const char *value, char why[CONFI
     return true;
 }
 
+static bool on_or_off(const char *value, bool *out, char why[CONFIG_WHY_BYTES])
+{
+    *out = strcmp(value, "on") == 0;
+    return *out || strcmp(value, "off") == 0 || no(why, "'%.40s' is not on or off", value);
+}
+
 static bool set_lan(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
 {
-    c->lan = strcmp(value, "on") == 0;
-    return c->lan || strcmp(value, "off") == 0 || no(why, "'%.40s' is not on or off", value);
+    return on_or_off(value, &c->lan, why);
+}
+
+static bool set_dht(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    return on_or_off(value, &c->dht, why);
+}
+
+static bool set_dht_announce(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    return on_or_off(value, &c->dht_announce, why);
+}
+
+static bool set_dht_bits(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    uint64_t n;
+    if (!number(value, 0, STOQ_DHT_WORK_MAX, &n, why)) {
+        return false;
+    }
+    c->dht_bits = (unsigned)n;
+    return true;
 }
 
 static bool set_accept(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
@@ -552,6 +579,9 @@ static const struct config_setting settings[] = {
     {"peer", true, set_peer},
     {"bootstrap", true, set_bootstrap},
     {"discovery.lan", false, set_lan},
+    {"discovery.dht", false, set_dht},
+    {"dht.announce", false, set_dht_announce},
+    {"dht.bits", false, set_dht_bits},
     {"distribute.accept", false, set_accept},
     {"store.dir", false, set_store_dir},
     {"store.quota", false, set_quota},

@@ -72,7 +72,9 @@ static void before_wait(void *user)
     engine_placements_run(e, now);
     engine_dials_run(e, now);
     engine_drain(e);
+    stoq_ns dht = engine_dht_run(e, now);
     stoq_ns deadline = stoq_node_deadline(e->node);
+    deadline = dht < deadline ? dht : deadline;
     stoq_ns grants = stoq_qos_deadline(e->qos);
     deadline = grants < deadline ? grants : deadline;
     stoq_ns placements = engine_placements_deadline(e);
@@ -219,6 +221,7 @@ static void free_parts(struct stoq_engine *e)
         stoq_loop_unhook(e->loop, &e->hook);
     }
     engine_lan_free(e);
+    engine_dht_close(e);
     engine_past_free(e);
     stoq_net_free(e->net);
     stoq_timer_free(e->timer);
@@ -294,6 +297,10 @@ static enum stoq_status build(struct stoq_engine *e, struct stoq_error *err)
         return stoq_fail(err, st, 0, "node: %s", stoq_status_str(st));
     }
     engine_trust_open(e);
+    st = engine_dht_open(e);
+    if (st != STOQ_OK) {
+        return stoq_fail(err, st, 0, "DHT: %s", stoq_status_str(st));
+    }
     struct stoq_error lan_err;
     if (e->cfg.lan && engine_lan_start(e, &lan_err) != STOQ_OK) {
         engine_log(e, "no LAN discovery: %s", lan_err.text);
@@ -360,6 +367,7 @@ static void cut_all(struct stoq_engine *e, void *arg)
     engine_asks_cut(e);
     engine_serves_cut(e);
     engine_pings_cut(e);
+    engine_dht_cut(e);
     engine_placements_cut(e);
     stoq_net_each(e->net, say_goodbye, e);
 }

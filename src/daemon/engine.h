@@ -74,6 +74,11 @@ struct stoq_engine_config {
     const char *trust_file;         /* where reputation is kept; kept. NULL: nowhere */
     const char *known_file;         /* where peers are remembered; kept. NULL: nowhere */
     stoq_ns idle_timeout_ns;        /* [30 s] */
+    struct stoq_engine_dht_config {
+        bool on;
+        unsigned work_bits; /* zero bits of node ids; all of a network have the same */
+        const char *file;   /* what is remembered; kept. NULL: nothing */
+    } dht;
     bool lan; /* announce ourselves on the LAN and listen for others from the start */
     /* For every Offer, for one that is repeated too: 0, it is or was accepted; else the error code to answer
      * with, and a sentence in why. On the network thread; must not block for long. NULL: nobody offers
@@ -127,6 +132,7 @@ struct stoq_fetch_ask {
     uint64_t until;
     enum stoq_priority priority;
     enum stoq_swarm_strategy strategy; /* for a reader: sequential, whatever stands here */
+    bool dht; /* and whom the DHT names; without another source it is waited for */
     bool lan; /* neighbours are sources too, those heard of meanwhile included. Without any other
                * source it waits up to 1.5 s for the first */
     stoq_ns timeout_ns; /* for the whole fetch; 0: none, steps have their own */

@@ -140,6 +140,7 @@ static void failed(struct stoq_engine *e, struct peer *p)
     p->state = PEER_IDLE;
     engine_peer_ref(p); /* until everybody is told */
     unlist(e, p);
+    engine_dht_down(e, p, false);
     engine_link_down(e, p, p->dial_status);
     engine_peer_unref(e, p);
 }

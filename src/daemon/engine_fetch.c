@@ -6,6 +6,7 @@
 #include "daemon/engine_internal.h"
 
 #include "api/error.h"
+#include "dht/id.h"
 #include "os/cond.h"
 #include "os/sys.h"
 
@@ -285,19 +286,41 @@ static enum stoq_status fetch_sources(struct stoq_engine *e, struct stoq_fetch *
     for (size_t i = 0; i < n && st == STOQ_OK && f->peer_count < STOQ_FETCH_SOURCES_MAX; i++) {
         st = add_source(f, &found[i], &p);
     }
+    n = f->ask->dht ? engine_dht_sources(e, &f->ask->id, found, STOQ_FETCH_SOURCES_MAX) : 0;
+    for (size_t i = 0; i < n && st == STOQ_OK && f->peer_count < STOQ_FETCH_SOURCES_MAX; i++) {
+        st = add_source(f, &found[i], &p);
+    }
     return st;
+}
+
+/* One more source for a fetch that runs. */
+static void offer_one(struct stoq_fetch *f, const struct stoq_fetch_source *source)
+{
+    struct peer *p;
+    if (add_source(f, source, &p) == STOQ_OK && p != NULL) {
+        struct stoq_node_event ev = {.kind = STOQ_NODE_ADD_SOURCE,
+                                     .u.source = {.fetch = f->number, .peer = p->number}};
+        (void)engine_feed(f->engine, &ev);
+    }
 }
 
 void engine_fetches_offer(struct stoq_engine *e, const struct stoq_fetch_source *source)
 {
-    struct peer *p;
     for (struct stoq_fetch *f = e->fetches; f != NULL; f = f->next) {
-        if (!f->ask->lan || add_source(f, source, &p) != STOQ_OK || p == NULL) {
-            continue;
+        if (f->ask->lan) {
+            offer_one(f, source);
         }
-        struct stoq_node_event ev = {.kind = STOQ_NODE_ADD_SOURCE,
-                                     .u.source = {.fetch = f->number, .peer = p->number}};
-        (void)engine_feed(e, &ev);
+    }
+}
+
+void engine_fetches_found(struct stoq_engine *e, const struct stoq_hash *key,
+                          const struct stoq_fetch_source *source)
+{
+    for (struct stoq_fetch *f = e->fetches; f != NULL; f = f->next) {
+        struct stoq_hash its = stoq_dht_key(&f->ask->id);
+        if (f->ask->dht && stoq_hash_eq(&its, key)) {
+            offer_one(f, source);
+        }
     }
 }
 
@@ -338,11 +361,12 @@ static void fetch_begin(struct stoq_engine *e, void *arg)
     for (size_t i = 0; i < f->peer_count; i++) {
         numbers[i] = f->peers[i]->number;
     }
-    if (st == STOQ_OK && f->peer_count == 0 && f->ask->lan) {
-        (void)snprintf(f->why, sizeof f->why,
-                       "the package is not complete here, no source is named and nobody on this "
-                       "network answers: use --from PEER@ADDRESS or a 'peer =' line in the "
-                       "configuration");
+    if (st == STOQ_OK && f->peer_count == 0 && (f->ask->lan || f->ask->dht)) {
+        (void)snprintf(
+            f->why, sizeof f->why,
+            "the package is not complete here, no source is named and nobody on this "
+            "network or in the DHT has it: use --from PEER@ADDRESS or a 'peer =' line in the "
+            "configuration");
         f->code = "NoSource";
         fetch_finish(f, STOQ_NET);
         return;
@@ -426,7 +450,11 @@ enum stoq_status stoq_fetch_begin(struct stoq_engine *e, const struct stoq_fetch
         return stoq_fail(err, STOQ_RANGE, 0, "%zu sources named; at most %d can be asked at once",
                          ask->source_count, STOQ_FETCH_SOURCES_MAX);
     }
-    if (ask->lan && ask->source_count == 0) {
+    bool found = false;
+    if (ask->dht) {
+        found = engine_dht_wait(e, ask);
+    }
+    if (ask->lan && ask->source_count == 0 && !found) {
         enum stoq_status st = engine_lan_wait(e, ask, err);
         if (st != STOQ_OK) {
             return st;

@@ -21,6 +21,7 @@
  *   engine_store.c   the node's store actions as jobs
  *   engine_node.c    the node's actions, dispatched
  *   engine_past.c    fetches that are over, for those who ask how they went
+ *   engine_dht.c     the DHT: calls, answers, those who wait for it
  *   engine_lan.c     LAN discovery: beacons, neighbours as sources
  *   engine_offer.c   offers and receipts of others, read and answered
  *   engine_replica.c placements: what the replica core wants, done
@@ -328,6 +329,7 @@ struct stoq_engine {
     bool draining;
     bool serving;           /* it has listening sockets */
     struct engine_lan *lan; /* NULL: off */
+    struct engine_dht *dht; /* NULL: off */
     struct past *past;      /* the latest first */
     bool private;           /* beacons are sealed with this key */
     uint8_t beacon_key[STOQ_BEACON_KEY_BYTES];
@@ -413,6 +415,9 @@ enum stoq_status engine_fetch_result(const struct stoq_fetch *f, enum stoq_statu
 void engine_ready(struct stoq_engine *e); /* tell those who read in order how far they can */
 
 /* Take a source that was found into every fetch that wants such. */
+/* A provider of the package with this lookup key. */
+void engine_fetches_found(struct stoq_engine *e, const struct stoq_hash *key,
+                          const struct stoq_fetch_source *source);
 void engine_fetches_offer(struct stoq_engine *e, const struct stoq_fetch_source *source);
 
 /* engine_past.c */
@@ -429,6 +434,28 @@ size_t engine_lan_sources(struct stoq_engine *e, struct stoq_fetch_source *out, 
 /* Ask who is there and wait for answers; any other thread. STOQ_OK also when nobody answers. */
 enum stoq_status engine_lan_wait(struct stoq_engine *e, const struct stoq_fetch_ask *ask,
                                  struct stoq_error *err);
+
+/* engine_dht.c */
+enum stoq_status engine_dht_open(struct stoq_engine *e); /* begins when there is somebody to ask */
+void engine_dht_cut(struct stoq_engine *e);              /* nobody waits any more */
+void engine_dht_close(struct stoq_engine *e);
+/* Do what is to be done; when to come again. */
+stoq_ns engine_dht_run(struct stoq_engine *e, stoq_ns now);
+void engine_dht_up(struct stoq_engine *e, struct peer *p);
+/* Its connection is lost, or (was_up false) it could not be reached. */
+void engine_dht_down(struct stoq_engine *e, struct peer *p, bool was_up);
+bool engine_dht_is_request(const struct stoq_message *m);
+/* Append the answer's frame; peer: of the connection, NULL: a datagram. False: none is given. */
+bool engine_dht_answer(struct stoq_engine *e, const struct stoq_message *request,
+                       const struct stoq_peer_id *peer, const struct stoq_addr *from, bool proven,
+                       size_t room, struct stoq_buf *out);
+/* True: that call was the DHT's. */
+bool engine_dht_rpc_ended(struct stoq_engine *e, const struct stoq_net_rpc_end *end);
+/* Providers that are known; how many. */
+size_t engine_dht_sources(struct stoq_engine *e, const struct stoq_package_id *id,
+                          struct stoq_fetch_source *out, size_t out_max);
+/* Look for providers, on the caller's thread, as long as the DHT needs for it. True: there are some. */
+bool engine_dht_wait(struct stoq_engine *e, const struct stoq_fetch_ask *ask);
 
 /* engine_node.c */
 void engine_drain(struct stoq_engine *e);

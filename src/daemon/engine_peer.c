@@ -193,6 +193,7 @@ void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened 
         link_event(e, p, true, now.srtt_ns, STOQ_OK);
         engine_pings_up(e, p);
         engine_placements_up(e, p);
+        engine_dht_up(e, p);
         if (p->to_be_met) {
             meet(e, p);
         }

@@ -180,7 +180,7 @@ void engine_rpc_ended(void *user, const struct stoq_net_rpc_end *end)
     struct stoq_engine *e = user;
     struct ping *p = find(e, end->cookie);
     struct stoq_message reply;
-    if (p == NULL) {
+    if (engine_dht_rpc_ended(e, end) || p == NULL) {
         return;
     }
     enum stoq_status st = end->status;

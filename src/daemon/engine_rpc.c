@@ -1,8 +1,8 @@
 /*
  * Datagrams without a connection. Each side's static key is made of its identity key, so there is no
  * second file to lose and a peer that learned it once keeps it; the identity key signs it, and Hello
- * carries both. Answered are Ping and, until the DHT is here, the refusal of everything else: a Store
- * without a return-path token is refused for that, before anything is looked at.
+ * carries both. Answered are Ping and what the DHT takes; everything else is refused, a Store without a
+ * return-path token for that, before anything is looked at.
  */
 #include "daemon/engine_internal.h"
 
@@ -89,14 +89,27 @@ static struct stoq_message reply_to(struct stoq_engine *e, const struct stoq_net
     return error_to(&request, STOQ_ERR_UNSUPPORTED, "not in a datagram");
 }
 
+/* Append the reply's frame; false: say nothing. */
+static bool put_reply(struct stoq_engine *e, const struct stoq_net_rpc_in *in,
+                      struct stoq_buf *frame)
+{
+    struct stoq_message request = {0};
+    if (stoq_message_decode(in->message, e->ranges, &request) == STOQ_OK &&
+        engine_dht_is_request(&request) &&
+        engine_dht_answer(e, &request, NULL, &in->from, in->proven, in->room, frame)) {
+        return true;
+    }
+    struct stoq_message reply = reply_to(e, in);
+    return stoq_message_encode(&reply, frame) == STOQ_OK;
+}
+
 size_t engine_rpc(void *user, const struct stoq_net_rpc_in *in, uint8_t *out, size_t cap)
 {
     struct stoq_engine *e = user;
-    struct stoq_message reply = reply_to(e, in);
     struct stoq_buf frame;
     size_t n = 0;
     stoq_buf_init(&frame, cap + STOQ_FRAME_HEAD_BYTES);
-    if (!e->draining && stoq_message_encode(&reply, &frame) == STOQ_OK) {
+    if (!e->draining && put_reply(e, in, &frame)) {
         n = frame.n - STOQ_FRAME_HEAD_BYTES;
         memcpy(out, frame.p + STOQ_FRAME_HEAD_BYTES, n);
     }

@@ -390,6 +390,26 @@ static void decline(struct inbound *in, uint64_t request_id, const char *why)
     send_error(in);
 }
 
+/* False: no part of a DHT, or out of memory: the node declines it. */
+static bool answer_dht(struct inbound *in, const struct stoq_message *msg)
+{
+    struct stoq_engine *e = in->engine;
+    struct stoq_message reply;
+    struct stoq_buf frame;
+    stoq_buf_init(&frame, STOQ_FRAME_BYTES_MAX + STOQ_FRAME_HEAD_BYTES);
+    bool ok = engine_dht_answer(e, msg, &in->peer->id, &in->peer->addr, true, STOQ_FRAME_BYTES_MAX,
+                                &frame) &&
+              stoq_message_decode(
+                  stoq_span(frame.p + STOQ_FRAME_HEAD_BYTES, frame.n - STOQ_FRAME_HEAD_BYTES),
+                  e->ranges, &reply) == STOQ_OK;
+    if (ok) {
+        engine_send(e, &(struct stoq_node_send){
+                           .peer = in->peer->number, .stream = in->number, .msg = &reply});
+    }
+    stoq_buf_release(&frame);
+    return ok;
+}
+
 static void inbound_decide(struct inbound *in, enum stoq_status st, struct stoq_span cbor)
 {
     struct stoq_engine *e = in->engine;
@@ -410,6 +430,9 @@ static void inbound_decide(struct inbound *in, enum stoq_status st, struct stoq_
             engine_rpc_learn(e, in->peer, &msg.u.hello);
         }
         in->peer->requests_served++;
+        if (engine_dht_is_request(&msg) && answer_dht(in, &msg)) {
+            return;
+        }
         if (e->cfg.offered != NULL && msg.type == STOQ_MSG_OFFER) {
             engine_offer_in(in, &msg);
             return;

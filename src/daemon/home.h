@@ -27,6 +27,7 @@ struct stoq_home {
     char key_file[STOQ_HOME_PATH_MAX];
     char trust_file[STOQ_HOME_PATH_MAX]; /* reputation */
     char peers_file[STOQ_HOME_PATH_MAX];
+    char dht_file[STOQ_HOME_PATH_MAX]; /* what the DHT remembers */
     char private_key_file[STOQ_HOME_PATH_MAX]; /* of private packages */
     char store_dir[STOQ_HOME_PATH_MAX];        /* unless the configuration names another */
     char runtime_dir[STOQ_HOME_PATH_MAX];

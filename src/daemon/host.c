@@ -1,6 +1,8 @@
 #include "daemon/host.h"
 
+#include "daemon/engine_dht.h"
 #include "daemon/keeper.h"
+#include "daemon/local.h"
 #include "daemon/replicator.h"
 #include "daemon/scrubber.h"
 #include "os/cond.h"
@@ -306,6 +308,30 @@ static enum stoq_status load_network_key(const char *text, uint8_t out[NETWORK_K
     return st;
 }
 
+static bool announce_one(void *user, const struct stoq_local_package *p)
+{
+    if (p->complete) {
+        stoq_host_announce(user, &p->id, true);
+    }
+    return true;
+}
+
+/* Packages of before, and the ways in. */
+static void begin_dht(struct stoq_host *host)
+{
+    struct stoq_error err = {0};
+    if (!stoq_host_dht(host)) {
+        return;
+    }
+    if (host->config.dht_announce &&
+        stoq_local_each(host->store, announce_one, host, NULL, &err) != STOQ_OK) {
+        stoq_host_log(host, STOQ_LOG_INFO, "not all packages are announced: %s", err.text);
+    }
+    for (size_t i = 0; i < host->config.bootstrap_count; i++) {
+        stoq_engine_dht_join(host->engine, &host->config.bootstrap[i]);
+    }
+}
+
 static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *err)
 {
     struct stoq_addr listen[STOQ_NET_LISTEN_MAX];
@@ -334,6 +360,9 @@ static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *
         .window_count = host->config.window_count,
         .fetches_running_max = host->config.fetches_running_max,
         .lan = host->cfg.daemon && stoq_host_lan(host),
+        .dht = {.on = stoq_host_dht(host),
+                .work_bits = host->config.dht_bits,
+                .file = host->home.dht_file},
         .offered = host->cfg.daemon && !host->config.client ? stoq_replicator_offered : NULL,
         .offered_user = host->replicator,
         .log = log_line,
@@ -352,6 +381,7 @@ static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *
     stoq_key_wipe(network_key, sizeof network_key);
     if (st == STOQ_OK && host->cfg.daemon) {
         stoq_engine_contact(host->engine, host->config.bootstrap, host->config.bootstrap_count);
+        begin_dht(host);
     }
     return st;
 }
@@ -479,6 +509,26 @@ void stoq_host_config(struct stoq_host *host, struct stoq_config *out)
     pthread_mutex_lock(&host->lock);
     *out = host->config;
     pthread_mutex_unlock(&host->lock);
+}
+
+bool stoq_host_dht(struct stoq_host *host)
+{
+    pthread_mutex_lock(&host->lock);
+    bool on = host->cfg.daemon && host->config.dht && !host->config.client;
+    pthread_mutex_unlock(&host->lock);
+    return on;
+}
+
+void stoq_host_announce(struct stoq_host *host, const struct stoq_package_id *id, bool here)
+{
+    pthread_mutex_lock(&host->lock);
+    bool wanted = host->cfg.daemon && host->config.dht_announce && host->engine != NULL;
+    pthread_mutex_unlock(&host->lock);
+    if (wanted && here) {
+        (void)!stoq_engine_dht_announce(host->engine, id, NULL, NULL, NULL, NULL);
+    } else if (host->engine != NULL && !here) {
+        stoq_engine_dht_withdraw(host->engine, id);
+    }
 }
 
 bool stoq_host_lan(struct stoq_host *host)

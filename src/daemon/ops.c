@@ -103,6 +103,20 @@ static const struct stoq_json_key ping_keys[] = {
     {"datagram", STOQ_JSON_BOOL, false},
     {"timeout_s", STOQ_JSON_UINT, false},
 };
+static const struct stoq_json_key join_keys[] = {
+    {"to", STOQ_JSON_TEXT, true},
+};
+static const struct stoq_json_key providers_keys[] = {
+    {"id", STOQ_JSON_TEXT, true},
+    {"trace", STOQ_JSON_BOOL, false},
+};
+static const struct stoq_json_key dht_keys[] = {
+    {"id", STOQ_JSON_TEXT, false},
+};
+static const struct stoq_json_key dht_lookup_keys[] = {
+    {"key", STOQ_JSON_TEXT, true},
+    {"trace", STOQ_JSON_BOOL, false},
+};
 static const struct stoq_json_key limit_keys[] = {
     {"up", STOQ_JSON_UINT, false},      {"down", STOQ_JSON_UINT, false},
     {"peer", STOQ_JSON_TEXT, false},    {"class", STOQ_JSON_TEXT, false},
@@ -188,6 +202,12 @@ static const struct stoq_op ops[] = {
     {"ping", op_ping, STOQ_OP_WRITES, KEYS(ping_keys)},
     {"prove", op_prove, STOQ_OP_DATA, KEYS(prove_keys)},
     {"peers", op_peers, STOQ_OP_DAEMON_ONLY, NULL, 0},
+    {"join", op_join, STOQ_OP_DAEMON_ONLY, KEYS(join_keys)},
+    {"announce", op_announce, STOQ_OP_DAEMON_ONLY, KEYS(id_keys)},
+    {"providers", op_providers, STOQ_OP_DAEMON_ONLY, KEYS(providers_keys)},
+    {"dht", op_dht, STOQ_OP_DAEMON_ONLY, KEYS(dht_keys)},
+    {"dht_table", op_dht_table, STOQ_OP_DAEMON_ONLY, NULL, 0},
+    {"dht_lookup", op_dht_lookup, STOQ_OP_DAEMON_ONLY, KEYS(dht_lookup_keys)},
     {"limit", op_limit, STOQ_OP_DAEMON_ONLY, KEYS(limit_keys)},
     {"peers_why", op_peers_why, STOQ_OP_DAEMON_ONLY, KEYS(peers_why_keys)},
     {"peers_select", op_peers_select, STOQ_OP_DAEMON_ONLY, KEYS(peers_select_keys)},

@@ -30,6 +30,7 @@ enum stoq_status op_rm(struct stoq_host *host, const json_t *args, struct stoq_o
     }
     stoq_host_content_end(host, true);
     if (st == STOQ_OK) {
+        stoq_host_announce(host, &id, false);
         *result = json_pack("{s:s, s:I, s:I, s:I}", "id", stoq_json_text(args, "id"), "chunks",
                             (json_int_t)removed.chunks, "bytes", (json_int_t)removed.bytes,
                             "chunks_shared", (json_int_t)removed.chunks_shared);

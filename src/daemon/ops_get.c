@@ -30,6 +30,7 @@ struct getting {
     bool named; /* the sources, by this get */
     bool noted; /* they are kept for the next one, should this one not end */
     bool lan;   /* and neighbours */
+    bool dht;   /* and whom the DHT names */
     stoq_ns timeout_ns;
     enum stoq_priority priority;
     enum stoq_swarm_strategy strategy;
@@ -109,6 +110,7 @@ static enum stoq_status take_args(struct getting *g, const json_t *args, struct 
     if (st == STOQ_OK) {
         st = op_sources(g->host, args, g->sources, &g->source_count, &g->lan, err);
         g->named = json_array_size(json_object_get(args, "from")) > 0;
+        g->dht = !g->named && stoq_host_dht(g->host);
     }
     if (st == STOQ_OK && timeout_s > OP_TIMEOUT_S_MAX) {
         st = stoq_fail(err, STOQ_RANGE, 0, "timeout_s is at most %llu",
@@ -196,7 +198,7 @@ static enum stoq_status fetch_ask(struct getting *g, struct stoq_fetch_ask *out,
         g->source_count =
             stoq_unfinished_sources(stoq_host_store(g->host), &g->id, g->sources, g->source_count);
     }
-    if (g->source_count == 0 && !g->lan) {
+    if (g->source_count == 0 && !g->lan && !g->dht) {
         return stoq_fail_code(err, STOQ_NET, "NoSource",
                               "the package is not complete here and no source is named: use --from "
                               "PEER@ADDRESS or a 'peer =' line in the configuration");
@@ -210,6 +212,7 @@ static enum stoq_status fetch_ask(struct getting *g, struct stoq_fetch_ask *out,
         .lan = g->lan,
         .priority = g->priority,
         .strategy = g->strategy,
+        .dht = g->dht,
         .timeout_ns = g->timeout_ns,
         .progress = on_fetch,
         .cancelled = on_cancelled,
@@ -503,6 +506,9 @@ enum stoq_status op_get(struct stoq_host *host, const json_t *args, struct stoq_
     }
     if (st == STOQ_OK) {
         st = run(g, result, err);
+        if (st == STOQ_OK && !g->has_range) {
+            stoq_host_announce(host, &g->id, true);
+        }
         stoq_host_content_end(host, false);
     }
     stoq_seed_drop(g->seed);

@@ -252,6 +252,7 @@ enum stoq_status op_publish(struct stoq_host *host, const json_t *args, struct s
         stoq_host_content_end(host, false);
     }
     if (st == STOQ_OK) {
+        stoq_host_announce(host, &in->report.id, true);
         *result = to_json(in);
         if (in->ask.private_key != NULL && !add_private(in, *result)) {
             st = stoq_fail(err, STOQ_NOMEM, 0, "no memory for a publish");

@@ -407,6 +407,28 @@ bool stoq_dht_poll(struct stoq_dht *d, stoq_ns now, struct stoq_dht_action *out)
     return true;
 }
 
+bool stoq_dht_poll_answer(struct stoq_dht *d, struct stoq_dht_action *out)
+{
+    struct action_node **at = &d->out_first;
+    while (*at != NULL && (*at)->action.kind != STOQ_DHT_ANSWER &&
+           (*at)->action.kind != STOQ_DHT_CHECK) {
+        at = &(*at)->next;
+    }
+    struct action_node *o = *at;
+    if (o == NULL) {
+        return false;
+    }
+    *at = o->next;
+    if (o->next == NULL) {
+        d->out_last = at;
+    }
+    d->out_count--;
+    action_free(d, d->taken);
+    d->taken = o;
+    *out = o->action;
+    return true;
+}
+
 static stoq_ns sooner(stoq_ns a, stoq_ns b)
 {
     return a < b ? a : b;

@@ -88,6 +88,8 @@ STOQ_WARN_UNUSED enum stoq_status stoq_dht_feed(struct stoq_dht *dht,
                                                 const struct stoq_dht_event *ev, stoq_ns now);
 /* The next thing to do; false: nothing. */
 bool stoq_dht_poll(struct stoq_dht *dht, stoq_ns now, struct stoq_dht_action *out);
+/* The next ANSWER or CHECK, before what else is to be done: for a request that must be answered at once. */
+bool stoq_dht_poll_answer(struct stoq_dht *dht, struct stoq_dht_action *out);
 /* When to poll though nothing happened; STOQ_NEVER: only events wake it. */
 stoq_ns stoq_dht_deadline(const struct stoq_dht *dht);
 

@@ -104,6 +104,7 @@ struct stoq_net_rpc_in {
     struct stoq_addr from;    /* as the datagram says: anybody can write anything there ... */
     bool proven;              /* ... but this one brought a token that we sent there */
     struct stoq_span message; /* a frame's CBOR; borrowed */
+    size_t room;              /* bytes of the longest reply that is sent */
 };
 
 /* How a call of ours ended. */
@@ -306,7 +307,8 @@ struct stoq_net_rpc_call {
     const uint8_t *key;       /* the responder's, STOQ_NET_RPC_KEY_BYTES */
     const uint8_t *token;     /* what its last reply brought, or NULL */
     struct stoq_span message; /* 1 .. STOQ_NET_RPC_MESSAGE_MAX bytes; borrowed */
-    stoq_ns timeout_ns;       /* 0: 2 s; meanwhile it is sent again after 0.25 s, 0.5 s, 1 s ... */
+    size_t room;        /* make the request as long as a reply of so many bytes needs it to be */
+    stoq_ns timeout_ns; /* 0: 2 s; meanwhile it is sent again after 0.25 s, 0.5 s, 1 s ... */
     uint64_t cookie;
 };
 

@@ -107,7 +107,7 @@ static void call_send(struct stoq_net *net, struct net_rpc_call *c)
 
 enum stoq_status stoq_net_rpc(struct stoq_net *net, const struct stoq_net_rpc_call *call)
 {
-    struct net_seal_body body = {.message = call->message};
+    struct net_seal_body body = {.message = call->message, .room = call->room};
     if (call->addr.port == 0) {
         return STOQ_RANGE;
     }
@@ -229,8 +229,10 @@ static void answer(struct stoq_net *net, struct net_socket *socket, const struct
         net->stats.rpc_dropped++;
         return;
     }
-    struct stoq_net_rpc_in in = {
-        .from = d->from, .proven = token_fits(net, &d->from, body.token), .message = body.message};
+    struct stoq_net_rpc_in in = {.from = d->from,
+                                 .proven = token_fits(net, &d->from, body.token),
+                                 .message = body.message,
+                                 .room = net_seal_room(bytes.n)};
     struct net_seal_body back = {
         .message = {message, net->cfg.cb.rpc(net->cfg.user, &in, message, sizeof message)}};
     size_t n = 0;

@@ -126,6 +126,12 @@ static bool export_reply(OSSL_HPKE_CTX *ctx, const uint8_t *enc, struct net_seal
     return OSSL_HPKE_export(ctx, reply->secret, sizeof reply->secret, LABEL(reply_label)) == 1;
 }
 
+size_t net_seal_room(size_t n)
+{
+    size_t head = REPLY_HEAD_BYTES + BODY_HEAD_BYTES + TAG_BYTES;
+    return n > head ? n - head : 0;
+}
+
 enum stoq_status net_seal_request(const uint8_t pub[NET_SEAL_KEY_BYTES], const uint8_t *network,
                                   const struct net_seal_body *body,
                                   uint8_t out[NET_SEAL_REQUEST_MAX], size_t *n,
@@ -135,7 +141,11 @@ enum stoq_status net_seal_request(const uint8_t pub[NET_SEAL_KEY_BYTES], const u
     if (body->message.n == 0 || body->message.n > NET_SEAL_MESSAGE_MAX) {
         return STOQ_RANGE;
     }
-    size_t total = padded(REQUEST_HEAD_BYTES + BODY_HEAD_BYTES + body->message.n + TAG_BYTES);
+    size_t inside = body->message.n;
+    if (body->room > inside) { /* its head is the longer one: what holds this as a request does */
+        inside = body->room < NET_SEAL_MESSAGE_MAX ? body->room : (size_t)NET_SEAL_MESSAGE_MAX;
+    }
+    size_t total = padded(REQUEST_HEAD_BYTES + BODY_HEAD_BYTES + inside + TAG_BYTES);
     size_t plain_n = total - REQUEST_HEAD_BYTES - TAG_BYTES;
     uint8_t *enc = out + HEAD_BYTES;
     size_t enc_n = ENC_BYTES;

@@ -30,6 +30,9 @@ STOQ_WARN_UNUSED enum stoq_status net_seal_key_init(struct net_seal_key *key,
                                                     const struct stoq_key *identity);
 void net_seal_key_release(struct net_seal_key *key);
 
+/* Message bytes that the reply to a request of n bytes has room for. */
+size_t net_seal_room(size_t n);
+
 /* What makes and opens the reply to one request. */
 struct net_seal_reply {
     uint8_t secret[32];
@@ -40,6 +43,7 @@ struct net_seal_reply {
 struct net_seal_body {
     uint8_t token[NET_SEAL_TOKEN_BYTES]; /* return-path token; zeros: none */
     struct stoq_span message;            /* a frame's CBOR, without its length */
+    size_t room; /* a request's: of its reply's message, which must not be longer than it */
 };
 
 /*

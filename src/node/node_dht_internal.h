@@ -1,0 +1,82 @@
+#ifndef STOQ_NODE_NODE_DHT_INTERNAL_H
+#define STOQ_NODE_NODE_DHT_INTERNAL_H
+/* node_dht.c drives the core; node_dht_codec.c turns signed records into contacts and back. */
+#include "base/map.h"
+#include "node/node_dht.h"
+
+/* What the book keeps with a contact. */
+struct card {
+    struct stoq_peer_id peer;
+    struct stoq_hash rpc_key;
+    uint64_t sequence;
+    struct stoq_node_dht_addr addresses[STOQ_NODE_DHT_ADDRESSES_MAX];
+    uint32_t address_count;
+    uint32_t at; /* which of them is used: another after a silence */
+    uint8_t token[STOQ_NODE_DHT_TOKEN_BYTES];
+    bool has_token;
+    uint32_t signed_n; /* the record, as it travels */
+    uint8_t *signed_bytes;
+};
+
+enum errand_kind { ERRAND_CALL, ERRAND_PROVE, ERRAND_JOIN };
+
+/* A call on its way. */
+struct errand {
+    enum errand_kind kind;
+    uint64_t cookie;
+    uint64_t core_cookie;
+    stoq_contact_no contact; /* held; 0: none */
+    struct stoq_peer_id peer;
+};
+
+struct stoq_node_dht {
+    struct stoq_node_dht_config cfg;
+    struct stoq_hash rpc_key;
+    struct stoq_dht *core;
+    struct stoq_dht_book *book;
+    struct stoq_hash id;
+    struct stoq_peer_id peer;
+    stoq_contact_no self;
+    uint64_t wall_us; /* at wall_at */
+    stoq_ns wall_at;
+    uint64_t sequence;  /* of the last record we signed */
+    stoq_ns self_until; /* our own record is signed anew then */
+    struct stoq_map errands;
+    uint64_t last_cookie;
+    /* What the last poll lends. */
+    struct stoq_message msg;
+    struct card lent;
+    struct stoq_node_dht_addr found[STOQ_NODE_DHT_ADDRESSES_MAX];
+    struct stoq_buf self_signed; /* our contact record; empty: none */
+    /* JOINs to be told. */
+    struct stoq_node_dht_call joins[16];
+    uint32_t join_count;
+    /* The answer being made. */
+    struct stoq_buf *answer;
+    const struct stoq_message *request;
+    size_t answer_room;
+    enum stoq_status answer_status;
+};
+
+/* An event that the core always takes in. */
+void node_dht_tell(struct stoq_node_dht *nd, const struct stoq_dht_event *ev, stoq_ns now);
+uint64_t node_dht_wall_us(const struct stoq_node_dht *nd, stoq_ns now);
+/* The contact of a signed record, held once for the caller; 0: it is none, or not for us. */
+stoq_contact_no node_dht_contact(struct stoq_node_dht *nd, const struct stoq_signed *s,
+                                 stoq_ns now);
+struct card *node_dht_card(const struct stoq_node_dht *nd, stoq_contact_no contact);
+void node_dht_card_drop(void *user, void *data);
+/* A location record of the wire; its signature is not looked at. NULL: no memory, or no such thing. */
+struct stoq_dht_record *node_dht_record(const struct stoq_signed *s);
+/* Is it signed by who it says? */
+bool node_dht_record_signed(const struct stoq_dht_record *r);
+/* The record's two parts again. */
+struct stoq_signed node_dht_record_parts(const struct stoq_dht_record *r);
+/* Sign one of ours. NULL: could not. */
+struct stoq_dht_record *node_dht_make(struct stoq_node_dht *nd, const struct stoq_dht_make *make,
+                                      stoq_ns now);
+/* Sign our own contact record anew where that is due. */
+void node_dht_renew_self(struct stoq_node_dht *nd, stoq_ns now);
+bool node_dht_names_address(const struct stoq_dht_record *r, const struct stoq_node_dht_addr *addr);
+
+#endif
