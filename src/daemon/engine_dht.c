@@ -12,6 +12,7 @@
 #include "daemon/dht_file.h"
 #include "daemon/engine_internal.h"
 #include "node/node_dht.h"
+#include "os/cond.h"
 #include "os/file.h"
 #include "os/sys.h"
 
@@ -871,13 +872,9 @@ static void stop_wait(struct stoq_engine *e, void *arg)
 /* True: over; false: a tenth of a second has passed. */
 static bool wait_some(struct dht_wait *w)
 {
-    struct timespec until;
     stoq_ns at = stoq_now() + 100 * STOQ_MS;
-    until.tv_sec = (time_t)(at / STOQ_SEC);
-    until.tv_nsec = (long)(at % STOQ_SEC);
     pthread_mutex_lock(&w->lock);
-    if (!w->done) {
-        (void)pthread_cond_timedwait(&w->changed, &w->lock, &until);
+    while (!w->done && stoq_cond_wait_until(&w->changed, &w->lock, at)) {
     }
     bool done = w->done;
     pthread_mutex_unlock(&w->lock);
@@ -887,14 +884,10 @@ static bool wait_some(struct dht_wait *w)
 static enum stoq_status wait_for(struct stoq_engine *e, struct dht_wait *w, stoq_ns timeout_ns,
                                  bool (*cancelled)(void *user), void *user, struct stoq_error *err)
 {
-    pthread_condattr_t attr;
     stoq_ns limit = stoq_now() + (timeout_ns == 0 ? LOOK_TIMEOUT : timeout_ns);
     bool timed_out = false;
-    STOQ_ASSERT(pthread_condattr_init(&attr) == 0);
-    STOQ_ASSERT(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    STOQ_ASSERT(pthread_cond_init(&w->changed, &attr) == 0);
+    stoq_cond_init(&w->changed);
     STOQ_ASSERT(pthread_mutex_init(&w->lock, NULL) == 0);
-    pthread_condattr_destroy(&attr);
     engine_call(e, begin_wait, w);
     while (!wait_some(w)) {
         timed_out = stoq_now() >= limit;

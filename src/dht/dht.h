@@ -62,6 +62,7 @@ struct stoq_dht_config {
     struct stoq_dht_book *book; /* kept; may be shared with other nodes */
     struct stoq_hash id;        /* our node id */
     stoq_contact_no self;       /* 0: a client, which answers nothing and holds nothing */
+    struct stoq_peer_id peer;   /* our own records come from ourselves and from nobody else */
     uint64_t seed;
     uint32_t records_max;        /* [STOQ_DHT_RECORDS] */
     uint64_t wall_s;             /* what the calendar says at time 0 */

@@ -4,6 +4,7 @@
 static struct stoq_peer_id publisher(uint32_t i)
 {
     struct stoq_peer_id p;
+    i += 1u << 30; /* none of the nodes */
     p.h = stoq_hash_blake3(stoq_span(&i, sizeof i));
     return p;
 }
@@ -162,6 +163,19 @@ static void a_forger_does_not_spend_his_victims_tokens(void **state)
     world_free(w);
 }
 
+/* What we took back does not come back by a copy that somebody had. */
+static void our_own_record_comes_from_nobody_else(void **state)
+{
+    struct world *w = world_new(1, 1);
+    struct stoq_hash key = world_key(1);
+    (void)state;
+    assert_int_equal(
+        offer_as(w, world_record(&key, &w->nodes[0].peer, 1, world_wall(w), 3600), true, false),
+        STOQ_DHT_STALE);
+    assert_int_equal(held(w, &key), 0);
+    world_free(w);
+}
+
 static void who_stays_may_stay_longer(void **state)
 {
     struct world *w = world_new(1, 1);
@@ -294,6 +308,7 @@ int main(void)
         cmocka_unit_test(attacks_are_refused_and_honest_twins_taken),
         cmocka_unit_test(a_flood_stays_under_its_caps),
         cmocka_unit_test(a_forger_does_not_spend_his_victims_tokens),
+        cmocka_unit_test(our_own_record_comes_from_nobody_else),
         cmocka_unit_test(who_stays_may_stay_longer),
         cmocka_unit_test(a_defence_left_out_lets_them_in),
         cmocka_unit_test(one_subnet_does_not_fill_a_table),

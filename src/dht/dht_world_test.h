@@ -412,6 +412,7 @@ static inline void world_node_new(struct world *w, uint32_t i, bool client)
     struct stoq_dht_config cfg = {.book = w->book,
                                   .id = n->id,
                                   .self = client ? 0 : n->contact,
+                                  .peer = n->peer,
                                   .seed = i + 7,
                                   .wall_s = WORLD_WALL};
     assert_int_equal(stoq_dht_new(&n->dht, &cfg), STOQ_OK);

@@ -169,7 +169,8 @@ enum stoq_dht_outcome held_offer(struct stoq_dht *d, const struct stoq_dht_reque
         held_refuse(d, STOQ_DHT_WRONG_TIME);
         return STOQ_DHT_REJECTED;
     }
-    if (before != NULL && is_older(before, r)) {
+    /* A copy of ours that somebody kept is older than what we know, a withdrawal perhaps. */
+    if ((before != NULL && is_older(before, r)) || stoq_hash_eq(&r->publisher.h, &d->cfg.peer.h)) {
         held_refuse(d, STOQ_DHT_OLD);
         return STOQ_DHT_STALE;
     }

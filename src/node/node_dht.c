@@ -34,6 +34,7 @@ static enum stoq_status build(struct stoq_node_dht *nd)
     struct stoq_dht_config core = {.book = nd->book,
                                    .id = nd->id,
                                    .self = nd->self,
+                                   .peer = nd->peer,
                                    .seed = cfg->seed ^ 0xd47,
                                    .wall_s = cfg->wall_us / 1000000,
                                    .sweep_from = cfg->sweep_from};
