@@ -1,11 +1,11 @@
 /*
  * The DHT between the node's half of it (src/node/node_dht.h) and the transport. It begins when there is
- * somebody to talk to: a bootstrap peer, one of the last time, or a join. First the nonce of our id is searched
- * for, by a worker, once per home; then calls travel in sealed datagrams, and over a connection where we
- * want the record of somebody whose key we do not have.
+ * somebody to talk to: a bootstrap peer, one of the last time, a join, or somebody who wants to come in by
+ * us. First the nonce of our id is searched for, by a worker, once per home; then calls travel in sealed
+ * datagrams, and over a connection where we want the record of somebody whose key we do not have.
  *
- * What is found is kept: who provides a package for as long as its record lives, that nobody does for 5 s, and
- * who could not be reached for a minute, in which it is not offered.
+ * What is found is kept: who provides a package, for as long as its record lives; that nobody does, for 5 s;
+ * who could not be reached, for a minute, in which it is not offered.
  */
 #include "daemon/engine_dht.h"
 

@@ -73,8 +73,8 @@ struct stoq_engine_dht_ask {
     bool (*cancelled)(void *user);
     void *user;
 };
-/* Look, and wait for the end. *out is large, the caller's. STOQ_OK, also when nothing was found; STOQ_NOTFOUND:
- * no DHT here; STOQ_TIMEOUT, STOQ_CANCELLED, STOQ_FULL. */
+/* Look, and wait for the end. *out is large, the caller's. STOQ_OK, also when nothing was found;
+ * STOQ_NOTFOUND: no DHT here; STOQ_TIMEOUT, STOQ_CANCELLED, STOQ_FULL. */
 STOQ_WARN_UNUSED enum stoq_status stoq_engine_dht_look(struct stoq_engine *engine,
                                                        const struct stoq_engine_dht_ask *ask,
                                                        struct stoq_engine_dht_found *out,
@@ -87,7 +87,8 @@ STOQ_WARN_UNUSED enum stoq_status stoq_engine_dht_announce(struct stoq_engine *e
                                                            bool (*cancelled)(void *user),
                                                            void *user, struct stoq_error *err);
 void stoq_engine_dht_withdraw(struct stoq_engine *engine, const struct stoq_package_id *id);
-/* How the announcing of a package stands; false: it is not announced. And how many records of it are held here. */
+/* How the announcing of a package stands; false: it is not announced. And how many records of it are
+ * held here. */
 bool stoq_engine_dht_own(struct stoq_engine *engine, const struct stoq_package_id *id,
                          struct stoq_dht_announced *out, size_t *held);
 

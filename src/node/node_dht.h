@@ -54,8 +54,8 @@ struct stoq_node_dht_from {
     bool proven; /* what is sent there arrives */
     size_t room; /* bytes of the answer's message */
 };
-/* Answer a Ping, FindNode, FindValue or Store: append the answer's frame, length included. STOQ_OK; STOQ_FULL,
- * STOQ_NOMEM: say nothing. */
+/* Answer a Ping, FindNode, FindValue or Store: append the answer's frame, length included. STOQ_OK;
+ * STOQ_FULL, STOQ_NOMEM: say nothing. */
 STOQ_WARN_UNUSED enum stoq_status stoq_node_dht_answer(struct stoq_node_dht *nd,
                                                        const struct stoq_message *request,
                                                        const struct stoq_node_dht_from *from,
@@ -111,8 +111,8 @@ bool stoq_node_dht_who(const struct stoq_node_dht *nd, stoq_contact_no contact,
                        struct stoq_peer_id *peer, struct stoq_node_dht_addr *addr,
                        struct stoq_hash *id);
 
-/* The table's contacts as signed records, one after the other, for a file; and such bytes back in: each is looked
- * at anew, by a ping. What is damaged ends the reading. */
+/* The table's contacts as signed records, one after the other, for a file; and such bytes back in: each
+ * is looked at anew, by a ping. What is damaged ends the reading. */
 STOQ_WARN_UNUSED enum stoq_status stoq_node_dht_save(const struct stoq_node_dht *nd, stoq_ns now,
                                                      struct stoq_buf *out);
 size_t stoq_node_dht_load(struct stoq_node_dht *nd, struct stoq_span bytes, stoq_ns now);

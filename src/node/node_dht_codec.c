@@ -252,7 +252,8 @@ bool node_dht_names_address(const struct stoq_dht_record *r, const struct stoq_n
     return false;
 }
 
-/* What is in every record of ours. A sequence is the microsecond it was made in, or one more than the last. */
+/* What is in every record of ours. A sequence is the microsecond it was made in, or one more than the
+ * last. */
 static struct stoq_contact our_record(struct stoq_node_dht *nd, stoq_ns now)
 {
     uint64_t us = node_dht_wall_us(nd, now);
