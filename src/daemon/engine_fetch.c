@@ -365,7 +365,7 @@ static void fetch_begin(struct stoq_engine *e, void *arg)
         (void)snprintf(
             f->why, sizeof f->why,
             "the package is not complete here, no source is named and nobody on this "
-            "network or in the DHT has it: use --from PEER@ADDRESS or a 'peer =' line in the "
+            "network answers, nor does the DHT name anybody: use --from PEER@ADDRESS or a 'peer =' line in the "
             "configuration");
         f->code = "NoSource";
         fetch_finish(f, STOQ_NET);

@@ -1,7 +1,7 @@
 /*
  * The DHT with its messages. A call of the core becomes a message to the address of its contact, with the
- * token that this contact gave us last; what comes back is checked record by record before the core sees it, so
- * the core knows only contacts whose id is earned and providers whose signature holds. Requests are
+ * token that this contact gave us last; what comes back is checked record by record before the core sees
+ * it, so the core knows only contacts whose id is earned and providers whose signature holds. Requests are
  * answered at once: whatever the core wants checked for that is checked in the same call.
  */
 #include "node/node_dht_internal.h"
