@@ -365,8 +365,8 @@ static void fetch_begin(struct stoq_engine *e, void *arg)
         (void)snprintf(
             f->why, sizeof f->why,
             "the package is not complete here, no source is named and nobody on this "
-            "network answers, nor does the DHT name anybody: use --from PEER@ADDRESS or a 'peer =' line in the "
-            "configuration");
+            "network answers, nor does the DHT name anybody: use --from PEER@ADDRESS or a "
+            "'peer =' line in the configuration");
         f->code = "NoSource";
         fetch_finish(f, STOQ_NET);
         return;
