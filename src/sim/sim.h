@@ -91,7 +91,6 @@ struct sim_result {
     uint64_t bad_chunks;     /* that failed their check */
     uint64_t bad_of_one_max; /* from one liar at one victim */
     uint64_t charges;
-    size_t node_bytes; /* memory of the nodes' own state at the end, on average */
     uint32_t curve_count;
     uint64_t curve_bytes[SIM_CURVE_MAX]; /* verified at fetchers, all together, at each step */
     /* What the checkers found; 0: nothing. The first is told. */
