@@ -33,7 +33,7 @@ static bool has_room(const struct inbound *in)
                                e->serve_bytes + ENGINE_SERVE_AHEAD <= ENGINE_SERVE_BYTES_MAX);
 }
 
-void engine_room_leave(struct inbound *in)
+static void unwait(struct inbound *in)
 {
     struct stoq_engine *e = in->engine;
     struct inbound **at = &e->room_first;
@@ -65,9 +65,18 @@ static void room_offer(struct stoq_engine *e)
         in = in->room_next;
     }
     if (in != NULL) {
-        engine_room_leave(in);
+        unwait(in);
         engine_pump_later(in);
     }
+}
+
+/* It may have been offered room that it never took: others are waiting for that. */
+void engine_room_leave(struct inbound *in)
+{
+    unwait(in);
+    count(in, 0, in->reserved);
+    in->reserved = 0;
+    room_offer(in->engine);
 }
 
 bool engine_room_take(struct inbound *in)
