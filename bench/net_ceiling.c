@@ -3,10 +3,11 @@
  * over [::1], no disk and no hash. The ceiling that bench/transfer's figures are held against.
  *
  * usage: net_ceiling [--mib N] [--packet BYTES] [--streams N] [--runs N] [--cc cubic|bbr] [--free]
- *                    [--listen ADDR] [--via ADDR]
+ *                    [--listen ADDR] [--via ADDR] [--source-netns FILE]
  *
  * With --listen the source is there instead of on a port of [::1], and with --via the sink dials that
- * address, a relay's, say (bench/path).
+ * address, a relay's, say (bench/path). With --source-netns the source is in that network namespace, the
+ * sink in this one (bench/swarm).
  *
  * Source and sink are pinned to the first two processors unless --free. The clock runs from the
  * sink's first request to the last byte; CPU is user + system of each process over that time. Without
@@ -17,6 +18,7 @@
 #include "os/loop.h"
 #include "sign/sign.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <sched.h>
 #include <stdio.h>
@@ -36,8 +38,9 @@ struct options {
     unsigned runs;
     enum stoq_net_cc cc;
     bool pinned;
-    struct stoq_addr listen; /* no port: [::1]:0 */
-    struct stoq_addr via;    /* no port: where the source is */
+    struct stoq_addr listen;  /* no port: [::1]:0 */
+    struct stoq_addr via;     /* no port: where the source is */
+    const char *source_netns; /* NULL: this one */
 };
 
 struct outgoing {
@@ -224,6 +227,13 @@ static void run_source(const struct options *opt, int addr_fd, int result_fd)
 {
     struct end e = {.result_fd = result_fd};
     struct stoq_addr addr = opt->listen;
+    if (opt->source_netns != NULL) {
+        int fd = open(opt->source_netns, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || setns(fd, CLONE_NEWNET) != 0) {
+            die("the source's network namespace cannot be entered");
+        }
+        close(fd);
+    }
     pin(opt, 0);
     e.hot = malloc(HOT_BYTES);
     if (e.hot == NULL ||
@@ -316,15 +326,11 @@ static void take_addr(struct stoq_addr *addr, const char *text)
 static void parse(int argc, char **argv, struct options *opt)
 {
     static const struct option longs[] = {
-        {"mib", required_argument, NULL, 'm'},
-        {"packet", required_argument, NULL, 'p'},
-        {"streams", required_argument, NULL, 's'},
-        {"runs", required_argument, NULL, 'r'},
-        {"cc", required_argument, NULL, 'c'},
-        {"free", no_argument, NULL, 'f'},
-        {"listen", required_argument, NULL, 'l'},
-        {"via", required_argument, NULL, 'v'},
-        {NULL, 0, NULL, 0},
+        {"mib", required_argument, NULL, 'm'},          {"packet", required_argument, NULL, 'p'},
+        {"streams", required_argument, NULL, 's'},      {"runs", required_argument, NULL, 'r'},
+        {"cc", required_argument, NULL, 'c'},           {"free", no_argument, NULL, 'f'},
+        {"listen", required_argument, NULL, 'l'},       {"via", required_argument, NULL, 'v'},
+        {"source-netns", required_argument, NULL, 'n'}, {NULL, 0, NULL, 0},
     };
     int c;
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -354,6 +360,9 @@ static void parse(int argc, char **argv, struct options *opt)
             break;
         case 'v':
             take_addr(&opt->via, optarg);
+            break;
+        case 'n':
+            opt->source_netns = optarg;
             break;
         default:
             die("see the head of bench/net_ceiling.c for the options");

@@ -53,6 +53,7 @@ static void before_wait(void *user)
     stoq_ns now = stoq_now();
     engine_drain(e);
     engine_budget_run(e, now);
+    engine_yield_run(e, now);
     engine_pump(e);
     engine_drain(e);
     if (now >= e->sweep_at) {
@@ -79,6 +80,8 @@ static void before_wait(void *user)
     deadline = grants < deadline ? grants : deadline;
     stoq_ns placements = engine_placements_deadline(e);
     deadline = placements < deadline ? placements : deadline;
+    stoq_ns yields = engine_yield_deadline(e);
+    deadline = yields < deadline ? yields : deadline;
     stoq_ns dials = engine_dials_deadline(e);
     deadline = dials < deadline ? dials : deadline;
     stoq_ns known = engine_known_deadline(e);

@@ -8,6 +8,7 @@
  *   engine_fetch.c   fetches as their callers see them: sources in, waiting, the report
  *   engine_standing.c what is known of peers, told to other threads
  *   engine_budget.c  bandwidth: what waits for its grant
+ *   engine_yield.c   bandwidth: how fast background may be
  *   engine_trust.c   reputation, kept over restarts
  *   engine_peer.c    peers, connections, dialling, logging
  *   engine_dial.c    dialling: addresses in turn, few at a time
@@ -35,6 +36,7 @@
 #include "node/node.h"
 #include "os/loop.h"
 #include "os/workers.h"
+#include "qos/qos_yield.h"
 #include "sign/sign.h"
 #include "store/store.h"
 #include "wire/frame.h"
@@ -106,10 +108,13 @@ struct peer {
     uint64_t bytes_served;
     uint64_t bytes_fetched;
     uint64_t requests_served;
-    uint32_t inbound_count; /* requests of it being read or answered */
-    uint64_t serve_bytes;   /* of replies to it, in memory */
-    uint64_t memory_bytes;  /* of its connections, when last counted */
-    struct ask *waiting;    /* asks without a stream yet, in order */
+    uint32_t inbound_count;      /* requests of it being read or answered */
+    uint64_t serve_bytes;        /* of replies to it, in memory */
+    uint64_t memory_bytes;       /* of its connections, when last counted */
+    struct stoq_qos_yield yield; /* of background on yield_conn */
+    stoq_net_conn yield_conn;
+    stoq_ns yielded_at;
+    struct ask *waiting; /* asks without a stream yet, in order */
     struct ask **waiting_last;
     bool live; /* the slot is in use */
 };
@@ -250,6 +255,7 @@ struct inbound {
     bool is_meta;
     bool raw;       /* chunks are sent unpacked */
     bool tells_cap; /* the peer knows what to do with it */
+    bool yields;    /* background: counted in the engine's yielding */
     enum stoq_priority priority;
     enum stoq_meta_kind kind;
     struct stoq_range shards;
@@ -382,6 +388,8 @@ struct stoq_engine {
     struct stoq_qos *qos;
     struct share *shares; /* who moves chunks */
     uint64_t share_last;
+    size_t yielding; /* replies in the background */
+    stoq_ns yield_at;
     uint64_t trust_saved; /* stoq_trust_changes of what the file has */
     bool trust_saving;    /* a worker writes it */
     stoq_ns trust_save_at;
@@ -532,6 +540,12 @@ void engine_budget_clock(struct stoq_engine *e, stoq_ns now);
 /* Give a request's received bytes back to flow control, now or when the caps allow. */
 void engine_budget_received(struct ask *a, uint64_t bytes);
 void engine_budget_run(struct stoq_engine *e, stoq_ns now);
+
+/* engine_yield.c */
+void engine_yield_begin(struct inbound *in);
+void engine_yield_end(struct inbound *in);
+void engine_yield_run(struct stoq_engine *e, stoq_ns now);
+stoq_ns engine_yield_deadline(const struct stoq_engine *e);
 
 /* engine_trust.c */
 void engine_trust_open(struct stoq_engine *e);

@@ -28,6 +28,7 @@ static void inbound_free(struct inbound *in)
     }
     stoq_held_close(in->opened);
     engine_budget_end(in);
+    engine_yield_end(in);
     in->peer->inbound_count--;
     engine_peer_unref(e, in->peer);
     stoq_frame_release(&in->frame);
@@ -596,6 +597,9 @@ void engine_serve(struct stoq_engine *e, const struct stoq_node_serve *s, bool i
     in->priority = s->priority;
     stoq_net_stream_class(e->net, in->conn, in->stream,
                           is_meta ? STOQ_NET_CONTROL : class_of(s->priority));
+    if (!is_meta && s->priority == STOQ_PRIORITY_BACKGROUND) {
+        engine_yield_begin(in);
+    }
     if (!is_meta) {
         in->ranges = calloc(s->range_count, sizeof *in->ranges);
         if (in->ranges == NULL) {

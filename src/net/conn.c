@@ -118,7 +118,9 @@ ngtcp2_tstamp net_conn_now(struct net_conn *conn)
 
 void net_conn_set_timer(struct net_conn *conn)
 {
-    stoq_heap_put(&conn->net->deadlines, &conn->timer, ngtcp2_conn_get_expiry(conn->q));
+    stoq_ns at = ngtcp2_conn_get_expiry(conn->q);
+    stoq_ns yields = net_yield_at(conn);
+    stoq_heap_put(&conn->net->deadlines, &conn->timer, yields < at ? yields : at);
 }
 
 stoq_ns net_conn_min_rtt(const struct net_conn *conn)

@@ -11,6 +11,14 @@
 #define BURST_NS (500 * 1000)
 #define BURST_BYTES_MAX (16 * (size_t)NET_SEND_BYTES_MAX)
 #define VECTOR_MAX 16
+#define TURN 20 /* runs of packets, one of which looks at the classes from behind */
+
+/* The i-th class to be looked at: in order, or in one run of TURN behind control the last first. */
+static size_t class_at(const struct net_conn *conn, size_t i)
+{
+    bool turned = i > STOQ_NET_CONTROL && conn->runs % TURN == TURN - 1;
+    return turned ? STOQ_COUNT(conn->ready) - i : i;
+}
 
 /* The stream whose bytes go next, or NULL: nothing to send, or the connection's window is spent. */
 static struct net_stream *next_stream(struct net_conn *conn)
@@ -18,7 +26,11 @@ static struct net_stream *next_stream(struct net_conn *conn)
     bool credit = ngtcp2_conn_get_max_data_left(conn->q) > 0;
     for (size_t i = 0; i < STOQ_COUNT(conn->ready); i++) {
         struct net_stream *s;
-        TAILQ_FOREACH(s, &conn->ready[i], turn)
+        size_t rank = class_at(conn, i);
+        if (rank == STOQ_NET_BACKGROUND && !net_yield_may_send(conn)) {
+            continue;
+        }
+        TAILQ_FOREACH(s, &conn->ready[rank], turn)
         {
             if (credit || s->unsent == NULL) { /* a bare end needs no credit */
                 return s;
@@ -71,6 +83,9 @@ static ngtcp2_ssize write_packet(ngtcp2_conn *q, ngtcp2_path *path, ngtcp2_pkt_i
         ngtcp2_ssize n = ngtcp2_conn_writev_stream(q, path, pi, dest, dest_n, &taken, flags, s->id,
                                                    run.v, run.count, ts);
         if (taken >= 0) {
+            if (s->rank == STOQ_NET_BACKGROUND) {
+                net_yield_sent(conn, (size_t)taken);
+            }
             net_stream_advance(s, (size_t)taken, fin && (size_t)taken == run.bytes);
         }
         if (n == NGTCP2_ERR_STREAM_DATA_BLOCKED) {
@@ -159,6 +174,7 @@ static int write_all(struct net_conn *conn, ngtcp2_tstamp ts)
             return 0;
         }
         budget -= (size_t)n < budget ? (size_t)n : budget;
+        conn->runs++;
         rotate(conn);
     }
     return 0;
@@ -192,6 +208,7 @@ void net_conn_flush(struct net_conn *conn)
         net_streams_feed_starved(conn);
     }
     ngtcp2_tstamp ts = net_conn_now(conn);
+    net_yield_fill(conn);
     int error = write_all(conn, ts);
     if (error != 0) {
         net_conn_error(conn, error);

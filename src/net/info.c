@@ -96,6 +96,7 @@ static void fill_info(const struct net_conn *conn, struct stoq_net_info *out)
         .packets_received = info.pkt_recv,
         .packets_lost = info.pkt_lost,
         .bytes_lost = info.bytes_lost,
+        .background_bytes = conn->yield.sent,
         .buffered_bytes = conn->buffered,
         .packet_bytes = ngtcp2_conn_get_path_max_tx_udp_payload_size(conn->q),
         .streams = conn->stream_count,

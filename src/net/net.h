@@ -45,7 +45,8 @@ enum stoq_net_cc {
 };
 
 /* Who goes first when a connection has more to send than the path takes: a class waits until those
- * above it have nothing to send; streams of one class take turns. */
+ * above it have nothing to send, but one run of packets in twenty looks at the classes behind control from
+ * the last to the first, so that none stands still; streams of one class take turns. */
 enum stoq_net_class {
     STOQ_NET_CONTROL,
     STOQ_NET_INTERACTIVE,
@@ -254,6 +255,10 @@ STOQ_WARN_UNUSED enum stoq_status stoq_net_stream_open(struct stoq_net *net, sto
 void stoq_net_stream_class(struct stoq_net *net, stoq_net_conn conn, stoq_net_stream stream,
                            enum stoq_net_class rank);
 
+/* Streams of STOQ_NET_BACKGROUND together send no faster on this connection, packet by packet; 0: as fast as
+ * the path takes. */
+void stoq_net_background_rate(struct stoq_net *net, stoq_net_conn conn, uint64_t rate_bytes_per_s);
+
 /* Bytes handed over without a copy: they must stay unchanged until release(user) is called, which is
  * once, from the loop, when the peer acknowledged them or the stream or connection ended. */
 struct stoq_net_buf {
@@ -339,12 +344,13 @@ struct stoq_net_info {
     uint64_t packets_received;
     uint64_t packets_lost;
     uint64_t bytes_lost;
-    uint64_t buffered_bytes; /* written, not acknowledged */
-    size_t packet_bytes;     /* the path's UDP payload as far as discovered */
-    size_t streams;          /* open */
-    size_t peer_streams;     /* of those, begun by the peer */
-    uint64_t streams_left;   /* that we may open now */
-    uint64_t memory_bytes;   /* its part of the endpoint's */
+    uint64_t background_bytes; /* of STOQ_NET_BACKGROUND's streams, sent */
+    uint64_t buffered_bytes;   /* written, not acknowledged */
+    size_t packet_bytes;       /* the path's UDP payload as far as discovered */
+    size_t streams;            /* open */
+    size_t peer_streams;       /* of those, begun by the peer */
+    uint64_t streams_left;     /* that we may open now */
+    uint64_t memory_bytes;     /* its part of the endpoint's */
     stoq_ns opened_at_ns;
 };
 

@@ -131,6 +131,13 @@ struct net_conn {
     size_t goodbye_n;
     uint32_t goodbye_asked;
     uint64_t turn; /* the flush it last took part in */
+    uint32_t runs; /* of packets, written */
+    struct net_yield {
+        uint64_t rate; /* bytes per second of background; 0: no limit */
+        int64_t credit;
+        stoq_ns at;
+        uint64_t sent;
+    } yield;
 };
 
 TAILQ_HEAD(net_conns, net_conn);
@@ -213,6 +220,13 @@ void net_flush_all(struct stoq_net *net);
 void net_run_deadlines(struct stoq_net *net);
 /* When that is due. */
 stoq_ns net_deadline(const struct stoq_net *net);
+
+/* conn_yield.c */
+void net_yield_fill(struct net_conn *conn);
+bool net_yield_may_send(const struct net_conn *conn);
+void net_yield_sent(struct net_conn *conn, size_t bytes);
+/* When background that waits for its rate may go on; STOQ_NEVER: none does. */
+stoq_ns net_yield_at(const struct net_conn *conn);
 
 /* conn.c: birth, ids, death */
 struct net_conn *net_conn_find(const struct stoq_net *net, stoq_net_conn id);
