@@ -7,7 +7,7 @@
  *
  * With --listen the source is there instead of on a port of [::1], and with --via the sink dials that
  * address, a relay's, say (bench/path). With --source-netns the source is in that network namespace, the
- * sink in this one (bench/swarm).
+ * sink in this one (bench/links).
  *
  * Source and sink are pinned to the first two processors unless --free. The clock runs from the
  * sink's first request to the last byte; CPU is user + system of each process over that time. Without

@@ -59,6 +59,11 @@ stoq_ns net_yield_at(const struct net_conn *conn)
 
 void stoq_net_background_rate(struct stoq_net *net, stoq_net_conn id, uint64_t rate)
 {
+    struct net_far *far = net_far_of(net, id);
+    if (far != NULL) {
+        net_far_background_rate(far, id, rate);
+        return;
+    }
     struct net_conn *conn = net_conn_open(net, id);
     rate = rate < RATE_MAX ? rate : RATE_MAX;
     if (conn == NULL || conn->yield.rate == rate) {

@@ -28,6 +28,7 @@ enum net_far_kind {
     NET_FAR_DIAL,
     NET_FAR_CLOSE,
     NET_FAR_KEEP_ALIVE,
+    NET_FAR_BACKGROUND_RATE,
     NET_FAR_OPEN, /* a stream */
     NET_FAR_CLASS,
     NET_FAR_WRITE,
@@ -189,6 +190,7 @@ enum stoq_status net_far_dial(struct net_far *far, const struct stoq_net_dial *d
                               stoq_net_conn *out);
 void net_far_close(struct net_far *far, stoq_net_conn id, uint64_t code, const char *text);
 void net_far_keep_alive(struct net_far *far, stoq_net_conn id, stoq_ns after_ns);
+void net_far_background_rate(struct net_far *far, stoq_net_conn id, uint64_t rate_bytes_per_s);
 bool net_far_stream_is_early(const struct net_far *far, stoq_net_conn id, stoq_net_stream stream);
 enum stoq_status net_far_open(struct net_far *far, stoq_net_conn id, stoq_net_stream *out);
 void net_far_class(struct net_far *far, stoq_net_conn id, stoq_net_stream stream,

@@ -110,6 +110,14 @@ void net_far_keep_alive(struct net_far *far, stoq_net_conn id, stoq_ns after_ns)
     }
 }
 
+void net_far_background_rate(struct net_far *far, stoq_net_conn id, uint64_t rate_bytes_per_s)
+{
+    struct net_far_conn *conn = conn_open(far, id);
+    if (conn != NULL) {
+        (void)need(NET_FAR_BACKGROUND_RATE, conn, 0, rate_bytes_per_s);
+    }
+}
+
 bool net_far_stream_is_early(const struct net_far *far, stoq_net_conn id, stoq_net_stream stream)
 {
     struct net_far_conn *conn;

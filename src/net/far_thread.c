@@ -276,6 +276,9 @@ static void call(struct net_far *far, struct net_far_conn *conn, const struct ne
     case NET_FAR_KEEP_ALIVE:
         stoq_net_keep_alive(far->net, conn->there, msg->u.number);
         break;
+    case NET_FAR_BACKGROUND_RATE:
+        stoq_net_background_rate(far->net, conn->there, msg->u.number);
+        break;
     case NET_FAR_OPEN:
         open_stream(far, conn, msg->stream);
         break;
