@@ -32,7 +32,7 @@ static const struct known known[] = {
     {"KeyMismatch", STOQ_EXIT_NETWORK, "the peer's key is not the pinned one"},
     {"NoCommonGroup", STOQ_EXIT_NETWORK, "no encryption mode in common with the peer"},
     {"NoSource", STOQ_EXIT_NETWORK,
-     "the package is not complete here, no source is named and nobody on the local network answers"},
+     "the package is not complete here, no source is named and nobody who was asked instead has it"},
     {"Network", STOQ_EXIT_NETWORK, "a connection was lost or refused"},
     {"Timeout", STOQ_EXIT_NETWORK, "a wait reached its limit"},
     {"Interrupted", STOQ_EXIT_INTERRUPTED, "stopped by a signal or by the client going away"},

@@ -993,6 +993,11 @@ bool stoq_engine_dht_own(struct stoq_engine *e, const struct stoq_package_id *id
     return ask.known;
 }
 
+bool engine_dht_is_there(const struct stoq_engine *e)
+{
+    return e->dht != NULL && e->dht->nd != NULL;
+}
+
 bool engine_dht_wait(struct stoq_engine *e, const struct stoq_fetch_ask *ask)
 {
     struct stoq_engine_dht_found *found = malloc(sizeof *found);

@@ -350,6 +350,23 @@ static void lend_sources(struct stoq_engine *e, const struct stoq_fetch *from)
     }
 }
 
+/* Nobody is named, and none of those who were asked instead knows anybody. */
+static void say_no_source(const struct stoq_engine *e, struct stoq_fetch *f)
+{
+    bool dht = f->ask->dht && engine_dht_is_there(e);
+    const char *asked = f->ask->lan && dht
+                            ? ", no source is named, nobody on this network answers and "
+                              "the DHT names nobody"
+                        : f->ask->lan ? ", no source is named and nobody on this network answers"
+                        : dht         ? ", no source is named and the DHT names nobody"
+                                      : " and no source is named";
+    (void)snprintf(f->why, sizeof f->why,
+                   "the package is not complete here%s: use --from PEER@ADDRESS or a 'peer =' line "
+                   "in the configuration",
+                   asked);
+    f->code = "NoSource";
+}
+
 static void fetch_begin(struct stoq_engine *e, void *arg)
 {
     struct stoq_fetch *f = arg;
@@ -362,12 +379,7 @@ static void fetch_begin(struct stoq_engine *e, void *arg)
         numbers[i] = f->peers[i]->number;
     }
     if (st == STOQ_OK && f->peer_count == 0 && (f->ask->lan || f->ask->dht)) {
-        (void)snprintf(
-            f->why, sizeof f->why,
-            "the package is not complete here, no source is named and nobody on this "
-            "network answers, nor does the DHT name anybody: use --from PEER@ADDRESS or a "
-            "'peer =' line in the configuration");
-        f->code = "NoSource";
+        say_no_source(e, f);
         fetch_finish(f, STOQ_NET);
         return;
     }

@@ -459,6 +459,8 @@ bool engine_dht_answer(struct stoq_engine *e, const struct stoq_message *request
                        size_t room, struct stoq_buf *out);
 /* True: that call was the DHT's. */
 bool engine_dht_rpc_ended(struct stoq_engine *e, const struct stoq_net_rpc_end *end);
+/* It has begun: there was somebody to ask. */
+bool engine_dht_is_there(const struct stoq_engine *e);
 /* Providers that are known; how many. */
 size_t engine_dht_sources(struct stoq_engine *e, const struct stoq_package_id *id,
                           struct stoq_fetch_source *out, size_t out_max);
