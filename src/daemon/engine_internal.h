@@ -297,7 +297,7 @@ struct stoq_fetch {
     stoq_ns limit;  /* the caller's; STOQ_NEVER: none */
     uint64_t until; /* what the node was last told */
     bool stopping;
-    bool timed_out;
+    _Atomic bool timed_out;
     uint64_t seed_bytes;     /* of chunks taken from the seed */
     uint64_t seed_bytes_new; /* of those, what the store did not have */
     struct peer *peers[STOQ_FETCH_SOURCES_MAX];

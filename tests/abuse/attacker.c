@@ -354,6 +354,7 @@ static void bend_nokey(struct attack *a, struct bad_peer *b)
                 SSL_CTX_set1_client_cert_type(ctx, raw, 1) == 1 &&
                 SSL_CTX_set_alpn_protos(ctx, alpn, sizeof alpn) == 0);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+    SSL_CTX_set_app_data(ctx, SSL_CTX_get_app_data(b->net->tls.ctx)); /* freed with it */
     SSL_CTX_free(b->net->tls.ctx);
     b->net->tls.ctx = ctx;
 }

@@ -2,6 +2,7 @@
 # get -o brings its tree to the disk before it gives it its name; with --no-sync it does neither wait nor leave it unnamed.
 . "$(dirname "$0")/lib.sh"
 command -v strace >/dev/null || exit 77
+[ "${STOQ_FLAVOUR:-debug}" = debug ] || { echo "a sanitizer wants ptrace for itself"; exit 77; }
 
 mkdir tree
 for i in 1 2 3; do
