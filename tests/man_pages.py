@@ -82,15 +82,28 @@ for name in sorted(os.listdir(os.path.join(MAN, "man1"))):
                     problems.append(f"{name}: stoq {call[0]} has no {o}: {line}")
 
 run(STOQ, "--home", os.path.join(TMP, "home"), "init")
-keys, where = set(), ""
+keys, defaults, where = set(), {}, ""
 for line in open(os.path.join(TMP, "home/stoq.conf"), encoding="utf-8"):
     if m := re.match(r"\[(\w+)\]", line):
         where = m[1] + "."
-    elif m := re.match(r"#([a-z_0-9]+) = ", line):
+    elif m := re.match(r"#([a-z_0-9]+) = (.*)", line):
         keys.add(where + m[1])
+        defaults[where + m[1]] = m[2]
 page = section(shown(os.path.join(MAN, "man5/stoq.conf.5")), "KEYS")
 KEY = r"[a-z_0-9]+(?:\.[a-z_0-9]+)?"
 in_page = {k for line in re.findall(rf"^ {{1,8}}({KEY}(?:, {KEY})*)$", page, re.M) for k in line.split(", ")}
+# What docs/CLI.md names as a default is what the file shows: `a`, `b` beside as many values, or one value as it stands.
+compared = 0
+for line in open(os.path.join(SRC, "docs/CLI.md"), encoding="utf-8"):
+    cells = [c.strip() for c in line.split("|")]
+    names = re.findall(r"`([a-z_]+(?:\.[a-z_0-9]+)?)`", cells[1]) if len(cells) > 3 else []
+    values = [v.strip(" `") for v in cells[2].split(",")] if names else []
+    if set(names) <= set(defaults) and len(names) == len(values) and all(re.fullmatch(r"[0-9][0-9A-Za-z.%]*|on|off|zstd|auto|p2p|info|known", v) for v in values):
+        compared += len(names)
+        problems += [f"{n}: the default is {v} in docs/CLI.md, {defaults[n]} in the file of stoq init"
+                     for n, v in zip(names, values) if v.rstrip("0").rstrip(".") != defaults[n].rstrip("0").rstrip(".")]
+if compared < 15:
+    problems.append(f"only {compared} defaults of docs/CLI.md were found")
 if keys != in_page or len(keys) < 8:
     problems.append(f"stoq.conf(5) and the file of stoq init differ: {sorted(keys ^ in_page)}")
 
