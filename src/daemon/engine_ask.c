@@ -1,11 +1,6 @@
 /*
  * Requests of ours. A request is one frame on a stream of its own; the reply is a frame and perhaps a
- * payload. Metadata is gathered and handed to the node. Chunks are cut out of the payload as it
- * arrives and gathered into batches of at most half a megabyte: BLAKE3 over whole chunks on a worker is six
- * times cheaper than packet by packet, and one job per batch keeps the switching low. Flow control
- * gets a batch's bytes back when its job is done, so a slow disk slows the sender and nothing piles up.
- * While no job of a reply is at work what is gathered is given back at once: a batch that waits for more
- * bytes must not hold the credit they need, or some replies side by side hold all of the window.
+ * payload. Metadata is gathered and handed to the node; chunks go through batches (engine_batch.c).
  */
 #include "daemon/engine_internal.h"
 
@@ -15,63 +10,10 @@
 
 #define REQUEST_BYTES_MAX (STOQ_FRAME_BYTES_MAX + STOQ_FRAME_HEAD_BYTES)
 #define TELL_EVERY (50 * STOQ_MS)
-#define GIVE_BACK_BYTES 4096 /* at least: sixteen replies hold less than any window */
 
 struct ask *engine_ask_of(struct stoq_engine *e, stoq_net_conn conn, stoq_net_stream stream)
 {
     return stoq_map_get(&e->asks, (struct stoq_map_key){conn, (uint64_t)stream});
-}
-
-/* A batch's memory is used again: half a megabyte taken from the system and given back for each would cost
- * as much as hashing a tenth of it. */
-static struct batch *batch_take(struct stoq_engine *e)
-{
-    struct batch *b = e->batches_idle;
-    if (b == NULL) {
-        b = calloc(1, sizeof *b);
-        if (b != NULL) {
-            stoq_buf_init(&b->bytes, ENGINE_BATCH_BYTES);
-        }
-        return b;
-    }
-    e->batches_idle = b->next;
-    e->batches_idle_count--;
-    if (e->batches_idle_count < e->batches_idle_least) {
-        e->batches_idle_least = e->batches_idle_count;
-    }
-    return b;
-}
-
-static void batch_give(struct stoq_engine *e, struct batch *b)
-{
-    stoq_buf_clear(&b->bytes);
-    b->count = 0;
-    b->stream_bytes = 0;
-    b->next = e->batches_idle;
-    e->batches_idle = b;
-    e->batches_idle_count++;
-}
-
-static void batches_drop(struct stoq_engine *e, uint32_t n)
-{
-    for (; n > 0; n--) {
-        struct batch *b = e->batches_idle;
-        e->batches_idle = b->next;
-        e->batches_idle_count--;
-        stoq_buf_release(&b->bytes);
-        free(b);
-    }
-}
-
-void engine_batches_trim(struct stoq_engine *e)
-{
-    batches_drop(e, e->batches_idle_least);
-    e->batches_idle_least = e->batches_idle_count;
-}
-
-void engine_batches_release(struct stoq_engine *e)
-{
-    batches_drop(e, e->batches_idle_count);
 }
 
 static void ask_free(struct ask *a)
@@ -85,7 +27,7 @@ static void ask_free(struct ask *a)
     stoq_buf_release(&a->frame_copy);
     stoq_frame_release(&a->frame);
     if (a->batch != NULL) {
-        batch_give(e, a->batch);
+        engine_batch_give(e, a->batch);
     }
     free(a->indexes);
     free(a);
@@ -129,7 +71,7 @@ static enum stoq_status remote_status(struct ask *a)
 }
 
 /* The closing event, once nothing is outstanding. */
-static void ask_finish(struct ask *a)
+void engine_ask_finish(struct ask *a)
 {
     if (a->phase != ASK_OVER || a->jobs > 0) {
         return;
@@ -178,7 +120,7 @@ void engine_ask_lost(struct ask *a, enum stoq_status status)
     if (a->status == STOQ_OK) {
         a->status = status;
     }
-    ask_finish(a);
+    engine_ask_finish(a);
 }
 
 void engine_asks_conn_lost(struct stoq_engine *e, stoq_net_conn conn)
@@ -226,7 +168,7 @@ static bool ask_send_on(struct ask *a, stoq_net_conn conn)
         a->status = st == STOQ_NOTFOUND ? STOQ_NET : st;
     }
     stoq_buf_release(&a->request);
-    ask_finish(a);
+    engine_ask_finish(a);
     return true;
 }
 
@@ -235,7 +177,7 @@ static bool ask_send(struct ask *a)
     if (a->peer->state != PEER_UP) {
         a->phase = ASK_OVER;
         a->status = STOQ_NET;
-        ask_finish(a);
+        engine_ask_finish(a);
         return true;
     }
     return ask_send_on(a, a->peer->conn);
@@ -337,7 +279,7 @@ stoq_node_cookie engine_ask_own(struct stoq_engine *e, struct peer *p, struct st
     } else if (!ask_send_on(a, early)) {
         a->phase = ASK_OVER;
         a->status = STOQ_NET;
-        ask_finish(a);
+        engine_ask_finish(a);
     }
     return cookie;
 }
@@ -395,7 +337,7 @@ void engine_ask_cancel(struct stoq_engine *e, stoq_node_cookie cookie)
     struct ask *a = stoq_map_get(&e->cookies, (struct stoq_map_key){cookie, 0});
     if (a != NULL) {
         ask_give_up(a, STOQ_CANCELLED, STOQ_APP_CANCELLED);
-        ask_finish(a);
+        engine_ask_finish(a);
     }
 }
 
@@ -406,193 +348,10 @@ void engine_asks_cut(struct stoq_engine *e)
     while ((a = stoq_map_next(&e->cookies, &at)) != NULL) {
         if (a->phase != ASK_OVER) {
             ask_give_up(a, STOQ_CANCELLED, STOQ_APP_GOING_AWAY);
-            ask_finish(a);
+            engine_ask_finish(a);
             at = 0; /* removing has moved things */
         }
     }
-}
-
-/* On a worker: check each chunk of a batch against its hash and put it into the store. */
-static void verify_batch(struct stoq_job *job)
-{
-    struct batch *b = (struct batch *)job; /* its first member */
-    for (uint32_t i = 0; i < b->count; i++) {
-        struct batch_chunk *c = &b->chunk[i];
-        const struct stoq_merkle_chunk *want = &b->ask->chunks[c->item];
-        if (c->missing) {
-            c->status = STOQ_NOTFOUND;
-            continue;
-        }
-        if (c->info.raw_len != want->bytes) {
-            c->status = STOQ_PROOF;
-            continue;
-        }
-        struct stoq_span stored = stoq_span(b->bytes.p + c->offset, c->info.stored_len);
-        c->status = stoq_store_put_stored(b->ask->engine->cfg.store, STOQ_RECORD_CHUNK,
-                                          stoq_span(want->hash.b, sizeof want->hash.b),
-                                          STOQ_STORE_VERIFY, c->info, stored, &c->is_new, &b->err);
-        if (c->status == STOQ_MALFORMED) {
-            c->status = STOQ_PROOF; /* a frame that does not unpack is not the chunk */
-        }
-    }
-}
-
-static void explain_chunk(struct ask *a, const struct batch *b, const struct batch_chunk *c)
-{
-    char hex[17];
-    stoq_hex_put(hex, stoq_span(a->chunks[c->item].hash.b, 8));
-    unsigned long long index = a->indexes[c->item];
-    if (c->damaged) {
-        a->peer->damaged = true;
-        (void)snprintf(a->peer->why, sizeof a->peer->why,
-                       "its copy of chunk %llu (%s..) is damaged, it says", index, hex);
-    } else if (c->status == STOQ_PROOF) {
-        (void)snprintf(a->peer->why, sizeof a->peer->why,
-                       "the bytes it sent for chunk %llu do not have the hash %s..", index, hex);
-    } else if (c->status != STOQ_OK && c->status != STOQ_NOTFOUND) {
-        engine_log(a->engine, "chunk %llu: %s", index, b->err.text);
-        a->engine->store_refused = b->err;
-    }
-}
-
-/* What waits in a batch for more to come, unless jobs are behind with what came before. */
-static void give_back_gathered(struct ask *a)
-{
-    struct batch *b = a->batch;
-    if (b != NULL && a->jobs == 0 && !a->stopped && b->stream_bytes >= GIVE_BACK_BYTES) {
-        engine_budget_received(a, b->stream_bytes);
-        b->stream_bytes = 0;
-    }
-}
-
-static void batch_done(struct stoq_job *job)
-{
-    struct batch *b = (struct batch *)job;
-    struct ask *a = b->ask;
-    struct stoq_engine *e = a->engine;
-    engine_job_done(e);
-    for (uint32_t i = 0; i < b->count; i++) {
-        const struct batch_chunk *c = &b->chunk[i];
-        explain_chunk(a, b, c);
-        uint32_t wire = STOQ_ITEM_HEAD_BYTES + c->info.stored_len;
-        struct stoq_node_event ev = {.kind = STOQ_NODE_CHUNK,
-                                     .u.chunk = {.cookie = a->cookie,
-                                                 .index = a->indexes[c->item],
-                                                 .status = c->status,
-                                                 .damaged = c->damaged,
-                                                 .wire_bytes = wire,
-                                                 .is_new = c->is_new}};
-        (void)engine_feed(e, &ev);
-        a->peer->bytes_fetched += wire;
-        e->bytes_fetched += wire;
-    }
-    if (!a->stopped) { /* stopping has settled all of the stream's bytes */
-        engine_budget_received(a, b->stream_bytes);
-    }
-    batch_give(e, b);
-    a->jobs--;
-    give_back_gathered(a);
-    ask_finish(a);
-}
-
-static enum stoq_status batch_open(struct ask *a)
-{
-    if (a->batch != NULL) {
-        return STOQ_OK;
-    }
-    struct batch *b = batch_take(a->engine);
-    if (b == NULL) {
-        return STOQ_NOMEM;
-    }
-    b->ask = a;
-    b->job = (struct stoq_job){.work = verify_batch, .done = batch_done};
-    a->batch = b;
-    return stoq_buf_reserve(&b->bytes, ENGINE_BATCH_BYTES);
-}
-
-static void batch_submit(struct ask *a)
-{
-    struct batch *b = a->batch;
-    if (b == NULL) {
-        return;
-    }
-    a->batch = NULL;
-    a->jobs++;
-    if (engine_run(a->engine, &b->job) != STOQ_OK) {
-        a->engine->jobs++; /* batch_done takes it back */
-        for (uint32_t i = 0; i < b->count; i++) {
-            b->chunk[i].status = STOQ_NOMEM;
-        }
-        batch_done(&b->job);
-    }
-}
-
-static enum stoq_status item_begins(struct ask *a, const struct stoq_items_out *out)
-{
-    enum stoq_status st = batch_open(a);
-    if (st != STOQ_OK) {
-        return st;
-    }
-    struct batch *b = a->batch;
-    struct batch_chunk *c = &b->chunk[b->count++];
-    bool zstd = out->item.encoding == STOQ_ITEM_ZSTD;
-    *c = (struct batch_chunk){.item = out->index,
-                              .offset = (uint32_t)b->bytes.n,
-                              .missing = out->item.encoding == STOQ_ITEM_MISSING ||
-                                         out->item.encoding == STOQ_ITEM_DAMAGED,
-                              .damaged = out->item.encoding == STOQ_ITEM_DAMAGED,
-                              .info = {.raw_len = out->item.raw_len,
-                                       .stored_len = out->item.stored_len,
-                                       .flags = zstd ? STOQ_STORED_ZSTD : 0}};
-    return STOQ_OK;
-}
-
-/* Hand over what is gathered, with the stream's bytes that belong to it. */
-static void batch_close(struct ask *a, size_t stream_bytes)
-{
-    a->batch->stream_bytes += stream_bytes;
-    batch_submit(a);
-}
-
-static enum stoq_status take_items(struct ask *a, struct stoq_span bytes)
-{
-    size_t before = bytes.n;
-    struct stoq_items_out out;
-    for (;;) {
-        enum stoq_status st = stoq_items_next(&a->items, &bytes, &out);
-        if (st == STOQ_OK && out.what == STOQ_ITEMS_HEAD) {
-            if (a->batch != NULL && a->batch->bytes.n + out.item.stored_len > ENGINE_BATCH_BYTES) {
-                batch_close(a, before - bytes.n);
-                before = bytes.n;
-            }
-            st = item_begins(a, &out);
-        } else if (st == STOQ_OK && out.what == STOQ_ITEMS_DATA) {
-            st = stoq_buf_add(&a->batch->bytes, out.bytes);
-        }
-        if (st != STOQ_OK) {
-            return st;
-        }
-        bool full = a->batch != NULL && (a->batch->bytes.n >= ENGINE_BATCH_FULL ||
-                                         a->batch->count == ENGINE_BATCH_CHUNKS);
-        bool over = out.what == STOQ_ITEMS_END;
-        if (a->batch != NULL && ((out.last && full) || over)) {
-            batch_close(a, before - bytes.n);
-            before = bytes.n;
-        }
-        if (over && bytes.n > 0) {
-            return STOQ_MALFORMED; /* more than was announced */
-        }
-        if (over || out.what == STOQ_ITEMS_WAIT) {
-            break;
-        }
-    }
-    if (a->batch != NULL) {
-        a->batch->stream_bytes += before - bytes.n;
-        give_back_gathered(a);
-    } else {
-        stoq_net_consumed(a->engine->net, a->conn, a->stream, before - bytes.n);
-    }
-    return STOQ_OK;
 }
 
 static enum stoq_status take_reply(struct ask *a, struct stoq_span cbor)
@@ -636,7 +395,7 @@ static enum stoq_status take_reply(struct ask *a, struct stoq_span cbor)
 static enum stoq_status take_payload(struct ask *a, struct stoq_span bytes)
 {
     if (a->wants_chunks && a->reply.type == STOQ_MSG_RESPONSE) {
-        return take_items(a, bytes);
+        return engine_batch_items(a, bytes);
     }
     stoq_net_consumed(a->engine->net, a->conn, a->stream, bytes.n);
     if (bytes.n > a->payload_want - a->payload.n) {
@@ -695,13 +454,13 @@ void engine_ask_data(struct ask *a, struct stoq_span bytes, bool fin)
     }
     if (st != STOQ_OK) {
         ask_give_up(a, st, STOQ_APP_VIOLATION);
-        ask_finish(a);
+        engine_ask_finish(a);
         return;
     }
     tell_progress(a, arrived, fin);
     if (fin) {
-        batch_submit(a);
+        engine_batch_submit(a);
         forget_stream(a);
-        ask_finish(a);
+        engine_ask_finish(a);
     }
 }

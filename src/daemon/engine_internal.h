@@ -601,6 +601,16 @@ void engine_may_open(void *user, stoq_net_conn conn);
 struct ask *engine_ask_of(struct stoq_engine *e, stoq_net_conn conn, stoq_net_stream stream);
 void engine_asks_cut(struct stoq_engine *e); /* all of them */
 void engine_asks_conn_lost(struct stoq_engine *e, stoq_net_conn conn);
+/* The closing event, once it is over and nothing of it is outstanding; it is gone then. */
+void engine_ask_finish(struct ask *a);
+
+/* engine_batch.c */
+/* Chunks as they arrive; STOQ_OK, STOQ_NOMEM, STOQ_MALFORMED. */
+enum stoq_status engine_batch_items(struct ask *a, struct stoq_span bytes);
+/* Hand over what is gathered; nothing: fine. */
+void engine_batch_submit(struct ask *a);
+/* Back to those that are idle. */
+void engine_batch_give(struct stoq_engine *e, struct batch *b);
 /* Free the batches that were idle all the time since the last call. */
 void engine_batches_trim(struct stoq_engine *e);
 void engine_batches_release(struct stoq_engine *e); /* all that are idle */
