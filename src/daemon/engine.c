@@ -107,42 +107,6 @@ static void *engine_main(void *arg)
     return NULL;
 }
 
-/* A call from another thread. */
-struct call {
-    struct stoq_post post;
-    struct stoq_engine *engine;
-    void (*fn)(struct stoq_engine *e, void *arg);
-    void *arg;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool done;
-};
-
-static void run_call(struct stoq_post *post)
-{
-    struct call *c = (struct call *)post; /* its first member */
-    c->fn(c->engine, c->arg);
-    pthread_mutex_lock(&c->lock);
-    c->done = true;
-    pthread_cond_signal(&c->changed);
-    pthread_mutex_unlock(&c->lock);
-}
-
-void engine_call(struct stoq_engine *e, void (*fn)(struct stoq_engine *e, void *arg), void *arg)
-{
-    struct call c = {.post = {.run = run_call}, .engine = e, .fn = fn, .arg = arg};
-    STOQ_ASSERT(pthread_mutex_init(&c.lock, NULL) == 0);
-    STOQ_ASSERT(pthread_cond_init(&c.changed, NULL) == 0);
-    stoq_loop_post(e->loop, &c.post);
-    pthread_mutex_lock(&c.lock);
-    while (!c.done) {
-        pthread_cond_wait(&c.changed, &c.lock);
-    }
-    pthread_mutex_unlock(&c.lock);
-    pthread_cond_destroy(&c.changed);
-    pthread_mutex_destroy(&c.lock);
-}
-
 static void run_beat(struct stoq_post *post)
 {
     struct stoq_engine *e =
@@ -412,36 +376,31 @@ bool stoq_engine_local_addr(const struct stoq_engine *e, size_t i, struct stoq_a
     return !e->cfg.client && stoq_net_local_addr(e->net, i, out);
 }
 
-struct snapshot {
-    struct stoq_engine_peer *list;
-    size_t count;
-    size_t cap;
-};
-
 static void count_conns(void *user, const struct stoq_net_info *info)
 {
     (void)info;
-    ((struct snapshot *)user)->cap++;
+    ++*(size_t *)user;
 }
 
-struct snapshot_add {
-    struct snapshot *s;
+struct snapshot {
+    struct engine_list *list;
     struct stoq_engine *e;
 };
 
 static void add_conn(void *user, const struct stoq_net_info *info)
 {
-    struct snapshot_add *a = user;
-    if (a->s->count == a->s->cap) {
+    struct snapshot *s = user;
+    struct stoq_engine *e = s->e;
+    if (s->list->count == s->list->room) {
         return;
     }
-    struct stoq_engine_peer *out = &a->s->list[a->s->count++];
+    struct stoq_engine_peer *out = (struct stoq_engine_peer *)s->list->v + s->list->count++;
     out->net = *info;
-    const struct peer *p = stoq_map_get(&a->e->conns, (struct stoq_map_key){info->conn, 0});
+    const struct peer *p = stoq_map_get(&e->conns, (struct stoq_map_key){info->conn, 0});
     struct stoq_msg_hello hello;
     if (p != NULL) {
-        out->said_hello = stoq_node_peer_hello(a->e->node, p->number, &hello);
-        out->raw = a->e->cfg.raw || (out->said_hello && (hello.features & STOQ_FEATURE_ZSTD) == 0);
+        out->said_hello = stoq_node_peer_hello(e->node, p->number, &hello);
+        out->raw = e->cfg.raw || (out->said_hello && (hello.features & STOQ_FEATURE_ZSTD) == 0);
         memcpy(out->agent, p->agent, sizeof out->agent);
         out->bytes_served = p->bytes_served;
         out->bytes_fetched = p->bytes_fetched;
@@ -449,30 +408,32 @@ static void add_conn(void *user, const struct stoq_net_info *info)
     }
 }
 
-static void take_snapshot(struct stoq_engine *e, void *arg)
+static void take_peers(struct stoq_engine *e, void *arg)
 {
-    struct snapshot *s = arg;
-    stoq_net_each(e->net, count_conns, s);
-    s->list = calloc(s->cap == 0 ? 1 : s->cap, sizeof *s->list);
-    if (s->list != NULL) {
-        stoq_net_each(e->net, add_conn, &(struct snapshot_add){s, e});
+    size_t n = 0;
+    stoq_net_each(e->net, count_conns, &n);
+    if (engine_list_room(arg, n)) {
+        stoq_net_each(e->net, add_conn, &(struct snapshot){arg, e});
     }
+}
+
+struct peer_tale {
+    void (*fn)(void *user, const struct stoq_engine_peer *peer);
+    void *user;
+};
+
+static void tell_peer(void *arg, const void *item)
+{
+    const struct peer_tale *tale = arg;
+    tale->fn(tale->user, item);
 }
 
 enum stoq_status stoq_engine_peers(struct stoq_engine *e,
                                    void (*fn)(void *user, const struct stoq_engine_peer *peer),
                                    void *user)
 {
-    struct snapshot s = {0};
-    engine_call(e, take_snapshot, &s);
-    if (s.list == NULL) {
-        return STOQ_NOMEM;
-    }
-    for (size_t i = 0; i < s.count; i++) {
-        fn(user, &s.list[i]);
-    }
-    free(s.list);
-    return STOQ_OK;
+    struct peer_tale tale = {fn, user};
+    return engine_list_tell(e, sizeof(struct stoq_engine_peer), take_peers, tell_peer, &tale);
 }
 
 /* A peer's connections and what they hold, while they are counted. */

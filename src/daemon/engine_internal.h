@@ -4,7 +4,8 @@
  * The engine's insides. Everything below belongs to the network thread, except what a job owns while
  * a worker runs it and what struct stoq_fetch guards with its lock.
  *
- *   engine.c         life: thread, loop, calls from other threads, figures
+ *   engine.c         life: thread, loop, figures
+ *   engine_call.c    calls from other threads, who waits, lists
  *   engine_fetch.c   fetches as their callers see them: sources in, waiting, the report
  *   engine_standing.c what is known of peers, told to other threads
  *   engine_budget.c  bandwidth: what waits for its grant
@@ -22,7 +23,7 @@
  *   engine_store.c   the node's store actions as jobs
  *   engine_node.c    the node's actions, dispatched
  *   engine_past.c    fetches that are over, for those who ask how they went
- *   engine_dht.c     the DHT: calls, answers, those who wait for it
+ *   engine_dht.c     the DHT: its parts are in engine_dht_internal.h
  *   engine_lan.c     LAN discovery: beacons, neighbours as sources
  *   engine_offer.c   offers and receipts of others, read and answered
  *   engine_replica.c placements: what the replica core wants, done
@@ -30,6 +31,7 @@
 #include "base/map.h"
 #include "base/types.h"
 #include "daemon/engine.h"
+#include "daemon/engine_call.h"
 #include "daemon/held.h"
 #include "daemon/known.h"
 #include "net/beacon.h"
@@ -317,9 +319,6 @@ struct stoq_fetch {
     struct stoq_fetch_progress progress;
 };
 
-struct ping;
-struct placement;
-
 struct stoq_engine {
     struct stoq_engine_config cfg;
     struct stoq_loop *loop;
@@ -369,10 +368,8 @@ struct stoq_engine {
     uint64_t held_clock;
     struct stoq_fetch *fetches;
     stoq_fetch_id fetch_last;
-    struct ping *pings;
-    uint64_t ping_last;
-    struct placement *placements;
-    uint64_t placement_last;
+    struct engine_waits pings;
+    struct engine_waits placements;
     uint64_t own_last; /* asks of the engine's own */
     struct stoq_buf rpc_proof;
     uint32_t jobs; /* with workers */
@@ -405,8 +402,6 @@ enum stoq_status engine_feed(struct stoq_engine *e, const struct stoq_node_event
 /* Hand a job to the workers and count it; done must call engine_job_done first. */
 enum stoq_status engine_run(struct stoq_engine *e, struct stoq_job *job);
 void engine_job_done(struct stoq_engine *e);
-/* Run fn on the network thread and wait for it; any other thread. */
-void engine_call(struct stoq_engine *e, void (*fn)(struct stoq_engine *e, void *arg), void *arg);
 
 /* engine_fetch.c */
 struct stoq_fetch *engine_fetch_find(struct stoq_engine *e, stoq_fetch_id number);

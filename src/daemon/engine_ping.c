@@ -5,21 +5,18 @@
  */
 #include "daemon/engine_internal.h"
 
-#include "os/cond.h"
 #include "os/sys.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define POLL_NS (100 * STOQ_MS)
 #define PING_TIMEOUT (5 * STOQ_SEC)
 
 struct ping {
-    struct ping *next;
+    struct engine_wait wait; /* first */
     struct stoq_engine *engine;
     const struct stoq_ping_ask *ask;
     struct stoq_ping_report *report;
-    uint64_t number;
     struct peer *peer;
     bool learning; /* a Hello is under way, or a dial for one */
     stoq_ns began_at;
@@ -28,28 +25,10 @@ struct ping {
     bool early;              /* that is a Ping in early data */
     char why[sizeof((struct stoq_error *)0)->text];
     const char *code;
-    enum stoq_status status;
-    pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t changed;
-    bool done;
 };
-
-static struct ping *find(struct stoq_engine *e, uint64_t number)
-{
-    struct ping *p = e->pings;
-    while (p != NULL && p->number != number) {
-        p = p->next;
-    }
-    return p;
-}
 
 static void finish(struct ping *p, enum stoq_status status)
 {
-    struct ping **at = &p->engine->pings;
-    while (*at != p) {
-        at = &(*at)->next;
-    }
-    *at = p->next;
     if (status != STOQ_OK && p->why[0] == '\0') {
         (void)snprintf(p->why, sizeof p->why, "%.200s",
                        p->peer != NULL && p->peer->why[0] != '\0' ? p->peer->why
@@ -60,11 +39,7 @@ static void finish(struct ping *p, enum stoq_status status)
         (void)snprintf(p->report->group, sizeof p->report->group, "%s", p->peer->group);
         engine_peer_unref(p->engine, p->peer);
     }
-    pthread_mutex_lock(&p->lock);
-    p->status = status;
-    p->done = true;
-    pthread_cond_signal(&p->changed);
-    pthread_mutex_unlock(&p->lock);
+    engine_wait_end(&p->engine->pings, &p->wait, status);
 }
 
 static void send_ping(struct ping *p);
@@ -83,7 +58,7 @@ static enum stoq_status refused(struct ping *p, const struct ask *a)
 
 static void on_hello(struct ask *a)
 {
-    struct ping *p = find(a->engine, a->own_tag);
+    struct ping *p = engine_wait_find(&a->engine->pings, a->own_tag);
     if (p == NULL) {
         return;
     }
@@ -102,7 +77,7 @@ static void on_hello(struct ask *a)
 
 static void on_pong(struct ask *a)
 {
-    struct ping *p = find(a->engine, a->own_tag);
+    struct ping *p = engine_wait_find(&a->engine->pings, a->own_tag);
     if (p == NULL) {
         return;
     }
@@ -122,9 +97,9 @@ static void ask_peer(struct ping *p, struct stoq_message *msg, stoq_net_conn ear
                      void (*own)(struct ask *a))
 {
     struct stoq_engine *e = p->engine;
-    uint64_t number = p->number;
+    uint64_t number = p->wait.number;
     stoq_node_cookie cookie = engine_ask_own(e, p->peer, msg, early, own, number);
-    p = find(e, number);
+    p = engine_wait_find(&e->pings, number);
     if (cookie == 0) {
         finish(p, STOQ_NOMEM);
     } else if (p != NULL && stoq_map_get(&e->cookies, (struct stoq_map_key){cookie, 0}) != NULL) {
@@ -150,7 +125,7 @@ static void send_datagram(struct ping *p)
 {
     struct stoq_engine *e = p->engine;
     const struct stoq_known_peer *known = stoq_known_find(e->known, &p->ask->to.peer);
-    struct stoq_message msg = {.type = STOQ_MSG_PING, .request_id = p->number};
+    struct stoq_message msg = {.type = STOQ_MSG_PING, .request_id = p->wait.number};
     struct stoq_buf frame;
     if (known == NULL || !known->has_rpc) {
         (void)snprintf(p->why, sizeof p->why, "the peer takes no datagrams: its Hello has no key");
@@ -165,7 +140,7 @@ static void send_datagram(struct ping *p)
             .key = known->rpc,
             .message = {frame.p + STOQ_FRAME_HEAD_BYTES, frame.n - STOQ_FRAME_HEAD_BYTES},
             .timeout_ns = p->ask->timeout_ns,
-            .cookie = p->number};
+            .cookie = p->wait.number};
         p->sent_at = stoq_now();
         st = stoq_net_rpc(e->net, &call);
     }
@@ -178,7 +153,7 @@ static void send_datagram(struct ping *p)
 void engine_rpc_ended(void *user, const struct stoq_net_rpc_end *end)
 {
     struct stoq_engine *e = user;
-    struct ping *p = find(e, end->cookie);
+    struct ping *p = engine_wait_find(&e->pings, end->cookie);
     struct stoq_message reply;
     if (engine_dht_rpc_ended(e, end) || p == NULL) {
         return;
@@ -189,7 +164,7 @@ void engine_rpc_ended(void *user, const struct stoq_net_rpc_end *end)
     } else if (st == STOQ_TIMEOUT) {
         (void)snprintf(p->why, sizeof p->why, "no reply to a datagram");
     }
-    if (st == STOQ_OK && (reply.type != STOQ_MSG_PING || reply.request_id != p->number)) {
+    if (st == STOQ_OK && (reply.type != STOQ_MSG_PING || reply.request_id != p->wait.number)) {
         st = STOQ_MALFORMED;
     }
     p->report->rtt_ns = stoq_now() - p->sent_at;
@@ -198,9 +173,9 @@ void engine_rpc_ended(void *user, const struct stoq_net_rpc_end *end)
 
 void engine_pings_up(struct stoq_engine *e, struct peer *peer)
 {
-    struct ping *p = e->pings;
+    struct ping *p = (struct ping *)e->pings.first;
     while (p != NULL) {
-        struct ping *next = p->next;
+        struct ping *next = (struct ping *)p->wait.next;
         if (p->peer == peer && p->learning) {
             p->learning = false;
             p->report->connect_ns = stoq_now() - p->began_at;
@@ -214,7 +189,7 @@ void engine_pings_up(struct stoq_engine *e, struct peer *peer)
 
 static void on_early_pong(struct ask *a)
 {
-    struct ping *p = find(a->engine, a->own_tag);
+    struct ping *p = engine_wait_find(&a->engine->pings, a->own_tag);
     if (p == NULL) {
         return;
     }
@@ -231,9 +206,9 @@ static void on_early_pong(struct ask *a)
 
 void engine_pings_early(struct stoq_engine *e, struct peer *peer, stoq_net_conn conn)
 {
-    struct ping *p = e->pings;
+    struct ping *p = (struct ping *)e->pings.first;
     while (p != NULL) {
-        struct ping *next = p->next;
+        struct ping *next = (struct ping *)p->wait.next;
         if (p->peer == peer && p->learning && !p->early && !p->ask->datagram) {
             struct stoq_message msg = {.type = STOQ_MSG_PING};
             p->early = true;
@@ -246,9 +221,9 @@ void engine_pings_early(struct stoq_engine *e, struct peer *peer, stoq_net_conn 
 
 void engine_pings_down(struct stoq_engine *e, struct peer *peer, enum stoq_status status)
 {
-    struct ping *p = e->pings;
+    struct ping *p = (struct ping *)e->pings.first;
     while (p != NULL) {
-        struct ping *next = p->next;
+        struct ping *next = (struct ping *)p->wait.next;
         if (p->peer == peer && p->learning) {
             finish(p, status);
         }
@@ -258,8 +233,8 @@ void engine_pings_down(struct stoq_engine *e, struct peer *peer, enum stoq_statu
 
 void engine_pings_cut(struct stoq_engine *e)
 {
-    while (e->pings != NULL) {
-        finish(e->pings, STOQ_CANCELLED);
+    while (e->pings.first != NULL) {
+        finish((struct ping *)e->pings.first, STOQ_CANCELLED);
     }
 }
 
@@ -293,9 +268,7 @@ static void connect_to(struct ping *p)
 static void ping_begin(struct stoq_engine *e, void *arg)
 {
     struct ping *p = arg;
-    p->number = ++e->ping_last;
-    p->next = e->pings;
-    e->pings = p;
+    engine_wait_add(&e->pings, &p->wait);
     p->began_at = stoq_now();
     if (e->draining) {
         finish(p, STOQ_BUSY);
@@ -312,7 +285,7 @@ static void ping_begin(struct stoq_engine *e, void *arg)
 static void ping_stop(struct stoq_engine *e, void *arg)
 {
     struct ping *p = arg;
-    if (find(e, p->number) != p) {
+    if (!engine_wait_is_open(&e->pings, &p->wait)) {
         return;
     }
     stoq_node_cookie cookie = p->cookie;
@@ -322,31 +295,6 @@ static void ping_stop(struct stoq_engine *e, void *arg)
     }
 }
 
-/* True: over. False: POLL_NS have passed. */
-static bool ping_wait(struct ping *p)
-{
-    pthread_mutex_lock(&p->lock);
-    if (!p->done) {
-        (void)stoq_cond_wait_until(&p->changed, &p->lock, stoq_now() + POLL_NS);
-    }
-    bool done = p->done;
-    pthread_mutex_unlock(&p->lock);
-    return done;
-}
-
-static bool ping_watch(struct ping *p, stoq_ns timeout_ns)
-{
-    stoq_ns limit = stoq_now() + timeout_ns;
-    bool timed_out = false;
-    while (!ping_wait(p)) {
-        timed_out = stoq_now() >= limit;
-        if (timed_out || (p->ask->cancelled != NULL && p->ask->cancelled(p->ask->user))) {
-            engine_call(p->engine, ping_stop, p);
-        }
-    }
-    return timed_out;
-}
-
 enum stoq_status stoq_engine_ping(struct stoq_engine *e, const struct stoq_ping_ask *ask,
                                   struct stoq_ping_report *report, struct stoq_error *err)
 {
@@ -354,18 +302,20 @@ enum stoq_status stoq_engine_ping(struct stoq_engine *e, const struct stoq_ping_
     filled.timeout_ns = ask->timeout_ns == 0 ? PING_TIMEOUT : ask->timeout_ns;
     *report = (struct stoq_ping_report){0};
     struct ping p = {.engine = e, .ask = &filled, .report = report};
-    stoq_cond_init(&p.changed);
-    STOQ_ASSERT(pthread_mutex_init(&p.lock, NULL) == 0);
+    const struct engine_patience how = {.timeout_ns = filled.timeout_ns,
+                                        .cancelled = ask->cancelled,
+                                        .user = ask->user,
+                                        .stop = ping_stop};
+    engine_wait_init(&p.wait);
     engine_call(e, ping_begin, &p);
-    bool timed_out = ping_watch(&p, filled.timeout_ns);
-    pthread_cond_destroy(&p.changed);
-    pthread_mutex_destroy(&p.lock);
-    if (p.status == STOQ_OK) {
+    bool timed_out = engine_wait_watch(e, &p.wait, &how);
+    engine_wait_release(&p.wait);
+    if (p.wait.status == STOQ_OK) {
         return STOQ_OK;
     }
-    if (p.status == STOQ_CANCELLED && timed_out) {
+    if (p.wait.status == STOQ_CANCELLED && timed_out) {
         return stoq_fail(err, STOQ_TIMEOUT, 0, "no answer within %.1f s",
                          (double)filled.timeout_ns / 1e9);
     }
-    return stoq_fail_code(err, p.status, p.code, "%s", p.why);
+    return stoq_fail_code(err, p.wait.status, p.code, "%s", p.why);
 }

@@ -5,7 +5,6 @@
  */
 #include "daemon/engine_internal.h"
 
-#include "os/cond.h"
 #include "os/sys.h"
 #include "sign/object.h"
 
@@ -13,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POLL_NS (100 * STOQ_MS)
+#define SHOW_EVERY (100 * STOQ_MS)
 #define CANDIDATE_BITS 16 /* of an ask's tag; the rest is the placement's number */
 _Static_assert(STOQ_REPLICA_CANDIDATES_MAX <= 1u << CANDIDATE_BITS, "a tag names any candidate");
 
@@ -34,46 +33,33 @@ struct offered {
 };
 
 struct placement {
-    struct placement *next;
+    struct engine_wait wait; /* first; its lock guards the offered ones' items too */
     struct stoq_engine *engine;
-    uint64_t number;
     const struct stoq_placement_ask *ask;
     struct stoq_replica *core;
     struct offered *offered;
     struct stoq_placement_replica
         *replicas; /* the caller's; the network thread's until it is over */
     stoq_ns began_at;
-    enum stoq_status status;
-    pthread_mutex_t lock; /* guards what follows, and the offered ones' items */
-    pthread_cond_t changed;
-    bool has_items;
-    bool done;
+    enum stoq_status status; /* with which it is to end when it is stopped */
 };
 
-static struct placement *find(struct stoq_engine *e, uint64_t number)
+static struct placement *first(const struct stoq_engine *e)
 {
-    struct placement *p = e->placements;
-    while (p != NULL && p->number != number) {
-        p = p->next;
-    }
-    return p;
+    return (struct placement *)e->placements.first;
+}
+
+static struct placement *next(const struct placement *p)
+{
+    return (struct placement *)p->wait.next;
 }
 
 static void finish(struct placement *p, enum stoq_status status)
 {
-    struct placement **at = &p->engine->placements;
-    while (*at != p) {
-        at = &(*at)->next;
-    }
-    *at = p->next;
     for (size_t i = 0; i < p->ask->candidate_count; i++) {
         stoq_replica_at(p->core, (uint32_t)i, &p->replicas[i].view);
     }
-    pthread_mutex_lock(&p->lock);
-    p->status = status;
-    p->done = true;
-    pthread_cond_signal(&p->changed);
-    pthread_mutex_unlock(&p->lock);
+    engine_wait_end(&p->engine->placements, &p->wait, status);
 }
 
 static void feed(struct placement *p, struct stoq_replica_event ev)
@@ -96,7 +82,7 @@ static void decline(struct placement *p, uint32_t i, enum stoq_replica_why why, 
 /* The placement and candidate that an ask was for; NULL: settled meanwhile. */
 static struct placement *asked(struct ask *a, uint32_t *candidate)
 {
-    struct placement *p = find(a->engine, a->own_tag >> CANDIDATE_BITS);
+    struct placement *p = engine_wait_find(&a->engine->placements, a->own_tag >> CANDIDATE_BITS);
     *candidate = (uint32_t)(a->own_tag & ((1u << CANDIDATE_BITS) - 1));
     struct offered *o = p == NULL ? NULL : &p->offered[*candidate];
     if (o == NULL || (o->ask != a->cookie && o->ask != ASK_BEGUN)) {
@@ -114,7 +100,7 @@ static void ask_peer(struct placement *p, uint32_t i, struct stoq_message *msg,
     struct offered *o = &p->offered[i];
     o->ask = ASK_BEGUN;
     stoq_node_cookie cookie =
-        engine_ask_own(e, o->peer, msg, 0, own, p->number << CANDIDATE_BITS | i);
+        engine_ask_own(e, o->peer, msg, 0, own, p->wait.number << CANDIDATE_BITS | i);
     if (o->ask == ASK_BEGUN) {
         o->ask = cookie;
         if (cookie == 0) {
@@ -299,18 +285,16 @@ static bool run(struct placement *p, stoq_ns now)
 
 void engine_placements_run(struct stoq_engine *e, stoq_ns now)
 {
-    struct placement *p = e->placements;
-    while (p != NULL) {
-        struct placement *next = p->next;
+    for (struct placement *p = first(e), *after; p != NULL; p = after) {
+        after = next(p);
         (void)run(p, now);
-        p = next;
     }
 }
 
 stoq_ns engine_placements_deadline(const struct stoq_engine *e)
 {
     stoq_ns at = STOQ_NEVER;
-    for (const struct placement *p = e->placements; p != NULL; p = p->next) {
+    for (const struct placement *p = first(e); p != NULL; p = next(p)) {
         stoq_ns mine = stoq_replica_deadline(p->core);
         at = mine < at ? mine : at;
     }
@@ -321,7 +305,7 @@ stoq_ns engine_placements_deadline(const struct stoq_engine *e)
 static void each_dialling(struct stoq_engine *e, const struct peer *peer,
                           void (*fn)(struct placement *p, uint32_t i))
 {
-    for (struct placement *p = e->placements; p != NULL; p = p->next) {
+    for (struct placement *p = first(e); p != NULL; p = next(p)) {
         for (uint32_t i = 0; i < p->ask->candidate_count; i++) {
             if (p->offered[i].peer == peer && p->offered[i].dialling) {
                 p->offered[i].dialling = false;
@@ -357,7 +341,7 @@ void engine_placements_down(struct stoq_engine *e, struct peer *p)
 void engine_placements_sent(struct stoq_engine *e, const struct peer *peer,
                             const struct stoq_package_id *id, uint64_t bytes)
 {
-    for (struct placement *p = e->placements; p != NULL; p = p->next) {
+    for (struct placement *p = first(e); p != NULL; p = next(p)) {
         if (!stoq_hash_eq(&p->ask->id.h, &id->h)) {
             continue;
         }
@@ -379,8 +363,8 @@ static void stop_one(struct placement *p, enum stoq_status status)
 
 void engine_placements_cut(struct stoq_engine *e)
 {
-    while (e->placements != NULL) {
-        stop_one(e->placements, STOQ_BUSY);
+    while (e->placements.first != NULL) {
+        stop_one(first(e), STOQ_BUSY);
     }
 }
 
@@ -402,11 +386,10 @@ static bool is_slice(const struct placement *p, const struct stoq_receipt *r, ui
 
 static enum stoq_status keep_item(struct placement *p, uint32_t i, const struct stoq_signed *item)
 {
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->wait.lock);
     enum stoq_status st = stoq_signed_put(item, &p->offered[i].items);
-    p->has_items = true;
-    pthread_cond_signal(&p->changed);
-    pthread_mutex_unlock(&p->lock);
+    engine_wait_news(&p->wait);
+    pthread_mutex_unlock(&p->wait.lock);
     return st;
 }
 
@@ -441,7 +424,7 @@ static uint64_t take_receipt(struct placement *p, uint32_t i, const struct stoq_
 uint64_t engine_placements_receipt(struct stoq_engine *e, const struct peer *peer,
                                    const struct stoq_receipt *r, const struct stoq_signed *item)
 {
-    for (struct placement *p = e->placements; p != NULL; p = p->next) {
+    for (struct placement *p = first(e); p != NULL; p = next(p)) {
         for (uint32_t i = 0; i < p->ask->candidate_count; i++) {
             const struct offered *o = &p->offered[i];
             if (o->peer == peer && stoq_hash_eq(&p->ask->id.h, &r->id.h) &&
@@ -456,9 +439,7 @@ uint64_t engine_placements_receipt(struct stoq_engine *e, const struct peer *pee
 static void begin(struct stoq_engine *e, void *arg)
 {
     struct placement *p = arg;
-    p->number = ++e->placement_last;
-    p->next = e->placements;
-    e->placements = p;
+    engine_wait_add(&e->placements, &p->wait);
     if (e->draining) {
         stop_one(p, STOQ_BUSY);
     }
@@ -467,7 +448,7 @@ static void begin(struct stoq_engine *e, void *arg)
 static void stop(struct stoq_engine *e, void *arg)
 {
     struct placement *p = arg;
-    if (find(e, p->number) == p) {
+    if (engine_wait_is_open(&e->placements, &p->wait)) {
         stop_one(p, STOQ_CANCELLED);
     }
 }
@@ -516,7 +497,7 @@ static void shots_free(struct shots *s)
 static void take_shots(struct stoq_engine *e, void *arg)
 {
     struct shots *s = arg;
-    for (struct placement *p = e->placements; p != NULL && !s->no_memory; p = p->next) {
+    for (struct placement *p = first(e); p != NULL && !s->no_memory; p = next(p)) {
         if (s->id != NULL ? !stoq_hash_eq(&s->id->h, &p->ask->id.h) : p != s->only) {
             continue;
         }
@@ -568,10 +549,10 @@ static void show(struct placement *p)
 static void hand_over(struct placement *p)
 {
     for (size_t i = 0; i < p->ask->candidate_count; i++) {
-        pthread_mutex_lock(&p->lock);
+        pthread_mutex_lock(&p->wait.lock);
         struct stoq_buf items = p->offered[i].items;
         stoq_buf_init(&p->offered[i].items, ITEMS_BYTES_MAX);
-        pthread_mutex_unlock(&p->lock);
+        pthread_mutex_unlock(&p->wait.lock);
         struct stoq_span rest = stoq_buf_span(&items);
         struct stoq_signed item;
         struct stoq_span before = rest;
@@ -583,17 +564,11 @@ static void hand_over(struct placement *p)
     }
 }
 
-/* True: over. False: POLL_NS have passed, or receipts came. */
+/* True: over. */
 static bool wait_for_news(struct placement *p)
 {
-    pthread_mutex_lock(&p->lock);
-    if (!p->done && !p->has_items) {
-        (void)stoq_cond_wait_until(&p->changed, &p->lock, stoq_now() + POLL_NS);
-    }
-    bool done = p->done;
-    bool has_items = p->has_items;
-    p->has_items = false;
-    pthread_mutex_unlock(&p->lock);
+    bool has_items;
+    bool done = engine_wait_some(&p->wait, &has_items);
     if (has_items) {
         hand_over(p);
     }
@@ -603,7 +578,7 @@ static bool wait_for_news(struct placement *p)
 static void watch(struct placement *p)
 {
     bool stopped = false;
-    stoq_ns show_at = stoq_now() + POLL_NS;
+    stoq_ns show_at = stoq_now() + SHOW_EVERY;
     while (!wait_for_news(p)) {
         const struct stoq_placement_ask *ask = p->ask;
         if (!stopped && ask->cancelled != NULL && ask->cancelled(ask->user)) {
@@ -612,7 +587,7 @@ static void watch(struct placement *p)
         }
         if (stoq_now() >= show_at) {
             show(p);
-            show_at = stoq_now() + POLL_NS;
+            show_at = stoq_now() + SHOW_EVERY;
         }
     }
 }
@@ -671,15 +646,14 @@ enum stoq_status stoq_engine_distribute(struct stoq_engine *e, const struct stoq
     memset(replicas, 0, ask->candidate_count * sizeof *replicas);
     enum stoq_status st = placement_new(&p, err);
     if (st == STOQ_OK) {
-        stoq_cond_init(&p.changed);
-        STOQ_ASSERT(pthread_mutex_init(&p.lock, NULL) == 0);
+        engine_wait_init(&p.wait);
         engine_call(e, begin, &p);
         watch(&p);
         hand_over(&p);
-        pthread_cond_destroy(&p.changed);
-        pthread_mutex_destroy(&p.lock);
-        st = p.status == STOQ_OK ? STOQ_OK
-                                 : stoq_fail(err, p.status, 0, "the placement was stopped");
+        engine_wait_release(&p.wait);
+        st = p.wait.status == STOQ_OK
+                 ? STOQ_OK
+                 : stoq_fail(err, p.wait.status, 0, "the placement was stopped");
     }
     placement_release(&p);
     return st;

@@ -1,8 +1,6 @@
 /* What the node knows of peers, copied on the network thread and told on the caller's. */
 #include "daemon/engine_internal.h"
 
-#include <stdlib.h>
-
 struct known {
     struct stoq_peers_view view;
     struct stoq_node_standing standing;
@@ -10,23 +8,16 @@ struct known {
     bool has_addr;
 };
 
-struct known_list {
-    struct known *v;
-    size_t count;
-};
-
 static void take_known(struct stoq_engine *e, void *arg)
 {
-    struct known_list *list = arg;
+    struct engine_list *list = arg;
     const struct stoq_peers *peers = stoq_node_peers(e->node);
-    size_t n = stoq_peers_count(peers);
-    list->v = calloc(n + 1, sizeof *list->v);
-    if (list->v == NULL) {
+    if (!engine_list_room(list, stoq_peers_count(peers))) {
         return;
     }
-    for (size_t i = 0; i < n; i++) {
-        struct known *k = &list->v[i];
-        (void)stoq_peers_at(peers, i, stoq_now(), &k->view);
+    struct known *k = list->v;
+    for (; list->count < list->room; list->count++, k++) {
+        (void)stoq_peers_at(peers, list->count, stoq_now(), &k->view);
         stoq_node_standing(e->node, &k->view.id, stoq_now(), &k->standing);
         const struct peer *p = engine_peer_find(e, &k->view.id);
         if (p != NULL) {
@@ -34,7 +25,19 @@ static void take_known(struct stoq_engine *e, void *arg)
             k->has_addr = true;
         }
     }
-    list->count = n;
+}
+
+struct known_tale {
+    void (*fn)(void *user, const struct stoq_peers_view *peer,
+               const struct stoq_node_standing *standing, const struct stoq_addr *addr);
+    void *user;
+};
+
+static void tell_known(void *arg, const void *item)
+{
+    const struct known_tale *tale = arg;
+    const struct known *k = item;
+    tale->fn(tale->user, &k->view, &k->standing, k->has_addr ? &k->addr : NULL);
 }
 
 enum stoq_status stoq_engine_standing(struct stoq_engine *e,
@@ -43,16 +46,8 @@ enum stoq_status stoq_engine_standing(struct stoq_engine *e,
                                                  const struct stoq_addr *addr),
                                       void *user)
 {
-    struct known_list list = {0};
-    engine_call(e, take_known, &list);
-    if (list.v == NULL) {
-        return STOQ_NOMEM;
-    }
-    for (size_t i = 0; i < list.count; i++) {
-        fn(user, &list.v[i].view, &list.v[i].standing, list.v[i].has_addr ? &list.v[i].addr : NULL);
-    }
-    free(list.v);
-    return STOQ_OK;
+    struct known_tale tale = {fn, user};
+    return engine_list_tell(e, sizeof(struct known), take_known, tell_known, &tale);
 }
 
 static void take_place(struct stoq_engine *e, void *arg)

@@ -1,0 +1,243 @@
+/*
+ * The DHT's calls: out in a sealed datagram, or on a connection where the other end's key is not known;
+ * requests of others, answered at once; and what comes of lookups and announcements, for those who wait.
+ */
+#include "daemon/engine_dht_internal.h"
+
+#include "os/sys.h"
+
+#include <string.h>
+
+#define COOKIE_BIT ((uint64_t)1 << 62)
+
+static void on_reply(struct ask *a)
+{
+    struct engine_dht *ed = a->engine->dht;
+    if (ed != NULL && ed->nd != NULL) {
+        bool in = a->status == STOQ_OK && a->reply.type == STOQ_MSG_FIND_NODE;
+        for (size_t i = 0; in && i < ed->way_count; i++) {
+            ed->joined[i] = ed->joined[i] || stoq_hash_eq(&ed->ways[i].peer.h, &a->peer->id.h);
+        }
+        stoq_node_dht_replied(ed->nd, a->own_tag, a->status,
+                              a->status == STOQ_OK ? &a->reply : NULL, NULL, 0, stoq_now());
+    }
+}
+
+static enum stoq_status call_connected(struct stoq_engine *e, const struct stoq_node_dht_call *c)
+{
+    struct stoq_message msg = *c->msg;
+    struct peer *p = engine_peer_find(e, &c->peer);
+    if (p == NULL || p->state != PEER_UP) {
+        return STOQ_NET;
+    }
+    return engine_ask_own(e, p, &msg, 0, on_reply, c->cookie) == 0 ? STOQ_NOMEM : STOQ_OK;
+}
+
+static enum stoq_status call_datagram(struct stoq_engine *e, const struct stoq_node_dht_call *c)
+{
+    struct stoq_message msg = *c->msg;
+    struct stoq_buf frame;
+    bool find = msg.type == STOQ_MSG_FIND_NODE || msg.type == STOQ_MSG_FIND_VALUE;
+    msg.request_id = c->cookie;
+    stoq_buf_init(&frame, STOQ_NET_RPC_MESSAGE_MAX + STOQ_FRAME_HEAD_BYTES);
+    enum stoq_status st = stoq_message_encode(&msg, &frame);
+    if (st == STOQ_OK) {
+        struct stoq_net_rpc_call call = {
+            .addr = from_dht(&c->addr),
+            .key = c->rpc_key,
+            .token = c->token,
+            .message = {frame.p + STOQ_FRAME_HEAD_BYTES, frame.n - STOQ_FRAME_HEAD_BYTES},
+            .room = find ? STOQ_NET_RPC_MESSAGE_MAX : 0,
+            .timeout_ns = c->timeout_ns,
+            .cookie = c->cookie | COOKIE_BIT};
+        st = stoq_net_rpc(e->net, &call);
+    }
+    stoq_buf_release(&frame);
+    return st;
+}
+
+/* True: the call was one of the DHT's. */
+bool engine_dht_rpc_ended(struct stoq_engine *e, const struct stoq_net_rpc_end *end)
+{
+    struct stoq_message reply;
+    enum stoq_status st = end->status;
+    uint64_t cookie = end->cookie & ~COOKIE_BIT;
+    if ((end->cookie & COOKIE_BIT) == 0) {
+        return false;
+    }
+    if (e->dht == NULL || e->dht->nd == NULL) {
+        return true;
+    }
+    if (st == STOQ_OK) {
+        st = stoq_message_decode(end->message, e->ranges, &reply);
+        if (st != STOQ_OK || reply.request_id != cookie) {
+            st = STOQ_MALFORMED;
+        }
+    }
+    stoq_node_dht_replied(e->dht->nd, cookie, st, st == STOQ_OK ? &reply : NULL, end->token,
+                          end->rtt_ns, stoq_now());
+    return true;
+}
+
+bool engine_dht_is_request(const struct stoq_message *m)
+{
+    return m->type == STOQ_MSG_FIND_NODE || m->type == STOQ_MSG_FIND_VALUE ||
+           m->type == STOQ_MSG_STORE;
+}
+
+bool engine_dht_answer(struct stoq_engine *e, const struct stoq_message *request,
+                       const struct stoq_peer_id *peer, const struct stoq_addr *from, bool proven,
+                       size_t room, struct stoq_buf *out)
+{
+    if (e->dht == NULL || e->draining) {
+        return false;
+    }
+    if (e->dht->nd == NULL) {
+        dht_begin(e->dht); /* somebody wants to come in by us: he will knock again */
+        return false;
+    }
+    struct stoq_node_dht_from at = {
+        .peer = peer, .addr = to_dht(from), .proven = proven, .room = room};
+    return stoq_node_dht_answer(e->dht->nd, request, &at, out, stoq_now()) == STOQ_OK;
+}
+
+/* ---- what comes out ---- */
+
+bool dht_is_failed(const struct engine_dht *ed, const struct stoq_peer_id *peer, stoq_ns now)
+{
+    for (size_t i = 0; i < DHT_FAILED_MAX; i++) {
+        if (ed->failed[i].until > now && stoq_hash_eq(&ed->failed[i].peer.h, &peer->h)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct dht_wait *wait_of(struct engine_dht *ed, uint32_t look)
+{
+    struct engine_wait *w = ed->waits.first;
+    while (w != NULL && ((struct dht_wait *)w)->look != look) {
+        w = w->next;
+    }
+    return (struct dht_wait *)w;
+}
+
+static void take_provider(struct engine_dht *ed, struct dht_wait *w,
+                          const struct stoq_node_dht_found *f)
+{
+    stoq_ns now = stoq_now();
+    struct stoq_engine_dht_provider *out = w->found->provider_count < STOQ_DHT_FOUND_MAX
+                                               ? &w->found->providers[w->found->provider_count++]
+                                               : NULL;
+    if (out != NULL) {
+        *out = (struct stoq_engine_dht_provider){
+            .peer = f->peer, .issued_at_s = f->issued_at_s, .ttl_s = f->ttl_s};
+    }
+    for (uint32_t i = 0; i < f->address_count; i++) {
+        struct stoq_addr addr = from_dht(&f->addresses[i]);
+        if (out != NULL && out->addr_count < STOQ_COUNT(out->addrs)) {
+            out->addrs[out->addr_count++] = addr;
+        }
+        struct stoq_peer_id self = stoq_key_peer_id(ed->engine->cfg.key);
+        if (dht_is_failed(ed, &f->peer, now) || stoq_hash_eq(&f->peer.h, &self.h)) {
+            continue;
+        }
+        struct place *p = &ed->places[ed->place_next++ % DHT_PLACES_MAX];
+        *p = (struct place){.key = w->key,
+                            .source = {.peer = f->peer, .addr = addr},
+                            .until = now + (stoq_ns)f->ttl_s * STOQ_SEC};
+        engine_fetches_found(ed->engine, &w->key, &p->source);
+    }
+}
+
+void dht_fill_contact(struct engine_dht *ed, stoq_contact_no no,
+                      struct stoq_engine_dht_contact *out)
+{
+    struct stoq_node_dht_addr addr = {{0}};
+    (void)stoq_node_dht_who(ed->nd, no, &out->peer, &addr, &out->id);
+    out->addr = from_dht(&addr);
+}
+
+static void take_hop(struct engine_dht *ed, struct dht_wait *w, const struct stoq_dht_trace *t)
+{
+    struct stoq_engine_dht_contact who = {0};
+    if (w->found->hop_count == STOQ_DHT_HOPS_MAX) {
+        return;
+    }
+    dht_fill_contact(ed, t->contact, &who);
+    w->found->hops[w->found->hop_count++] = (struct stoq_engine_dht_hop){.peer = who.peer,
+                                                                         .addr = who.addr,
+                                                                         .id = who.id,
+                                                                         .outcome = t->outcome,
+                                                                         .hop = t->hop,
+                                                                         .path = t->path,
+                                                                         .contacts = t->contacts,
+                                                                         .records = t->records,
+                                                                         .took_ns = t->took_ns};
+}
+
+static void take_looked(struct engine_dht *ed, struct dht_wait *w, const struct stoq_dht_looked *l)
+{
+    for (uint32_t i = 0; i < l->contact_count && i < STOQ_DHT_WANT_MAX; i++) {
+        dht_fill_contact(ed, l->contacts[i], &w->found->near[w->found->near_count++]);
+    }
+    w->found->calls = l->calls;
+    w->found->silent = l->silent;
+    w->found->hops_most = l->hops;
+    w->found->paths = l->paths;
+    w->found->took_ns = l->took_ns;
+    if (w->ask->value && w->found->provider_count == 0) {
+        ed->nobody[ed->nobody_next++ % DHT_NOBODY_MAX] =
+            (struct nobody){.key = w->key, .until = stoq_now() + DHT_NOBODY_FOR};
+    }
+    dht_wait_end(ed, w, STOQ_OK);
+}
+
+static void take_announced(struct engine_dht *ed, const struct stoq_dht_announced *a)
+{
+    struct dht_wait *w = (struct dht_wait *)ed->waits.first;
+    while (w != NULL) {
+        struct dht_wait *next = (struct dht_wait *)w->wait.next;
+        if (w->ask == NULL && stoq_hash_eq(&w->key, &a->key)) {
+            *w->announced = *a;
+            dht_wait_end(ed, w, STOQ_OK);
+        }
+        w = next;
+    }
+}
+
+void dht_act(struct engine_dht *ed, const struct stoq_node_dht_action *a)
+{
+    struct dht_wait *w;
+    switch (a->kind) {
+    case STOQ_NODE_DHT_CALL: {
+        enum stoq_status st = a->u.call.rpc_key == NULL ? call_connected(ed->engine, &a->u.call)
+                                                        : call_datagram(ed->engine, &a->u.call);
+        if (st != STOQ_OK) {
+            stoq_node_dht_replied(ed->nd, a->u.call.cookie, STOQ_NET, NULL, NULL, 0, stoq_now());
+        }
+        break;
+    }
+    case STOQ_NODE_DHT_FOUND:
+        w = wait_of(ed, a->u.found.look);
+        if (w != NULL) {
+            take_provider(ed, w, &a->u.found);
+        }
+        break;
+    case STOQ_NODE_DHT_TRACE:
+        w = wait_of(ed, a->u.trace.look);
+        if (w != NULL) {
+            take_hop(ed, w, &a->u.trace);
+        }
+        break;
+    case STOQ_NODE_DHT_LOOKED:
+        w = wait_of(ed, a->u.looked.look);
+        if (w != NULL) {
+            take_looked(ed, w, &a->u.looked);
+        }
+        break;
+    case STOQ_NODE_DHT_ANNOUNCED:
+        take_announced(ed, &a->u.announced);
+        break;
+    }
+}

@@ -1,0 +1,112 @@
+#ifndef STOQ_DAEMON_ENGINE_DHT_INTERNAL_H
+#define STOQ_DAEMON_ENGINE_DHT_INTERNAL_H
+/*
+ * The DHT between the node's half of it and the engine, all on the network thread:
+ *   engine_dht.c        its life: our id, our addresses, ways in, its file
+ *   engine_dht_calls.c  calls out, answers in, and what comes of them
+ *   engine_dht_wait.c   what other threads ask and wait for
+ */
+#include "daemon/dht_file.h"
+#include "daemon/engine_call.h"
+#include "daemon/engine_dht.h"
+#include "daemon/engine_internal.h"
+#include "discover/early_keys.h"
+#include "node/node_dht.h"
+
+#include <string.h>
+
+#define DHT_JOINS_MAX 16
+#define DHT_EARLY_MAX STOQ_DHT_OWN_MAX /* no more can be announced anyway */
+#define DHT_PLACES_MAX 2048 /* providers remembered, of all packages; the oldest gives way */
+#define DHT_NOBODY_MAX 64
+#define DHT_NOBODY_FOR (5 * STOQ_SEC)
+#define DHT_FAILED_MAX 256
+#define DHT_FAILED_FOR (60 * STOQ_SEC)
+#define DHT_REJOIN_FIRST (1 * STOQ_SEC)
+
+struct place {
+    struct stoq_hash key;
+    struct stoq_fetch_source source;
+    stoq_ns until;
+};
+struct nobody {
+    struct stoq_hash key;
+    stoq_ns until;
+};
+struct failed {
+    struct stoq_peer_id peer;
+    stoq_ns until;
+};
+
+/* Somebody waits for a lookup or an announcement. */
+struct dht_wait {
+    struct engine_wait wait; /* first */
+    uint32_t look;           /* 0: an announcement, or it has not begun */
+    struct stoq_hash key;
+    const struct stoq_engine_dht_ask *ask; /* NULL: an announcement */
+    struct stoq_engine_dht_found *found;
+    struct stoq_dht_announced *announced;
+};
+
+struct engine_dht {
+    struct stoq_engine *engine;
+    struct stoq_node_dht *nd; /* NULL: not yet */
+    struct stoq_job job;      /* the search */
+    struct stoq_dht_search search;
+    bool found;
+    bool searching;
+    struct stoq_buf file; /* as read */
+    struct stoq_dht_file remembered;
+    struct stoq_fetch_source ways[DHT_JOINS_MAX]; /* into the DHT */
+    size_t way_count;
+    bool dialled[DHT_JOINS_MAX]; /* it goes on when the peer is up */
+    bool joined[DHT_JOINS_MAX];  /* it has let us in */
+    stoq_ns rejoin_at;
+    stoq_ns rejoin_after;    /* doubles */
+    struct stoq_early early; /* to be announced once there is a DHT */
+    struct engine_waits waits;
+    uint32_t look_last;
+    struct place places[DHT_PLACES_MAX];
+    size_t place_next;
+    struct nobody nobody[DHT_NOBODY_MAX];
+    size_t nobody_next;
+    struct failed failed[DHT_FAILED_MAX];
+    size_t failed_next;
+    bool saving; /* a worker writes the file */
+    stoq_ns save_at;
+    stoq_ns clock_at;
+};
+
+static inline struct stoq_node_dht_addr to_dht(const struct stoq_addr *a)
+{
+    struct stoq_node_dht_addr out;
+    memcpy(out.b, a->ip, sizeof a->ip);
+    out.b[16] = (uint8_t)a->port;
+    out.b[17] = (uint8_t)(a->port >> 8);
+    return out;
+}
+
+static inline struct stoq_addr from_dht(const struct stoq_node_dht_addr *a)
+{
+    struct stoq_addr out = {.port = (uint16_t)(a->b[16] | a->b[17] << 8)};
+    memcpy(out.ip, a->b, sizeof out.ip);
+    return out;
+}
+
+/* engine_dht.c */
+/* Get an id, where we have none, and begin. */
+void dht_begin(struct engine_dht *ed);
+void dht_join_all(struct engine_dht *ed);
+
+/* engine_dht_calls.c */
+void dht_act(struct engine_dht *ed, const struct stoq_node_dht_action *a);
+bool dht_is_failed(const struct engine_dht *ed, const struct stoq_peer_id *peer, stoq_ns now);
+void dht_fill_contact(struct engine_dht *ed, stoq_contact_no no,
+                      struct stoq_engine_dht_contact *out);
+
+/* engine_dht_wait.c */
+void dht_announce(struct engine_dht *ed, const struct stoq_hash *key);
+void dht_waits_start(struct engine_dht *ed); /* there is an id: all of them */
+void dht_wait_end(struct engine_dht *ed, struct dht_wait *w, enum stoq_status status);
+
+#endif
