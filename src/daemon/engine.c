@@ -72,6 +72,7 @@ static void before_wait(void *user)
     engine_trust_save(e, now);
     engine_placements_run(e, now);
     engine_dials_run(e, now);
+    engine_sources_run(e, now);
     engine_drain(e);
     stoq_ns dht = engine_dht_run(e, now);
     stoq_ns deadline = stoq_node_deadline(e->node);
@@ -84,6 +85,8 @@ static void before_wait(void *user)
     deadline = yields < deadline ? yields : deadline;
     stoq_ns dials = engine_dials_deadline(e);
     deadline = dials < deadline ? dials : deadline;
+    stoq_ns sources = engine_sources_deadline(e);
+    deadline = sources < deadline ? sources : deadline;
     stoq_ns known = engine_known_deadline(e);
     deadline = known < deadline ? known : deadline;
     if ((e->inbounds.count > 0 || e->batches_idle != NULL) && e->sweep_at < deadline) {

@@ -117,6 +117,9 @@ void dht_join_all(struct engine_dht *ed)
 void engine_dht_up(struct stoq_engine *e, struct peer *p)
 {
     struct engine_dht *ed = e->dht;
+    if (ed != NULL) {
+        stoq_discovery_reached(&ed->cache, &p->id);
+    }
     for (size_t i = 0; ed != NULL && ed->nd != NULL && i < ed->way_count; i++) {
         if (ed->dialled[i] && stoq_hash_eq(&ed->ways[i].peer.h, &p->id.h)) {
             struct stoq_node_dht_addr addr = to_dht(&ed->ways[i].addr);
@@ -130,8 +133,7 @@ void engine_dht_down(struct stoq_engine *e, struct peer *p, bool was_up)
 {
     struct engine_dht *ed = e->dht;
     if (ed != NULL && !was_up) {
-        ed->failed[ed->failed_next++ % DHT_FAILED_MAX] =
-            (struct failed){.peer = p->id, .until = stoq_now() + DHT_FAILED_FOR};
+        stoq_discovery_failed(&ed->cache, &p->id, stoq_now());
     }
 }
 
@@ -240,6 +242,7 @@ enum stoq_status engine_dht_open(struct stoq_engine *e)
     ed->rejoin_after = DHT_REJOIN_FIRST;
     stoq_buf_init(&ed->file, STOQ_DHT_FILE_BYTES_MAX);
     stoq_early_init(&ed->early, DHT_EARLY_MAX);
+    stoq_discovery_init(&ed->cache);
     e->dht = ed;
     read_file(ed);
     if (ed->remembered.contacts.n > 0) {
@@ -352,22 +355,15 @@ stoq_ns engine_dht_run(struct stoq_engine *e, stoq_ns now)
     return ed->save_at < at ? ed->save_at : at;
 }
 
-size_t engine_dht_sources(struct stoq_engine *e, const struct stoq_package_id *id,
+size_t engine_dht_sources(struct stoq_engine *e, const struct stoq_hash *key,
                           struct stoq_fetch_source *out, size_t out_max)
 {
-    struct engine_dht *ed = e->dht;
-    stoq_ns now = stoq_now();
-    size_t n = 0;
-    if (ed == NULL) {
-        return 0;
-    }
-    struct stoq_hash key = stoq_dht_key(id);
-    for (size_t i = 0; i < DHT_PLACES_MAX && n < out_max; i++) {
-        const struct place *p = &ed->places[i];
-        if (p->until > now && stoq_hash_eq(&p->key, &key) &&
-            !dht_is_failed(ed, &p->source.peer, now)) {
-            out[n++] = p->source;
-        }
+    struct stoq_provider who[STOQ_FETCH_SOURCES_MAX];
+    size_t room = out_max < STOQ_COUNT(who) ? out_max : STOQ_COUNT(who);
+    size_t n = e->dht == NULL ? 0 : stoq_discovery_list(&e->dht->cache, key, stoq_now(), who, room);
+    for (size_t i = 0; i < n; i++) {
+        out[i].peer = who[i].peer;
+        memcpy(&out[i].addr, &who[i].addr, sizeof out[i].addr);
     }
     return n;
 }

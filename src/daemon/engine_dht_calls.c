@@ -103,16 +103,6 @@ bool engine_dht_answer(struct stoq_engine *e, const struct stoq_message *request
 
 /* ---- what comes out ---- */
 
-bool dht_is_failed(const struct engine_dht *ed, const struct stoq_peer_id *peer, stoq_ns now)
-{
-    for (size_t i = 0; i < DHT_FAILED_MAX; i++) {
-        if (ed->failed[i].until > now && stoq_hash_eq(&ed->failed[i].peer.h, &peer->h)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static struct dht_wait *wait_of(struct engine_dht *ed, uint32_t look)
 {
     struct engine_wait *w = ed->waits.first;
@@ -122,14 +112,34 @@ static struct dht_wait *wait_of(struct engine_dht *ed, uint32_t look)
     return (struct dht_wait *)w;
 }
 
+/* For the fetches of its package, and for those to come. */
+static void keep_provider(struct engine_dht *ed, const struct stoq_hash *key,
+                          const struct stoq_peer_id *peer, const struct stoq_addr *addr,
+                          stoq_ns until)
+{
+    stoq_ns now = stoq_now();
+    struct stoq_peer_id self = stoq_key_peer_id(ed->engine->cfg.key);
+    struct stoq_provider who = {.peer = *peer};
+    struct stoq_fetch_source source = {.peer = *peer, .addr = *addr};
+    memcpy(&who.addr, addr, sizeof *addr);
+    if (stoq_hash_eq(&peer->h, &self.h)) {
+        return;
+    }
+    stoq_discovery_found(&ed->cache, key, &who, until, now);
+    if (!stoq_discovery_is_failed(&ed->cache, peer, now)) {
+        engine_fetches_found(ed->engine, key, &source);
+    }
+}
+
 static void take_provider(struct engine_dht *ed, struct dht_wait *w,
                           const struct stoq_node_dht_found *f)
 {
-    stoq_ns now = stoq_now();
-    struct stoq_engine_dht_provider *out = w->found->provider_count < STOQ_DHT_FOUND_MAX
-                                               ? &w->found->providers[w->found->provider_count++]
-                                               : NULL;
-    if (out != NULL) {
+    struct stoq_engine_dht_found *all = w->found;
+    struct stoq_engine_dht_provider *out = NULL;
+    stoq_ns until = stoq_now() + (stoq_ns)f->ttl_s * STOQ_SEC;
+    w->providers++;
+    if (all != NULL && all->provider_count < STOQ_DHT_FOUND_MAX) {
+        out = &all->providers[all->provider_count++];
         *out = (struct stoq_engine_dht_provider){
             .peer = f->peer, .issued_at_s = f->issued_at_s, .ttl_s = f->ttl_s};
     }
@@ -138,15 +148,7 @@ static void take_provider(struct engine_dht *ed, struct dht_wait *w,
         if (out != NULL && out->addr_count < STOQ_COUNT(out->addrs)) {
             out->addrs[out->addr_count++] = addr;
         }
-        struct stoq_peer_id self = stoq_key_peer_id(ed->engine->cfg.key);
-        if (dht_is_failed(ed, &f->peer, now) || stoq_hash_eq(&f->peer.h, &self.h)) {
-            continue;
-        }
-        struct place *p = &ed->places[ed->place_next++ % DHT_PLACES_MAX];
-        *p = (struct place){.key = w->key,
-                            .source = {.peer = f->peer, .addr = addr},
-                            .until = now + (stoq_ns)f->ttl_s * STOQ_SEC};
-        engine_fetches_found(ed->engine, &w->key, &p->source);
+        keep_provider(ed, &w->key, &f->peer, &addr, until);
     }
 }
 
@@ -161,7 +163,7 @@ void dht_fill_contact(struct engine_dht *ed, stoq_contact_no no,
 static void take_hop(struct engine_dht *ed, struct dht_wait *w, const struct stoq_dht_trace *t)
 {
     struct stoq_engine_dht_contact who = {0};
-    if (w->found->hop_count == STOQ_DHT_HOPS_MAX) {
+    if (w->found == NULL || w->found->hop_count == STOQ_DHT_HOPS_MAX) {
         return;
     }
     dht_fill_contact(ed, t->contact, &who);
@@ -176,19 +178,26 @@ static void take_hop(struct engine_dht *ed, struct dht_wait *w, const struct sto
                                                                          .took_ns = t->took_ns};
 }
 
-static void take_looked(struct engine_dht *ed, struct dht_wait *w, const struct stoq_dht_looked *l)
+static void fill_looked(struct engine_dht *ed, struct stoq_engine_dht_found *out,
+                        const struct stoq_dht_looked *l)
 {
     for (uint32_t i = 0; i < l->contact_count && i < STOQ_DHT_WANT_MAX; i++) {
-        dht_fill_contact(ed, l->contacts[i], &w->found->near[w->found->near_count++]);
+        dht_fill_contact(ed, l->contacts[i], &out->near[out->near_count++]);
     }
-    w->found->calls = l->calls;
-    w->found->silent = l->silent;
-    w->found->hops_most = l->hops;
-    w->found->paths = l->paths;
-    w->found->took_ns = l->took_ns;
-    if (w->ask->value && w->found->provider_count == 0) {
-        ed->nobody[ed->nobody_next++ % DHT_NOBODY_MAX] =
-            (struct nobody){.key = w->key, .until = stoq_now() + DHT_NOBODY_FOR};
+    out->calls = l->calls;
+    out->silent = l->silent;
+    out->hops_most = l->hops;
+    out->paths = l->paths;
+    out->took_ns = l->took_ns;
+}
+
+static void take_looked(struct engine_dht *ed, struct dht_wait *w, const struct stoq_dht_looked *l)
+{
+    if (w->found != NULL) {
+        fill_looked(ed, w->found, l);
+    }
+    if (w->ask->value && w->providers == 0) {
+        stoq_discovery_none(&ed->cache, &w->key, stoq_now());
     }
     dht_wait_end(ed, w, STOQ_OK);
 }

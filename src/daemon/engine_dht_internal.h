@@ -10,6 +10,7 @@
 #include "daemon/engine_call.h"
 #include "daemon/engine_dht.h"
 #include "daemon/engine_internal.h"
+#include "discover/cache.h"
 #include "discover/early_keys.h"
 #include "node/node_dht.h"
 
@@ -17,34 +18,18 @@
 
 #define DHT_JOINS_MAX 16
 #define DHT_EARLY_MAX STOQ_DHT_OWN_MAX /* no more can be announced anyway */
-#define DHT_PLACES_MAX 2048 /* providers remembered, of all packages; the oldest gives way */
-#define DHT_NOBODY_MAX 64
-#define DHT_NOBODY_FOR (5 * STOQ_SEC)
-#define DHT_FAILED_MAX 256
-#define DHT_FAILED_FOR (60 * STOQ_SEC)
+#define DHT_SEEKS_MAX STOQ_DHT_LOOKS_MAX
 #define DHT_REJOIN_FIRST (1 * STOQ_SEC)
-
-struct place {
-    struct stoq_hash key;
-    struct stoq_fetch_source source;
-    stoq_ns until;
-};
-struct nobody {
-    struct stoq_hash key;
-    stoq_ns until;
-};
-struct failed {
-    struct stoq_peer_id peer;
-    stoq_ns until;
-};
 
 /* Somebody waits for a lookup or an announcement. */
 struct dht_wait {
     struct engine_wait wait; /* first */
     uint32_t look;           /* 0: an announcement, or it has not begun */
+    bool seek;               /* for fetches that run; it is the engine's own */
+    uint32_t providers;      /* found */
     struct stoq_hash key;
     const struct stoq_engine_dht_ask *ask; /* NULL: an announcement */
-    struct stoq_engine_dht_found *found;
+    struct stoq_engine_dht_found *found;   /* NULL: nobody wants to know more */
     struct stoq_dht_announced *announced;
 };
 
@@ -66,12 +51,7 @@ struct engine_dht {
     struct stoq_early early; /* to be announced once there is a DHT */
     struct engine_waits waits;
     uint32_t look_last;
-    struct place places[DHT_PLACES_MAX];
-    size_t place_next;
-    struct nobody nobody[DHT_NOBODY_MAX];
-    size_t nobody_next;
-    struct failed failed[DHT_FAILED_MAX];
-    size_t failed_next;
+    struct stoq_discovery cache;
     bool saving; /* a worker writes the file */
     stoq_ns save_at;
     stoq_ns clock_at;
@@ -100,7 +80,6 @@ void dht_join_all(struct engine_dht *ed);
 
 /* engine_dht_calls.c */
 void dht_act(struct engine_dht *ed, const struct stoq_node_dht_action *a);
-bool dht_is_failed(const struct engine_dht *ed, const struct stoq_peer_id *peer, stoq_ns now);
 void dht_fill_contact(struct engine_dht *ed, stoq_contact_no no,
                       struct stoq_engine_dht_contact *out);
 

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FETCH_WAIT (3 * STOQ_SEC)
 #define LOOK_TIMEOUT (10 * STOQ_SEC)
 #define ANNOUNCE_TIMEOUT (30 * STOQ_SEC)
 
@@ -23,7 +22,13 @@ void dht_announce(struct engine_dht *ed, const struct stoq_hash *key)
 
 void dht_wait_end(struct engine_dht *ed, struct dht_wait *w, enum stoq_status status)
 {
+    bool seek = w->seek; /* else it is the caller's again */
     engine_wait_end(&ed->waits, &w->wait, status);
+    if (seek) {
+        engine_sources_looked(ed->engine, &w->key);
+        engine_wait_release(&w->wait);
+        free(w);
+    }
 }
 
 /* What somebody waits for is asked. */
@@ -39,11 +44,9 @@ static void start_wait(struct engine_dht *ed, struct dht_wait *w)
         }
         return;
     }
-    for (size_t i = 0; w->ask->value && !w->ask->trace && i < DHT_NOBODY_MAX; i++) {
-        if (ed->nobody[i].until > now && stoq_hash_eq(&ed->nobody[i].key, &w->key)) {
-            dht_wait_end(ed, w, STOQ_OK);
-            return;
-        }
+    if (w->ask->value && !w->ask->trace && stoq_discovery_is_none(&ed->cache, &w->key, now)) {
+        dht_wait_end(ed, w, STOQ_OK);
+        return;
     }
     w->look = ++ed->look_last;
     struct stoq_dht_event ev = {.kind = STOQ_DHT_LOOK};
@@ -53,8 +56,6 @@ static void start_wait(struct engine_dht *ed, struct dht_wait *w)
         dht_wait_end(ed, w, STOQ_FULL);
     }
 }
-
-/* ---- beginning ---- */
 
 void dht_waits_start(struct engine_dht *ed)
 {
@@ -150,6 +151,16 @@ void stoq_engine_dht_join(struct stoq_engine *e, const struct stoq_fetch_source 
     engine_call(e, run_join, &way);
 }
 
+static void add_wait(struct engine_dht *ed, struct dht_wait *w)
+{
+    engine_wait_add(&ed->waits, &w->wait);
+    if (ed->nd == NULL) {
+        dht_begin(ed); /* it goes on when we have an id */
+    } else {
+        start_wait(ed, w);
+    }
+}
+
 static void begin_wait(struct stoq_engine *e, void *arg)
 {
     struct dht_wait *w = arg;
@@ -159,12 +170,7 @@ static void begin_wait(struct stoq_engine *e, void *arg)
         w->wait.done = true;
         return;
     }
-    engine_wait_add(&ed->waits, &w->wait);
-    if (ed->nd == NULL) {
-        dht_begin(ed); /* it goes on when we have an id */
-    } else {
-        start_wait(ed, w);
-    }
+    add_wait(ed, w);
 }
 
 static void stop_wait(struct stoq_engine *e, void *arg)
@@ -283,16 +289,38 @@ bool stoq_engine_dht_own(struct stoq_engine *e, const struct stoq_package_id *id
     return ask.known;
 }
 
-bool engine_dht_wait(struct stoq_engine *e, const struct stoq_fetch_ask *ask)
+/* One that looks for the same, and how many look for anything. */
+static bool is_sought(const struct engine_dht *ed, const struct stoq_hash *key, size_t *seeks)
 {
-    struct stoq_engine_dht_found *found = malloc(sizeof *found);
-    struct stoq_engine_dht_ask look = {.target = stoq_dht_key(&ask->id),
-                                       .value = true,
-                                       .timeout_ns = FETCH_WAIT,
-                                       .cancelled = ask->cancelled,
-                                       .user = ask->user};
-    bool some = found != NULL && stoq_engine_dht_look(e, &look, found, NULL) == STOQ_OK &&
-                found->provider_count > 0;
-    free(found);
-    return some;
+    bool same = false;
+    for (const struct engine_wait *k = ed->waits.first; k != NULL; k = k->next) {
+        const struct dht_wait *w = (const struct dht_wait *)k;
+        *seeks += w->seek;
+        same = same || (w->seek && stoq_hash_eq(&w->key, key));
+    }
+    return same;
+}
+
+bool engine_dht_seek(struct stoq_engine *e, const struct stoq_hash *key)
+{
+    static const struct stoq_engine_dht_ask ask = {.value = true};
+    struct engine_dht *ed = e->dht;
+    size_t seeks = 0;
+    if (ed == NULL || (ed->nd == NULL && ed->way_count == 0) ||
+        stoq_discovery_is_none(&ed->cache, key, stoq_now())) {
+        return false;
+    }
+    if (is_sought(ed, key, &seeks)) {
+        return true;
+    }
+    struct dht_wait *w = seeks >= DHT_SEEKS_MAX ? NULL : calloc(1, sizeof *w);
+    if (w == NULL) {
+        return false;
+    }
+    engine_wait_init(&w->wait);
+    w->seek = true;
+    w->key = *key;
+    w->ask = &ask;
+    add_wait(ed, w);
+    return is_sought(ed, key, &seeks); /* it may be over */
 }

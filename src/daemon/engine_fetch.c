@@ -6,7 +6,6 @@
 #include "daemon/engine_internal.h"
 
 #include "api/error.h"
-#include "dht/id.h"
 #include "os/cond.h"
 #include "os/sys.h"
 
@@ -238,133 +237,12 @@ void engine_fetch_done(struct stoq_fetch *f, const struct stoq_node_report *repo
         f->code = code;
         status = status == STOQ_TIMEOUT ? STOQ_TIMEOUT : STOQ_NET;
     }
-    if (status != STOQ_OK) {
+    if (status == STOQ_NET && f->peer_count == 0) {
+        engine_sources_none(f);
+    } else if (status != STOQ_OK) {
         explain(f, status);
     }
     fetch_finish(f, status);
-}
-
-/* One more source of a fetch. *out is NULL when it is one already. STOQ_OK, STOQ_FULL. */
-static enum stoq_status add_source(struct stoq_fetch *f, const struct stoq_fetch_source *src,
-                                   struct peer **out)
-{
-    struct stoq_engine *e = f->engine;
-    struct peer *p = engine_peer(e, &src->peer);
-    *out = NULL;
-    if (p == NULL) {
-        return STOQ_FULL;
-    }
-    engine_peer_address(p, &src->addr);
-    for (size_t k = 0; k < f->peer_count; k++) {
-        if (f->peers[k] == p) {
-            engine_peer_unref(e, p);
-            return STOQ_OK;
-        }
-    }
-    if (f->peer_count == STOQ_FETCH_SOURCES_MAX) {
-        engine_peer_unref(e, p);
-        return STOQ_FULL;
-    }
-    p->why[0] = '\0';
-    p->code = NULL;
-    p->damaged = false;
-    engine_trust_check(e, p);
-    f->peers[f->peer_count++] = p;
-    *out = p;
-    return STOQ_OK;
-}
-
-static enum stoq_status fetch_sources(struct stoq_engine *e, struct stoq_fetch *f)
-{
-    struct stoq_fetch_source found[STOQ_FETCH_SOURCES_MAX];
-    enum stoq_status st = STOQ_OK;
-    struct peer *p;
-    for (size_t i = 0; i < f->ask->source_count && st == STOQ_OK; i++) {
-        st = add_source(f, &f->ask->sources[i], &p);
-    }
-    size_t n = f->ask->lan ? engine_lan_sources(e, found, STOQ_FETCH_SOURCES_MAX) : 0;
-    for (size_t i = 0; i < n && st == STOQ_OK && f->peer_count < STOQ_FETCH_SOURCES_MAX; i++) {
-        st = add_source(f, &found[i], &p);
-    }
-    n = f->ask->dht ? engine_dht_sources(e, &f->ask->id, found, STOQ_FETCH_SOURCES_MAX) : 0;
-    for (size_t i = 0; i < n && st == STOQ_OK && f->peer_count < STOQ_FETCH_SOURCES_MAX; i++) {
-        st = add_source(f, &found[i], &p);
-    }
-    return st;
-}
-
-/* One more source for a fetch that runs. */
-static void offer_one(struct stoq_fetch *f, const struct stoq_fetch_source *source)
-{
-    struct peer *p;
-    if (add_source(f, source, &p) == STOQ_OK && p != NULL) {
-        struct stoq_node_event ev = {.kind = STOQ_NODE_ADD_SOURCE,
-                                     .u.source = {.fetch = f->number, .peer = p->number}};
-        (void)engine_feed(f->engine, &ev);
-    }
-}
-
-void engine_fetches_offer(struct stoq_engine *e, const struct stoq_fetch_source *source)
-{
-    for (struct stoq_fetch *f = e->fetches; f != NULL; f = f->next) {
-        if (f->ask->lan) {
-            offer_one(f, source);
-        }
-    }
-}
-
-void engine_fetches_found(struct stoq_engine *e, const struct stoq_hash *key,
-                          const struct stoq_fetch_source *source)
-{
-    for (struct stoq_fetch *f = e->fetches; f != NULL; f = f->next) {
-        struct stoq_hash its = stoq_dht_key(&f->ask->id);
-        if (f->ask->dht && stoq_hash_eq(&its, key)) {
-            offer_one(f, source);
-        }
-    }
-}
-
-/* One package fetched twice: the first one asks for what both want, so it gets the second one's sources
- * too, and the slower of the two is not the pace of both. */
-static void lend_sources(struct stoq_engine *e, const struct stoq_fetch *from)
-{
-    for (struct stoq_fetch *to = e->fetches; to != NULL; to = to->next) {
-        if (to == from || !stoq_hash_eq(&to->ask->id.h, &from->ask->id.h)) {
-            continue;
-        }
-        for (size_t i = 0; i < from->peer_count; i++) {
-            struct peer *p = from->peers[i];
-            bool known = false;
-            for (size_t k = 0; k < to->peer_count; k++) {
-                known = known || to->peers[k] == p;
-            }
-            if (known || to->peer_count == STOQ_FETCH_SOURCES_MAX) {
-                continue;
-            }
-            engine_peer_ref(p);
-            to->peers[to->peer_count++] = p;
-            struct stoq_node_event ev = {.kind = STOQ_NODE_ADD_SOURCE,
-                                         .u.source = {to->number, p->number}};
-            (void)engine_feed(e, &ev); /* full: it does without */
-        }
-    }
-}
-
-/* Nobody is named, and none of those who were asked instead knows anybody. */
-static void say_no_source(const struct stoq_engine *e, struct stoq_fetch *f)
-{
-    bool dht = f->ask->dht && engine_dht_is_there(e);
-    const char *asked = f->ask->lan && dht
-                            ? ", no source is named, nobody on this network answers and "
-                              "the DHT names nobody"
-                        : f->ask->lan ? ", no source is named and nobody on this network answers"
-                        : dht         ? ", no source is named and the DHT names nobody"
-                                      : " and no source is named";
-    (void)snprintf(f->why, sizeof f->why,
-                   "the package is not complete here%s: use --from PEER@ADDRESS or a 'peer =' line "
-                   "in the configuration",
-                   asked);
-    f->code = "NoSource";
 }
 
 static void fetch_begin(struct stoq_engine *e, void *arg)
@@ -374,14 +252,9 @@ static void fetch_begin(struct stoq_engine *e, void *arg)
     f->number = ++e->fetch_last;
     f->next = e->fetches;
     e->fetches = f;
-    enum stoq_status st = e->draining ? STOQ_BUSY : fetch_sources(e, f);
+    enum stoq_status st = e->draining ? STOQ_BUSY : engine_sources_begin(f);
     for (size_t i = 0; i < f->peer_count; i++) {
         numbers[i] = f->peers[i]->number;
-    }
-    if (st == STOQ_OK && f->peer_count == 0 && (f->ask->lan || f->ask->dht)) {
-        say_no_source(e, f);
-        fetch_finish(f, STOQ_NET);
-        return;
     }
     if (st == STOQ_OK) {
         struct stoq_node_event ev = {
@@ -390,6 +263,7 @@ static void fetch_begin(struct stoq_engine *e, void *arg)
                         .id = f->ask->id,
                         .sources = numbers,
                         .source_count = (uint32_t)f->peer_count,
+                        .more = f->more,
                         .strategy = f->ask->until == 0 ? f->ask->strategy : STOQ_SWARM_SEQUENTIAL,
                         .priority = f->ask->priority,
                         .is_part = f->ask->is_part,
@@ -399,7 +273,7 @@ static void fetch_begin(struct stoq_engine *e, void *arg)
         st = engine_feed(e, &ev);
     }
     if (st == STOQ_OK) {
-        lend_sources(e, f);
+        engine_sources_lend(f);
     }
     if (st != STOQ_OK) {
         (void)snprintf(f->why, sizeof f->why, "cannot start the fetch: %s", stoq_status_str(st));
@@ -461,16 +335,6 @@ enum stoq_status stoq_fetch_begin(struct stoq_engine *e, const struct stoq_fetch
     if (ask->source_count > STOQ_FETCH_SOURCES_MAX) {
         return stoq_fail(err, STOQ_RANGE, 0, "%zu sources named; at most %d can be asked at once",
                          ask->source_count, STOQ_FETCH_SOURCES_MAX);
-    }
-    bool found = false;
-    if (ask->dht) {
-        found = engine_dht_wait(e, ask);
-    }
-    if (ask->lan && ask->source_count == 0 && !found) {
-        enum stoq_status st = engine_lan_wait(e, ask, err);
-        if (st != STOQ_OK) {
-            return st;
-        }
     }
     struct stoq_fetch *f = calloc(1, sizeof *f);
     if (f == NULL) {

@@ -1,4 +1,5 @@
 /* Two engines on [::1]: fetches that wait for streams, run side by side, are read while they come. */
+#include "daemon/engine_dht_internal.h"
 #include "daemon/engine_internal.h"
 #include "daemon/held.h"
 #include "daemon/local.h"
@@ -38,7 +39,9 @@ struct pair {
     struct stoq_fetch_source source; /* a, for b */
 };
 
-static void start(struct side *s, uint8_t salt, const struct stoq_engine_limits *limits)
+/* dht_bits: what the id of its node in a DHT is to earn; 0: it takes no part. */
+static void start_in_dht(struct side *s, uint8_t salt, const struct stoq_engine_limits *limits,
+                         unsigned dht_bits)
 {
     uint8_t seed[STOQ_KEY_SEED_BYTES] = {salt};
     struct stoq_addr listen;
@@ -51,7 +54,14 @@ static void start(struct side *s, uint8_t salt, const struct stoq_engine_limits 
     assert_int_equal(stoq_addr_parse(&listen, stoq_span_str("[::1]:0"), 0), STOQ_OK);
     struct stoq_engine_config cfg = {
         .store = s->store, .key = s->key, .listen = &listen, .listen_count = 1, .limits = *limits};
+    cfg.dht.on = dht_bits > 0;
+    cfg.dht.work_bits = dht_bits;
     assert_int_equal(stoq_engine_start(&s->engine, &cfg, &err), STOQ_OK);
+}
+
+static void start(struct side *s, uint8_t salt, const struct stoq_engine_limits *limits)
+{
+    start_in_dht(s, salt, limits, 0);
 }
 
 static void end(struct side *s)
@@ -129,6 +139,38 @@ static void few_streams_are_enough(void **state)
         release(&p);
         free(report);
     }
+}
+
+static void count_lookups(struct stoq_engine *e, void *arg)
+{
+    for (const struct engine_wait *w = e->dht->waits.first; w != NULL; w = w->next) {
+        ++*(size_t *)arg;
+    }
+}
+
+/* Who is named is asked while the DHT is looked through: that lookup has not even begun when the package is
+ * here, since so many bits are never earned. */
+static void nobody_waits_for_the_dht(void **state)
+{
+    (void)state;
+    struct pair p;
+    struct stoq_error err;
+    struct stoq_fetch_report *report = calloc(1, sizeof *report);
+    size_t lookups = 0;
+    begin(&p, 16);
+    end(&p.b);
+    start_in_dht(&p.b, 2, &(struct stoq_engine_limits){0}, STOQ_DHT_WORK_MAX);
+    struct stoq_fetch_source nowhere = p.source;
+    nowhere.peer.h.b[0] ^= 1;
+    stoq_engine_dht_join(p.b.engine, &nowhere);
+    struct stoq_fetch_ask ask = ask_for(&p);
+    ask.dht = true;
+    assert_int_equal(stoq_engine_fetch(p.b.engine, &ask, report, &err), STOQ_OK);
+    assert_true(stoq_local_has(p.b.store, &p.id));
+    engine_call(p.b.engine, count_lookups, &lookups);
+    assert_int_equal(lookups, 1);
+    release(&p);
+    free(report);
 }
 
 /* Asks that wait for a stream when their fetch is stopped, or their connection lost. */
@@ -294,6 +336,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(few_streams_are_enough),
+        cmocka_unit_test(nobody_waits_for_the_dht),
         cmocka_unit_test(what_waits_ends_with_its_fetch),
         cmocka_unit_test(callers_share),
         cmocka_unit_test(it_is_read_while_it_comes),

@@ -6,7 +6,8 @@
  *
  *   engine.c         life: thread, loop, figures
  *   engine_call.c    calls from other threads, who waits, lists
- *   engine_fetch.c   fetches as their callers see them: sources in, waiting, the report
+ *   engine_fetch.c   fetches as their callers see them: waiting, the report
+ *   engine_sources.c whom they take from, and who is looked for
  *   engine_standing.c what is known of peers, told to other threads
  *   engine_budget.c  bandwidth: what waits for its grant
  *   engine_yield.c   bandwidth: how fast background may be
@@ -302,6 +303,9 @@ struct stoq_fetch {
     _Atomic bool timed_out;
     uint64_t seed_bytes;     /* of chunks taken from the seed */
     uint64_t seed_bytes_new; /* of those, what the store did not have */
+    bool more;               /* sources are looked for, until the later of: */
+    stoq_ns lan_until;       /* answers of neighbours; 0: they are not waited for */
+    stoq_ns dht_until;       /* the DHT's; likewise */
     struct peer *peers[STOQ_FETCH_SOURCES_MAX];
     struct source_note notes[STOQ_FETCH_SOURCES_MAX];
     size_t peer_count;
@@ -417,11 +421,21 @@ enum stoq_status engine_fetch_result(const struct stoq_fetch *f, enum stoq_statu
                                      struct stoq_error *err);
 void engine_ready(struct stoq_engine *e); /* tell those who read in order how far they can */
 
-/* Take a source that was found into every fetch that wants such. */
-/* A provider of the package with this lookup key. */
+/* engine_sources.c */
+/* Those known at once; who else there is is looked for. STOQ_OK; STOQ_FULL: too many are named. */
+enum stoq_status engine_sources_begin(struct stoq_fetch *f);
+/* To other fetches of the same package. */
+void engine_sources_lend(const struct stoq_fetch *from);
+void engine_sources_none(struct stoq_fetch *f); /* there was none: say so */
+/* Take a source that was found into every fetch that wants such: a provider of the package with this
+ * lookup key; a neighbour. */
 void engine_fetches_found(struct stoq_engine *e, const struct stoq_hash *key,
                           const struct stoq_fetch_source *source);
 void engine_fetches_offer(struct stoq_engine *e, const struct stoq_fetch_source *source);
+/* The DHT knows nobody else for this key. */
+void engine_sources_looked(struct stoq_engine *e, const struct stoq_hash *key);
+void engine_sources_run(struct stoq_engine *e, stoq_ns now);
+stoq_ns engine_sources_deadline(const struct stoq_engine *e);
 
 /* engine_past.c */
 /* Remember how a fetch went; without memory it is forgotten. */
@@ -434,9 +448,8 @@ void engine_lan_leave(struct stoq_engine *e); /* say goodbye, and no more */
 void engine_lan_free(struct stoq_engine *e);
 /* Neighbours as sources; how many. */
 size_t engine_lan_sources(struct stoq_engine *e, struct stoq_fetch_source *out, size_t out_max);
-/* Ask who is there and wait for answers; any other thread. STOQ_OK also when nobody answers. */
-enum stoq_status engine_lan_wait(struct stoq_engine *e, const struct stoq_fetch_ask *ask,
-                                 struct stoq_error *err);
+/* Ask who is there. How long answers are to be waited for; 0: somebody is known, or it cannot be asked. */
+stoq_ns engine_lan_ask(struct stoq_engine *e);
 
 /* engine_dht.c */
 enum stoq_status engine_dht_open(struct stoq_engine *e); /* begins when there is somebody to ask */
@@ -457,10 +470,11 @@ bool engine_dht_rpc_ended(struct stoq_engine *e, const struct stoq_net_rpc_end *
 /* It has begun: there was somebody to ask. */
 bool engine_dht_is_there(const struct stoq_engine *e);
 /* Providers that are known; how many. */
-size_t engine_dht_sources(struct stoq_engine *e, const struct stoq_package_id *id,
+size_t engine_dht_sources(struct stoq_engine *e, const struct stoq_hash *key,
                           struct stoq_fetch_source *out, size_t out_max);
-/* Look for providers, on the caller's thread, as long as the DHT needs for it. True: there are some. */
-bool engine_dht_wait(struct stoq_engine *e, const struct stoq_fetch_ask *ask);
+/* Look for more, for the fetches that run: engine_fetches_found for each, and engine_sources_looked at the
+ * end. False: there is nobody to ask, or nobody provides it as far as was just known. */
+bool engine_dht_seek(struct stoq_engine *e, const struct stoq_hash *key);
 
 /* engine_node.c */
 void engine_drain(struct stoq_engine *e);

@@ -12,9 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How long a fetch without any source waits for the first neighbour, and for all to answer. */
-#define WAIT_FIRST (1500 * STOQ_MS)
-#define WAIT_ALL (300 * STOQ_MS)
+#define ANSWERS_WAIT (1500 * STOQ_MS) /* so long a fetch waits for the first neighbour */
 
 struct engine_lan {
     struct stoq_engine *engine;
@@ -172,49 +170,17 @@ size_t engine_lan_sources(struct stoq_engine *e, struct stoq_fetch_source *out, 
     return n;
 }
 
-struct look {
-    enum stoq_status status;
-    struct stoq_error *err;
-    size_t known;
-};
-
-static void look_around(struct stoq_engine *e, void *arg)
+stoq_ns engine_lan_ask(struct stoq_engine *e)
 {
-    struct look *look = arg;
-    look->status = e->draining ? STOQ_BUSY : engine_lan_start(e, look->err);
-    if (look->status != STOQ_OK) {
-        return;
+    struct stoq_error err;
+    if (engine_lan_start(e, &err) != STOQ_OK) {
+        engine_log(e, "no LAN discovery: %s", err.text);
+        return 0;
     }
     stoq_neighbours_ask(&e->lan->neighbours, stoq_now());
     stoq_timer_set(e->lan->timer, stoq_neighbours_deadline(&e->lan->neighbours));
-    look->known = stoq_neighbours_list(&e->lan->neighbours, stoq_now(), e->lan->list, 1);
-}
-
-static void count_known(struct stoq_engine *e, void *arg)
-{
-    struct look *look = arg;
-    look->known =
-        e->lan == NULL ? 0 : stoq_neighbours_list(&e->lan->neighbours, stoq_now(), e->lan->list, 1);
-}
-
-enum stoq_status engine_lan_wait(struct stoq_engine *e, const struct stoq_fetch_ask *ask,
-                                 struct stoq_error *err)
-{
-    struct look look = {.err = err};
-    stoq_ns begin = stoq_now();
-    engine_call(e, look_around, &look);
-    if (look.status != STOQ_OK || look.known > 0) {
-        return look.status;
-    }
-    while (stoq_now() < begin + (look.known > 0 ? WAIT_ALL : WAIT_FIRST)) {
-        struct timespec nap = {.tv_nsec = (long)(20 * STOQ_MS)};
-        (void)nanosleep(&nap, NULL);
-        if (ask->cancelled != NULL && ask->cancelled(ask->user)) {
-            return stoq_fail(err, STOQ_CANCELLED, 0, "interrupted");
-        }
-        engine_call(e, count_known, &look);
-    }
-    return STOQ_OK;
+    bool known = stoq_neighbours_list(&e->lan->neighbours, stoq_now(), e->lan->list, 1) > 0;
+    return known ? 0 : ANSWERS_WAIT;
 }
 
 struct snapshot {

@@ -447,7 +447,7 @@ static enum stoq_status extract_mended(struct getting *g, enum stoq_status st,
 {
     bool whole = true;
     struct stoq_error why;
-    if ((st != STOQ_PROOF && st != STOQ_NOTFOUND) || (g->source_count == 0 && !g->lan) ||
+    if ((st != STOQ_PROOF && st != STOQ_NOTFOUND) || (g->source_count == 0 && !g->lan && !g->dht) ||
         is_whole(g, &whole, &why) != STOQ_OK || whole) {
         return st;
     }

@@ -159,6 +159,12 @@ static enum stoq_status feed_user(struct stoq_node *n, const struct stoq_node_ev
     case STOQ_NODE_ADD_SOURCE:
         f = fetch_find(n, ev->u.source.fetch);
         return f == NULL ? STOQ_OK : fetch_source_add(f, ev->u.source.peer);
+    case STOQ_NODE_NO_MORE:
+        f = fetch_find(n, ev->u.stop.fetch);
+        if (f != NULL) {
+            f->more = false;
+        }
+        return STOQ_OK;
     case STOQ_NODE_WANT:
         f = fetch_find(n, ev->u.want.fetch);
         if (f != NULL && f->until < ev->u.want.until) {
@@ -179,6 +185,7 @@ static enum stoq_status dispatch(struct stoq_node *n, const struct stoq_node_eve
     switch (ev->kind) {
     case STOQ_NODE_FETCH:
     case STOQ_NODE_ADD_SOURCE:
+    case STOQ_NODE_NO_MORE:
     case STOQ_NODE_WANT:
     case STOQ_NODE_STOP:
         return feed_user(n, ev);

@@ -156,6 +156,44 @@ static struct wishes answer(stoq_node_cookie cookie, enum stoq_meta_kind kind,
     return poll_all();
 }
 
+/* While others are looked for a fetch waits for them, with sources that failed or without any. */
+static void it_does_not_end_while_sources_are_looked_for(void **state)
+{
+    (void)state;
+    struct made m;
+    static const stoq_peer peers[] = {1};
+    make(&m);
+    for (uint32_t sources = 0; sources <= 1; sources++) {
+        struct stoq_node_event begin_with = {.kind = STOQ_NODE_FETCH,
+                                             .u.fetch = {.fetch = ++fetch,
+                                                         .id = m.id,
+                                                         .sources = peers,
+                                                         .source_count = sources,
+                                                         .more = true}};
+        feed(begin_with);
+        struct wishes w = poll_all();
+        assert_int_equal(w.count[STOQ_NODE_DIAL], sources);
+        if (sources > 0) {
+            feed((struct stoq_node_event){.kind = STOQ_NODE_LINK_DOWN,
+                                          .u.link = {.peer = 1, .status = STOQ_NET}});
+            w = poll_all();
+        }
+        assert_int_equal(w.count[STOQ_NODE_DONE], 0);
+        link_up(2);
+        feed((struct stoq_node_event){.kind = STOQ_NODE_ADD_SOURCE, .u.source = {fetch, 2}});
+        w = poll_all();
+        assert_int_equal(w.asked_kind, STOQ_META_MANIFEST);
+        answer_error(w.asked, STOQ_ERR_CONTENT_NOT_FOUND);
+        w = poll_all();
+        assert_int_equal(w.count[STOQ_NODE_DONE], 0);
+        feed((struct stoq_node_event){.kind = STOQ_NODE_NO_MORE, .u.stop = {fetch}});
+        w = poll_all();
+        assert_int_equal(w.count[STOQ_NODE_DONE], 1);
+        assert_int_equal(w.done, sources == 0 ? STOQ_NOTFOUND : STOQ_NET);
+    }
+    unmake(&m);
+}
+
 /* What came to be right after failures counts them anew: thrice fifteen are not one row of 45. */
 static void an_answer_ends_a_row_of_failures(void **state)
 {
@@ -315,6 +353,7 @@ int main(void)
         ALONE(a_source_that_stays_busy_is_given_up),
         ALONE(a_source_whose_streams_break_is_asked_ever_later),
         ALONE(an_answer_ends_a_row_of_failures),
+        ALONE(it_does_not_end_while_sources_are_looked_for),
         ALONE(a_reply_is_no_longer_than_asked),
         ALONE(the_sync_waits_for_what_is_saved),
         ALONE(a_source_of_another_version_is_none),

@@ -47,6 +47,7 @@ enum stoq_status fetch_begin(struct stoq_node *n, const struct stoq_node_fetch *
     f->package = ev->id;
     f->strategy = ev->strategy;
     f->priority = ev->priority;
+    f->more = ev->more;
     f->is_part = ev->is_part;
     f->first = ev->is_part ? ev->first : 0;
     f->end = ev->is_part ? ev->end : UINT64_MAX;
@@ -356,7 +357,7 @@ static void drive_hopeless(struct fetch *f)
 {
     bool needs_peers =
         f->manifest_q.open || f->list_q.open || (f->step == STEP_CHUNKS && !f->swarm_done);
-    if (!needs_peers) {
+    if (!needs_peers || f->more) {
         return;
     }
     if (!fetch_source_hope(f)) {

@@ -422,6 +422,7 @@ static void user_event(struct model *m, const struct package *p)
         ev.u.fetch.priority = (enum stoq_priority)(what % STOQ_PRIORITIES);
         ev.u.fetch.strategy = (enum stoq_swarm_strategy)(what % (STOQ_SWARM_FASTEST + 1));
         ev.u.fetch.id.h.b[3] ^= what == 199 ? 1 : 0;
+        ev.u.fetch.more = what % 16 == 5;
         choose_part(m, &ev.u.fetch);
         m->running[fetch] = true;
     } else if (what < 210) {
@@ -430,6 +431,8 @@ static void user_event(struct model *m, const struct package *p)
     } else if (what < 225) {
         ev = (struct stoq_node_event){.kind = STOQ_NODE_ADD_SOURCE,
                                       .u.source = {fetch, what % PEERS}};
+    } else if (what < 235) {
+        ev.kind = STOQ_NODE_NO_MORE;
     }
     feed(m, &ev);
 }

@@ -208,6 +208,7 @@ struct fetch {
     struct stoq_package_id package;
     enum stoq_swarm_strategy strategy;
     enum stoq_priority priority;
+    bool more;  /* sources are looked for */
     bool waits; /* its turn has not come: nothing is asked of anybody */
     bool is_part;
     uint64_t first; /* bytes first .. end - 1 of the stream are wanted */

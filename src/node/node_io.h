@@ -29,6 +29,7 @@ enum stoq_node_event_kind {
     /* Asked for by the user. */
     STOQ_NODE_FETCH,      /* u.fetch: bring this package into the store */
     STOQ_NODE_ADD_SOURCE, /* u.source: one more source for a running fetch */
+    STOQ_NODE_NO_MORE,    /* u.stop: no more sources are looked for, for a fetch that had `more` */
     STOQ_NODE_WANT,       /* u.want: a fetch whose reader has got further may go on */
     STOQ_NODE_STOP,       /* u.stop: end this fetch; its DONE follows */
     /* About peers. */
@@ -62,6 +63,8 @@ struct stoq_node_event {
             struct stoq_package_id id;
             const stoq_peer *sources; /* distinct; may be none when the store may have it all */
             uint32_t source_count;    /* at most STOQ_NODE_SOURCES_MAX */
+            bool
+                more; /* others are looked for: it does not end for want of sources before NO_MORE */
             enum stoq_swarm_strategy strategy;
             enum stoq_priority priority; /* of its beginning here, and of what its sources send */
             /* Only the chunks that hold bytes first .. end - 1 of the package's stream, besides manifest
