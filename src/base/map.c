@@ -65,13 +65,14 @@ static enum stoq_status grow(struct stoq_map *m)
 enum stoq_status stoq_map_put(struct stoq_map *m, struct stoq_map_key key, void *value)
 {
     STOQ_ASSERT(value != NULL);
-    if (m->count >= m->capacity / 2) {
+    struct stoq_map_slot *slot = m->capacity == 0 ? NULL : find(m, key);
+    if (slot == NULL || (slot->value == NULL && m->count >= m->capacity / 2)) {
         enum stoq_status st = grow(m);
         if (st != STOQ_OK) {
             return st;
         }
+        slot = find(m, key);
     }
-    struct stoq_map_slot *slot = find(m, key);
     m->count += slot->value == NULL;
     *slot = (struct stoq_map_slot){key, value};
     return STOQ_OK;

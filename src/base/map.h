@@ -28,7 +28,7 @@ void stoq_map_init(struct stoq_map *m, uint64_t seed);
 void stoq_map_release(struct stoq_map *m); /* the values are the owner's */
 /* NULL: not there. */
 void *stoq_map_get(const struct stoq_map *m, struct stoq_map_key key);
-/* Set or replace; value is not NULL. STOQ_OK, STOQ_NOMEM (unchanged). */
+/* Set or replace; value is not NULL. STOQ_OK, STOQ_NOMEM (unchanged; to replace takes no memory). */
 STOQ_WARN_UNUSED enum stoq_status stoq_map_put(struct stoq_map *m, struct stoq_map_key key,
                                                void *value);
 /* Returns what was there, or NULL. */

@@ -288,6 +288,17 @@ static bool set_connections(struct stoq_config *c, const char *value, char why[C
     return true;
 }
 
+static bool set_connections_prefix(struct stoq_config *c, const char *value,
+                                   char why[CONFIG_WHY_BYTES])
+{
+    uint64_t v = 0;
+    if (!number(value, 1, 1000000, &v, why)) {
+        return false;
+    }
+    c->limits.connections_prefix = (size_t)v;
+    return true;
+}
+
 static bool set_handshakes(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
 {
     uint64_t v = 0;
@@ -603,6 +614,7 @@ static const struct config_setting settings[] = {
     {"transport.packet_bytes_max", false, set_packet_bytes},
     {"net.threads", false, set_net_threads},
     {"limits.connections", false, set_connections},
+    {"limits.connections_prefix", false, set_connections_prefix},
     {"limits.handshakes", false, set_handshakes},
     {"limits.streams", false, set_streams},
     {"limits.memory", false, set_memory},

@@ -83,6 +83,8 @@ static const char template[] =
     "# Connections with peers, and with local clients.\n"
     "#connections = 4096\n"
     "#api_connections = 64\n"
+    "# Of these, open from one prefix (IPv4 /24, IPv6 /48); default: half of connections.\n"
+    "#connections_prefix = 2048\n"
     "# Handshakes of others that are not finished, and streams one peer may have open.\n"
     "#handshakes = 512\n"
     "#streams = 128\n"

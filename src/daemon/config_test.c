@@ -86,6 +86,7 @@ static void test_all_keys(void **state)
                    "packet_bytes_max = 1452\n"
                    "[limits]\n"
                    "connections = 10\n"
+                   "connections_prefix = 6\n"
                    "handshakes = 7\n"
                    "streams = 9\n"
                    "memory = 64MiB\n"
@@ -119,6 +120,7 @@ static void test_all_keys(void **state)
     assert_int_equal(config.congestion, STOQ_NET_CC_BBR);
     assert_int_equal(config.packet_bytes_max, 1452);
     assert_int_equal(config.limits.connections, 10);
+    assert_int_equal(config.limits.connections_prefix, 6);
     assert_int_equal(config.limits.handshakes, 7);
     assert_int_equal(config.limits.streams, 9);
     assert_int_equal(config.limits.memory_bytes, 64 * STOQ_MIB);
@@ -207,6 +209,8 @@ static void test_refusals(void **state)
     refuse("[transport]\nidle_timeout = 0\n", "f:2: transport.idle_timeout: 0 is outside 1..3600");
     refuse("[transport]\ncompression = gzip\n",
            "f:2: transport.compression: 'gzip' is not zstd or none");
+    refuse("[limits]\nconnections_prefix = 0\n",
+           "f:2: limits.connections_prefix: 0 is outside 1..1000000");
     refuse("[limits]\nhandshakes = 0\n", "f:2: limits.handshakes: 0 is outside 1..65536");
     refuse("[limits]\nstreams = 5000\n", "f:2: limits.streams: 5000 is outside 1..4096");
     refuse("[limits]\nmemory = 1MiB\n", "f:2: limits.memory: 1MiB is outside 16777216..");

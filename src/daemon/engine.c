@@ -130,6 +130,9 @@ bool stoq_engine_beat(struct stoq_engine *e)
 static void fill_limits(struct stoq_engine_limits *l)
 {
     l->connections = l->connections == 0 ? 4096 : l->connections;
+    if (l->connections_prefix == 0) {
+        l->connections_prefix = (l->connections + 1) / 2;
+    }
     l->handshakes = l->handshakes == 0 ? 512 : l->handshakes;
     l->streams = l->streams == 0 ? 128 : l->streams;
     l->memory_peer_bytes = l->memory_peer_bytes == 0 ? ENGINE_PEER_MEMORY : l->memory_peer_bytes;
@@ -169,6 +172,7 @@ static enum stoq_status open_net(struct stoq_engine *e, struct stoq_error *err)
         .cc = e->cfg.cc,
         .packet_bytes_max = e->cfg.packet_bytes_max,
         .connections_max = l->connections,
+        .connections_prefix_max = l->connections_prefix,
         .handshakes_max = l->handshakes,
         .handshakes_prefix_max = (l->handshakes + 3) / 4,
         .streams_max = l->streams,
@@ -466,6 +470,7 @@ static void take_usage(struct stoq_engine *e, const struct stoq_net_stats *net,
                        struct stoq_engine_limits *used)
 {
     *used = (struct stoq_engine_limits){.connections = net->connections,
+                                        .connections_prefix = net->connections_prefix,
                                         .handshakes = net->handshakes,
                                         .memory_bytes = net->memory_bytes};
     for (uint32_t i = 0; i < e->peer_slots; i++) {

@@ -40,7 +40,8 @@ struct stoq_offer {
 /* What peers may use. Zero means the default in brackets. */
 struct stoq_engine_limits {
     size_t connections;         /* both directions [4096] */
-    size_t handshakes;          /* of others, unfinished [256] */
+    size_t connections_prefix;  /* of others, open, from one prefix [half of connections] */
+    size_t handshakes;          /* of others, unfinished [512] */
     uint32_t streams;           /* open at once by the peer in one connection [128] */
     uint64_t memory_peer_bytes; /* of one peer's connections [96 MiB] */
     uint64_t memory_bytes;      /* of all connections [1 GiB] */

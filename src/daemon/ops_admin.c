@@ -230,6 +230,7 @@ static json_t *rejected_to_json(const struct stoq_engine_stats *s)
         {"outsider", n->dropped_outsider},
         {"prefix", n->dropped_prefix},
         {"full", n->dropped_full},
+        {"crowded", n->dropped_crowded},
         {"displaced", n->displaced},
         {"retries", n->retries_sent},
         {"resets", n->resets_sent},
@@ -277,8 +278,9 @@ static json_t *limits_to_json(const struct stoq_engine_stats *s)
         files_max = 0; /* /proc is not mounted */
     }
     return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o}", "handshakes", limit(u->handshakes, m->handshakes),
-        "connections", limit(u->connections, m->connections), "streams",
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "handshakes", limit(u->handshakes, m->handshakes),
+        "connections", limit(u->connections, m->connections), "connections_prefix",
+        limit(u->connections_prefix, m->connections_prefix), "streams",
         limit(u->streams, m->streams), "memory_peer",
         limit(u->memory_peer_bytes, m->memory_peer_bytes), "memory",
         limit(u->memory_bytes, m->memory_bytes), "open_files", limit(files, files_max));

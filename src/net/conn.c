@@ -75,6 +75,7 @@ static void give_slot_back(struct net_conn *conn)
     slot->conn = NULL;
     conn->id = 0;
     net->live--;
+    net_room_leave(net->room);
     slot->generation++;
     if (slot->generation <
         1U << 31) { /* worn out: numbers are never given twice, the top bit is another's */
@@ -139,21 +140,29 @@ static ngtcp2_conn *conn_of_ref(ngtcp2_crypto_conn_ref *ref)
     return conn->q;
 }
 
+/* A place in the room was taken for one that is not to be. */
+static void give_place_back(struct stoq_net *net)
+{
+    net_room_leave(net->room);
+    net_room_forget(net->room);
+}
+
 static struct net_conn *conn_new(struct stoq_net *net, struct net_socket *socket,
                                  const struct stoq_addr *local, const struct stoq_addr *remote)
 {
-    if (stoq_heap_reserve(&net->deadlines, net->live + net->closing + 1) != STOQ_OK) {
-        return NULL;
-    }
     struct net_conn *conn = calloc(1, sizeof *conn);
-    if (conn == NULL || take_slot(net, conn) != STOQ_OK) {
+    if (conn == NULL ||
+        stoq_heap_reserve(&net->deadlines, net->live + net->closing + 1) != STOQ_OK ||
+        take_slot(net, conn) != STOQ_OK) {
         free(conn);
+        give_place_back(net);
         return NULL;
     }
     conn->net = net;
     conn->socket = socket;
     conn->local = *local;
     conn->remote = *remote;
+    conn->prefix = stoq_addr_prefix(remote);
     conn->group = "";
     conn->last_ts = net->now;
     conn->ref = (ngtcp2_crypto_conn_ref){conn_of_ref, conn};
@@ -315,6 +324,7 @@ enum stoq_status net_conn_dial(struct stoq_net *net, const struct stoq_net_dial 
     struct stoq_error err = {0};
     struct net_socket *socket = net_socket_for(net, &dial->addr, &err);
     if (socket == NULL) {
+        give_place_back(net);
         return err.status;
     }
     struct net_conn *conn = conn_new(net, socket, &socket->local, &dial->addr);
@@ -414,10 +424,25 @@ void net_conn_count(struct net_conn *conn)
 void net_conn_uncount(struct net_conn *conn)
 {
     if (conn->counted) {
-        net_guard_leave(conn->net->guard, stoq_addr_prefix(&conn->remote));
+        net_guard_leave(conn->net->guard, conn->prefix);
         TAILQ_REMOVE(&conn->net->unfinished, conn, unfinished_link);
         conn->counted = false;
     }
+}
+
+bool net_conn_settle(struct net_conn *conn)
+{
+    net_conn_uncount(conn);
+    if (!conn->inbound || conn->settled) {
+        return true;
+    }
+    conn->settled = net_room_settle(conn->net->room, conn->prefix);
+    if (!conn->settled) { /* others of its prefix came in while it shook hands */
+        conn->net->stats.dropped_crowded++;
+        conn->code = NGTCP2_CONNECTION_REFUSED;
+        net_conn_blame(conn, STOQ_NET_REFUSED, NET_CROWDED_TEXT);
+    }
+    return conn->settled;
 }
 
 void net_conn_strip(struct net_conn *conn)
@@ -433,6 +458,10 @@ void net_conn_strip(struct net_conn *conn)
     conn->unconsumed = 0;
     free_tls(conn);
     net_conn_uncount(conn);
+    if (conn->settled) {
+        net_room_unsettle(conn->net->room, conn->prefix);
+        conn->settled = false;
+    }
     give_slot_back(conn);
 }
 
@@ -451,4 +480,5 @@ void net_conn_discard(struct net_conn *conn)
     free(conn->text);
     free(conn->goodbye);
     free(conn);
+    net_room_forget(net->room);
 }

@@ -100,7 +100,9 @@ static int on_handshake_completed(ngtcp2_conn *q, void *user)
     if (!net_early_settle(conn)) {
         return NGTCP2_ERR_CALLBACK_FAILURE;
     }
-    net_conn_uncount(conn);
+    if (!net_conn_settle(conn)) {
+        return NGTCP2_ERR_CALLBACK_FAILURE;
+    }
     conn->complete = true;
     if (!conn->opened) {
         net_conn_open_for_owner(conn);

@@ -72,7 +72,9 @@ static void blame_peer(struct net_conn *conn)
         conn->code = e->error_code;
         net_conn_blame(conn, STOQ_NET_PEER, reason);
     } else if (e->error_code == NGTCP2_CONNECTION_REFUSED) {
-        net_conn_blame(conn, STOQ_NET_REFUSED, "the peer takes no more connections");
+        (void)snprintf(text, sizeof text, "the peer takes no more connections%s%.180s",
+                       reason[0] == '\0' ? "" : ": ", reason);
+        net_conn_blame(conn, STOQ_NET_REFUSED, text);
     } else if (e->error_code == NGTCP2_NO_ERROR || e->error_code == NGTCP2_APPLICATION_ERROR) {
         net_conn_blame(conn, STOQ_NET_PEER, "the peer closed without giving a reason");
     } else if (e->error_code >= NGTCP2_CRYPTO_ERROR && e->error_code < NGTCP2_CRYPTO_ERROR + 256) {
@@ -166,6 +168,9 @@ static void fill_close(const struct net_conn *conn, ngtcp2_ccerr *e)
     case STOQ_NET_FAILED:
         ngtcp2_ccerr_set_transport_error(e, NGTCP2_INTERNAL_ERROR, NULL, 0);
         return;
+    case STOQ_NET_REFUSED:
+        ngtcp2_ccerr_set_transport_error(e, conn->code, reason, n);
+        return;
     default:
         if (alert != 0) {
             ngtcp2_ccerr_set_tls_alert(e, (uint8_t)alert, NULL, 0);
@@ -232,22 +237,21 @@ void net_conn_again(struct net_conn *conn)
     net_tx_commit(&conn->net->tx);
 }
 
-static void tell_refused(struct net_conn *conn, const struct stoq_net_closed *info)
+void net_tell_refused(struct stoq_net *net, const struct stoq_net_closed *info)
 {
-    struct stoq_net *net = conn->net;
-    net->stats.refused++;
-    net->stats.refused_why[conn->why]++;
-    if (net->cfg.cb.refused == NULL) {
-        return;
-    }
     if (net->now - net->refused_told_at >= STOQ_SEC) {
         net->refused_told_at = net->now;
         net->refused_told = 0;
     }
-    if (net->refused_told < NET_REFUSED_TOLD_PER_S) {
-        net->refused_told++;
-        net->cfg.cb.refused(net->cfg.user, info);
+    bool again = net->refused_told > 0 && net->refused_why == info->why &&
+                 stoq_addr_eq(&info->addr, &net->refused_addr); /* a first flight is two packets */
+    if (net->cfg.cb.refused == NULL || again || net->refused_told >= NET_REFUSED_TOLD_PER_S) {
+        return;
     }
+    net->refused_told++;
+    net->refused_addr = info->addr;
+    net->refused_why = info->why;
+    net->cfg.cb.refused(net->cfg.user, info);
 }
 
 static void tell_closed(struct net_conn *conn, stoq_net_conn id)
@@ -264,7 +268,9 @@ static void tell_closed(struct net_conn *conn, stoq_net_conn id)
         .min_rtt_ns = conn->min_rtt,
     };
     if (conn->inbound && !conn->opened) {
-        tell_refused(conn, &info);
+        net->stats.refused++;
+        net->stats.refused_why[conn->why]++;
+        net_tell_refused(net, &info);
     } else {
         net->cfg.cb.closed(net->cfg.user, id, &info);
     }

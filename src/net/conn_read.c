@@ -98,15 +98,35 @@ static void reply_retry(struct stoq_net *net, struct net_socket *socket,
 }
 
 static void reply_close(struct stoq_net *net, struct net_socket *socket,
-                        const struct net_datagram *d, const ngtcp2_pkt_hd *hd, uint64_t code)
+                        const struct net_datagram *d, const ngtcp2_pkt_hd *hd, const char *text)
 {
     struct net_out *out = reply_slot(net, socket);
     if (out != NULL) {
         commit_reply(net, out, d,
-                     ngtcp2_crypto_write_connection_close(net_tx_memory(&net->tx, out),
-                                                          NGTCP2_MAX_UDP_PAYLOAD_SIZE, hd->version,
-                                                          &hd->scid, &hd->dcid, code, NULL, 0));
+                     ngtcp2_crypto_write_connection_close(
+                         net_tx_memory(&net->tx, out), NGTCP2_MAX_UDP_PAYLOAD_SIZE, hd->version,
+                         &hd->scid, &hd->dcid, NGTCP2_CONNECTION_REFUSED, (const uint8_t *)text,
+                         strlen(text)));
     }
+}
+
+/* A place for one more, or its sender is told why there is none, and so is our owner. */
+static bool take_place(struct stoq_net *net, struct net_socket *socket,
+                       const struct net_datagram *d, const ngtcp2_pkt_hd *hd)
+{
+    static const char *const texts[] = {[NET_ROOM_CONNECTIONS] = NET_FULL_TEXT,
+                                        [NET_ROOM_PREFIX] = NET_CROWDED_TEXT,
+                                        [NET_ROOM_MEMORY] = NET_HEAVY_TEXT};
+    enum net_room_answer answer =
+        net_room_admit(net->room, stoq_addr_prefix(&d->from), net_all_bytes(net));
+    if (answer == NET_ROOM_TAKEN) {
+        return true;
+    }
+    *(answer == NET_ROOM_PREFIX ? &net->stats.dropped_crowded : &net->stats.dropped_full) += 1;
+    reply_close(net, socket, d, hd, texts[answer]);
+    net_tell_refused(net, &(struct stoq_net_closed){
+                              .why = STOQ_NET_REFUSED, .text = texts[answer], .addr = d->from});
+    return false;
 }
 
 /* Is there a retry token, and is it ours and fresh? Sets odcid when it is. To look costs as much as a
@@ -209,14 +229,14 @@ static struct net_conn *admit(struct stoq_net *net, struct net_socket *socket,
     if (!may_begin(net, socket, d, &hd, proven)) {
         return NULL;
     }
-    if (net_live(net) >= net->cfg.connections_max || net_memory(net) >= net->cfg.memory_bytes) {
-        net->stats.dropped_full++;
-        reply_close(net, socket, d, &hd, NGTCP2_CONNECTION_REFUSED);
+    if (!take_place(net, socket, d, &hd)) {
         return NULL;
     }
     if (!net_guard_enter(net->guard, prefix) &&
         !(make_way(net, prefix) && net_guard_enter(net->guard, prefix))) {
         net->stats.dropped_full++;
+        net_room_leave(net->room);
+        net_room_forget(net->room);
         return NULL;
     }
     struct net_conn *conn = net_conn_accept(net, socket, d, &hd, proven ? &odcid : NULL);

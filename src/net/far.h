@@ -185,7 +185,7 @@ void net_far_push(struct net_far_list *list, struct net_far_msg *msg);
 /* A connection that neither side knows yet, or NULL. */
 struct net_far_conn *net_far_conn_new(struct net_far *far);
 
-/* far_call.c: as the calls of net.h; conn is over there */
+/* far_call.c: as the calls of net.h; conn is over there. For a dial a place in the room was taken before. */
 enum stoq_status net_far_dial(struct net_far *far, const struct stoq_net_dial *dial,
                               stoq_net_conn *out);
 void net_far_close(struct net_far *far, stoq_net_conn id, uint64_t code, const char *text);

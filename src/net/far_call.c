@@ -51,20 +51,30 @@ static struct net_far_msg *need(enum net_far_kind kind, struct net_far_conn *con
     return msg;
 }
 
+/* A dial gets its number here; NULL: out of memory. */
+static struct net_far_conn *conn_to_dial(struct net_far *far, struct net_far_msg **msg)
+{
+    struct net_far_conn *conn = net_far_conn_new(far);
+    *msg = net_far_msg_new(NET_FAR_DIAL, conn, 0);
+    if (conn != NULL && *msg != NULL) {
+        conn->id = NET_FAR_BIT | (uint64_t)far->thread << NET_FAR_SHIFT | ++far->conn_last;
+        if (stoq_map_put(&far->conns, (struct stoq_map_key){conn->id, 0}, conn) == STOQ_OK) {
+            return conn;
+        }
+    }
+    free(conn);
+    free(*msg);
+    return NULL;
+}
+
 enum stoq_status net_far_dial(struct net_far *far, const struct stoq_net_dial *dial,
                               stoq_net_conn *out)
 {
-    struct net_far_conn *conn = net_far_conn_new(far);
-    struct net_far_msg *msg = net_far_msg_new(NET_FAR_DIAL, conn, 0);
-    if (conn == NULL || msg == NULL) {
-        free(conn);
-        free(msg);
-        return STOQ_NOMEM;
-    }
-    conn->id = NET_FAR_BIT | (uint64_t)far->thread << NET_FAR_SHIFT | ++far->conn_last;
-    if (stoq_map_put(&far->conns, (struct stoq_map_key){conn->id, 0}, conn) != STOQ_OK) {
-        free(conn);
-        free(msg);
+    struct net_far_msg *msg;
+    struct net_far_conn *conn = conn_to_dial(far, &msg);
+    if (conn == NULL) {
+        net_room_leave(far->owner->room);
+        net_room_forget(far->owner->room);
         return STOQ_NOMEM;
     }
     conn->info = (struct stoq_net_info){

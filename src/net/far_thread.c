@@ -204,7 +204,7 @@ const struct stoq_net_callbacks net_far_callbacks = {
 static void dial(struct net_far *far, struct net_far_conn *conn, const struct net_far_msg *msg)
 {
     stoq_net_conn there = 0;
-    enum stoq_status st = stoq_net_dial(far->net, &msg->u.dial.dial, &there);
+    enum stoq_status st = net_dial_here(far->net, &msg->u.dial.dial, &there);
     if (st == STOQ_OK &&
         stoq_map_put(&far->there, (struct stoq_map_key){there, 0}, conn) != STOQ_OK) {
         stoq_net_close(far->net, there, far->net->cfg.leave_code, "out of memory");
@@ -327,6 +327,7 @@ static void tell_figures(struct net_far *far)
     while ((conn = stoq_map_next(&far->there, &at)) != NULL) {
         keep_info(conn);
     }
+    net_share_figures(far->net); /* what is told is what all threads go by */
     pthread_mutex_lock(&far->lock);
     stoq_net_stats(far->net, &far->stats);
     far->figures_told = far->figures_wanted;

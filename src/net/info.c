@@ -155,7 +155,7 @@ static void own_stats(const struct stoq_net *net, struct stoq_net_stats *out)
     out->datagrams_sent = net->tx.sent_datagrams;
     out->dropped_send = net->tx.dropped;
     out->buffered_bytes = net->buffered;
-    out->memory_bytes = net_own_memory(net);
+    out->memory_bytes = (net->live + net->closing) * NET_CONN_BYTES + net_own_bytes(net);
 }
 
 bool stoq_net_thread_stats(const struct stoq_net *net, size_t i, struct stoq_net_stats *out)
@@ -192,6 +192,7 @@ static void add_stats(struct stoq_net_stats *to, const struct stoq_net_stats *s)
     to->dropped_prefix += s->dropped_prefix;
     to->dropped_outsider += s->dropped_outsider;
     to->dropped_full += s->dropped_full;
+    to->dropped_crowded += s->dropped_crowded;
     to->displaced += s->displaced;
     to->dropped_send += s->dropped_send;
     to->rpc_answered += s->rpc_answered;
@@ -209,6 +210,7 @@ static void add_stats(struct stoq_net_stats *to, const struct stoq_net_stats *s)
 void stoq_net_stats(const struct stoq_net *net, struct stoq_net_stats *out)
 {
     own_stats(net, out);
+    out->connections_prefix = net_room_prefix_most(net->room);
     for (size_t i = 1; i < STOQ_COUNT(net->far) && net->far[i] != NULL; i++) {
         struct stoq_net_stats there;
         net_far_refresh(net->far[i]);

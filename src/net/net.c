@@ -27,28 +27,24 @@ static stoq_ns real_clock(void *user)
     return stoq_now();
 }
 
-uint64_t net_own_memory(const struct stoq_net *net)
+uint64_t net_own_bytes(const struct stoq_net *net)
 {
-    return (net->live + net->closing) * NET_CONN_BYTES + net->buffered + net->unconsumed;
+    return net->buffered + net->unconsumed;
 }
 
-/* The owner counts by its own pictures, which know of what is on its way. */
-uint64_t net_memory(const struct stoq_net *net)
+/* Of bytes on other threads the owner counts by its own pictures, which know of what is on its way. */
+uint64_t net_all_bytes(const struct stoq_net *net)
 {
-    uint64_t n = net_own_memory(net);
+    uint64_t n = net_own_bytes(net);
     for (size_t i = 1; i < STOQ_COUNT(net->far) && net->far[i] != NULL; i++) {
-        n += net->far[i]->conns.count * NET_CONN_BYTES + net->far[i]->bytes;
+        n += net->far[i]->bytes;
     }
     return net->owner == NULL ? n : n + net_others_bytes(net);
 }
 
-size_t net_live(const struct stoq_net *net)
+uint64_t net_memory(const struct stoq_net *net)
 {
-    size_t n = net->live;
-    for (size_t i = 1; i < STOQ_COUNT(net->far) && net->far[i] != NULL; i++) {
-        n += net->far[i]->conns.count;
-    }
-    return net->owner == NULL ? n : n + net_others_live(net);
+    return net_room_bytes(net->room) + net_all_bytes(net);
 }
 
 struct net_far *net_far_of(const struct stoq_net *net, stoq_net_conn conn)
@@ -277,6 +273,7 @@ static enum stoq_status listen_all(struct stoq_net *net, const struct stoq_net_c
 static void fill_defaults(struct stoq_net_config *c)
 {
     DEFAULT(connections_max, 4096);
+    DEFAULT(connections_prefix_max, (c->connections_max + 1) / 2);
     DEFAULT(handshakes_max, 256);
     DEFAULT(handshakes_prefix_max, 64);
     DEFAULT(handshakes_per_s, 500);
@@ -391,13 +388,21 @@ static enum stoq_status endpoint_new(struct stoq_net **out, const struct stoq_ne
     net->owner = owner;
     net->thread = thread;
     net->reading = true;
+    net->room = &net->own_room;
     if (owner != NULL) {
+        net->room = owner->room;
         memcpy(net->network_mac, owner->network_mac, sizeof net->network_mac);
         memcpy(net->network_psk, owner->network_psk, sizeof net->network_psk);
         net->private = owner->private;
         net->threads = owner->threads;
     } else if (cfg->network_key != NULL) {
         take_network_key(net, cfg->network_key);
+    }
+    if (owner == NULL) {
+        uint64_t seed;
+        net_random(net, &seed, sizeof seed);
+        net_room_init(net->room, cfg->connections_max, cfg->connections_prefix_max,
+                      cfg->memory_bytes, seed);
     }
     net->clock = real_clock;
     net->armed_at = STOQ_NEVER;
@@ -514,7 +519,7 @@ void stoq_net_free(struct stoq_net *net)
     if (net == NULL) {
         return;
     }
-    net->cfg.connections_max = 0; /* no dials from callbacks now */
+    net_room_shut(net->room); /* no dials from callbacks now */
     end_threads(net);
     net->now = net->clock(net->clock_user);
     end_all(net);
@@ -534,6 +539,7 @@ void stoq_net_free(struct stoq_net *net)
     stoq_heap_release(&net->deadlines);
     if (net->owner == NULL) {
         net_threads_free(net->threads);
+        net_room_release(net->room);
     }
     free(net->guard);
     free(net->slots);
@@ -567,26 +573,29 @@ static struct net_far *thread_for_dial(const struct stoq_net *net)
     return best;
 }
 
-enum stoq_status stoq_net_dial(struct stoq_net *net, const struct stoq_net_dial *dial,
+enum stoq_status net_dial_here(struct stoq_net *net, const struct stoq_net_dial *dial,
                                stoq_net_conn *out)
 {
     struct net_conn *conn;
-    if (dial->addr.port == 0) {
-        return STOQ_RANGE;
-    }
-    if (net_live(net) >= net->cfg.connections_max) {
-        return STOQ_FULL;
-    }
-    struct net_far *far = thread_for_dial(net);
-    if (far != NULL) {
-        return net_far_dial(far, dial, out);
-    }
     net->now = net->clock(net->clock_user);
     enum stoq_status st = net_conn_dial(net, dial, &conn);
     if (st == STOQ_OK) {
         *out = conn->id;
     }
     return st;
+}
+
+enum stoq_status stoq_net_dial(struct stoq_net *net, const struct stoq_net_dial *dial,
+                               stoq_net_conn *out)
+{
+    if (dial->addr.port == 0) {
+        return STOQ_RANGE;
+    }
+    if (net_room_enter(net->room) != NET_ROOM_TAKEN) {
+        return STOQ_FULL;
+    }
+    struct net_far *far = thread_for_dial(net);
+    return far != NULL ? net_far_dial(far, dial, out) : net_dial_here(net, dial, out);
 }
 
 void stoq_net_close(struct stoq_net *net, stoq_net_conn conn, uint64_t code, const char *text)

@@ -126,8 +126,8 @@ struct stoq_net_rpc_end {
  * closed          the connection is over: exactly once for every number that stoq_net_dial or opened
  *                 gave out. All its buffers are released and its streams gone by now, without calls
  *                 of stream_closed.
- * refused         a connection from outside failed before opened; it has no number. For the log;
- *                 at most ten a second are told, the rest is only counted
+ * refused         a connection from outside failed before opened, or there was no room for it; it has no
+ *                 number. For the log; at most ten a second are told, the rest is only counted
  * stream          the peer opened a stream (its first data follows)
  * data            bytes in order; borrowed until return. Give them back with stoq_net_consumed when
  *                 done. fin: nothing follows. A stream may end with fin and no bytes
@@ -176,15 +176,16 @@ struct stoq_net_config {
     unsigned
         threads; /* that serve the port, the loop's own among them, 1 .. STOQ_NET_THREADS_MAX [1] */
 
-    size_t connections_max;       /* both directions [4096] */
-    size_t handshakes_max;        /* inbound, unfinished, in all [256] */
-    size_t handshakes_prefix_max; /* of those, from one prefix [64] */
-    uint32_t handshakes_per_s;    /* begun by one prefix without proving its address; twice as many
+    size_t connections_max;        /* both directions [4096] */
+    size_t connections_prefix_max; /* open, of others from one prefix [half of these] */
+    size_t handshakes_max;         /* inbound, unfinished, in all [256] */
+    size_t handshakes_prefix_max;  /* of those, from one prefix [64] */
+    uint32_t handshakes_per_s;     /* begun by one prefix without proving its address; twice as many
                                    * at once [500] */
-    uint32_t streams_max;         /* open at once by the peer in one connection [128] */
-    uint64_t stream_window_bytes; /* received, not consumed; grows up to [4 MiB] */
-    uint64_t conn_window_bytes;   /* likewise for the connection, up to [24 MiB] */
-    uint64_t send_buffer_bytes;   /* per connection, not acknowledged [32 MiB] */
+    uint32_t streams_max;          /* open at once by the peer in one connection [128] */
+    uint64_t stream_window_bytes;  /* received, not consumed; grows up to [4 MiB] */
+    uint64_t conn_window_bytes;    /* likewise for the connection, up to [24 MiB] */
+    uint64_t send_buffer_bytes;    /* per connection, not acknowledged [32 MiB] */
     /* Of all connections: what each weighs by itself, bytes written and not acknowledged, received and
      * not consumed. Past it no more connections are taken and writes say STOQ_FULL [1 GiB] */
     uint64_t memory_bytes;
@@ -361,8 +362,9 @@ void stoq_net_each(struct stoq_net *net, void (*fn)(void *user, const struct sto
 
 /* Counters since stoq_net_new, and what is open now. */
 struct stoq_net_stats {
-    size_t connections; /* open, dialling or handshaking */
-    size_t handshakes;  /* inbound, unfinished */
+    size_t connections;        /* open, dialling or handshaking */
+    size_t handshakes;         /* inbound, unfinished */
+    size_t connections_prefix; /* inbound, open, of the prefix that has most; not of one thread */
     uint64_t opened_inbound;
     uint64_t opened_outbound;
     uint64_t refused;                    /* inbound handshakes that failed ... */
@@ -377,7 +379,8 @@ struct stoq_net_stats {
     uint64_t dropped_unknown;   /* no such connection */
     uint64_t dropped_prefix;    /* its prefix's budget is spent */
     uint64_t dropped_outsider;  /* without the network's key */
-    uint64_t dropped_full;      /* handshakes_max or connections_max */
+    uint64_t dropped_full;      /* handshakes_max, connections_max or memory_bytes */
+    uint64_t dropped_crowded;   /* connections_prefix_max */
     uint64_t displaced;         /* handshakes that gave their place to another one */
     uint64_t dropped_send;      /* the kernel would not take them */
     uint64_t rpc_answered;

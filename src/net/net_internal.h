@@ -13,6 +13,7 @@
 #include "net/far.h"
 #include "net/guard.h"
 #include "net/net.h"
+#include "net/room.h"
 #include "net/rpc.h"
 #include "net/seal.h"
 #include "net/steer.h"
@@ -30,14 +31,16 @@
 #define NET_CLOSING_MAX 1024 /* connections kept only to repeat their goodbye */
 #define NET_RETRY_LIFE (10 * STOQ_SEC)
 #define NET_URGENT_BYTES STOQ_MIB /* of send buffer kept for classes above bulk */
-#define NET_CONN_BYTES                                                                             \
-    ((uint64_t)80 * STOQ_KIB) /* what a connection weighs: measured, rounded up */
 /* A handshake of others is left this long before another one may have its place, unless it goes on: the
  * first when its prefix has no more places, the second when nobody has. An honest one that lost a packet goes
  * on when that is sent again, a second after it. */
 #define NET_TURN_PREFIX (1500 * STOQ_MS)
 #define NET_TURN (3 * STOQ_SEC)
 #define NET_REFUSED_TOLD_PER_S 10 /* calls of the refused callback */
+/* What somebody is told who finds no room, and the log with it. */
+#define NET_CROWDED_TEXT "too many connections from its prefix (IPv4 /24, IPv6 /48)"
+#define NET_FULL_TEXT "as many connections as there may be"
+#define NET_HEAVY_TEXT "connections hold as much memory as they may"
 
 /* A piece of a stream's queue: somebody's buffer, or a copy behind the struct. */
 struct net_segment {
@@ -93,6 +96,7 @@ struct net_conn {
     bool early;    /* streams may be used, or came, before it was */
     bool ticket_taken;
     bool counted; /* in the guard's and the endpoint's unfinished handshakes */
+    bool settled; /* in the room of prefix */
     bool close_asked;
     bool starving;     /* some stream is owed writable */
     bool wants_stream; /* may_open is owed */
@@ -106,6 +110,7 @@ struct net_conn {
     struct net_socket *socket;
     struct stoq_addr local;
     struct stoq_addr remote;
+    uint64_t prefix; /* where it came from; it may move on */
     struct net_cid *cids;
     struct net_cid *tokens; /* by which the peer may say that it forgot us */
     struct net_streams streams;
@@ -160,6 +165,8 @@ struct stoq_net {
     struct stoq_net *owner;     /* of an endpoint on another thread; NULL: this is the owner's */
     struct net_threads *threads;               /* the owner's; NULL: there is one */
     struct net_far *far[STOQ_NET_THREADS_MAX]; /* the owner's: of threads from 1 on */
+    struct net_room *room;                     /* the owner's own_room, on every thread */
+    struct net_room own_room;
     bool reading;
     struct net_tls tls;
     struct net_guard *guard;
@@ -188,6 +195,8 @@ struct stoq_net {
     void *clock_user;
     stoq_ns refused_told_at;
     unsigned refused_told;
+    struct stoq_addr refused_addr; /* the last of these */
+    enum stoq_net_why refused_why;
     uint8_t reset_secret[NET_SECRET_BYTES]; /* from the key: outlives a restart */
     uint8_t retry_secret[NET_SECRET_BYTES]; /* this endpoint's own */
     bool private;                           /* of a network with a key */
@@ -205,11 +214,14 @@ void net_mark_dirty(struct net_conn *conn);
 /* The socket to reach addr through, opened if need be; NULL with err: none can be had. */
 struct net_socket *net_socket_for(struct stoq_net *net, const struct stoq_addr *addr,
                                   struct stoq_error *err);
-/* What connections hold of memory now: this thread's, and those of all. */
-uint64_t net_own_memory(const struct stoq_net *net);
+/* What connections hold of memory beyond their own weight: this thread's, and those of all. */
+uint64_t net_own_bytes(const struct stoq_net *net);
+uint64_t net_all_bytes(const struct stoq_net *net);
+/* What those of all threads hold and weigh. */
 uint64_t net_memory(const struct stoq_net *net);
-/* Connections of all threads. */
-size_t net_live(const struct stoq_net *net);
+/* A dial on this thread, for which net_room_enter found a place. */
+enum stoq_status net_dial_here(struct stoq_net *net, const struct stoq_net_dial *dial,
+                               stoq_net_conn *out);
 /* An endpoint for another thread, with the owner's TLS and on its ports; cfg has its defaults already. */
 enum stoq_status net_new_beside(struct stoq_net **out, const struct stoq_net_config *cfg,
                                 struct stoq_net *owner, unsigned thread, struct stoq_error *err);
@@ -232,10 +244,11 @@ stoq_ns net_yield_at(const struct net_conn *conn);
 struct net_conn *net_conn_find(const struct stoq_net *net, stoq_net_conn id);
 /* A connection that can carry streams now, or NULL. */
 struct net_conn *net_conn_open(const struct stoq_net *net, stoq_net_conn id);
+/* Its place in the room was taken before, and is given back when this fails. */
 enum stoq_status net_conn_dial(struct stoq_net *net, const struct stoq_net_dial *dial,
                                struct net_conn **out);
 /* From a client's first packet; odcid and retry are set when it brought our retry token. NULL: out
- * of memory. */
+ * of memory. Its place likewise. */
 struct net_conn *net_conn_accept(struct stoq_net *net, struct net_socket *socket,
                                  const struct net_datagram *d, const ngtcp2_pkt_hd *hd,
                                  const ngtcp2_cid *odcid);
@@ -255,6 +268,8 @@ void net_reset_token(struct stoq_net *net, const ngtcp2_cid *cid, uint8_t *token
 /* It counts as an unfinished handshake; it no longer does (fine if it did not). */
 void net_conn_count(struct net_conn *conn);
 void net_conn_uncount(struct net_conn *conn);
+/* No longer a handshake but one of its prefix's connections; false: that has no room, and it is blamed. */
+bool net_conn_settle(struct net_conn *conn);
 void net_new_cid(struct stoq_net *net, ngtcp2_cid *cid);
 /* What a client of a private network puts into its first packets. */
 #define NET_INSIDER_BYTES 17
@@ -281,6 +296,8 @@ void net_conn_end(struct net_conn *conn, enum net_goodbye goodbye);
 /* A packet for a connection that is closing. */
 void net_conn_again(struct net_conn *conn);
 void net_copy_printable(char *out, size_t cap, const void *p, size_t n);
+/* Tell the owner of somebody who did not get in: ten a second, and the same of one address once in a row. */
+void net_tell_refused(struct stoq_net *net, const struct stoq_net_closed *info);
 
 /* conn_read.c */
 void net_receive(struct stoq_net *net, struct net_socket *socket, const struct net_datagram *d);

@@ -314,6 +314,103 @@ static void full_listener_says_so(void **state)
     world_release(&w);
 }
 
+static bool twelve_told(struct world *w)
+{
+    return w->a.opened + w->a.closed == 12;
+}
+
+/* Twelve dials at once for four places: whichever threads they come to, four are let in. */
+static void last_places_are_given_once(void **state)
+{
+    (void)state;
+    struct world w;
+    struct stoq_net_config b = {.connections_max = 4, .connections_prefix_max = 12};
+    world_init(&w, NULL, &b);
+    for (int i = 0; i < 12; i++) {
+        (void)world_dial(&w, &w.b.id, 0);
+    }
+    assert_true(world_run(&w, twelve_told));
+    assert_int_equal(w.a.opened, 4);
+    assert_int_equal(w.a.closed_info.why, STOQ_NET_REFUSED);
+    assert_non_null(strstr(w.a.closed_text, NET_FULL_TEXT));
+    struct stoq_net_stats stats;
+    stoq_net_stats(w.b.net, &stats);
+    assert_true(stats.dropped_full >= 8); /* packets: a first flight is two */
+    assert_int_equal(stats.connections, 4);
+    world_release(&w);
+}
+
+static bool ten_told(struct world *w)
+{
+    return w->a.opened + w->a.closed >= 10 && w->b.refused > 0;
+}
+
+static bool three_opened(struct world *w)
+{
+    return w->a.opened == 3 && w->b.opened == 3;
+}
+
+static bool seven_closed(struct world *w)
+{
+    return w->a.closed == 7 && w->b.opened == 3;
+}
+
+static bool fourth_opened(struct world *w)
+{
+    return w->a.opened == 4 && w->b.opened == 4;
+}
+
+/* One prefix cannot take all: three of its ten come in, one more when one of these is gone. */
+static void crowded_prefix_is_refused(void **state)
+{
+    (void)state;
+    struct world w;
+    struct stoq_net_stats stats;
+    struct stoq_net_config b = {.connections_max = 100, .connections_prefix_max = 3};
+    world_init(&w, NULL, &b);
+    for (int i = 0; i < 3; i++) {
+        (void)world_dial(&w, &w.b.id, 0);
+    }
+    assert_true(world_run(&w, three_opened));
+    for (int i = 0; i < 7; i++) {
+        (void)world_dial(&w, &w.b.id, 0);
+    }
+    assert_true(world_run(&w, ten_told));
+    assert_int_equal(w.a.opened, 3);
+    assert_int_equal(w.a.closed_info.why, STOQ_NET_REFUSED);
+    assert_non_null(strstr(w.a.closed_text, NET_CROWDED_TEXT));
+    assert_int_equal(w.b.closed_info.why, STOQ_NET_REFUSED);
+    assert_string_equal(w.b.closed_text, NET_CROWDED_TEXT); /* for the log */
+    stoq_net_stats(w.b.net, &stats);
+    assert_true(stats.dropped_crowded >= 7);
+    assert_int_equal(stats.connections_prefix, 3);
+    assert_int_equal(stats.connections, 3);
+    stoq_net_close(w.a.net, w.a.conn, 0, "enough");
+    assert_true(world_run(&w, b_closed));
+    (void)world_dial(&w, &w.b.id, 0);
+    assert_true(world_run(&w, fourth_opened));
+    world_release(&w);
+}
+
+/* They shake hands side by side and pass the first look: the last look is at the end. */
+static void crowd_that_comes_at_once_is_refused(void **state)
+{
+    (void)state;
+    struct world w;
+    struct stoq_net_stats stats;
+    struct stoq_net_config b = {.connections_max = 100, .connections_prefix_max = 3};
+    world_init(&w, NULL, &b);
+    for (int i = 0; i < 10; i++) {
+        (void)world_dial(&w, &w.b.id, 0);
+    }
+    assert_true(world_run(&w, seven_closed));
+    stoq_net_stats(w.b.net, &stats);
+    assert_int_equal(w.b.opened, 3);
+    assert_true(stats.dropped_crowded >= 7);
+    assert_int_equal(stats.connections_prefix, 3);
+    world_release(&w);
+}
+
 static bool five_opened(struct world *w)
 {
     return w->a.opened == 5 && w->b.opened == 5;
@@ -423,6 +520,9 @@ int main(void)
         cmocka_unit_test(free_says_goodbye),
         cmocka_unit_test(restarted_peer_resets),
         cmocka_unit_test(full_listener_says_so),
+        cmocka_unit_test(last_places_are_given_once),
+        cmocka_unit_test(crowded_prefix_is_refused),
+        cmocka_unit_test(crowd_that_comes_at_once_is_refused),
         cmocka_unit_test(wary_listener_asks_for_addresses),
         cmocka_unit_test(ipv4_through_the_dual_socket),
         cmocka_unit_test(listener_dials_through_its_own_port),
@@ -439,6 +539,9 @@ int main(void)
         ON_TWO_THREADS(close_code_and_text_arrive),
         ON_TWO_THREADS(free_says_goodbye),
         ON_TWO_THREADS(full_listener_says_so),
+        ON_TWO_THREADS(last_places_are_given_once),
+        ON_TWO_THREADS(crowded_prefix_is_refused),
+        ON_TWO_THREADS(crowd_that_comes_at_once_is_refused),
         ON_TWO_THREADS(wary_listener_asks_for_addresses),
         ON_TWO_THREADS(ipv4_through_the_dual_socket),
         ON_TWO_THREADS(listener_dials_through_its_own_port),

@@ -87,19 +87,7 @@ void net_share_end(struct stoq_net *net)
 void net_share_figures(struct stoq_net *net)
 {
     struct net_share *share = &net->threads->of[net->thread];
-    atomic_store_explicit(&share->live, net->live, memory_order_relaxed);
-    atomic_store_explicit(&share->bytes, net_own_memory(net), memory_order_relaxed);
-}
-
-size_t net_others_live(const struct stoq_net *net)
-{
-    size_t n = 0;
-    for (unsigned i = 0; net->threads != NULL && i < net->threads->count; i++) {
-        n += i == net->thread
-                 ? 0
-                 : atomic_load_explicit(&net->threads->of[i].live, memory_order_relaxed);
-    }
-    return n;
+    atomic_store_explicit(&share->bytes, net_own_bytes(net), memory_order_relaxed);
 }
 
 uint64_t net_others_bytes(const struct stoq_net *net)

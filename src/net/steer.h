@@ -27,8 +27,7 @@ struct net_stray {
 
 /* What a thread shows the others, and what they hand it. */
 struct net_share {
-    atomic_size_t live;
-    atomic_uint_fast64_t bytes; /* of memory its connections hold */
+    atomic_uint_fast64_t bytes; /* that its connections hold beyond their own weight */
     struct stoq_net *net;       /* NULL: gone, or not there yet */
     pthread_mutex_t lock;       /* guards what follows */
     struct net_stray *first;
@@ -53,7 +52,6 @@ void net_share_end(struct stoq_net *net);
 /* Show the others how much is in use. */
 void net_share_figures(struct stoq_net *net);
 /* What the others use. */
-size_t net_others_live(const struct stoq_net *net);
 uint64_t net_others_bytes(const struct stoq_net *net);
 
 /* Have the kernel steer among the sockets that share this one's port. STOQ_IO. */

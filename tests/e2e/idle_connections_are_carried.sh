@@ -9,7 +9,7 @@ grep -q '^idle_connections 100 connections$' out || fail "not all were opened: $
 grep -q '^idle_descriptors_left 0 descriptors$' out || fail "descriptors are left: $(cat out)"
 
 on A init -q >/dev/null
-sed -i 's/^#connections = 4096$/connections = 20/' A/stoq.conf
+sed -i 's/^#connections = 4096$/connections = 20/; s/^#connections_prefix = 2048$/connections_prefix = 20/' A/stoq.conf
 start A
 many() { "$STOQ_BUILD/bench/idle_many" "$(jq -r '.listen[0]' A.ready)" "$(jq -r .peer A.ready)" "$1" "${daemon[A]}" 0; }
 exits 0 many 20

@@ -19,6 +19,22 @@ on B ping "$(contact A)" --json | jq -e .connected_before >/dev/null || fail "th
 stop A
 stop B
 
+# One prefix cannot take all places: its third is refused with the reason, which the log has too.
+limited 'connections = 100' 'connections_prefix = 2'
+for home in B C D; do start "$home"; done
+for home in B C; do on "$home" ping "$(contact A)" -q >/dev/null || fail "$home"; done
+exits 5 on D ping "$(contact A)" --json
+jq -e '.error.code == "PeerUnreachable" and (.error.message | contains("too many connections from its prefix"))' out >/dev/null ||
+    fail "$(cat out)"
+on A status --json >status
+jq -e '.limits.connections_prefix == {"used": 2, "max": 2} and .limits.connections == {"used": 2, "max": 100} and
+    .rejected.crowded >= 1' status >/dev/null || fail "$(jq '.limits, .rejected' status)"
+grep -q 'refused .*: too many connections from its prefix' A.log || fail "the log does not say so"
+on B ping "$(contact A)" --json | jq -e .connected_before >/dev/null || fail "one that was let in was cut"
+stop B
+wait_for 20 on D ping "$(contact A)" -q || fail "a place that is free again"
+for home in A C D; do stop "$home"; done
+
 # The smallest memory and one stream at a time serve all the same.
 limited 'memory = 16MiB' 'memory_peer = 4MiB' 'streams = 1'
 head -c 3000000 /dev/urandom >in
