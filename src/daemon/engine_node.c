@@ -8,11 +8,16 @@ static void charge(struct stoq_engine *e, const struct stoq_node_charge *c)
                stoq_node_why_str(c->why));
 }
 
+/* Each of the peer's connections, not only the one we ask on: what it did may have come on another. */
 static void close_link(struct stoq_engine *e, const struct stoq_node_close *c)
 {
-    struct peer *p = engine_peer_at(e, c->peer);
-    if (p->conn != 0) {
-        stoq_net_close(e->net, p->conn, STOQ_APP_VIOLATION, stoq_node_why_str(c->why));
+    const struct peer *p = engine_peer_at(e, c->peer);
+    for (size_t i = 0; i < e->conns.capacity; i++) {
+        const struct stoq_map_slot *slot = &e->conns.slots[i];
+        struct stoq_net_info info;
+        if (slot->value == p && stoq_net_info(e->net, slot->key.a, &info) && info.opened) {
+            stoq_net_close(e->net, slot->key.a, STOQ_APP_VIOLATION, stoq_node_why_str(c->why));
+        }
     }
 }
 

@@ -11,6 +11,7 @@
  *   loris      COUNT streams, a byte each, then nothing
  *   giant, empty, cut, twice, order, answer, noise   COUNT connections, a request each that is no request: a
  *              frame of 1 GiB, of nothing, broken off, two in one, map keys out of order, an answer, noise
+ *   pair       two connections of one peer, a request with keys out of order on the later one
  *   flood      COUNT connections that send pings, 64 at a time, and read no answer
  *   greedy     COUNT peers that ask for all chunks 64 times each and read nothing
  *   replay     a connection with early data, then its first flight COUNT times more, from another port
@@ -426,6 +427,20 @@ static void order_opened(struct bad_peer *b) /* MetadataQuery, key 2 before key 
     bytes_opened(b, p, sizeof p);
 }
 
+static void pair_begin(struct attack *a)
+{
+    peer_new(a, false);
+    dial(a, &a->peers[0], 5 * STOQ_SEC);
+    dial(a, &a->peers[0], 5 * STOQ_SEC);
+}
+
+static void pair_opened(struct bad_peer *b)
+{
+    if (b->attack->opened == 2) {
+        order_opened(b);
+    }
+}
+
 static void answer_opened(struct bad_peer *b) /* Error as a request */
 {
     bytes_opened(b, "\x06\0\0\0\x83\x03\x03\xa1\x01\x01", 10);
@@ -575,6 +590,7 @@ static const struct kind kinds[] = {
     {"cut", dial_each, NULL, cut_opened, NULL},
     {"twice", dial_each, NULL, twice_opened, NULL},
     {"order", dial_each, NULL, order_opened, NULL},
+    {"pair", pair_begin, NULL, pair_opened, NULL},
     {"answer", dial_each, NULL, answer_opened, NULL},
     {"noise", dial_each, NULL, noise_opened, NULL},
     {"flood", dial_each, flood_tick, NULL, NULL},
