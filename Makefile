@@ -36,6 +36,11 @@ sim: ## simulated swarms with SEED, or with two fixed seeds and a fresh one
 	@tools/build debug
 	@tools/sim $(SEED)
 
+sim-dht: ## simulated DHTs of N nodes (1000) with SEED (1)
+	@tools/deps build check
+	@tools/build debug
+	@tools/sim-dht $(or $(N),1000) $(or $(SEED),1)
+
 abuse: ## every attack on a daemon that serves a good peer, some four minutes
 	@tools/deps build check
 	@tools/build release
@@ -69,6 +74,6 @@ clean: ## remove what was built, but not build/deps
 	@tools/build --clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/   make \1: \2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/   make \1: \2/p' Makefile
 
-.PHONY: all demo check asan tsan fuzz crash sim abuse builds bench tidy fmt deps install clean help
+.PHONY: all demo check asan tsan fuzz crash sim sim-dht abuse builds bench tidy fmt deps install clean help

@@ -30,6 +30,15 @@ const char *stoq_dht_refusal_str(enum stoq_dht_refusal r)
     return r < STOQ_DHT_REFUSALS ? text[r] : "?";
 }
 
+static void fill_shape(struct stoq_dht_shape *s)
+{
+    s->digit_bits = s->digit_bits == 0 ? 4 : s->digit_bits;
+    s->slot = s->slot == 0 ? STOQ_DHT_SLOT : s->slot;
+    s->k = s->k == 0 ? STOQ_DHT_K : s->k;
+    s->alpha = s->alpha == 0 ? STOQ_DHT_ALPHA : s->alpha;
+    s->paths = s->paths == 0 ? STOQ_DHT_PATHS : s->paths;
+}
+
 enum stoq_status stoq_dht_new(struct stoq_dht **out, const struct stoq_dht_config *cfg)
 {
     struct stoq_dht *d = calloc(1, sizeof *d);
@@ -40,6 +49,9 @@ enum stoq_status stoq_dht_new(struct stoq_dht **out, const struct stoq_dht_confi
     d->prng = stoq_prng(cfg->seed);
     d->wall_s = cfg->wall_s;
     d->out_last = &d->out_first;
+    d->hands.last = &d->hands.first;
+    fill_shape(&d->cfg.shape);
+    d->soft_at = STOQ_NEVER;
     d->upkeep_at = STOQ_NEVER;
     d->refresh_at = STOQ_NEVER;
     d->provide.next_at = STOQ_NEVER;
@@ -86,6 +98,7 @@ void stoq_dht_free(struct stoq_dht *d)
     }
     action_free(d, d->taken);
     provide_release(d);
+    hand_release(d);
     held_release(d);
     table_release(d);
     stoq_dht_book_drop(d->cfg.book, d->cfg.self);
@@ -224,6 +237,8 @@ static void close_call(struct stoq_dht *d, const struct stoq_dht_reply *reply)
     learn(d, p, reply);
     if (p->own != NULL) {
         provide_stored(d, p, reply);
+    } else if (p->hands > 0) {
+        hand_closed(d, p, reply->outcome);
     } else if (p->lookup != NULL) {
         lookup_reply(d, p, reply);
     }
@@ -254,7 +269,7 @@ static enum stoq_status look(struct stoq_dht *d, const struct stoq_dht_look *ask
     if (l == NULL) {
         return STOQ_FULL;
     }
-    uint32_t want = ask->want > 0 ? ask->want : ask->value ? STOQ_DHT_ENOUGH : STOQ_DHT_K;
+    uint32_t want = ask->want > 0 ? ask->want : ask->value ? STOQ_DHT_ENOUGH : d->cfg.shape.k;
     l->number = ask->look;
     l->value = ask->value;
     l->deep = ask->deep;
@@ -346,7 +361,7 @@ static void refresh(struct stoq_dht *d)
     for (uint32_t level = 0; level < levels; level++) {
         /* All of them when we are new, one of them later. */
         if (d->refreshes < STOQ_COUNT(soon) || level == d->refreshes % levels) {
-            struct stoq_hash id = id_beside(d, level * 4);
+            struct stoq_hash id = id_beside(d, level * d->cfg.shape.digit_bits);
             look_for(d, &id);
         }
     }
@@ -355,15 +370,27 @@ static void refresh(struct stoq_dht *d)
     d->refresh_at = d->now + wait + stoq_prng_below(&d->prng, wait / 4 + 1);
 }
 
+static stoq_ns sooner(stoq_ns a, stoq_ns b)
+{
+    return a < b ? a : b;
+}
+
 static void run_soft(struct stoq_dht *d)
 {
     struct pending *p = d->pending_first;
+    if (d->soft_at > d->now) {
+        return;
+    }
+    d->soft_at = STOQ_NEVER; /* what is asked meanwhile brings its own */
     while (p != NULL) {
         struct pending *next = p->next;
         if (p->soft_at <= d->now && p->lookup != NULL) {
             lookup_slow(d, p);
         }
         p = next;
+    }
+    for (p = d->pending_first; p != NULL; p = p->next) {
+        d->soft_at = sooner(d->soft_at, p->soft_at);
     }
 }
 
@@ -381,6 +408,7 @@ static void run(struct stoq_dht *d)
     if (d->upkeep_at <= d->now) {
         d->upkeep_at = table_upkeep(d);
     }
+    hand_run(d);
     provide_run(d);
     lookup_free_over(d);
 }
@@ -429,20 +457,14 @@ bool stoq_dht_poll_answer(struct stoq_dht *d, struct stoq_dht_action *out)
     return true;
 }
 
-static stoq_ns sooner(stoq_ns a, stoq_ns b)
-{
-    return a < b ? a : b;
-}
-
 stoq_ns stoq_dht_deadline(const struct stoq_dht *d)
 {
     const struct stoq_heap_node *top = stoq_heap_top(&d->store.expiry);
     stoq_ns at = sooner(d->upkeep_at, d->refresh_at);
     at = sooner(at, provide_deadline(d));
+    at = sooner(at, hand_deadline(d));
     at = top == NULL ? at : sooner(at, top->key);
-    for (const struct pending *p = d->pending_first; p != NULL; p = p->next) {
-        at = sooner(at, p->soft_at);
-    }
+    at = sooner(at, d->soft_at);
     return d->out_first != NULL ? d->now : at;
 }
 
@@ -464,10 +486,12 @@ void stoq_dht_stats(const struct stoq_dht *d, struct stoq_dht_stats *out)
                                    .sweep_at = d->provide.cursor,
                                    .lookups = d->lookups_done,
                                    .stores = d->store.taken,
+                                   .handed = d->hands.given,
                                    .signatures = d->store.signatures};
     for (uint32_t i = 0; i < d->provide.count; i++) {
         out->own_held += d->provide.v[i]->enough;
         out->own_due += d->provide.v[i]->due_at <= d->now;
+        out->own_fresh += d->provide.v[i]->enough && d->provide.v[i]->due_at > d->now;
     }
     memcpy(out->refused, d->store.refused, sizeof out->refused);
 }

@@ -57,6 +57,18 @@ enum stoq_dht_refusal {
 /* "not proven", ...; static. */
 const char *stoq_dht_refusal_str(enum stoq_dht_refusal r);
 
+/* How other networks are made, so that the simulator can be held against what was measured there. Ours is
+ * all zeroes. */
+struct stoq_dht_shape {
+    uint8_t digit_bits; /* of a level: 1, 2 or 4 [4] */
+    uint8_t slot;       /* contacts of one, K at most [STOQ_DHT_SLOT] */
+    uint8_t k;          /* [STOQ_DHT_K], which is the most */
+    uint8_t alpha;      /* [STOQ_DHT_ALPHA] */
+    uint8_t paths;      /* [STOQ_DHT_PATHS] */
+    bool any_rtt;       /* near contacts are not preferred to far ones */
+    bool patient;       /* a call is waited for until it fails */
+};
+
 /* Zero means the default in brackets. */
 struct stoq_dht_config {
     struct stoq_dht_book *book; /* kept; may be shared with other nodes */
@@ -67,6 +79,7 @@ struct stoq_dht_config {
     uint32_t records_max;        /* [STOQ_DHT_RECORDS] */
     uint64_t wall_s;             /* what the calendar says at time 0 */
     struct stoq_hash sweep_from; /* where the last sweep stood */
+    struct stoq_dht_shape shape;
     /* Defences that a test may leave out to show what they are for. */
     enum stoq_dht_without {
         STOQ_DHT_WITH_ALL = 0,
@@ -104,9 +117,11 @@ struct stoq_dht_stats {
     uint32_t own;          /* keys we announce */
     uint32_t own_held;     /* of them, enough hold them */
     uint32_t own_due;      /* of them, to be announced now */
+    uint32_t own_fresh;    /* of them, held by enough and not due: what the sweep has done */
     struct stoq_hash sweep_at;
     uint64_t lookups;    /* since new */
     uint64_t stores;     /* records taken in */
+    uint64_t handed;     /* copies that newcomers took from us */
     uint64_t signatures; /* asked to be checked */
     uint64_t refused[STOQ_DHT_REFUSALS];
 };

@@ -5,9 +5,11 @@
  *
  *   dht.c      life, events in, actions out, deadlines
  *   table.c    the routing table, and the upkeep of its contacts
+ *   near.c     the nearest to a target, and how large the network is
  *   lookup.c   lookups
  *   held.c     records held for others, their quotas
  *   serve.c    what is answered to others
+ *   hand.c     copies of what is held for those who come near later
  *   provide.c  records of our own: the sweep, holders, retries
  */
 #include "base/heap.h"
@@ -71,16 +73,19 @@ struct pending {
     enum stoq_dht_ask ask;
     stoq_contact_no to;    /* held */
     struct lookup *lookup; /* NULL: upkeep, or its lookup is over */
+    uint8_t page;          /* what its candidate had when it was asked */
     bool upkeep;
     stoq_ns sent_at;
     stoq_ns soft_at; /* from then on nobody waits for it; STOQ_NEVER: nobody does */
     /* CALL of a STORE, MAKE; the job lives until they are closed */
     struct job *job;
     struct own *own;
+    /* CALL of a STORE that hands over: how often it was tried, this time included; 0: none */
+    uint32_t hands;
     /* CHECK, PROVE */
     uint64_t request;
     bool answer;
-    struct stoq_dht_record *record; /* held */
+    struct stoq_dht_record *record; /* held; of a hand-over likewise */
     uint32_t ttl_s;
 };
 
@@ -97,6 +102,7 @@ struct candidate {
     uint8_t state;
     uint8_t path;
     uint8_t hop;
+    uint8_t asks;   /* for the page that is wanted now */
     uint8_t had;    /* contacts or records of its answers, for the next page */
     bool more;      /* there is a next page */
     bool gave;      /* a record */
@@ -146,6 +152,22 @@ struct store {
     uint64_t taken;
     uint64_t signatures;
     uint64_t refused[STOQ_DHT_REFUSALS];
+};
+
+/* Goes through all that is held. */
+struct held_walk {
+    size_t at;
+    const struct held *held;
+};
+
+/* hand.c */
+struct hands {
+    struct hand *first;
+    struct hand **last;
+    uint32_t count;
+    uint32_t flying;
+    stoq_ns again_at;
+    uint64_t given;
 };
 
 /* provide.c */
@@ -199,11 +221,13 @@ struct stoq_dht {
     uint64_t last_cookie;
     struct stoq_map pending_map;
     struct pending *pending_first;
+    stoq_ns soft_at; /* no call's soft time is over before */
     struct table table;
     struct lookup *lookups;
     uint32_t lookup_count;
     uint64_t lookups_done;
     struct store store;
+    struct hands hands;
     struct provide provide;
     stoq_ns upkeep_at;
     stoq_ns refresh_at;
@@ -255,16 +279,23 @@ void table_failed(struct stoq_dht *d, stoq_contact_no contact, bool gone);
 void table_hint(struct stoq_dht *d, stoq_contact_no contact);
 /* How long to wait for it before another is asked; 0: it was never measured. */
 stoq_ns table_rtt(const struct stoq_dht *d, stoq_contact_no contact);
-/* The nearest to target, nearest first, but for `without` (0: none). */
-uint32_t table_nearest(const struct stoq_dht *d, const struct stoq_hash *target,
-                       stoq_contact_no without, stoq_contact_no *out, uint32_t max);
-/* Of those that know K nodes, how near are they? */
-uint64_t table_key_radius(struct stoq_dht *d);
-uint64_t table_size(const struct stoq_dht *d);
 /* Look after a contact that has been silent for long. Returns when to come again. */
 stoq_ns table_upkeep(struct stoq_dht *d);
 uint32_t table_levels(const struct stoq_dht *d);
 void table_release(struct stoq_dht *d);
+
+/* The digit of an id at a level. */
+unsigned table_digit(const struct stoq_dht *d, const struct stoq_hash *id, unsigned level);
+
+/* near.c */
+/* The nearest to target, nearest first, but for `without` (0: none). */
+uint32_t table_nearest(const struct stoq_dht *d, const struct stoq_hash *target,
+                       stoq_contact_no without, stoq_contact_no *out, uint32_t max);
+/* Within this of us are the K nearest that we know. */
+uint64_t table_near_radius(struct stoq_dht *d);
+/* Within this of any key K nodes are to be expected. */
+uint64_t table_key_radius(struct stoq_dht *d);
+uint64_t table_size(const struct stoq_dht *d);
 
 /* lookup.c */
 /* NULL: no memory, or too many. */
@@ -289,6 +320,9 @@ void held_refuse(struct stoq_dht *d, enum stoq_dht_refusal why);
 void held_forged(struct stoq_dht *d, const struct stoq_dht_record *record);
 uint32_t held_list(const struct stoq_dht *d, const struct stoq_hash *key, bool withdrawn,
                    struct stoq_dht_record **out, uint32_t max);
+/* The next that is held and lives, ours among them, none taken back; NULL: no more. Nothing may be taken in
+ * or removed in between. */
+struct stoq_dht_record *held_next(const struct stoq_dht *d, struct held_walk *walk);
 void held_remove_own(struct stoq_dht *d, const struct stoq_hash *key);
 void held_expire(struct stoq_dht *d);
 void held_release(struct stoq_dht *d);
@@ -298,6 +332,14 @@ uint32_t held_time_left(const struct stoq_dht *d, const struct stoq_dht_record *
 /* serve.c */
 void serve_request(struct stoq_dht *d, const struct stoq_dht_request *r);
 void serve_checked(struct stoq_dht *d, struct pending *p, bool good);
+
+/* hand.c */
+/* A contact has come into the table. */
+void hand_met(struct stoq_dht *d, stoq_contact_no newcomer);
+void hand_run(struct stoq_dht *d);
+void hand_closed(struct stoq_dht *d, const struct pending *p, enum stoq_dht_outcome outcome);
+stoq_ns hand_deadline(const struct stoq_dht *d);
+void hand_release(struct stoq_dht *d);
 
 /* provide.c */
 enum stoq_status provide_add(struct stoq_dht *d, const struct stoq_dht_announce *a);

@@ -178,10 +178,138 @@ static void a_sweep_shares_lookups(void **state)
     world_free(w);
 }
 
+/* Of those that are created now, the first that belongs to the nearest of the key. */
+static uint32_t newcomer_near(struct world *w, const struct stoq_hash *key)
+{
+    uint32_t truth[STOQ_DHT_K];
+    for (;;) {
+        uint32_t n = w->count++;
+        world_node_new(w, n, false);
+        (void)world_nearest(w, key, truth, STOQ_DHT_K);
+        for (uint32_t i = 0; i < STOQ_DHT_K; i++) {
+            if (truth[i] == n) {
+                return n;
+            }
+        }
+        w->nodes[n].dead = true; /* nobody ever heard of it */
+    }
+}
+
+/* Long before a record is announced again, who came meanwhile and is near its key has it. */
+static void newcomers_are_given_what_they_are_near_to(void **state)
+{
+    struct world *w = world_new(60, 17);
+    uint32_t given = 0;
+    uint64_t handed = 0;
+    (void)state;
+    for (uint32_t i = 0; i < 10; i++) {
+        struct stoq_hash key = world_key(i);
+        struct stoq_dht_record *r[2];
+        world_announce(w, i, &key);
+        uint32_t n = newcomer_near(w, &key);
+        world_met(w, n, 30 + i);
+        world_run(w, w->now + 30 * STOQ_SEC);
+        given += stoq_dht_held(w->nodes[n].dht, &key, w->now, r, 2) == 1;
+    }
+    for (uint32_t i = 0; i < w->count; i++) {
+        struct stoq_dht_stats s;
+        stoq_dht_stats(w->nodes[i].dht, &s);
+        handed += s.handed;
+    }
+    assert_int_equal(given, 10);
+    assert_true(handed >= 10);
+    world_free(w);
+}
+
+/* Who asks leaves a copy with the nearest that had none; it lives no longer than the record. */
+static void copies_are_left_on_the_path(void **state)
+{
+    struct world *w = world_new(150, 6);
+    struct stoq_hash key = world_key(3);
+    (void)state;
+    world_announce(w, 2, &key);
+    uint32_t before = world_holders(w, &key);
+    world_run(w, w->now + 600 * STOQ_SEC);
+    for (uint32_t i = 0; i < 40; i++) {
+        world_look(w, 100 + i, &key, true, false);
+    }
+    world_run(w, w->now + 5 * STOQ_SEC);
+    assert_true(world_holders(w, &key) > before);
+    w->nodes[2].dead = true;
+    world_run(w, w->now + 3000 * STOQ_SEC);
+    assert_int_equal(world_holders(w, &key), 0);
+    world_free(w);
+}
+
+/* The walk over slots finds what a look at everybody finds. */
+static void the_nearest_are_the_nearest(void **state)
+{
+    struct world *w = world_new(200, 19);
+    (void)state;
+    for (uint32_t i = 0; i < 300; i++) {
+        struct stoq_dht *dht = w->nodes[i % 7].dht;
+        struct stoq_hash target = world_key(i);
+        stoq_contact_no got[STOQ_DHT_WANT_MAX];
+        stoq_contact_no want[STOQ_DHT_WANT_MAX];
+        struct stoq_dht_contact c;
+        uint32_t max = 1 + i % STOQ_DHT_WANT_MAX;
+        uint32_t n = 0;
+        for (uint32_t b = 0; b < i % 17; b++) { /* near us: deep levels */
+            target.b[b] = w->nodes[i % 7].id.b[b];
+        }
+        for (size_t at = 0; stoq_dht_at(dht, at, w->now, &c); at++) {
+            uint32_t k = n;
+            if (c.spare || c.fails > 0) {
+                continue;
+            }
+            while (k > 0 && stoq_dht_nearer(&target, &stoq_dht_book_get(w->book, c.contact)->id,
+                                            &stoq_dht_book_get(w->book, want[k - 1])->id) < 0) {
+                k--;
+            }
+            if (k < max) {
+                n += n < max;
+                memmove(&want[k + 1], &want[k], (n - k - 1) * sizeof want[0]);
+                want[k] = c.contact;
+            }
+        }
+        assert_int_equal(stoq_dht_nearest(dht, &target, got, max), n);
+        assert_memory_equal(got, want, n * sizeof got[0]);
+    }
+    world_free(w);
+}
+
+/* Rounds of announcing stay together: the second and third share lookups as the first did. */
+static void later_sweeps_share_lookups_too(void **state)
+{
+    struct world *w = world_new(100, 6);
+    struct stoq_dht_stats s;
+    (void)state;
+    for (uint32_t i = 0; i < 1000; i++) {
+        struct stoq_dht_event ev = {.kind = STOQ_DHT_ANNOUNCE};
+        ev.u.announce.key = world_key(1000 + i);
+        world_feed(w, 0, &ev);
+    }
+    stoq_dht_stats(w->nodes[0].dht, &s);
+    assert_int_equal(s.own_fresh, 0);
+    world_drain(w, 0);
+    world_run(w, w->now + 600 * STOQ_SEC);
+    stoq_dht_stats(w->nodes[0].dht, &s);
+    assert_int_equal(s.own_fresh, 1000); /* all of 1000 are done */
+    uint64_t before = s.lookups;
+    uint64_t stores = w->stores;
+    world_run(w, w->now + 5400 * STOQ_SEC);
+    stoq_dht_stats(w->nodes[0].dht, &s);
+    print_message("three more rounds of 1000 keys: %llu lookups\n",
+                  (unsigned long long)(s.lookups - before));
+    assert_true(w->stores - stores >= 2 * 1000 * (STOQ_DHT_K - 1)); /* it did go round */
+    assert_true(s.lookups - before <= 3 * 50);
+    world_free(w);
+}
+
 /* 20 % of the nodes name only each other and withhold what they hold. */
 static uint32_t found_among_liars(enum stoq_dht_without without)
 {
-    struct world *w = world_new(200, 8);
+    struct world *w = world_new_without(200, 8, without);
     uint32_t found = 0;
     for (uint32_t i = 0; i < 100; i++) {
         struct stoq_hash key = world_key(i);
@@ -192,7 +320,6 @@ static uint32_t found_among_liars(enum stoq_dht_without without)
             w->nodes[i].role = WORLD_MISROUTES;
         }
     }
-    (void)without;
     for (uint32_t i = 0; i < 100; i++) {
         struct stoq_hash key = world_key(i);
         world_look(w, 5 * (i % 40) + 1, &key, true, false);
@@ -283,6 +410,10 @@ int main(void)
         cmocka_unit_test(a_record_is_gone_at_its_ttl),
         cmocka_unit_test(announcing_goes_on_by_itself),
         cmocka_unit_test(a_sweep_shares_lookups),
+        cmocka_unit_test(newcomers_are_given_what_they_are_near_to),
+        cmocka_unit_test(copies_are_left_on_the_path),
+        cmocka_unit_test(the_nearest_are_the_nearest),
+        cmocka_unit_test(later_sweeps_share_lookups_too),
         cmocka_unit_test(liars_do_not_hide_records),
         cmocka_unit_test(a_crowd_around_a_key_does_not_hide_it),
         cmocka_unit_test(the_same_seed_gives_the_same_trace),

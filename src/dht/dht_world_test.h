@@ -83,6 +83,7 @@ struct world {
     enum stoq_dht_outcome answered;
     uint32_t loss_percent;
     uint64_t trace; /* hash of all that happened */
+    enum stoq_dht_without without;
 };
 
 static inline void world_push(struct world *w, struct world_msg *m)
@@ -414,7 +415,8 @@ static inline void world_node_new(struct world *w, uint32_t i, bool client)
                                   .self = client ? 0 : n->contact,
                                   .peer = n->peer,
                                   .seed = i + 7,
-                                  .wall_s = WORLD_WALL};
+                                  .wall_s = WORLD_WALL,
+                                  .without = w->without};
     assert_int_equal(stoq_dht_new(&n->dht, &cfg), STOQ_OK);
 }
 
@@ -427,11 +429,13 @@ static inline void world_met(struct world *w, uint32_t n, uint32_t who)
 }
 
 /* count nodes; each joins by a random one that is there, 20 ms after the last. */
-static inline struct world *world_new(uint32_t count, uint64_t seed)
+static inline struct world *world_new_without(uint32_t count, uint64_t seed,
+                                              enum stoq_dht_without without)
 {
     struct world *w = calloc(1, sizeof *w);
     assert_non_null(w);
     w->prng = stoq_prng(seed);
+    w->without = without;
     w->nodes = calloc(count + 512, sizeof *w->nodes);
     assert_non_null(w->nodes);
     w->count = count;
@@ -445,6 +449,11 @@ static inline struct world *world_new(uint32_t count, uint64_t seed)
     }
     world_run(w, w->now + 120 * STOQ_SEC);
     return w;
+}
+
+static inline struct world *world_new(uint32_t count, uint64_t seed)
+{
+    return world_new_without(count, seed, STOQ_DHT_WITH_ALL);
 }
 
 static inline void world_look_clear(struct world *w)

@@ -315,6 +315,16 @@ uint32_t held_list(const struct stoq_dht *d, const struct stoq_hash *key, bool w
     return n;
 }
 
+struct stoq_dht_record *held_next(const struct stoq_dht *d, struct held_walk *walk)
+{
+    do {
+        walk->held = walk->held != NULL ? walk->held->next : NULL;
+        walk->held = walk->held != NULL ? walk->held : stoq_map_next(&d->store.keys, &walk->at);
+    } while (walk->held != NULL &&
+             (walk->held->expiry.key <= d->now || walk->held->record->withdrawn));
+    return walk->held != NULL ? walk->held->record : NULL;
+}
+
 size_t stoq_dht_held(const struct stoq_dht *d, const struct stoq_hash *key, stoq_ns now,
                      struct stoq_dht_record **out, size_t max)
 {

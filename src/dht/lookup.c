@@ -7,14 +7,16 @@
  * says nothing does not end it, since it does not make the radius smaller.
  *
  * Ten calls are waited for at a time. One that takes half as long again as this contact ever took is not
- * waited for any more, though its answer is still taken: a dead contact costs its own round trip.
+ * waited for any more, though its answer is still taken: a dead contact costs its own round trip. Since
+ * datagrams are lost, one that would be among the K is asked up to three times before it is left out.
  *
  * A lookup for records ends when it has enough of them, or three holders have told what they have. One that
  * comes up empty begins again with twice the paths, from others of our table, up to eight.
  *
- * Answers that come in a datagram have room for a few contacts; those of the nearest four are turned page by
- * page until they reach as far as we need, else nobody would learn of the sixth to the twentieth. Where
- * there is a crowd, everybody's are.
+ * Answers that come in a datagram have room for a few contacts; those of some are turned page by page until
+ * they reach as far as we need, else nobody would learn of the sixth to the twentieth: of the nearest, and
+ * of the farthest that are wanted, which often belong to another slot, full for the nearest ones. Where there
+ * is a crowd, everybody's are.
  */
 #include "dht/dht_internal.h"
 
@@ -23,8 +25,10 @@
 
 #define GIVERS_ENOUGH 3
 #define SOFT_EXTRA (15 * STOQ_MS)
-#define PAGES_FROM 4 /* of the nearest, who know their neighbours best */
-#define CROWD (STOQ_DHT_K + STOQ_DHT_K / 2)
+#define ASKS_MAX 3  /* for one page of answers: datagrams are lost */
+#define END_ALPHA 2 /* times as many calls at once when it is clear who is to be asked */
+#define PAGES_FROM                                                                                 \
+    6 /* of the nearest and of the last that are wanted: neighbours know each other */
 #define REGION_MAX 128 /* candidates asked because they lie within the radius */
 
 static void add(struct stoq_dht *d, struct lookup *l, stoq_contact_no contact, unsigned path,
@@ -80,8 +84,8 @@ struct lookup *lookup_new(struct stoq_dht *d, const struct stoq_hash *target, en
     l->use = use;
     l->pages = use != LOOKUP_UPKEEP || stoq_hash_eq(target, &d->cfg.id);
     l->target = *target;
-    l->want = STOQ_DHT_K;
-    l->paths = (d->cfg.without & STOQ_DHT_ONE_PATH) != 0 ? 1 : STOQ_DHT_PATHS;
+    l->want = d->cfg.shape.k;
+    l->paths = (d->cfg.without & STOQ_DHT_ONE_PATH) != 0 ? 1 : d->cfg.shape.paths;
     l->began_at = d->now;
     l->next = d->lookups;
     d->lookups = l;
@@ -134,13 +138,22 @@ void lookup_stop(struct stoq_dht *d, uint32_t number)
     }
 }
 
-static stoq_ns patience(const struct stoq_dht *d, const struct lookup *l, stoq_contact_no contact)
+/* The first time it is waited for no longer than it should take, since another can be asked instead; who is
+ * asked again has nobody to stand in for him. */
+static stoq_ns patience(const struct stoq_dht *d, const struct lookup *l, const struct candidate *c)
 {
-    stoq_ns rtt = table_rtt(d, contact);
-    stoq_ns soft = rtt > 0       ? rtt + rtt / 2 + SOFT_EXTRA
-                   : l->soft > 0 ? 2 * l->soft + SOFT_EXTRA
-                                 : STOQ_DHT_SOFT_FIRST;
-    return soft < STOQ_DHT_HARD ? soft : STOQ_DHT_HARD;
+    static const stoq_ns unknown[ASKS_MAX] = {STOQ_DHT_SOFT_FIRST, 400 * STOQ_MS, 1 * STOQ_SEC};
+    stoq_ns rtt = table_rtt(d, c->contact);
+    stoq_ns soft = rtt > 0                       ? c->asks * (rtt + rtt / 2 + SOFT_EXTRA)
+                   : c->asks == 1 && l->soft > 0 ? 2 * l->soft + SOFT_EXTRA
+                                                 : unknown[c->asks - 1];
+    return soft < STOQ_DHT_HARD && !d->cfg.shape.patient ? soft : STOQ_DHT_HARD;
+}
+
+/* Asked as often as it is worth, in vain so far. */
+static bool is_given_up(const struct candidate *c)
+{
+    return c->state == CANDIDATE_BAD || (c->state == CANDIDATE_SLOW && c->asks >= ASKS_MAX);
 }
 
 static void ask(struct stoq_dht *d, struct lookup *l, struct candidate *c)
@@ -156,20 +169,23 @@ static void ask(struct stoq_dht *d, struct lookup *l, struct candidate *c)
     }
     c->more = false;
     c->state = CANDIDATE_ASKED;
+    c->asks++;
     p->lookup = l;
-    p->soft_at = d->now + patience(d, l, c->contact);
+    p->page = c->had;
+    p->soft_at = d->now + patience(d, l, c);
+    d->soft_at = p->soft_at < d->soft_at ? p->soft_at : d->soft_at;
     l->in_flight++;
     l->calls++;
 }
 
 /* The nearest of a path whose turn it is, while the path still wants answers. */
-static struct candidate *pick_on_path(struct lookup *l)
+static struct candidate *pick_on_path(struct lookup *l, uint32_t alpha)
 {
     uint32_t good[STOQ_DHT_PATHS_MAX] = {0};
     uint32_t asked[STOQ_DHT_PATHS_MAX] = {0};
     struct candidate *first[STOQ_DHT_PATHS_MAX] = {0};
     uint32_t share = (l->want + l->paths - 1) / l->paths;
-    uint32_t at_once = STOQ_DHT_ALPHA / l->paths + (STOQ_DHT_ALPHA % l->paths != 0);
+    uint32_t at_once = (alpha + l->paths - 1) / l->paths;
     for (uint32_t i = 0; i < l->count; i++) {
         struct candidate *c = &l->v[i];
         asked[c->path] += c->state == CANDIDATE_ASKED;
@@ -196,15 +212,17 @@ static bool is_crowded(const struct stoq_dht *d, const struct lookup *l, uint64_
         inside += l->v[i].state == CANDIDATE_GOOD &&
                   stoq_dht_distance(&l->target, dht_id_of(d, l->v[i].contact)) <= radius;
     }
-    return inside > CROWD;
+    return inside > d->cfg.shape.k + d->cfg.shape.k / 2u;
 }
 
-/* How far the nearest that are wanted reach, by what is known. */
-static uint64_t reach_wanted(const struct stoq_dht *d, const struct lookup *l)
+/* How far the nearest that are wanted reach, by what is known; lost: how many up to there are gone. */
+static uint64_t reach_wanted(const struct stoq_dht *d, const struct lookup *l, uint32_t *lost)
 {
     uint32_t rank = 0;
+    *lost = 0;
     for (uint32_t i = 0; i < l->count; i++) {
-        rank += l->v[i].state != CANDIDATE_BAD;
+        rank += !is_given_up(&l->v[i]);
+        *lost += is_given_up(&l->v[i]);
         if (rank == l->want) {
             return stoq_dht_distance(&l->target, dht_id_of(d, l->v[i].contact));
         }
@@ -216,9 +234,10 @@ static uint64_t reach_wanted(const struct stoq_dht *d, const struct lookup *l)
 static struct candidate *pick_at_end(struct stoq_dht *d, struct lookup *l)
 {
     uint64_t radius = l->use == LOOKUP_UPKEEP ? 0 : table_key_radius(d);
-    uint64_t reach = reach_wanted(d, l);
+    uint32_t lost; /* others still name them, and page after page is shorter by them */
+    uint64_t reach = reach_wanted(d, l, &lost);
     /* Whoever wants more than the K nearest needs those who know the farther ones. */
-    bool all = l->want > STOQ_DHT_K || is_crowded(d, l, radius);
+    bool all = l->want > d->cfg.shape.k || is_crowded(d, l, radius);
     uint32_t pages = all ? DHT_CANDIDATES : PAGES_FROM;
     uint32_t rank = 0;
     for (uint32_t i = 0; i < l->count; i++) {
@@ -229,12 +248,14 @@ static struct candidate *pick_at_end(struct stoq_dht *d, struct lookup *l)
         if (!wanted) {
             return NULL;
         }
-        bool next_page = c->state == CANDIDATE_GOOD && c->more && c->had < l->want &&
-                         c->reach < reach && rank < pages && l->pages;
-        if (c->state == CANDIDATE_FRESH || next_page) {
+        bool next_page = c->state == CANDIDATE_GOOD && c->more && c->had < l->want + lost &&
+                         c->reach < reach && l->pages &&
+                         (rank < pages || (rank < l->want && rank + pages >= l->want));
+        bool again = c->state == CANDIDATE_SLOW && !is_given_up(c);
+        if (c->state == CANDIDATE_FRESH || again || next_page) {
             return c;
         }
-        rank += c->state != CANDIDATE_BAD;
+        rank += !is_given_up(c);
     }
     return NULL;
 }
@@ -322,36 +343,27 @@ static void finish(struct stoq_dht *d, struct lookup *l)
 
 void lookup_drive(struct stoq_dht *d, struct lookup *l)
 {
+    uint32_t alpha = d->cfg.shape.alpha;
     while (!l->over) {
         struct candidate *c = NULL;
         if (is_content(l)) {
             finish(d, l);
             return;
         }
-        if (l->in_flight < STOQ_DHT_ALPHA) {
+        if (l->in_flight < alpha) {
             c = l->value && l->record_count > 0 ? pick_page(l) : NULL;
-            c = c == NULL ? pick_on_path(l) : c;
+            c = c == NULL ? pick_on_path(l, alpha) : c;
         }
-        if (c == NULL && l->in_flight == 0) {
+        if (c == NULL && l->in_flight < END_ALPHA * alpha) {
             c = pick_at_end(d, l);
-            if (c == NULL && widen(d, l)) {
-                continue;
-            }
-            if (c == NULL) {
-                finish(d, l);
-                return;
-            }
-            /* All of them at once: they are the last round. */
-            while (c != NULL && l->in_flight < STOQ_DHT_ALPHA) {
-                ask(d, l, c);
-                c = pick_at_end(d, l);
-            }
-            continue;
         }
-        if (c == NULL) {
+        if (c != NULL) {
+            ask(d, l, c);
+        } else if (l->in_flight > 0) {
             return;
+        } else if (!widen(d, l)) {
+            finish(d, l);
         }
-        ask(d, l, c);
     }
 }
 
@@ -453,6 +465,9 @@ void lookup_reply(struct stoq_dht *d, struct pending *p, const struct stoq_dht_r
         return; /* it made room for nearer ones: only fresh ones do */
     }
     trace(d, l, c, p, reply);
+    if (c->state == CANDIDATE_GOOD || p->page != c->had) {
+        return; /* it was asked twice, and this is the second answer */
+    }
     if (c->state == CANDIDATE_ASKED) {
         l->in_flight--;
     }
@@ -460,10 +475,12 @@ void lookup_reply(struct stoq_dht *d, struct pending *p, const struct stoq_dht_r
         stoq_ns took = d->now - p->sent_at;
         l->soft = took > l->soft ? took : l->soft;
         c->state = CANDIDATE_GOOD;
+        c->asks = 0;
         take_answer(d, l, c, reply);
     } else {
+        bool again = reply->outcome == STOQ_DHT_SILENT && c->asks < ASKS_MAX;
         l->silent += reply->outcome == STOQ_DHT_SILENT;
-        c->state = c->gave ? CANDIDATE_GOOD : CANDIDATE_BAD;
+        c->state = c->gave ? CANDIDATE_GOOD : again ? CANDIDATE_SLOW : CANDIDATE_BAD;
         c->more = false;
     }
     lookup_drive(d, l);

@@ -19,7 +19,7 @@
 #define JOBS_MAX 3
 #define JOB_KEYS 512
 #define JOB_WANT STOQ_DHT_WANT_MAX
-#define STORES_MAX 64
+#define STORES_MAX 192 /* of a record on its way: 100,000 keys, 20 holders, 170 ms: half an hour */
 #define HOLDERS_MAX 64
 #define RETRY_FIRST (5 * STOQ_SEC)
 #define RETRY_MAX (300 * STOQ_SEC)
@@ -176,13 +176,20 @@ static void job_free(struct stoq_dht *d, struct job *j)
     free(j);
 }
 
-/* Keys behind the first that are due with it go along. */
+/* Announced not long after it is due, a record costs no more; announced a little before, it shares the
+ * lookup of its neighbour that is due now. */
+static stoq_ns slack(const struct own *o)
+{
+    return o->enough && o->tries == 0 && !o->withdrawn ? (stoq_ns)o->ttl_s * STOQ_SEC / 16 : 0;
+}
+
+/* Keys behind the first that are due with it, or soon, go along. */
 static void gather(struct stoq_dht *d, struct job *j, uint32_t from)
 {
     struct provide *pr = &d->provide;
     for (uint32_t i = from; i < pr->count && j->count < JOB_KEYS; i++) {
         struct own *o = pr->v[i];
-        if (o->job == NULL && o->due_at <= d->now) {
+        if (o->job == NULL && o->due_at <= d->now + slack(o)) {
             o->job = j;
             j->v[j->count++] = o;
         }
@@ -209,7 +216,7 @@ static bool job_begin(struct stoq_dht *d, uint32_t from)
     gather(d, j, from);
     pr->cursor = j->key;
     l->job = j;
-    l->want = j->count > 1 ? JOB_WANT : STOQ_DHT_K;
+    l->want = j->count > 1 ? JOB_WANT : d->cfg.shape.k;
     lookup_drive(d, l);
     return true;
 }
@@ -226,7 +233,7 @@ static unsigned covered_bits(const struct stoq_dht *d, const struct job *j, uint
     for (uint32_t i = 0; i < j->near_count; i++) {
         inside += stoq_dht_common_bits(&j->key, dht_id_of(d, j->near[i])) >= bits;
     }
-    return inside >= STOQ_DHT_K ? bits : STOQ_DHT_ID_BITS;
+    return inside >= d->cfg.shape.k ? bits : STOQ_DHT_ID_BITS;
 }
 
 /* Leave out the keys that this lookup says nothing of. */
@@ -308,7 +315,7 @@ static void settle(struct stoq_dht *d, struct own *o)
 {
     stoq_ns life = (stoq_ns)o->ttl_s * STOQ_SEC / 2;
     o->enough = o->wanted > 0 && o->got >= o->wanted / 2 + 1;
-    bool thin = !o->enough || o->wanted < STOQ_DHT_K;
+    bool thin = !o->enough || o->wanted < d->cfg.shape.k;
     stoq_ns again = RETRY_FIRST << (o->tries < DOUBLINGS_MAX ? o->tries : DOUBLINGS_MAX);
     again = o->enough || again < RETRY_MAX ? again : RETRY_MAX;
     o->tries = thin ? o->tries + 1 : 0;
@@ -369,20 +376,20 @@ static void choose(struct stoq_dht *d, const struct job *j, const struct stoq_ha
     *h = (struct holders){0};
     for (uint32_t i = 0; i < j->near_count && h->count < HOLDERS_MAX; i++) {
         const struct stoq_hash *id = dht_id_of(d, near[i]);
-        if (!h->self && d->cfg.self != 0 && h->wanted < STOQ_DHT_K &&
+        if (!h->self && d->cfg.self != 0 && h->wanted < d->cfg.shape.k &&
             stoq_dht_nearer(key, &d->cfg.id, id) < 0) {
             h->self = true;
             h->wanted++;
         }
         bool fits = group_fits(d, h, near[i]);
-        if (h->wanted < STOQ_DHT_K && fits) {
+        if (h->wanted < d->cfg.shape.k && fits) {
             h->v[h->count++] = near[i];
             h->wanted++;
         } else if (stoq_dht_distance(key, id) <= radius) {
             h->v[h->count++] = near[i];
         }
     }
-    if (!h->self && d->cfg.self != 0 && h->wanted < STOQ_DHT_K) {
+    if (!h->self && d->cfg.self != 0 && h->wanted < d->cfg.shape.k) {
         h->self = true;
         h->wanted++;
     }

@@ -8,10 +8,6 @@
  * Nobody comes in who has not answered us. One that is in and answers stays, unless a slot is full and a
  * newcomer is at least twice as near by the round trip that we measured: that cuts the time of a hop and
  * cannot be claimed. Who does not fit is kept as a spare, and asked when its place falls free.
- *
- * How large the network is follows from our own neighbourhood: the i-th nearest of N ids lies at i / N of
- * the space, so the least-squares slope through the nearest K gives N, and with it the radius around any
- * key inside which K nodes are to be expected. Whoever crowds a key does not move it.
  */
 #include "dht/dht_internal.h"
 
@@ -22,7 +18,7 @@
 #define SEEN_TICK (4 * STOQ_SEC)
 #define UPKEEP_MIN (1 * STOQ_SEC)
 #define NEARER 2 /* times, for a newcomer to take a place */
-#define SLOT_ENTRIES_MAX (STOQ_DHT_K + DHT_SPARES)
+#define SLOT_MAX STOQ_DHT_K
 
 /* Microseconds as exponent and three bits of mantissa; 0: not measured. */
 static uint8_t rtt_put(stoq_ns rtt_ns)
@@ -53,22 +49,24 @@ static stoq_ns age(const struct stoq_dht *d, const struct entry *e)
     return (stoq_ns)(uint16_t)(tick(d) - e->seen) * SEEN_TICK;
 }
 
-static unsigned digit_of(const struct stoq_hash *id, unsigned level)
+unsigned table_digit(const struct stoq_dht *d, const struct stoq_hash *id, unsigned level)
 {
-    return level % 2 == 0 ? id->b[level / 2] >> 4 : id->b[level / 2] & 15;
+    unsigned bit = level * d->cfg.shape.digit_bits;
+    return id->b[bit / 8] >> (8 - bit % 8 - d->cfg.shape.digit_bits) &
+           ((1u << d->cfg.shape.digit_bits) - 1);
 }
 
-/* Where it belongs; false: it is our own id. */
+/* Where it belongs; false: it is our own id, or so near that only a digit past the table tells. */
 static bool place_of(const struct stoq_dht *d, stoq_contact_no contact, unsigned *level,
                      unsigned *digit)
 {
     const struct stoq_hash *id = dht_id_of(d, contact);
     unsigned bits = stoq_dht_common_bits(&d->cfg.id, id);
-    if (bits >= STOQ_DHT_ID_BITS) {
+    *level = bits / d->cfg.shape.digit_bits;
+    if (*level >= DHT_LEVELS) {
         return false;
     }
-    *level = bits / 4;
-    *digit = digit_of(id, *level);
+    *digit = table_digit(d, id, *level);
     return true;
 }
 
@@ -179,61 +177,18 @@ static bool group_fits(const struct stoq_dht *d, const struct slot *s, stoq_cont
     return all < STOQ_DHT_GROUP_TABLE;
 }
 
-static void near_update(struct stoq_dht *d)
-{
-    stoq_contact_no near[STOQ_DHT_K];
-    struct table *t = &d->table;
-    if (t->near_known) {
-        return;
-    }
-    uint32_t n = table_nearest(d, &d->cfg.id, 0, near, STOQ_DHT_K);
-    uint64_t squares = 0;
-    uint64_t sum = 0;
-    t->near_known = true;
-    t->near_radius = UINT64_MAX;
-    t->key_radius = UINT64_MAX;
-    t->size = n + 1u;
-    if (n < STOQ_DHT_K) {
-        return;
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        uint64_t distance = stoq_dht_distance(&d->cfg.id, dht_id_of(d, near[i])) >> 16;
-        squares += (uint64_t)(i + 1) * (i + 1);
-        sum += (i + 1) * distance;
-    }
-    t->near_radius = stoq_dht_distance(&d->cfg.id, dht_id_of(d, near[n - 1]));
-    uint64_t step = sum / squares; /* between two ids, of 2^48 */
-    t->size = step == 0 ? UINT64_MAX : ((uint64_t)1 << 48) / step;
-    t->key_radius =
-        step >= ((uint64_t)1 << 48) / STOQ_DHT_K ? UINT64_MAX : (step * STOQ_DHT_K) << 16;
-}
-
-uint64_t table_key_radius(struct stoq_dht *d)
-{
-    near_update(d);
-    return d->table.key_radius;
-}
-
-uint64_t table_size(const struct stoq_dht *d)
-{
-    struct stoq_dht now = *d; /* an estimate changes nothing that others see */
-    near_update(&now);
-    return now.table.size;
-}
-
 /* One of the K nearest to us, as far as we know? */
 static bool is_near(struct stoq_dht *d, stoq_contact_no contact)
 {
-    near_update(d);
-    return stoq_dht_distance(&d->cfg.id, dht_id_of(d, contact)) <= d->table.near_radius;
+    return stoq_dht_distance(&d->cfg.id, dht_id_of(d, contact)) <= table_near_radius(d);
 }
 
 static bool slot_is_full(struct stoq_dht *d, const struct slot *s, stoq_contact_no contact)
 {
-    if (s == NULL || s->count < STOQ_DHT_SLOT) {
+    if (s == NULL || s->count < d->cfg.shape.slot) {
         return false;
     }
-    return s->count >= STOQ_DHT_K || !is_near(d, contact);
+    return s->count >= SLOT_MAX || !is_near(d, contact);
 }
 
 /* Whose place it may take: one that has failed, or is much farther away by round trip. NULL: nobody's. */
@@ -249,7 +204,8 @@ static struct entry *weakest(struct stoq_dht *d, struct slot *s, stoq_ns rtt_ns)
             worst = &s->v[i];
         }
     }
-    bool gains = worst != NULL && rtt_ns > 0 && rtt_get(worst->rtt) > rtt_ns * NEARER;
+    bool gains = worst != NULL && rtt_ns > 0 && !d->cfg.shape.any_rtt &&
+                 rtt_get(worst->rtt) > rtt_ns * NEARER;
     return gains ? worst : NULL;
 }
 
@@ -294,6 +250,7 @@ static void enter(struct stoq_dht *d, stoq_contact_no contact, stoq_ns rtt_ns)
     s->count++;
     d->table.count++;
     count_change(d);
+    hand_met(d, contact);
 }
 
 void table_seen(struct stoq_dht *d, stoq_contact_no contact, stoq_ns rtt_ns)
@@ -367,35 +324,6 @@ stoq_ns table_rtt(const struct stoq_dht *d, stoq_contact_no contact)
     struct slot *s;
     const struct entry *e = find(d, contact, &s);
     return e == NULL ? 0 : rtt_get(e->rtt);
-}
-
-uint32_t table_nearest(const struct stoq_dht *d, const struct stoq_hash *target,
-                       stoq_contact_no without, stoq_contact_no *out, uint32_t max)
-{
-    uint32_t n = 0;
-    for (unsigned level = 0; level < DHT_LEVELS; level++) {
-        for (unsigned k = 0; d->table.rows[level] != NULL && k < DHT_DIGITS; k++) {
-            const struct slot *s = d->table.rows[level]->slots[k];
-            for (unsigned i = 0; s != NULL && i < s->count; i++) {
-                stoq_contact_no c = s->v[i].contact;
-                uint32_t at = n;
-                if (c == without || s->v[i].fails > 0) {
-                    continue;
-                }
-                while (at > 0 &&
-                       stoq_dht_nearer(target, dht_id_of(d, c), dht_id_of(d, out[at - 1])) < 0) {
-                    at--;
-                }
-                if (at == max) {
-                    continue;
-                }
-                n += n < max;
-                memmove(&out[at + 1], &out[at], (n - at - 1) * sizeof out[0]);
-                out[at] = c;
-            }
-        }
-    }
-    return n;
 }
 
 stoq_ns table_upkeep(struct stoq_dht *d)

@@ -1,0 +1,87 @@
+#ifndef STOQ_SIM_DHT_RUN_H
+#define STOQ_SIM_DHT_RUN_H
+/*
+ * The simulator's wide mode for the DHT: the daemon's own src/dht, a core per node, on a virtual network of
+ * up to some 100,000 nodes. Messages go as they are, in the room of a datagram; signatures are played:
+ * what a forger writes is marked as such, and a check finds the mark. docs/SIMULATOR.md section 6.
+ */
+#include "dht/dht.h"
+#include "sim/model.h"
+
+/* What nodes that are not honest do. They are a share of all, or sit around one key. */
+enum sim_dht_foe {
+    SIM_DHT_FOE_NONE,
+    SIM_DHT_FOE_LIARS,  /* when measuring begins: name only each other, withhold, keep nothing */
+    SIM_DHT_FOE_POISON, /* from the start the same, and each shows itself to others all the time */
+    SIM_DHT_FOE_SYBILS, /* there before the announcements, nearer to the first key than anybody */
+    SIM_DHT_FOES,
+};
+/* "none", "liars", ...; -1: none of that name. */
+int sim_dht_foe_of(const char *name);
+
+/* Zero means what the brackets say. */
+struct sim_dht_config {
+    uint64_t seed;
+    uint32_t nodes;        /* that are there at all times */
+    enum sim_law law;      /* of sessions; who leaves is replaced by somebody new at once */
+    stoq_ns warm_ns;       /* from the first table until something is measured [900 s] */
+    uint32_t dead_percent; /* of all nodes, gone without a word when measuring begins */
+    uint32_t lookups;      /* for the nearest of random keys */
+    uint32_t keys;         /* announced by nodes drawn at random, who stay */
+    uint32_t finds;        /* lookups for records of these keys, after the deaths */
+    uint32_t per_s;        /* lookups begun in a second [20] */
+    stoq_ns survive_ns;    /* nobody announces again; count the holders left after this time [no] */
+    uint32_t loss_ppm;     /* of messages */
+    uint32_t extra_rtts;   /* of a call, for networks that shake hands on each */
+    struct stoq_dht_shape shape;
+    enum stoq_dht_without without;
+    enum sim_dht_foe foe;
+    uint32_t foe_percent;
+    uint32_t sybils;
+    uint64_t flip_draw; /* which random draw comes out the other way round [none] */
+};
+
+struct sim_dht_times {
+    uint32_t count;
+    stoq_ns p50;
+    stoq_ns p90;
+    stoq_ns p99;
+};
+
+struct sim_dht_result {
+    uint64_t trace; /* of everything that happened, in order */
+    uint64_t events;
+    uint32_t live;
+    uint32_t came;     /* nodes that there ever were */
+    uint64_t contacts; /* of all tables, when measuring begins */
+    uint64_t contacts_dead;
+    uint64_t contacts_foe;
+
+    uint32_t lookups;
+    uint32_t exact; /* that gave the true k nearest */
+    uint64_t calls; /* of all lookups */
+    uint64_t silent;
+    uint64_t hops;
+    uint32_t hops_p50;
+    uint32_t hops_p90;
+    struct sim_dht_times look; /* to their ends */
+
+    uint32_t keys;
+    uint32_t enough;   /* announced to a majority */
+    uint64_t got;      /* holders told */
+    uint64_t holding;  /* live nodes that hold one when measuring begins */
+    uint64_t survived; /* after survive_ns */
+    struct sim_dht_times announce;
+
+    uint32_t finds;
+    uint32_t found;
+    uint32_t untrue; /* records found that nobody ever made */
+    uint64_t find_calls;
+    struct sim_dht_times find; /* to the first record */
+};
+
+/* Run it. STOQ_OK, or STOQ_RANGE: the configuration makes no sense. */
+STOQ_WARN_UNUSED enum stoq_status sim_dht_run(const struct sim_dht_config *cfg,
+                                              struct sim_dht_result *out);
+
+#endif
