@@ -228,6 +228,7 @@ static json_t *rejected_to_json(const struct stoq_engine_stats *s)
         {"malformed", n->dropped_malformed},
         {"unknown", n->dropped_unknown},
         {"outsider", n->dropped_outsider},
+        {"replayed", n->dropped_replayed},
         {"prefix", n->dropped_prefix},
         {"full", n->dropped_full},
         {"crowded", n->dropped_crowded},

@@ -97,18 +97,6 @@ void net_reset_token(struct stoq_net *net, const ngtcp2_cid *cid, uint8_t *token
                                                              NET_SECRET_BYTES, cid) == 0);
 }
 
-void net_insider_token(const struct stoq_net *net, const ngtcp2_cid *dcid, const ngtcp2_cid *scid,
-                       uint8_t out[NET_INSIDER_BYTES])
-{
-    const uint8_t lengths[2] = {(uint8_t)dcid->datalen, (uint8_t)scid->datalen};
-    const struct stoq_span parts[] = {
-        stoq_span(net->network_mac, sizeof net->network_mac), stoq_span(lengths, sizeof lengths),
-        stoq_span(dcid->data, dcid->datalen), stoq_span(scid->data, scid->datalen)};
-    struct stoq_hash h = stoq_hash_blake3_parts(parts, STOQ_COUNT(parts));
-    out[0] = NET_INSIDER_MAGIC;
-    memcpy(out + 1, h.b, NET_INSIDER_BYTES - 1);
-}
-
 ngtcp2_tstamp net_conn_now(struct net_conn *conn)
 {
     if (conn->net->now > conn->last_ts) {
@@ -306,11 +294,11 @@ static bool start_client(struct net_conn *conn, const struct stoq_net_dial *dial
     fill_params(conn, &params);
     net_random(conn->net, dcid.data, dcid.datalen);
     net_new_cid(conn->net, &scid);
-    uint8_t insider[NET_INSIDER_BYTES];
+    uint8_t member[NET_MEMBER_BYTES];
     if (conn->net->private) {
-        net_insider_token(conn->net, &dcid, &scid, insider);
-        settings.token = insider;
-        settings.tokenlen = sizeof insider;
+        net_member_token(conn->net, &conn->pin, net_member_now(conn->net), &dcid, &scid, member);
+        settings.token = member;
+        settings.tokenlen = sizeof member;
         settings.token_type = NGTCP2_TOKEN_TYPE_NEW_TOKEN;
     }
     return ngtcp2_conn_client_new(&conn->q, &dcid, &scid, &path, NGTCP2_PROTO_VER_V1, &cb,

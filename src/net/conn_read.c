@@ -142,21 +142,6 @@ static bool token_good(struct stoq_net *net, const struct net_datagram *d, const
                (ngtcp2_sockaddr *)&remote, sizeof remote, &hd->dcid, NET_RETRY_LIFE, net->now) == 0;
 }
 
-/* Does the sender of this first packet know the network's key? */
-static bool is_insider(const struct stoq_net *net, const ngtcp2_pkt_hd *hd)
-{
-    uint8_t want[NET_INSIDER_BYTES];
-    uint8_t differ = 0;
-    if (hd->tokenlen != sizeof want) {
-        return false;
-    }
-    net_insider_token(net, &hd->dcid, &hd->scid, want);
-    for (size_t i = 0; i < sizeof want; i++) {
-        differ |= (uint8_t)(want[i] ^ hd->token[i]);
-    }
-    return differ == 0;
-}
-
 /*
  * May this first packet begin a handshake? A proven address may; others while their prefix has budget
  * and few handshakes are open. Whoever may not is asked to prove its address: so somebody honest who
@@ -222,9 +207,8 @@ static struct net_conn *admit(struct stoq_net *net, struct net_socket *socket,
         return NULL;
     }
     bool proven = token_good(net, d, &hd, &odcid);
-    if (net->private && !proven && !is_insider(net, &hd)) {
-        net->stats.dropped_outsider++; /* a retry token says so too: only insiders were given one */
-        return NULL;
+    if (net->private && !proven && !net_member_may_begin(net, &d->from, &hd)) {
+        return NULL; /* a retry token says that one is: only members were given it */
     }
     if (!may_begin(net, socket, d, &hd, proven)) {
         return NULL;

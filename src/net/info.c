@@ -191,6 +191,7 @@ static void add_stats(struct stoq_net_stats *to, const struct stoq_net_stats *s)
     to->dropped_unknown += s->dropped_unknown;
     to->dropped_prefix += s->dropped_prefix;
     to->dropped_outsider += s->dropped_outsider;
+    to->dropped_replayed += s->dropped_replayed;
     to->dropped_full += s->dropped_full;
     to->dropped_crowded += s->dropped_crowded;
     to->displaced += s->displaced;

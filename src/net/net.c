@@ -8,6 +8,7 @@
 
 #include "hash/hash.h"
 #include "os/sys.h"
+#include "sign/sign.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -25,6 +26,12 @@ static stoq_ns real_clock(void *user)
 {
     (void)user;
     return stoq_now();
+}
+
+static uint64_t real_wall(void *user)
+{
+    (void)user;
+    return stoq_wall_ms();
 }
 
 uint64_t net_own_bytes(const struct stoq_net *net)
@@ -325,17 +332,6 @@ static void init_crypto(void)
     (void)ngtcp2_crypto_ossl_init();
 }
 
-/* Two keys of the network's: one for first packets, one for sealed datagrams. */
-static void take_network_key(struct stoq_net *net, const uint8_t key[NET_SECRET_BYTES])
-{
-    struct stoq_span k = stoq_span(key, NET_SECRET_BYTES);
-    struct stoq_hash mac = stoq_hash_blake3_2(stoq_span_str("stoq network initial v1"), k);
-    struct stoq_hash psk = stoq_hash_blake3_2(stoq_span_str("stoq network datagram v1"), k);
-    memcpy(net->network_mac, mac.b, sizeof net->network_mac);
-    memcpy(net->network_psk, psk.b, sizeof net->network_psk);
-    net->private = true;
-}
-
 static enum stoq_status init_parts(struct stoq_net *net, struct stoq_error *err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -363,6 +359,9 @@ static enum stoq_status init_parts(struct stoq_net *net, struct stoq_error *err)
     }
     if (st == STOQ_OK && net->cfg.early_data) {
         st = net_tickets_init(&net->tickets);
+    }
+    if (st == STOQ_OK && net->private) {
+        st = net_replay_init(&net->replay, net_member_now(net));
     }
     if (st == STOQ_OK) {
         st = net_rpc_init(net);
@@ -396,7 +395,7 @@ static enum stoq_status endpoint_new(struct stoq_net **out, const struct stoq_ne
         net->private = owner->private;
         net->threads = owner->threads;
     } else if (cfg->network_key != NULL) {
-        take_network_key(net, cfg->network_key);
+        net_member_key(net, cfg->network_key);
     }
     if (owner == NULL) {
         uint64_t seed;
@@ -405,6 +404,8 @@ static enum stoq_status endpoint_new(struct stoq_net **out, const struct stoq_ne
                       cfg->memory_bytes, seed);
     }
     net->clock = real_clock;
+    net->wall = real_wall;
+    net->self = stoq_key_peer_id(cfg->key);
     net->armed_at = STOQ_NEVER;
     net->now = stoq_now();
     TAILQ_INIT(&net->dirty);
@@ -541,6 +542,7 @@ void stoq_net_free(struct stoq_net *net)
         net_threads_free(net->threads);
         net_room_release(net->room);
     }
+    net_replay_release(&net->replay);
     free(net->guard);
     free(net->slots);
     free(net);
@@ -588,7 +590,7 @@ enum stoq_status net_dial_here(struct stoq_net *net, const struct stoq_net_dial 
 enum stoq_status stoq_net_dial(struct stoq_net *net, const struct stoq_net_dial *dial,
                                stoq_net_conn *out)
 {
-    if (dial->addr.port == 0) {
+    if (dial->addr.port == 0 || (net->private && dial->pin == NULL)) {
         return STOQ_RANGE;
     }
     if (net_room_enter(net->room) != NET_ROOM_TAKEN) {

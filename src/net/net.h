@@ -228,7 +228,8 @@ struct stoq_net_dial {
 
 /*
  * Begin a connection; opened or closed follows, within the time-out.
- * STOQ_OK: *out is its number. STOQ_FULL: connections_max. STOQ_NOMEM. STOQ_RANGE: no port.
+ * STOQ_OK: *out is its number. STOQ_FULL: connections_max. STOQ_NOMEM. STOQ_RANGE: no port, or in a private
+ * network no pin: members greet each other by name.
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_net_dial(struct stoq_net *net,
                                                 const struct stoq_net_dial *dial,
@@ -379,6 +380,7 @@ struct stoq_net_stats {
     uint64_t dropped_unknown;   /* no such connection */
     uint64_t dropped_prefix;    /* its prefix's budget is spent */
     uint64_t dropped_outsider;  /* without the network's key */
+    uint64_t dropped_replayed;  /* with it, and sent before, or made at another time */
     uint64_t dropped_full;      /* handshakes_max, connections_max or memory_bytes */
     uint64_t dropped_crowded;   /* connections_prefix_max */
     uint64_t displaced;         /* handshakes that gave their place to another one */

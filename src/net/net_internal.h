@@ -13,6 +13,7 @@
 #include "net/far.h"
 #include "net/guard.h"
 #include "net/net.h"
+#include "net/replay.h"
 #include "net/room.h"
 #include "net/rpc.h"
 #include "net/seal.h"
@@ -192,7 +193,9 @@ struct stoq_net {
     size_t closing;
     stoq_ns now;                  /* of the batch at hand */
     stoq_ns (*clock)(void *user); /* stoq_now, or a test's */
+    uint64_t (*wall)(void *user); /* stoq_wall_ms, likewise */
     void *clock_user;
+    struct stoq_peer_id self;
     stoq_ns refused_told_at;
     unsigned refused_told;
     struct stoq_addr refused_addr; /* the last of these */
@@ -202,6 +205,7 @@ struct stoq_net {
     bool private;                           /* of a network with a key */
     uint8_t network_psk[NET_SECRET_BYTES];
     uint8_t network_mac[NET_SECRET_BYTES];
+    struct net_replay replay; /* likewise */
     struct stoq_net_stats stats;
     uint64_t buffered;
     uint64_t unconsumed;
@@ -271,11 +275,23 @@ void net_conn_uncount(struct net_conn *conn);
 /* No longer a handshake but one of its prefix's connections; false: that has no room, and it is blamed. */
 bool net_conn_settle(struct net_conn *conn);
 void net_new_cid(struct stoq_net *net, ngtcp2_cid *cid);
-/* What a client of a private network puts into its first packets. */
-#define NET_INSIDER_BYTES 17
-#define NET_INSIDER_MAGIC 0x53 /* not that of a retry token */
-void net_insider_token(const struct stoq_net *net, const ngtcp2_cid *dcid, const ngtcp2_cid *scid,
-                       uint8_t out[NET_INSIDER_BYTES]);
+
+/* member.c: of a private network */
+void net_member_key(struct stoq_net *net, const uint8_t key[NET_SECRET_BYTES]);
+/* The time that members put into what they send: milliseconds since 1970. */
+uint64_t net_member_now(const struct stoq_net *net);
+/* What a dialler puts into its first packets: made at that time, for that peer. */
+#define NET_MEMBER_BYTES (1 + NET_MADE_BYTES + 16)
+#define NET_MEMBER_MAGIC 0x53 /* not that of a retry token */
+void net_member_token(const struct stoq_net *net, const struct stoq_peer_id *to, uint64_t made_ms,
+                      const ngtcp2_cid *dcid, const ngtcp2_cid *scid,
+                      uint8_t out[NET_MEMBER_BYTES]);
+/* Is this first packet a member's, and no copy of one? Counts it when not. */
+bool net_member_may_begin(struct stoq_net *net, const struct stoq_addr *from,
+                          const ngtcp2_pkt_hd *hd);
+/* Something that only a member can have made: is it no copy? tag: bits of it that nobody chooses. */
+bool net_member_fresh(struct stoq_net *net, const struct stoq_addr *from, const uint8_t tag[8],
+                      uint64_t made_ms);
 
 /* conn_callbacks.c */
 void net_callbacks(ngtcp2_callbacks *cb, bool server);

@@ -69,6 +69,11 @@ static inline stoq_ns pipe_clock(void *user)
     return pipe->now;
 }
 
+static inline uint64_t pipe_wall(void *user)
+{
+    return UINT64_C(1700000000000) + pipe_clock(user) / STOQ_MS;
+}
+
 static inline void pipe_entropy(void *user, void *p, size_t n)
 {
     struct stoq_prng *r = user;
@@ -169,6 +174,9 @@ static inline void pipe_end_init(struct net_pipe *pipe, struct pipe_end *e, uint
     STOQ_ASSERT(stoq_net_new(&e->net, &cfg, NULL) == STOQ_OK);
     e->net->clock = pipe_clock;
     e->net->clock_user = pipe;
+    e->net->wall = pipe_wall;
+    e->net->replay.now.since_ms = pipe_wall(pipe);
+    e->net->replay.floor_ms = pipe_wall(pipe);
     e->net->now = pipe->now;
     e->net->tx.sink = pipe_sink;
     e->net->tx.sink_user = e;

@@ -123,7 +123,8 @@ enum stoq_status stoq_net_rpc(struct stoq_net *net, const struct stoq_net_rpc_ca
         memcpy(body.token, call->token, sizeof body.token);
     }
     enum stoq_status st =
-        net_seal_request(call->key, psk_of(net), &body, c->datagram, &c->n, &c->reply);
+        net_seal_request(call->key, psk_of(net), net->private ? net_member_now(net) : 0, &body,
+                         c->datagram, &c->n, &c->reply);
     if (st != STOQ_OK) {
         free(c);
         return st;
@@ -229,6 +230,10 @@ static void answer(struct stoq_net *net, struct net_socket *socket, const struct
         net->stats.rpc_dropped++;
         return;
     }
+    if (net->private &&
+        !net_member_fresh(net, &d->from, net_seal_mark(bytes), net_seal_made(bytes))) {
+        return;
+    }
     struct stoq_net_rpc_in in = {.from = d->from,
                                  .proven = token_fits(net, &d->from, body.token),
                                  .message = body.message,
@@ -252,7 +257,8 @@ void net_rpc_receive(struct stoq_net *net, struct net_socket *socket, const stru
         take_answer(net, bytes);
         return;
     }
-    if (!net->accepting || net->cfg.cb.rpc == NULL || !net_seal_is_ours(&net->rpc.key, bytes)) {
+    if (!net->accepting || net->cfg.cb.rpc == NULL ||
+        !net_seal_is_ours(&net->rpc.key, psk_of(net), bytes)) {
         net->stats.dropped_malformed++;
         return;
     }

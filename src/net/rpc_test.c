@@ -38,7 +38,8 @@ static void sealed_and_opened(void **state)
         struct net_seal_reply theirs;
         size_t n;
         memset(message, 0xab, sizeof message);
-        assert_int_equal(net_seal_request(key.pub, psk, &in, datagram, &n, &ours), STOQ_OK);
+        assert_int_equal(net_seal_request(key.pub, psk, 1234567890, &in, datagram, &n, &ours),
+                         STOQ_OK);
         assert_true(n == 256 || n == 512 || n == 1200);
         assert_true(n >= 75 + in.message.n && (n == 256) == (75 + in.message.n <= 256));
         assert_int_equal(net_open_request(&same, psk, stoq_span(datagram, n), plain, &out, &theirs),
@@ -83,7 +84,7 @@ static void changed_bits_are_refused(void **state)
     size_t reply_n;
     (void)state;
     assert_int_equal(net_seal_key_init(&key, identity), STOQ_OK);
-    assert_int_equal(net_seal_request(key.pub, NULL, &in, request, &n, &ours), STOQ_OK);
+    assert_int_equal(net_seal_request(key.pub, NULL, 0, &in, request, &n, &ours), STOQ_OK);
     assert_int_equal(net_open_request(&key, NULL, stoq_span(request, n), plain, &out, &theirs),
                      STOQ_OK);
     assert_int_equal(net_seal_answer(&theirs, salt, &in, n, reply, &reply_n), STOQ_OK);
@@ -127,6 +128,11 @@ struct seen {
     int lose; /* so many packets of either direction are lost first */
     uint64_t sent[2];
     size_t longest[2];
+    struct {
+        uint8_t p[1500];
+        size_t n;
+    } kept[8]; /* the first that a sent */
+    size_t kept_count;
 };
 
 static size_t on_rpc(void *user, const struct stoq_net_rpc_in *in, uint8_t *out, size_t cap)
@@ -162,6 +168,10 @@ static int fate(struct net_pipe *p, bool to_b, struct pipe_fate *f)
     struct seen *s = p->test;
     s->sent[to_b]++;
     s->longest[to_b] = f->n > s->longest[to_b] ? f->n : s->longest[to_b];
+    if (to_b && s->kept_count < STOQ_COUNT(s->kept) && f->n <= sizeof s->kept[0].p) {
+        memcpy(s->kept[s->kept_count].p, f->p, f->n);
+        s->kept[s->kept_count++].n = f->n;
+    }
     f->delay[0] = 5 * STOQ_MS;
     return s->lose-- <= 0;
 }
@@ -353,6 +363,100 @@ static void outsiders_get_no_packet(void **state)
     }
 }
 
+/* Send again what a sent first, from a port. */
+static void send_copies(struct net_pipe *p, uint16_t port)
+{
+    struct seen *s = p->test;
+    for (size_t i = 0; i < s->kept_count; i++) {
+        struct net_socket *socket = &p->b.net->listeners[0].socket;
+        struct net_datagram d = {
+            .p = s->kept[i].p, .n = s->kept[i].n, .segment = s->kept[i].n, .to = socket->local};
+        d.from = p->a.net->listeners[0].socket.local;
+        d.from.port = port;
+        net_receive(p->b.net, socket, &d);
+    }
+    (void)pipe_run(p, NULL, 10 * STOQ_SEC);
+}
+
+/* Who recorded what a member sent, a sealed request and a first flight, is answered as little. */
+static void copies_get_no_packet(void **state)
+{
+    static const uint8_t network[32] = "known to all who belong to it";
+    struct net_pipe p;
+    struct seen s;
+    struct stoq_net_stats stats;
+    (void)state;
+    start(&p, &s, network);
+    assert_int_equal(call(&p, stoq_net_rpc_key(p.b.net), NULL, 20), STOQ_OK);
+    assert_true(pipe_run(&p, ended, STOQ_SEC));
+    (void)pipe_dial(&p);
+    assert_true(pipe_run(&p, a_opened, STOQ_SEC));
+    uint16_t own = p.a.net->listeners[0].socket.local.port;
+    (void)pipe_run(&p, NULL, STOQ_SEC);
+    uint64_t sent = s.sent[0];
+    send_copies(&p, 4242); /* while the connection lives */
+    assert_int_equal(s.sent[0], sent);
+    stoq_net_close(p.a.net, p.a.conn, 0, "enough");
+    (void)pipe_run(&p, NULL, 20 * STOQ_SEC);
+    stoq_net_stats(p.b.net, &stats);
+    assert_int_equal(stats.connections + p.b.net->closing, 0);
+    assert_int_equal(stats.dropped_replayed, 1); /* the first flight was the connection's */
+    sent = s.sent[0];
+    send_copies(&p, 4242);
+    send_copies(&p, own); /* long after: it might be anybody's by now */
+    assert_int_equal(s.sent[0], sent);
+    stoq_net_stats(p.b.net, &stats);
+    assert_int_equal(stats.dropped_replayed, 1 + 2 * 3); /* the request and two first packets */
+    assert_int_equal(stats.opened_inbound, 1);
+    assert_int_equal(s.asked, 1);
+    /* The member itself is not kept out. */
+    s.ended = 0;
+    assert_int_equal(call(&p, stoq_net_rpc_key(p.b.net), NULL, 20), STOQ_OK);
+    assert_true(pipe_run(&p, ended, STOQ_SEC));
+    assert_int_equal(s.status, STOQ_OK);
+    p.a.opened = 0;
+    (void)pipe_dial(&p);
+    assert_true(pipe_run(&p, a_opened, STOQ_SEC));
+    pipe_release(&p);
+}
+
+static uint64_t late_wall(void *user)
+{
+    return pipe_wall(user) - NET_REPLAY_WINDOW_MS - 1;
+}
+
+static uint64_t lateish_wall(void *user)
+{
+    return pipe_wall(user) - NET_REPLAY_WINDOW_MS + 5000;
+}
+
+/* A first flight is for one listener and for its time. */
+static void first_flights_are_for_one(void **state)
+{
+    static const uint8_t network[32] = {1};
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct net_pipe p;
+        struct seen s;
+        start(&p, &s, network);
+        struct stoq_net_dial unnamed = {.addr = p.b.net->listeners[0].socket.local};
+        stoq_net_conn conn;
+        assert_int_equal(stoq_net_dial(p.a.net, &unnamed, &conn), STOQ_RANGE);
+        p.now += 400 * STOQ_SEC;        /* b has been there for so long */
+        p.b.net->self.h.b[0] ^= i == 0; /* another member, to whom it was not sent */
+        p.a.net->wall = i == 1 ? late_wall : lateish_wall;
+        (void)pipe_dial(&p);
+        (void)pipe_run(&p, a_opened, 10 * STOQ_SEC);
+        assert_int_equal(p.a.opened, i == 2);
+        assert_true((s.sent[0] > 0) == (i == 2));
+        struct stoq_net_stats stats;
+        stoq_net_stats(p.b.net, &stats);
+        assert_true((stats.dropped_outsider > 0) == (i == 0));
+        assert_true((stats.dropped_replayed > 0) == (i == 1));
+        pipe_release(&p);
+    }
+}
+
 /* Not a version, not a reset, not a refusal. */
 static void probes_get_no_packet(void **state)
 {
@@ -415,6 +519,7 @@ int main(void)
         cmocka_unit_test(answered_in_one_round_trip), cmocka_unit_test(lost_ones_are_sent_again),
         cmocka_unit_test(no_reply_is_a_timeout),      cmocka_unit_test(replies_are_never_longer),
         cmocka_unit_test(rates_are_capped),           cmocka_unit_test(outsiders_get_no_packet),
+        cmocka_unit_test(copies_get_no_packet),       cmocka_unit_test(first_flights_are_for_one),
         cmocka_unit_test(probes_get_no_packet),       cmocka_unit_test(insiders_pass_a_retry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,6 +35,20 @@ static const uint8_t info[] = "stoq rpc v1";
 static const uint8_t reply_label[] = "stoq rpc reply v1";
 #define LABEL(a) (a), sizeof(a) - 1
 
+void net_made_put(uint8_t out[NET_MADE_BYTES], uint64_t made_ms)
+{
+    uint8_t all[8];
+    stoq_le64_put(all, made_ms);
+    memcpy(out, all, NET_MADE_BYTES);
+}
+
+uint64_t net_made_get(const uint8_t p[NET_MADE_BYTES])
+{
+    uint8_t all[8] = {0};
+    memcpy(all, p, NET_MADE_BYTES);
+    return stoq_le64(all);
+}
+
 static void hint_of(const uint8_t pub[NET_SEAL_KEY_BYTES], uint8_t out[NET_SEAL_HINT_BYTES])
 {
     struct stoq_hash h = stoq_hash_blake3(stoq_span(pub, NET_SEAL_KEY_BYTES));
@@ -133,7 +147,7 @@ size_t net_seal_room(size_t n)
 }
 
 enum stoq_status net_seal_request(const uint8_t pub[NET_SEAL_KEY_BYTES], const uint8_t *network,
-                                  const struct net_seal_body *body,
+                                  uint64_t made_ms, const struct net_seal_body *body,
                                   uint8_t out[NET_SEAL_REQUEST_MAX], size_t *n,
                                   struct net_seal_reply *reply)
 {
@@ -156,6 +170,10 @@ enum stoq_status net_seal_request(const uint8_t pub[NET_SEAL_KEY_BYTES], const u
     }
     out[0] = NET_SEAL_REQUEST;
     hint_of(pub, out + 1);
+    if (network != NULL) {
+        memmove(out + 1 + NET_MADE_BYTES, out + 1, NET_SEAL_HINT_BYTES - NET_MADE_BYTES);
+        net_made_put(out + 1, made_ms);
+    }
     put_body(plain, plain_n, body);
     bool ok = OSSL_HPKE_encap(ctx, enc, &enc_n, pub, NET_SEAL_KEY_BYTES, LABEL(info)) == 1 &&
               OSSL_HPKE_seal(ctx, out + REQUEST_HEAD_BYTES, &sealed_n, out, HEAD_BYTES, plain,
@@ -166,17 +184,29 @@ enum stoq_status net_seal_request(const uint8_t pub[NET_SEAL_KEY_BYTES], const u
     return ok ? STOQ_OK : STOQ_RANGE;
 }
 
-bool net_seal_is_ours(const struct net_seal_key *key, struct stoq_span d)
+bool net_seal_is_ours(const struct net_seal_key *key, const uint8_t *network, struct stoq_span d)
 {
+    size_t made = network == NULL ? 0 : NET_MADE_BYTES;
     return d.n >= NET_SEAL_REQUEST_MIN && d.n <= NET_SEAL_REQUEST_MAX &&
-           d.p[0] == NET_SEAL_REQUEST && memcmp(d.p + 1, key->hint, sizeof key->hint) == 0;
+           d.p[0] == NET_SEAL_REQUEST &&
+           memcmp(d.p + 1 + made, key->hint, sizeof key->hint - made) == 0;
+}
+
+uint64_t net_seal_made(struct stoq_span d)
+{
+    return net_made_get(d.p + 1);
+}
+
+const uint8_t *net_seal_mark(struct stoq_span d)
+{
+    return d.p + HEAD_BYTES;
 }
 
 enum stoq_status net_open_request(const struct net_seal_key *key, const uint8_t *network,
                                   struct stoq_span d, uint8_t plain[NET_SEAL_REQUEST_MAX],
                                   struct net_seal_body *body, struct net_seal_reply *reply)
 {
-    if (!net_seal_is_ours(key, d)) {
+    if (!net_seal_is_ours(key, network, d)) {
         return STOQ_PROOF;
     }
     OSSL_HPKE_CTX *ctx = context(OSSL_HPKE_ROLE_RECEIVER, network);

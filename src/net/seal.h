@@ -7,6 +7,11 @@
  */
 #include "net/net.h"
 
+/* A time in what members of a private network send: milliseconds since 1970, little-endian. */
+#define NET_MADE_BYTES 6
+void net_made_put(uint8_t out[NET_MADE_BYTES], uint64_t made_ms);
+uint64_t net_made_get(const uint8_t p[NET_MADE_BYTES]);
+
 #define NET_SEAL_KEY_BYTES 32
 #define NET_SEAL_HINT_BYTES 8
 #define NET_SEAL_TOKEN_BYTES 16
@@ -51,6 +56,7 @@ struct net_seal_body {
  *
  * pub      the responder's static key
  * network  32 bytes of the private network's, or NULL
+ * made_ms   the time, milliseconds since 1970, which travels with it; without a network not looked at
  * out, *n  the datagram, padded to 256, 512 or 1200 bytes
  * reply    what its reply will open with
  *
@@ -58,13 +64,17 @@ struct net_seal_body {
  * STOQ_NOMEM
  */
 STOQ_WARN_UNUSED enum stoq_status net_seal_request(const uint8_t pub[NET_SEAL_KEY_BYTES],
-                                                   const uint8_t *network,
+                                                   const uint8_t *network, uint64_t made_ms,
                                                    const struct net_seal_body *body,
                                                    uint8_t out[NET_SEAL_REQUEST_MAX], size_t *n,
                                                    struct net_seal_reply *reply);
 
 /* Is this a request to our key, as far as can be seen without cryptography? */
-bool net_seal_is_ours(const struct net_seal_key *key, struct stoq_span datagram);
+bool net_seal_is_ours(const struct net_seal_key *key, const uint8_t *network,
+                      struct stoq_span datagram);
+/* Of one that opened, in a private network: when it was made, and 8 bytes that no other one has. */
+uint64_t net_seal_made(struct stoq_span datagram);
+const uint8_t *net_seal_mark(struct stoq_span datagram);
 /* Open one. plain holds the bytes that body's span points into. STOQ_OK; STOQ_PROOF: not sealed to this
  * key, in this network, or damaged; STOQ_MALFORMED: its inside is not as it should be; STOQ_NOMEM. */
 STOQ_WARN_UNUSED enum stoq_status net_open_request(

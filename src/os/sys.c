@@ -23,6 +23,11 @@ uint64_t stoq_wall_seconds(void)
     return read_clock(CLOCK_REALTIME) / STOQ_SEC;
 }
 
+uint64_t stoq_wall_ms(void)
+{
+    return read_clock(CLOCK_REALTIME) / STOQ_MS;
+}
+
 unsigned stoq_wall_minute(void)
 {
     struct tm tm;

@@ -7,6 +7,8 @@
 stoq_ns stoq_now(void);
 /* CLOCK_REALTIME in whole seconds since 1970. Any thread. */
 uint64_t stoq_wall_seconds(void);
+/* ... and in milliseconds. */
+uint64_t stoq_wall_ms(void);
 /* Minutes of the day by the local clock, 0 .. 1439. Any thread. */
 unsigned stoq_wall_minute(void);
 /* CPU time of this process, user and system, in nanoseconds. */

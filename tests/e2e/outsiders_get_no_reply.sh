@@ -1,7 +1,10 @@
 #!/bin/bash
 # network.key: those who have it find each other as ever; those who have not, or another one, get no reply of
-# any kind: not one datagram leaves for them.
-. "$(dirname "$0")/lib.sh"
+# any kind: not one datagram leaves for them. Nor for who recorded what a member sent and sends it again: a first
+# flight or a sealed request, to the listener it was for, while the connection lives, afterwards and after a
+# restart, or to another one of the network.
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/lib.sh"
 "$STOQ" help ping >/dev/null 2>&1 || exit 77 # built without a node
 
 key=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')
@@ -29,6 +32,43 @@ on A status --json >status
 jq -e --argjson sent "$sent" '.net.dropped_outsider >= 2 and .net.wire_bytes_sent == $sent and .net.handshakes == 0' status >/dev/null ||
     fail "something went back: $(jq .net status)"
 
+# The same network without its key, but with what a member sent.
+tool=$here/../tools/udp_tape.py
+listens() { jq -r '.listen[0]' "$1.ready"; }
+"$tool" record "$(listens A)" "$TMP/tape" "$TMP/relay" &
+relay=$!
+wait_for 20 [ -s relay ] || fail "no relay"
+via=$(jq -r .peer A.ready)@$(cat relay)
+start B
+on B ping "$via" -q >/dev/null || fail "a member through the relay"
+on B ping "$via" --datagram -q >/dev/null || fail "a member's datagram through the relay"
+unheard() { # NAME: nothing comes back from it, and it says nothing to anybody
+    local before
+    before=$(on "$1" status --json | jq .net.wire_bytes_sent)
+    [ "$("$tool" play tape "$(listens "$1")")" = 0 ] || fail "$1 answers a copy"
+    [ "$(on "$1" status --json | jq .net.wire_bytes_sent)" = "$before" ] || fail "$1 said something"
+}
+quiet() { [ "$(on A status --json | jq .net.wire_bytes_sent)" = "$(sleep 0.3 && on A status --json | jq .net.wire_bytes_sent)" ]; }
+wait_for 20 quiet || fail "the connection does not come to rest"
+[ "$("$tool" play tape "$(listens A)")" = 0 ] || fail "a copy is answered while its connection lives"
+stop B
+wait_for 20 eval '[ "$(on A status --json | jq .net.connections)" = 0 ]' || fail "B did not leave"
+wait_for 20 quiet || fail "the goodbye does not end"
+unheard A
+on A status --json | jq -e '.rejected.replayed >= 2' >/dev/null || fail "copies were not counted: $(on A status --json | jq .rejected)"
+grep -q 'refused .*: a copy of what a member of this network has sent' A.log || fail "the log does not say so"
+cp A/stoq.conf conf && on E init -q >/dev/null && cp conf E/stoq.conf
+start E
+unheard E
+stop E
+stop A
+start A
+unheard A
+on B ping "$(contact A)" -q >/dev/null || fail "a member is kept out"
+kill "$relay"
+wait "$relay" || true
+stop A
+
 # A file that others may read, or that holds something else, is refused.
 chmod 644 A/network.key
 exits 1 "$STOQ" --home "$(home D)" --config A/stoq.conf daemon --listen '[::1]:0'
@@ -37,4 +77,3 @@ says '0600'
 printf 'no key\n' >A/network.key && chmod 600 A/network.key
 exits 1 "$STOQ" --home "$(home D)" --config A/stoq.conf daemon --listen '[::1]:0'
 says 'not 64 hexadecimal digits'
-stop A
