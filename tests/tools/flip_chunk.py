@@ -3,9 +3,11 @@
 
 usage: flip_chunk.py [--forge] STORE_DIR [NTH | all]
 
-Walks the segments in order, takes the NTH chunk record (0-based, the middle one by default), or all, and
-flips the lowest bit of its payload's middle byte in place. Prints what it did as one line. The
-store's owner finds the damage by the record's checksum. With --forge the checksum is made right
+Walks the segments in order, takes the NTH chunk record of at least 8 KiB (0-based, the middle one by
+default; the order is the one in which threads or peers delivered them, so a small file's only chunk
+may be anywhere), or all records of any size, and flips the lowest bit of its payload's middle byte in
+place. Prints what it did as one line. The store's owner finds the damage by the record's checksum.
+With --forge the checksum is made right
 again (by xxhsum): the owner then sends the bytes as if they were good, and only their hash tells.
 """
 import os
@@ -16,6 +18,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 HEADER = 64
 CHUNK = 1
+LARGE = 8192
 
 
 def chunk_records(path):
@@ -68,6 +71,7 @@ def main():
     if len(args) > 1 and args[1] == "all":
         chosen = records
     else:
+        records = [r for r in records if r[3] >= LARGE] or records
         chosen = [records[int(args[1]) if len(args) > 1 else len(records) // 2]]
     for path, record, key_len, stored, key in chosen:
         flip(path, record, key_len, stored)
