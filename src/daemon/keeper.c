@@ -1,5 +1,7 @@
 /*
  * One at a time works: the thread, or a putter that found no room; other putters wait for him and look again.
+ * The thread keeps to its budget, which may take hours, so it stops where it is when a putter waits: that one
+ * goes on without a budget.
  * A putter for whom nothing could be done says so to all that come in the next seconds, unless something was
  * freed meanwhile: a full store answers quickly.
  */
@@ -31,6 +33,8 @@ struct stoq_keeper {
     bool stopping;
     bool wanted;
     bool busy;
+    bool in_background; /* the thread is at work */
+    size_t waiting;     /* putters, for their turn */
     bool has_refused;
     stoq_ns refused_at;
     uint64_t used_when_refused;
@@ -88,11 +92,12 @@ void stoq_keeper_wake(struct stoq_keeper *k)
     }
 }
 
-static bool is_stopping(void *user)
+/* The store is being closed, or a putter waits for the thread. */
+static bool must_stop(void *user)
 {
     struct stoq_keeper *k = user;
     (void)pthread_mutex_lock(&k->lock);
-    bool yes = k->stopping;
+    bool yes = k->stopping || (k->in_background && k->waiting > 0);
     (void)pthread_mutex_unlock(&k->lock);
     return yes;
 }
@@ -138,12 +143,12 @@ static bool collect(struct stoq_keeper *k, uint64_t grace_seconds, uint64_t rate
                                          .grace_seconds = grace_seconds,
                                          .dead_percent_min = percent,
                                          .record_lock = stoq_host_record_lock(k->host),
-                                         .cancelled = is_stopping,
+                                         .cancelled = must_stop,
                                          .user = k};
     stoq_ns give_up_at = stoq_now() + BUSY_WAIT;
     enum stoq_status st;
     while ((st = stoq_collect(stoq_host_store(k->host), &ask, &r, &err)) == STOQ_BUSY &&
-           stoq_now() < give_up_at && !is_stopping(k)) {
+           stoq_now() < give_up_at && !must_stop(k)) {
         pause_a_moment();
     }
     (void)pthread_mutex_lock(&k->lock);
@@ -175,7 +180,7 @@ static size_t give_up(struct stoq_keeper *k, uint64_t bytes)
         stoq_host_log(k->host, STOQ_LOG_INFO, "the store is full and nothing may go: %s", err.text);
         return 0;
     }
-    for (size_t i = 0; i < count && sum < bytes && !is_stopping(k); i++) {
+    for (size_t i = 0; i < count && sum < bytes && !must_stop(k); i++) {
         uint64_t n;
         if (stoq_evict(store, &list[i].id, &n, &err) == STOQ_OK) {
             sum += n;
@@ -206,10 +211,10 @@ static bool relieve(struct stoq_keeper *k, uint64_t limit, uint64_t target, uint
     if (used(k) > limit) {
         (void)collect(k, STOQ_COLLECT_GRACE_SECONDS, rate, 1);
     }
-    if (used(k) > limit) {
+    if (used(k) > limit && !must_stop(k)) {
         (void)collect(k, 0, rate, 1);
     }
-    while (used(k) > limit && !is_stopping(k)) {
+    while (used(k) > limit && !must_stop(k)) {
         uint64_t before = used(k);
         if (give_up(k, before > target ? before - target : 1) == 0 || !collect(k, 0, rate, 1)) {
             break;
@@ -219,13 +224,17 @@ static bool relieve(struct stoq_keeper *k, uint64_t limit, uint64_t target, uint
     return used(k) <= limit;
 }
 
-/* Have the work to oneself. Lock held; false: the store's owner is closing it. */
-static bool take_turn(struct stoq_keeper *k)
+/* Have the work to oneself; putters go first. Lock held; false: the store is being closed, or time is up. */
+static bool take_turn(struct stoq_keeper *k, bool is_putter)
 {
-    while (k->busy && !k->stopping) {
-        (void)pthread_cond_wait(&k->changed, &k->lock);
+    stoq_ns give_up_at = stoq_now() + BUSY_WAIT;
+    bool in_time = true;
+    k->waiting += is_putter;
+    while (in_time && !k->stopping && (k->busy || (!is_putter && k->waiting > 0))) {
+        in_time = stoq_cond_wait_until(&k->changed, &k->lock, give_up_at);
     }
-    bool mine = !k->stopping;
+    k->waiting -= is_putter;
+    bool mine = !k->stopping && !k->busy;
     k->busy = k->busy || mine;
     return mine;
 }
@@ -233,6 +242,7 @@ static bool take_turn(struct stoq_keeper *k)
 static void end_turn(struct stoq_keeper *k)
 {
     k->busy = false;
+    k->in_background = false;
     (void)pthread_cond_broadcast(&k->changed);
 }
 
@@ -249,7 +259,7 @@ bool stoq_keeper_make_room(void *user, uint64_t bytes)
     struct stoq_keeper *k = user;
     struct stoq_keeper_status b;
     (void)pthread_mutex_lock(&k->lock);
-    bool mine = take_turn(k);
+    bool mine = take_turn(k, true);
     bool refuses = k->has_refused && stoq_now() - k->refused_at < REFUSAL_HOLDS &&
                    used(k) >= k->used_when_refused;
     (void)pthread_mutex_unlock(&k->lock);
@@ -319,10 +329,13 @@ static void *keeper_thread(void *user)
             (void)stoq_cond_wait_until(&k->changed, &k->lock, stoq_now() + LOOK_EVERY_S * STOQ_SEC);
         }
         k->wanted = false;
-        if (take_turn(k)) {
+        if (take_turn(k, false)) {
+            k->in_background = true;
             (void)pthread_mutex_unlock(&k->lock);
             look(k);
             (void)pthread_mutex_lock(&k->lock);
+            k->wanted =
+                k->wanted || k->waiting > 0; /* stopped for them: the rest is looked at again */
             end_turn(k);
         }
     }

@@ -58,6 +58,7 @@ for name in A B; do
     mkdir $name
     printf '[store]\nquota = 8MiB\nquota_high = 90%%\nquota_low = 60%%\n' >$name/stoq.conf
 done
+echo 'gc_rate = 1KiB' >>B/stoq.conf # an hour for a package: what needs the room does not wait for the background
 fill A
 start B
 fill B
@@ -65,6 +66,9 @@ on B status --json >out
 jq -e --argjson q $quota '.room.quota_bytes == $q and .room.used_bytes <= $q and .room.packages_given_up > 0' out >/dev/null ||
     fail "status: $(jq -c .room out)"
 for id in $(on B pins --json | jq -r '.pins[].id'); do on B unpin "$id" -q; done
+stop B
+sed -i '/gc_rate/d' B/stoq.conf
+start B
 add B 30 >/dev/null
 is_low() { on B status --json | jq -e '.room.used_bytes <= .room.high_bytes' >/dev/null; }
 wait_for 20 is_low || fail "the background leaves it over the high watermark: $(on B status --json | jq -c .room)"
