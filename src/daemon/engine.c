@@ -11,6 +11,8 @@
 #include <string.h>
 #include <time.h>
 
+#define FIGURES_WAIT STOQ_SEC /* for those of other network threads, at most */
+
 void engine_log(struct stoq_engine *e, const char *fmt, ...)
 {
     if (e->cfg.log == NULL) {
@@ -435,11 +437,25 @@ static void tell_peer(void *arg, const void *item)
     tale->fn(tale->user, item);
 }
 
+static void ask_figures(struct stoq_engine *e, void *arg)
+{
+    (void)arg;
+    stoq_net_refresh(e->net);
+}
+
+/* Bring figures of the other network threads up to date, as far as those answer. Not on the engine's. */
+static void refresh(struct stoq_engine *e)
+{
+    engine_call(e, ask_figures, NULL);
+    (void)stoq_net_refreshed(e->net, stoq_now() + FIGURES_WAIT);
+}
+
 enum stoq_status stoq_engine_peers(struct stoq_engine *e,
                                    void (*fn)(void *user, const struct stoq_engine_peer *peer),
                                    void *user)
 {
     struct peer_tale tale = {fn, user};
+    refresh(e);
     return engine_list_tell(e, sizeof(struct stoq_engine_peer), take_peers, tell_peer, &tale);
 }
 
@@ -510,6 +526,7 @@ static void take_stats(struct stoq_engine *e, void *arg)
 enum stoq_status stoq_engine_stats(struct stoq_engine *e, struct stoq_engine_stats *out)
 {
     memset(out, 0, sizeof *out);
+    refresh(e);
     engine_call(e, take_stats, out);
     return STOQ_OK;
 }

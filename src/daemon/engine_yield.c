@@ -1,7 +1,8 @@
 /*
  * Background yields: while replies of that class are under way the paths they take are looked at some twenty
  * times a second, and the transport is told how fast they may be. The rule is the bandwidth core's
- * (src/qos/qos_yield.h).
+ * (src/qos/qos_yield.h). Figures of connections on other threads are asked for with each look and used with
+ * the next one.
  */
 #include "daemon/engine_internal.h"
 
@@ -38,6 +39,7 @@ void engine_yield_run(struct stoq_engine *e, stoq_ns now)
             look(e, in, now);
         }
     }
+    stoq_net_refresh(e->net);
 }
 
 stoq_ns engine_yield_deadline(const struct stoq_engine *e)
@@ -50,6 +52,7 @@ void engine_yield_begin(struct inbound *in)
     struct stoq_engine *e = in->engine;
     in->yields = true;
     if (e->yielding++ == 0) {
+        stoq_net_refresh(e->net);
         e->yield_at = stoq_now(); /* at once: nothing of it has left */
     }
 }

@@ -8,6 +8,7 @@
 #include "net/far.h"
 
 #include "net/net_internal.h"
+#include "os/cond.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -140,7 +141,6 @@ enum stoq_status net_far_start(struct net_far **out, struct stoq_net *owner, uns
 {
     struct net_far *far = calloc(1, sizeof *far);
     uint64_t seed;
-    pthread_condattr_t attr;
     if (far == NULL) {
         return stoq_fail(err, STOQ_NOMEM, 0, "network thread: out of memory");
     }
@@ -155,10 +155,7 @@ enum stoq_status net_far_start(struct net_far **out, struct stoq_net *owner, uns
     stoq_map_init(&far->streams, seed + 1);
     stoq_map_init(&far->there, seed + 2);
     STOQ_ASSERT(pthread_mutex_init(&far->lock, NULL) == 0);
-    STOQ_ASSERT(pthread_condattr_init(&attr) == 0);
-    STOQ_ASSERT(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    STOQ_ASSERT(pthread_cond_init(&far->told, &attr) == 0);
-    pthread_condattr_destroy(&attr);
+    stoq_cond_init(&far->told);
     far->to_owner.run = on_events;
     far->to_thread.run = on_commands;
     *out = far;

@@ -207,9 +207,10 @@ void net_far_stop(struct net_far *far, stoq_net_conn id, stoq_net_stream stream,
 /* n of the bytes given to the owner are held no more. */
 void net_far_unhold(struct net_far_conn *conn, uint64_t n);
 bool net_far_info(struct net_far *far, stoq_net_conn id, struct stoq_net_info *out);
-/* Have the other thread's figures brought up to date: the one wait for it, a second at most. */
+/* As stoq_net_refresh and stoq_net_refreshed. */
 void net_far_refresh(struct net_far *far);
-void net_far_stats(struct net_far *far, struct stoq_net_stats *out); /* as of then */
+bool net_far_refreshed(struct net_far *far, stoq_ns until);
+void net_far_stats(struct net_far *far, struct stoq_net_stats *out); /* as last told */
 void net_far_each(struct net_far *far, void (*fn)(void *user, const struct stoq_net_info *info),
                   void *user);
 

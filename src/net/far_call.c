@@ -7,10 +7,10 @@
 #include "net/far.h"
 
 #include "net/net_internal.h"
+#include "os/cond.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 struct net_far_conn *net_far_conn_find(const struct net_far *far, stoq_net_conn id)
 {
@@ -310,23 +310,27 @@ bool net_far_info(struct net_far *far, stoq_net_conn id, struct stoq_net_info *o
 
 void net_far_refresh(struct net_far *far)
 {
-    net_far_send_commands(far);
-    stoq_ns until = stoq_now() + STOQ_SEC;
-    struct timespec ts = {.tv_sec = (time_t)(until / STOQ_SEC),
-                          .tv_nsec = (long)(until % STOQ_SEC)};
     pthread_mutex_lock(&far->lock);
-    uint64_t wanted = ++far->figures_wanted;
+    far->figures_wanted++;
     bool call = far->runs && !far->thread_called;
     far->thread_called = far->thread_called || call;
     pthread_mutex_unlock(&far->lock);
     if (call) {
         stoq_loop_post(far->loop, &far->to_thread);
     }
+}
+
+bool net_far_refreshed(struct net_far *far, stoq_ns until)
+{
+    bool in_time = true;
     pthread_mutex_lock(&far->lock);
-    while (far->runs && far->figures_told < wanted &&
-           pthread_cond_timedwait(&far->told, &far->lock, &ts) == 0) {
+    uint64_t wanted = far->figures_wanted;
+    while (in_time && far->runs && far->figures_told < wanted) {
+        in_time = stoq_cond_wait_until(&far->told, &far->lock, until);
     }
+    bool told = far->figures_told >= wanted;
     pthread_mutex_unlock(&far->lock);
+    return told;
 }
 
 void net_far_stats(struct net_far *far, struct stoq_net_stats *out)

@@ -139,9 +139,25 @@ void stoq_net_each(struct stoq_net *net, void (*fn)(void *user, const struct sto
         }
     }
     for (size_t i = 1; i < STOQ_COUNT(net->far) && net->far[i] != NULL; i++) {
-        net_far_refresh(net->far[i]);
         net_far_each(net->far[i], fn, user);
     }
+}
+
+void stoq_net_refresh(struct stoq_net *net)
+{
+    for (size_t i = 1; i < STOQ_COUNT(net->far) && net->far[i] != NULL; i++) {
+        net_far_send_commands(net->far[i]);
+        net_far_refresh(net->far[i]);
+    }
+}
+
+bool stoq_net_refreshed(struct stoq_net *net, stoq_ns until)
+{
+    bool all = true;
+    for (size_t i = 1; i < STOQ_COUNT(net->far) && net->far[i] != NULL; i++) {
+        all = net_far_refreshed(net->far[i], until) && all;
+    }
+    return all;
 }
 
 /* Of this endpoint alone. */
@@ -214,7 +230,6 @@ void stoq_net_stats(const struct stoq_net *net, struct stoq_net_stats *out)
     out->connections_prefix = net_room_prefix_most(net->room);
     for (size_t i = 1; i < STOQ_COUNT(net->far) && net->far[i] != NULL; i++) {
         struct stoq_net_stats there;
-        net_far_refresh(net->far[i]);
         net_far_stats(net->far[i], &there);
         add_stats(out, &there);
     }

@@ -10,8 +10,8 @@
  *
  * With more threads than one (far.h) each connection belongs to one of them, which does its packets and
  * their cryptography; calls and callbacks are the same, on the loop's thread. What differs: received bytes
- * are copied once more, and what a connection's figures say is as old as the last stoq_net_stats or
- * stoq_net_each, which wait for the other threads up to a second.
+ * are copied once more, and what a connection's figures and the counters say is as old as the last
+ * stoq_net_refresh that the other threads have heard.
  *
  * Callbacks come from the loop, never from inside a call of this header except where a release is
  * said to be immediate, and every function below except stoq_net_free may be called from them. What
@@ -397,9 +397,16 @@ struct stoq_net_stats {
     uint64_t memory_bytes; /* as the configuration's, now */
 };
 
+/*
+ * Have the other threads tell their figures, without waiting for them. What stoq_net_info, stoq_net_each and
+ * the counters say is new as each of them gets to it.
+ */
+void stoq_net_refresh(struct stoq_net *net);
+/* On any thread: wait until all have told what was asked for last. False: at `until` not all had. */
+bool stoq_net_refreshed(struct stoq_net *net, stoq_ns until);
 /* Of all threads together. */
 void stoq_net_stats(const struct stoq_net *net, struct stoq_net_stats *out);
-/* Of the i-th thread, 0 the loop's own, as of the last stoq_net_stats; false past the last. */
+/* Of the i-th thread, 0 the loop's own; false past the last. */
 bool stoq_net_thread_stats(const struct stoq_net *net, size_t i, struct stoq_net_stats *out);
 
 #endif

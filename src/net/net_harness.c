@@ -252,3 +252,10 @@ void swallow(void *user, const struct net_out *out, const uint8_t *p)
     (void)out;
     (void)p;
 }
+
+void side_stats(struct side *s, struct stoq_net_stats *out)
+{
+    stoq_net_refresh(s->net);
+    assert_true(stoq_net_refreshed(s->net, stoq_now() + 20 * STOQ_SEC));
+    stoq_net_stats(s->net, out);
+}

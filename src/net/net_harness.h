@@ -85,6 +85,8 @@ bool a_closed(struct world *w);
 bool b_closed(struct world *w);
 bool both_closed(struct world *w);
 void count_release(void *user);
+/* With what the other threads say by now. */
+void side_stats(struct side *s, struct stoq_net_stats *out);
 /* A sink for net_tx: as if every datagram were lost. */
 void swallow(void *user, const struct net_out *out, const uint8_t *p);
 

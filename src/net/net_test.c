@@ -256,7 +256,7 @@ static void close_code_and_text_arrive(void **state)
     assert_int_equal(w.a.closed, 1);
     assert_int_equal(w.b.closed, 1);
     struct stoq_net_stats stats;
-    stoq_net_stats(w.a.net, &stats);
+    side_stats(&w.a, &stats);
     assert_int_equal(stats.connections, 0);
     world_release(&w);
 }
@@ -427,7 +427,7 @@ static void wary_listener_asks_for_addresses(void **state)
     }
     assert_true(world_run(&w, five_opened));
     struct stoq_net_stats stats;
-    stoq_net_stats(w.b.net, &stats);
+    side_stats(&w.b, &stats);
     assert_true(stats.retries_sent > 0);
     assert_int_equal(stats.handshakes, 0);
     assert_int_equal(stats.connections, 5);

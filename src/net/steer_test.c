@@ -26,7 +26,7 @@ static void both_threads_carry(void **state)
             (void)world_dial(&w, &w.b.id, LIMIT);
         }
         assert_true(world_run(&w, all_opened));
-        stoq_net_stats(w.b.net, &(struct stoq_net_stats){0});
+        side_stats(&w.b, &(struct stoq_net_stats){0});
         assert_true(stoq_net_thread_stats(w.b.net, 0, &t[0]));
         assert_true(stoq_net_thread_stats(w.b.net, 1, &t[1]));
         assert_int_equal(t[0].opened_inbound + t[1].opened_inbound, AT_ONCE * round);

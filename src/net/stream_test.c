@@ -132,7 +132,7 @@ static void big_stream_comes_back_intact(void **state)
     assert_true(t.full > 0 && w.a.writable > 0); /* it was held back */
     assert_true(t.most_buffered <= 8 * STOQ_MIB);
     struct stoq_net_stats stats;
-    stoq_net_stats(w.a.net, &stats);
+    side_stats(&w.a, &stats);
     assert_int_equal(stats.buffered_bytes, 0);
     struct stoq_net_info info;
     assert_true(stoq_net_info(w.a.net, w.a.conn, &info));
@@ -630,7 +630,7 @@ static void memory_limit_holds(void **state)
     assert_true(t.full > 0);
     assert_true(t.most_buffered <= 2 * STOQ_MIB && t.most_buffered > STOQ_MIB);
     struct stoq_net_stats stats;
-    stoq_net_stats(w.a.net, &stats);
+    side_stats(&w.a, &stats);
     assert_true(stats.memory_bytes <= 2 * STOQ_MIB);
     if (world_threads == 1) { /* another thread may have sent some of it by now */
         assert_true(stats.memory_bytes > STOQ_MIB);
@@ -664,10 +664,10 @@ static void held_bytes_are_counted(void **state)
     begin(&w, &t, STOQ_MIB);
     pump(&t);
     assert_true(world_run(&w, b_has_mebibyte));
-    stoq_net_stats(w.b.net, &stats);
+    side_stats(&w.b, &stats);
     assert_true(stats.memory_bytes >= STOQ_MIB + 80 * STOQ_KIB);
     stoq_net_consumed(w.b.net, w.b.conn, t.stream, STOQ_MIB / 2);
-    stoq_net_stats(w.b.net, &stats);
+    side_stats(&w.b, &stats);
     assert_true(stats.memory_bytes < STOQ_MIB);
     stoq_net_close(w.a.net, w.a.conn, 0, "enough");
     assert_true(world_run(&w, both_closed));
