@@ -1,12 +1,10 @@
 /*
  * A collection beside additions and reads. The store gets MIB MiB of chunks of 64 KiB in pieces of one
- * segment;
- * every second chunk is deleted, so that each segment is half dead. One thread then adds a chunk every
- * 4 ms and
- * syncs every 16th, one reads a random live chunk every millisecond; both note how late each call came
- * back. First
- * alone, then beside the collection, then alone again: the difference between the two times alone is
- * the noise.
+ * segment; every second chunk is deleted, so that each segment is half dead. One thread then adds a
+ * chunk every 4 ms and syncs every 16th, one reads a random live chunk every millisecond; both note how
+ * late each call came back. First alone, then beside the collection, then alone again: the difference
+ * between the two times alone is the noise. Each of the three begins with the segments out of the page
+ * cache: a read that finds its page is not one to compare with a read that goes to the disk.
  * One "name value unit" per line.
  *
  *     gc_beside DIR [MIB] [RATE_MIB_PER_S] [SECONDS_ALONE]
@@ -15,12 +13,15 @@
 #include "os/sys.h"
 #include "store/gc.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define CHUNK_BYTES 65536
 #define POOL_BYTES (16 * STOQ_MIB)
@@ -36,6 +37,7 @@ struct samples {
 
 struct bench {
     struct stoq_store *s;
+    const char *dir;
     uint8_t *pool;
     uint64_t chunks; /* even ones are live */
     _Atomic uint64_t next;
@@ -147,6 +149,23 @@ static void tell(struct samples *s, const char *what, const char *when)
     s->n = 0;
 }
 
+/* What is written goes to the disk, and out of the page cache. */
+static bool make_cold(struct bench *b)
+{
+    char dir[512];
+    bool good = stoq_store_sync(b->s, NULL) == STOQ_OK &&
+                snprintf(dir, sizeof dir, "%s/segments", b->dir) < (int)sizeof dir;
+    DIR *d = good ? opendir(dir) : NULL;
+    for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+        int fd = e->d_name[0] == '.' ? -1 : openat(dirfd(d), e->d_name, O_RDONLY | O_CLOEXEC);
+        if (fd >= 0) {
+            good = fdatasync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0 && good;
+            (void)close(fd);
+        }
+    }
+    return d != NULL && closedir(d) == 0 && good;
+}
+
 /* Add and read for some seconds, or while a collection lasts. */
 static bool beside(struct bench *b, const char *when, unsigned seconds, uint64_t rate)
 {
@@ -156,7 +175,7 @@ static bool beside(struct bench *b, const char *when, unsigned seconds, uint64_t
     const struct stoq_gc_ask ask = {.rate_bytes_per_s = rate};
     bool good = true;
     atomic_store(&b->stop, false);
-    if (pthread_create(&thread[0], NULL, add_on, b) != 0 ||
+    if (!make_cold(b) || pthread_create(&thread[0], NULL, add_on, b) != 0 ||
         pthread_create(&thread[1], NULL, read_on, b) != 0) {
         return false;
     }
@@ -218,6 +237,9 @@ int main(int argc, char **argv)
     const struct stoq_store_config cfg = {.dir = argv[1], .create = true, .zstd_level = -1};
     struct stoq_error err = {0};
     struct bench *b = calloc(1, sizeof *b);
+    if (b != NULL) {
+        b->dir = argv[1];
+    }
     bool good = b != NULL && (b->pool = malloc(POOL_BYTES)) != NULL &&
                 stoq_store_open(&b->s, &cfg, &err) == STOQ_OK && fill(b, mib);
     good = good && beside(b, "alone", alone, 0) && beside(b, "gc", 0, rate) &&

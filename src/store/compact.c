@@ -7,7 +7,7 @@
  *   point the index at them, where it still means the old place             LMDB commit
  *   remove the victim                                                       unlink, fsync of the folder
  *
- * The last three go in rounds of some thousand records. A crash between any two leaves records twice, never
+ * The last three go in rounds of some hundred records. A crash between any two leaves records twice, never
  * not at all: copies have the sequence of the original, so either may be believed. A reader that
  * looked a place
  * up before the commit and comes after the unlink looks it up again (read.c); one that has the file
@@ -27,8 +27,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ROUND_RECORDS 4096
-#define BUFFER_BYTES ((size_t)STOQ_MIB)
+/* Small: somebody else's read of a chunk waits for one piece of ours, and a commit for one round. */
+#define ROUND_RECORDS 512
+#define PIECE_BYTES ((size_t)128 * STOQ_KIB)
 
 /* The segment that takes copies. */
 struct output {
@@ -226,6 +227,7 @@ static enum stoq_status read_victim(struct compact *c, struct stoq_error *err)
     if (st != STOQ_OK) {
         st = stoq_fail(err, st, errno, "read segment %08x", c->victim);
     }
+    stoq_scan_pieces(&scan, PIECE_BYTES);
     struct stoq_scan_item item = {0};
     while (st == STOQ_OK) {
         st = stoq_scan_next(&scan, &item);
@@ -335,6 +337,7 @@ static enum stoq_status rewrite(struct compact *c, const struct stoq_segment_use
         if (c->victim_fd < 0) {
             return fail_io(c, errno, "open", use->number, err);
         }
+        (void)posix_fadvise(c->victim_fd, 0, 0, POSIX_FADV_RANDOM); /* no megabytes ahead */
         st = read_victim(c, err);
         if (st == STOQ_OK) {
             st = settle(c, err);
@@ -375,8 +378,8 @@ static bool has_room(struct stoq_gc *g, const struct stoq_segment_use *use)
 
 enum stoq_status stoq_gc_compact(struct stoq_gc *g, struct stoq_error *err)
 {
-    struct compact c = {.g = g, .out = {.fd = -1}, .buffer_cap = BUFFER_BYTES};
-    c.buffer = malloc(BUFFER_BYTES);
+    struct compact c = {.g = g, .out = {.fd = -1}, .buffer_cap = PIECE_BYTES};
+    c.buffer = malloc(PIECE_BYTES);
     c.moves = calloc(ROUND_RECORDS, sizeof *c.moves);
     enum stoq_status st = STOQ_OK;
     if (c.buffer == NULL || c.moves == NULL) {

@@ -53,6 +53,11 @@ enum stoq_status stoq_scan_init(struct stoq_scan *scan, int fd, uint64_t from, u
     return STOQ_OK;
 }
 
+void stoq_scan_pieces(struct stoq_scan *scan, size_t bytes)
+{
+    scan->cap = bytes < scan->cap ? bytes & ~(size_t)(ALIGN - 1) : scan->cap;
+}
+
 void stoq_scan_release(struct stoq_scan *scan)
 {
     free(scan->buf);

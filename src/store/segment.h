@@ -81,6 +81,8 @@ struct stoq_scan {
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_scan_init(struct stoq_scan *scan, int fd, uint64_t from,
                                                  uint64_t sequence, struct stoq_codec *codec);
+/* Read pieces of so many bytes, 4096 to a megabyte, so that others' reads fit between them. */
+void stoq_scan_pieces(struct stoq_scan *scan, size_t bytes);
 void stoq_scan_release(struct stoq_scan *scan);
 /* STOQ_OK: *out is what comes next; STOQ_IO, STOQ_NOMEM: the file cannot be read. */
 STOQ_WARN_UNUSED enum stoq_status stoq_scan_next(struct stoq_scan *scan,
