@@ -76,24 +76,18 @@ void engine_ask_finish(struct ask *a)
     if (a->phase != ASK_OVER || a->jobs > 0) {
         return;
     }
-    struct stoq_node_event ev;
     if (a->own != NULL) {
         a->own(a);
         ask_free(a);
         return;
     }
-    if (a->wants_chunks) {
-        ev = (struct stoq_node_event){.kind = STOQ_NODE_ASK_ENDED,
-                                      .u.ended = {.cookie = a->cookie, .status = a->status}};
-    } else {
-        bool ok = a->status == STOQ_OK;
-        ev = (struct stoq_node_event){
-            .kind = STOQ_NODE_REPLY,
-            .u.reply = {.cookie = a->cookie,
-                        .status = a->status,
-                        .msg = ok ? &a->reply : NULL,
-                        .payload = ok ? stoq_buf_span(&a->payload) : stoq_span(NULL, 0)}};
-    }
+    bool ok = a->status == STOQ_OK;
+    const struct stoq_node_reply reply = {.cookie = a->cookie,
+                                          .status = a->status,
+                                          .msg = ok ? &a->reply : NULL,
+                                          .payload =
+                                              ok ? stoq_buf_span(&a->payload) : stoq_span(NULL, 0)};
+    struct stoq_node_event ev = stoq_node_closing(&reply, a->wants_chunks);
     (void)engine_feed(a->engine, &ev);
     ask_free(a);
 }

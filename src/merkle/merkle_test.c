@@ -1,6 +1,7 @@
 #include "merkle/merkle.h"
 
 #include "merkle/model.h"
+#include "tests/failing.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -312,50 +313,27 @@ static void chunks_are_found_in_their_shards(void **state)
 
 /* --- memory --- */
 
-struct failing {
-    unsigned allocs_left;
-    int held;
-};
-
-static void *failing_alloc(void *user, size_t n)
-{
-    struct failing *f = user;
-    if (f->allocs_left == 0) {
-        return NULL;
-    }
-    f->allocs_left--;
-    f->held++;
-    return calloc(1, n);
-}
-
-static void failing_free(void *user, void *p)
-{
-    struct failing *f = user;
-    f->held -= p != NULL;
-    free(p);
-}
-
 static void failing_memory_is_a_clean_status(void **state)
 {
     (void)state;
     struct model want;
     model_init(&want, 600, MODEL_RANDOM, 10);
     bool done = false;
-    for (unsigned nth = 0; !done; nth++) {
-        struct failing f = {.allocs_left = nth};
-        struct stoq_merkle_config cfg = {MAX, {failing_alloc, failing_free, &f}};
+    for (unsigned nth = 1; !done; nth++) {
+        struct failing f = {.fail_at = nth};
+        struct stoq_merkle_config cfg = {MAX, failing_alloc(&f)};
         struct stoq_merkle *m = NULL;
         enum stoq_status st = stoq_merkle_new(&m, &cfg);
         if (st == STOQ_NOMEM) {
             assert_null(m);
         } else {
             /* The one allocation is all there ever is. */
-            assert_int_equal(nth, 1);
+            assert_int_equal(nth, 2);
             build_and_compare(m, &want);
             done = true;
         }
         stoq_merkle_free(m);
-        assert_int_equal(f.held, 0);
+        assert_int_equal(f.live, 0);
     }
     model_release(&want);
 }

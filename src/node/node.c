@@ -348,3 +348,16 @@ bool stoq_node_peer_hello(const struct stoq_node *n, stoq_peer peer, struct stoq
     *out = l->said;
     return true;
 }
+
+struct stoq_node_event stoq_node_closing(const struct stoq_node_reply *reply, bool wants_chunks)
+{
+    struct stoq_node_event ev = {.kind = STOQ_NODE_ASK_ENDED,
+                                 .u.ended = {reply->cookie, reply->status}};
+    if (!wants_chunks) {
+        return (struct stoq_node_event){.kind = STOQ_NODE_REPLY, .u.reply = *reply};
+    }
+    if (reply->status == STOQ_OK && reply->msg != NULL && reply->msg->type == STOQ_MSG_ERROR) {
+        ev.u.ended.status = stoq_error_code_status(reply->msg->u.error.code);
+    }
+    return ev;
+}

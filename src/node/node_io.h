@@ -345,4 +345,10 @@ struct stoq_node_action {
     } u;
 };
 
+/*
+ * The closing event of a request: REPLY, or for one of chunks ASK_ENDED, whose status is that of an Error
+ * that the peer answered with. msg and payload are borrowed.
+ */
+struct stoq_node_event stoq_node_closing(const struct stoq_node_reply *reply, bool wants_chunks);
+
 #endif

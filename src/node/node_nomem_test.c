@@ -1,32 +1,8 @@
 /* A node that runs out of memory, at every place in turn. */
 #include "node/node_world_test.h"
+#include "tests/failing.h"
 
 static struct world w;
-
-/* Fails one allocation. */
-struct failing {
-    uint64_t calls;
-    uint64_t fail_at;
-    int64_t live;
-};
-
-static void *fail_alloc(void *user, size_t n)
-{
-    struct failing *f = user;
-    f->calls++;
-    if (f->calls == f->fail_at) {
-        return NULL;
-    }
-    f->live++;
-    return calloc(1, n == 0 ? 1 : n);
-}
-
-static void fail_free(void *user, void *p)
-{
-    struct failing *f = user;
-    f->live -= p != NULL ? 1 : 0;
-    free(p);
-}
 
 /* Any allocation of the fetching node may fail: the fetch succeeds all the same or says so, it always
  * ends, and nothing is leaked. */
@@ -38,7 +14,7 @@ static void any_allocation_may_fail(void **state)
     uint64_t failed = 0;
     for (uint64_t n = 1; !is_over; n += 1 + n / 64) {
         struct failing f = {.fail_at = n};
-        struct stoq_alloc alloc = {fail_alloc, fail_free, &f};
+        struct stoq_alloc alloc = failing_alloc(&f);
         world_init(&w, 3, &alloc);
         world_publish(&w, 1, 150, 7, 0);
         world_copy(&w, 1, 2);

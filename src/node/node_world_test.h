@@ -272,15 +272,9 @@ static inline void world_close(struct world *w, uint32_t node, struct world_ask 
                                enum stoq_status status, const struct stoq_message *msg,
                                struct stoq_span payload)
 {
-    struct stoq_node_event ev = {.kind = STOQ_NODE_ASK_ENDED, .u.ended = {a->cookie, status}};
-    if (!a->wants_chunks) {
-        ev = (struct stoq_node_event){.kind = STOQ_NODE_REPLY,
-                                      .u.reply = {a->cookie, status, msg, payload}};
-    } else if (status == STOQ_OK && msg != NULL && msg->type == STOQ_MSG_ERROR) {
-        ev.u.ended.status = stoq_error_code_status(msg->u.error.code);
-    }
+    const struct stoq_node_reply reply = {a->cookie, status, msg, payload};
     a->over = true;
-    (void)world_feed(w, node, ev);
+    (void)world_feed(w, node, stoq_node_closing(&reply, a->wants_chunks));
     world_ask_free(&w->at[node], a);
 }
 

@@ -334,20 +334,6 @@ void stoq_replica_at(const struct stoq_replica *r, uint32_t candidate,
                                       .ended_at = c->ended_at};
 }
 
-bool stoq_replica_is_missing(const struct stoq_replica *r, uint32_t domain)
-{
-    bool tried = false;
-    for (uint32_t i = 0; i < r->count; i++) {
-        if (r->c[i].domain == domain) {
-            if (r->c[i].state != STOQ_REPLICA_OUT) {
-                return false;
-            }
-            tried = true;
-        }
-    }
-    return tried;
-}
-
 const char *stoq_replica_state_str(enum stoq_replica_state state)
 {
     static const char *const text[] = {

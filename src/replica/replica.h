@@ -135,7 +135,5 @@ struct stoq_replica_sum {
 void stoq_replica_sum(const struct stoq_replica *r, struct stoq_replica_sum *out);
 /* Slices of a package with so many shards. */
 uint32_t stoq_replica_slices(uint64_t shards);
-/* Is every candidate of that domain out, and some was tried? Such a domain is missing. */
-bool stoq_replica_is_missing(const struct stoq_replica *r, uint32_t domain);
 
 #endif

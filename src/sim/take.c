@@ -57,13 +57,8 @@ static void close_with(struct sim_world *w, uint32_t node, struct sim_ask *a,
                        enum stoq_status status, const struct stoq_message *msg,
                        struct stoq_span payload)
 {
-    struct stoq_node_event ev = {.kind = STOQ_NODE_ASK_ENDED, .u.ended = {a->cookie, status}};
-    if (!a->wants_chunks) {
-        ev = (struct stoq_node_event){.kind = STOQ_NODE_REPLY,
-                                      .u.reply = {a->cookie, status, msg, payload}};
-    } else if (status == STOQ_OK && msg != NULL && msg->type == STOQ_MSG_ERROR) {
-        ev.u.ended.status = stoq_error_code_status(msg->u.error.code);
-    }
+    const struct stoq_node_reply reply = {a->cookie, status, msg, payload};
+    struct stoq_node_event ev = stoq_node_closing(&reply, a->wants_chunks);
     a->is_over = true;
     sim_feed(w, node, &ev);
     sim_ask_free(w, node, a);

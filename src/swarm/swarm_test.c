@@ -1,29 +1,5 @@
 #include "swarm/swarm_harness.h"
-
-/* An allocator that fails once, at its nth call. */
-struct failing {
-    uint64_t calls;
-    uint64_t fail_at;
-    int64_t live;
-};
-
-static void *fail_alloc(void *user, size_t n)
-{
-    struct failing *f = user;
-    f->calls++;
-    if (f->calls == f->fail_at) {
-        return NULL;
-    }
-    f->live++;
-    return calloc(1, n);
-}
-
-static void fail_free(void *user, void *p)
-{
-    struct failing *f = user;
-    f->live -= p != NULL ? 1 : 0;
-    free(p);
-}
+#include "tests/failing.h"
 
 static void adds_are_checked(void **state)
 {
@@ -289,7 +265,7 @@ static void limits_of_a_peer_are_kept(void **state)
 static bool transfer(struct failing *f)
 {
     struct stoq_swarm *sw = NULL;
-    struct stoq_swarm_config cfg = {.alloc = {fail_alloc, fail_free, f}};
+    struct stoq_swarm_config cfg = {.alloc = failing_alloc(f)};
     enum stoq_status st = stoq_swarm_new(&sw, &cfg, 1);
     if (st == STOQ_NOMEM) {
         st = stoq_swarm_new(&sw, &cfg, 1);

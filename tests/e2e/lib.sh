@@ -9,6 +9,9 @@
 #   stop A                   SIGTERM, and its exit code must be 0; `stop A KILL` kills it
 #   on A COMMAND...          stoq COMMAND with A's home
 #   contact A                prints PEER@ADDRESS of the running daemon A
+#   replica P NAME TAGS [LINE]...   daemon NAME with these lines of configuration, and a peer with these tags
+#                            in P's
+#   knows P COUNT            has P read its configuration again, and waits until it names so many peers
 #   exits CODE COMMAND...    it must exit with CODE; its output is left in $TMP/out and $TMP/err
 #   says TEXT                ... and one of them must hold TEXT
 #   wait_for SECONDS COMMAND...   until it succeeds
@@ -85,6 +88,23 @@ on() {
 }
 
 contact() { jq -r '.peer + "@" + .listen[0]' "$TMP/$1.ready"; }
+
+replica() {
+    local of=$1 name=$2 tags=$3
+    shift 3
+    mkdir "$name"
+    printf '%s\n' "$@" >"$name/stoq.conf"
+    start "$name"
+    echo "peer = $(contact "$name") $tags" >>"$of/stoq.conf"
+}
+
+# shellcheck disable=SC2317
+names_peers() { [ "$(on "$1" status --json | jq '.static_peers | length')" = "$2" ]; }
+
+knows() {
+    kill -HUP "${daemon[$1]}"
+    wait_for 20 names_peers "$1" "$2" || fail "after the reload $1 does not name $2 peers"
+}
 
 exits() {
     local want=$1 code=0

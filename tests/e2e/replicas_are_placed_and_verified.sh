@@ -11,14 +11,9 @@ id=$(on P publish in --name placed --version 1 -q)
 # Five peers in three sites; they keep what P offers, since their configuration names it.
 declare -A site=([A]=x [B]=x [C]=y [D]=y [E]=z)
 for name in A B C D E; do
-    mkdir $name
-    echo "peer = $(contact P)" >$name/stoq.conf
-    start $name
-    echo "peer = $(contact $name) site=${site[$name]}" >>P/stoq.conf
+    replica P $name "site=${site[$name]}" "peer = $(contact P)"
 done
-kill -HUP "${daemon[P]}"
-knows() { [ "$(on P status --json | jq '.static_peers | length')" = 5 ]; }
-wait_for 10 knows || fail "the reload told of no peers"
+knows P 5
 
 exits 0 on P distribute "$id" --replicas 3 --json
 jq -e --arg id "$id" '.id == $id and .wanted == 3 and .got == 3 and .bytes > 3000000 and .missing == []

@@ -11,27 +11,17 @@ big=$(on P publish in --name big --version 1 -q)
 head -c 400000 /dev/urandom >in/data
 id=$(on P publish in --name small --version 1 -q)
 
-replica() { # NAME SITE LINE...: a daemon of that configuration, which P knows to be there
-    local name=$1 at=$2
-    shift 2
-    mkdir $name
-    printf '%s\n' "$@" >$name/stoq.conf
-    start $name
-    echo "peer = $(contact $name) site=$at" >>P/stoq.conf
-}
 from="peer = $(contact P)"
-replica none a "$from" 'distribute.accept = none'
-replica stranger b 'distribute.accept = known'
-replica any c 'distribute.accept = all'
-replica full d "$from" 'store.quota = 8MiB'
+replica P none site=a "$from" 'distribute.accept = none'
+replica P stranger site=b 'distribute.accept = known'
+replica P any site=c 'distribute.accept = all'
+replica P full site=d "$from" 'store.quota = 8MiB'
 if [ "${STOQ_FLAVOUR:-debug}" = debug ]; then
     export LD_PRELOAD="${STOQ_BUILD:-$(dirname "$STOQ")/../..}/tests/flip_after_sync.so"
-    replica bad e "$from"
+    replica P bad site=e "$from"
     unset LD_PRELOAD
 fi
-kill -HUP "${daemon[P]}"
-knows() { [ "$(on P status --json | jq '.static_peers | length')" -ge 4 ]; }
-wait_for 10 knows || fail "the reload told of no peers"
+knows P "$(grep -c site= P/stoq.conf)"
 
 code_of() { jq -r --arg d "site:$1" '.replicas[] | select(.domain == $d) | .code // .state' out; }
 exits 1 on P distribute "$big" --replicas 5 --keep 2d --json

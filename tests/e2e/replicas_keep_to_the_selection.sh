@@ -9,11 +9,8 @@ start P
 from="peer = $(contact P)"
 declare -A peer=()
 while read -r name tags; do
-    mkdir $name
-    echo "$from" >$name/stoq.conf
-    start $name
-    peer[$name]=$(jq -r .peer $name.ready)
-    echo "peer = $(contact $name) $tags" >>P/stoq.conf
+    replica P "$name" "$tags" "$from"
+    peer[$name]=$(jq -r .peer "$name.ready")
 done <<'TAGS'
 A host=h1 site=s1 region=eu
 B host=h2 site=s2 region=eu
@@ -21,9 +18,7 @@ C host=h3 site=s2 region=us
 D host=h4 site=s3 rack=r1 region=us
 E host=h5
 TAGS
-kill -HUP "${daemon[P]}"
-knows() { [ "$(on P status --json | jq '.static_peers | length')" = 5 ]; }
-wait_for 10 knows || fail "the reload told of no peers"
+knows P 5
 fresh() { head -c "$2" /dev/urandom >in && on "$1" publish in --name "${3:-data}" --version 1 -q; }
 verified() { jq -r '[.replicas[] | select(.state == "verified").peer] | sort | join(" ")' out; }
 these() { for n in "$@"; do echo "${peer[$n]}"; done | sort | paste -sd' '; }

@@ -15,14 +15,9 @@ one=$(awk 'substr($1, 1, 2) == "00" || substr($1, 1, 2) == "80" { print $2; exit
 python3 -c 'import os, sys; [os.link(sys.argv[1], f"in/{i}") for i in range(8320)]' "$one"
 id=$(on P publish in --name shards --version 1 -q)
 for name in A B; do
-    mkdir $name
-    echo "peer = $(contact P)" >$name/stoq.conf
-    start $name
-    echo "peer = $(contact $name) site=$name" >>P/stoq.conf
+    replica P $name "site=$name" "peer = $(contact P)"
 done
-kill -HUP "${daemon[P]}"
-knows() { [ "$(on P status --json | jq '.static_peers | length')" = 2 ]; }
-wait_for 10 knows || fail "the reload told of no peers"
+knows P 2
 exits 0 on P distribute "$id" --replicas 2 --keep 1d --json
 jq -e '.shards > 256 and .got == 2 and all(.replicas[]; .bytes > 8320 * 8192 and .keep_until > 0)' out >/dev/null ||
     fail "placed: $(cat out)"
