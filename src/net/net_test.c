@@ -334,7 +334,7 @@ static void last_places_are_given_once(void **state)
     assert_int_equal(w.a.closed_info.why, STOQ_NET_REFUSED);
     assert_non_null(strstr(w.a.closed_text, NET_FULL_TEXT));
     struct stoq_net_stats stats;
-    stoq_net_stats(w.b.net, &stats);
+    side_stats(&w.b, &stats);
     assert_true(stats.dropped_full >= 8); /* packets: a first flight is two */
     assert_int_equal(stats.connections, 4);
     world_release(&w);
@@ -381,7 +381,7 @@ static void crowded_prefix_is_refused(void **state)
     assert_non_null(strstr(w.a.closed_text, NET_CROWDED_TEXT));
     assert_int_equal(w.b.closed_info.why, STOQ_NET_REFUSED);
     assert_string_equal(w.b.closed_text, NET_CROWDED_TEXT); /* for the log */
-    stoq_net_stats(w.b.net, &stats);
+    side_stats(&w.b, &stats);
     assert_true(stats.dropped_crowded >= 7);
     assert_int_equal(stats.connections_prefix, 3);
     assert_int_equal(stats.connections, 3);
@@ -404,7 +404,7 @@ static void crowd_that_comes_at_once_is_refused(void **state)
         (void)world_dial(&w, &w.b.id, 0);
     }
     assert_true(world_run(&w, seven_closed));
-    stoq_net_stats(w.b.net, &stats);
+    side_stats(&w.b, &stats);
     assert_int_equal(w.b.opened, 3);
     assert_true(stats.dropped_crowded >= 7);
     assert_int_equal(stats.connections_prefix, 3);

@@ -609,7 +609,7 @@ static uint64_t settled_memory(struct world *w)
     struct stoq_net_stats stats = {.memory_bytes = UINT64_MAX};
     for (int i = 0; i < 1000 && stats.memory_bytes > NET_CONN_BYTES; i++) {
         world_idle(w, 20 * STOQ_MS);
-        stoq_net_stats(w->b.net, &stats);
+        side_stats(&w->b, &stats);
     }
     return stats.memory_bytes;
 }
