@@ -3,7 +3,8 @@
 /*
  * What members of a private network send first, each good once: who copies such a packet and sends it again
  * from elsewhere gets nothing, not even the news that somebody is there. Each carries the time at which it
- * was made; those that are too old to be remembered are not taken. Time is an argument, milliseconds since 1970.
+ * was made; those that are too old to be remembered are not taken. Time is an argument, milliseconds since
+ * 1970.
  */
 #include "base/bytes.h"
 
