@@ -5,12 +5,17 @@
  * send quantum of ngtcp2's and at most BURST_BYTES_MAX. A longer burst saves timers and system calls on
  * fast paths and would only fill a slow one's queue. Which stream goes into the next packet is decided by
  * class, and within a class in turns of one run each.
+ *
+ * Probes for larger packets are paced like all others, 32 KiB of one at the rate of a connection that knows
+ * nothing of its path yet: milliseconds in which nothing else goes out. So they wait until a connection has
+ * sent what makes large packets worth having; one that carries questions, or acknowledges, never probes.
  */
 #include "net/net_internal.h"
 
 #define BURST_NS (500 * 1000)
 #define BURST_BYTES_MAX (16 * (size_t)NET_SEND_BYTES_MAX)
 #define VECTOR_MAX 16
+#define PROBE_AFTER_BYTES (64 * STOQ_KIB)
 #define TURN 20 /* runs of packets, one of which looks at the classes from behind */
 
 /* The i-th class to be looked at: in order, or in one run of TURN behind control the last first. */
@@ -64,11 +69,19 @@ static void gather(const struct net_stream *s, size_t enough, struct run *run)
     run->whole = seg == NULL;
 }
 
+/* The largest packet that may be written now: ngtcp2 sends no probe that does not fit. */
+static size_t packet_max(const struct net_conn *conn, size_t dest_n)
+{
+    size_t path_max = ngtcp2_conn_get_path_max_tx_udp_payload_size(conn->q);
+    return conn->payload_sent < PROBE_AFTER_BYTES && path_max < dest_n ? path_max : dest_n;
+}
+
 /* One packet, filled from as many streams as fit (ngtcp2_write_pkt). */
 static ngtcp2_ssize write_packet(ngtcp2_conn *q, ngtcp2_path *path, ngtcp2_pkt_info *pi,
                                  uint8_t *dest, size_t dest_n, ngtcp2_tstamp ts, void *user)
 {
     struct net_conn *conn = user;
+    dest_n = packet_max(conn, dest_n);
     for (;;) {
         struct net_stream *s = next_stream(conn);
         if (s == NULL) {
@@ -86,6 +99,7 @@ static ngtcp2_ssize write_packet(ngtcp2_conn *q, ngtcp2_path *path, ngtcp2_pkt_i
             if (s->rank == STOQ_NET_BACKGROUND) {
                 net_yield_sent(conn, (size_t)taken);
             }
+            conn->payload_sent += (uint64_t)taken;
             net_stream_advance(s, (size_t)taken, fin && (size_t)taken == run.bytes);
         }
         if (n == NGTCP2_ERR_STREAM_DATA_BLOCKED) {

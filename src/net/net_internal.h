@@ -136,8 +136,9 @@ struct net_conn {
     uint8_t *goodbye; /* NET_CLOSING */
     size_t goodbye_n;
     uint32_t goodbye_asked;
-    uint64_t turn; /* the flush it last took part in */
-    uint32_t runs; /* of packets, written */
+    uint64_t turn;         /* the flush it last took part in */
+    uint32_t runs;         /* of packets, written */
+    uint64_t payload_sent; /* bytes of streams */
     struct net_yield {
         uint64_t rate; /* bytes per second of background; 0: no limit */
         int64_t credit;
