@@ -197,7 +197,7 @@ def hello(b):
 
 def query(b):
     kind = b.get(2)
-    if kind in (1, 2, 4):
+    if kind in (1, 2, 4, 7):
         fields(b, query=({1: HASH, 2: uint()}, {}))
     else:
         need(kind in (3, 5, 6), "kind")
@@ -209,7 +209,7 @@ CAP = {4: uint(1, 1 << 50)}
 
 def response(b):
     kind = b.get(1)
-    if kind in range(1, 7):
+    if kind in range(1, 8):
         fields(b, metadata=({1: uint(), 2: uint(0, 1 << 24)}, {}))
     elif kind == 16:
         fields(b, items=({1: uint(), 3: uint(1, 4096)}, CAP))
@@ -305,22 +305,40 @@ def one_item(b, at):
     return end
 
 
+SHARDS_CHUNKS = (12, 13) # keys of a manifest, FORMATS.md section 7
+
+
+def part(p):
+    n = int.from_bytes(p[:4], "little")
+    need(4 + n <= len(p), "cut short")
+    return p[4:4 + n], p[4 + n:]
+
+
+def envelopes(p):
+    while p:
+        one, p = part(p)
+        need(cbor(whole(one)) == one, "envelope")
+
+
 def payload(kind, body, b, at):
     """What follows a Response's frame, to its end."""
     if kind in (16, 17):
         for _ in range(body[3]):
             at = one_item(b, at)
-    elif kind in range(1, 7):
+    elif kind in range(1, 8):
         p = b[at:at + body[2]]
         need(len(p) == body[2], "cut short")
         if kind == 1:
             need(cbor(whole(p)) == p, "manifest")
         elif kind == 4:
-            left = p
-            while left:
-                n = int.from_bytes(left[:4], "little")
-                need(4 + n <= len(left) and cbor(whole(left[4:4 + n])) == left[4:4 + n], "envelope")
-                left = left[4 + n:]
+            envelopes(p)
+        elif kind == 7:
+            manifest, p = part(p)
+            need(cbor(whole(manifest)) == manifest, "manifest")
+            signatures, p = part(p)
+            envelopes(signatures)
+            shards, chunks = (whole(manifest)[key] for key in SHARDS_CHUNKS)
+            need(len(p) in (0, 48 * shards, 48 * shards + 36 * chunks), "lists")
         else:
             need(len(p) % {2: 48, 3: 36}.get(kind, 1) == 0, "list")
         at += body[2]
@@ -421,7 +439,7 @@ def session():
     tree = os.path.join(TMP, "tree")
     os.makedirs(tree)
     rnd = random.Random(1)
-    for name, data in (("random", rnd.randbytes(700000)), ("text", b"the same again\n" * 20000), ("small", b"x")):
+    for name, data in (("random", rnd.randbytes(6000000)), ("text", b"the same again\n" * 20000), ("small", b"x")):
         with open(os.path.join(tree, name), "wb") as f:
             f.write(data)
     daemon, contact = start(program, "A", "A.log", os.path.join(TMP, "listener"))
@@ -456,7 +474,7 @@ def read_session():
             kinds.add(x[2][1])
             end = payload(x[2][1], x[2], b, end)
         check(end == len(b) and fin, f"stream {stream}: {len(b) - end} bytes follow the answer")
-    check({1, 2, 3, 16} <= kinds, f"kinds of answers: {kinds}")
+    check({3, 7, 16} <= kinds, f"kinds of answers: {kinds}")
 
 
 try:

@@ -516,6 +516,9 @@ static void take_stats(struct stoq_engine *e, void *arg)
     out->peers_known = stoq_known_count(e->known);
     out->dials = e->dials;
     out->dials_most = e->dials_most;
+    out->dials_all_most = e->dials_all_most;
+    out->dials_begun = e->dials_begun;
+    out->early_asks = e->early_asks;
     out->dials_waiting = engine_dials_waiting(e);
     out->limits = e->cfg.limits;
     take_usage(e, &out->net, &out->used);

@@ -465,7 +465,10 @@ struct stoq_engine_stats {
     size_t peers_known;          /* remembered */
     size_t dials;                /* attempts under way */
     size_t dials_most;           /* the most there ever were that began within half a second */
-    size_t dials_waiting;        /* peers whose turn has not come */
+    size_t dials_all_most;       /* the most there ever were */
+    uint64_t dials_begun;
+    size_t dials_waiting; /* peers whose turn has not come */
+    uint64_t early_asks;  /* questions of fetches sent in a connection's first packets */
     struct stoq_engine_limits limits; /* in force */
     struct stoq_engine_limits
         used; /* the most of any connection or peer, where the limit is of one */

@@ -236,6 +236,16 @@ static struct ask *ask_new(struct stoq_engine *e, struct peer *p, stoq_node_cook
     return a;
 }
 
+/* Send it with the first packets of a connection, or fail: nothing waits for such a one. */
+static void ask_early(struct ask *a, stoq_net_conn conn)
+{
+    if (!ask_send_on(a, conn)) {
+        a->phase = ASK_OVER;
+        a->status = STOQ_NET;
+        engine_ask_finish(a);
+    }
+}
+
 void engine_ask(struct stoq_engine *e, const struct stoq_node_ask *want)
 {
     struct ask *a = ask_new(e, engine_peer_at(e, want->peer), want->cookie);
@@ -249,7 +259,12 @@ void engine_ask(struct stoq_engine *e, const struct stoq_node_ask *want)
         return;
     }
     a->payload_max = want->payload_max;
-    ask_submit(a);
+    if (want->early && a->peer->state != PEER_UP) {
+        e->early_asks++;
+        ask_early(a, a->peer->early_conn);
+    } else {
+        ask_submit(a);
+    }
 }
 
 #define OWN_COOKIE (UINT64_C(1) << 63) /* the node counts from 1 */
@@ -270,10 +285,8 @@ stoq_node_cookie engine_ask_own(struct stoq_engine *e, struct peer *p, struct st
     a->own_tag = tag;
     if (early == 0) {
         ask_submit(a);
-    } else if (!ask_send_on(a, early)) {
-        a->phase = ASK_OVER;
-        a->status = STOQ_NET;
-        engine_ask_finish(a);
+    } else {
+        ask_early(a, early);
     }
     return cookie;
 }

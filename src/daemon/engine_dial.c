@@ -128,8 +128,13 @@ static enum stoq_status attempt(struct stoq_engine *e, struct peer *p, const str
     p->attempts++;
     engine_peer_ref(p);
     e->dials++;
+    e->dials_begun++;
+    e->dials_all_most = e->dials > e->dials_all_most ? e->dials : e->dials_all_most;
     if (stoq_net_early(e->net, conn)) {
+        p->early_conn = conn;
         engine_pings_early(e, p, conn);
+        struct stoq_node_event ev = {.kind = STOQ_NODE_LINK_EARLY, .u.link = {.peer = p->number}};
+        (void)engine_feed(e, &ev);
     }
     return STOQ_OK;
 }

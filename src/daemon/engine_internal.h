@@ -91,6 +91,7 @@ struct peer {
     uint32_t refs; /* connections, fetches that name it, asks, serves */
     enum peer_state state;
     stoq_net_conn conn;                       /* used for our requests; 0: none */
+    stoq_net_conn early_conn;                 /* being dialled, takes early data; 0: none */
     uint32_t conn_count;                      /* open connections with it */
     struct stoq_addr addr;                    /* where it was last seen */
     struct stoq_addr addrs[ENGINE_ADDRS_MAX]; /* where it is said to be */
@@ -354,6 +355,9 @@ struct stoq_engine {
     struct peer **dialling_last;
     uint32_t dials; /* attempts under way */
     uint32_t dials_most;
+    uint32_t dials_all_most;
+    uint64_t dials_begun;
+    uint64_t early_asks;      /* of the node, sent with first packets */
     struct stoq_map conns;    /* conn -> peer, attempts too */
     struct stoq_map asks;     /* conn, stream -> ask */
     struct stoq_map cookies;  /* cookie -> ask */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "merkle/proof.h"
+#include "wire/opening.h"
 
 struct held_ref *engine_held(struct stoq_engine *e, const struct stoq_package_id *id)
 {
@@ -187,10 +188,71 @@ static enum stoq_status reserve_have(struct inbound *in, const struct stoq_held 
     return st;
 }
 
+/* Of a package that is whole here: its lists, as far as they are short. */
+static enum stoq_status add_lists(struct inbound *in, const struct stoq_held *held,
+                                  struct stoq_buf *lists)
+{
+    struct stoq_span shards = stoq_held_shard_list(held);
+    uint64_t chunks = stoq_held_manifest(held)->chunks;
+    if (shards.n > STOQ_OPENING_LIST_MAX) {
+        return STOQ_OK;
+    }
+    enum stoq_status st = stoq_buf_add(lists, shards);
+    bool is_short = chunks <= STOQ_OPENING_CHUNKS_MAX / STOQ_MERKLE_CHUNK_ENTRY_BYTES;
+    for (size_t i = 0; is_short && i < stoq_held_shard_count(held) && st == STOQ_OK; i++) {
+        st = stoq_held_chunk_list(held, i, &in->list, &in->err);
+        st = st == STOQ_OK ? stoq_buf_add(lists, stoq_buf_span(&in->list)) : st;
+    }
+    if (st == STOQ_NOTFOUND) { /* it is being fetched here */
+        lists->n = shards.n;
+        st = STOQ_OK;
+    }
+    return st;
+}
+
+/* Manifest, signatures and short lists; the manifest alone of a package that is only being fetched here. */
+static void produce_opening(struct inbound *in)
+{
+    struct stoq_store *store = in->engine->cfg.store;
+    struct stoq_buf manifest;
+    struct stoq_buf signatures;
+    struct stoq_buf lists;
+    enum stoq_status st;
+    stoq_buf_init(&manifest, STOQ_MANIFEST_BYTES_MAX);
+    stoq_buf_init(&signatures, STOQ_META_BYTES_MAX);
+    stoq_buf_init(&lists, STOQ_OPENING_LIST_MAX + STOQ_OPENING_CHUNKS_MAX);
+    const struct stoq_held *held = open_held(in);
+    if (held != NULL) {
+        st = stoq_buf_add(&manifest, stoq_held_manifest_bytes(held));
+        st = st == STOQ_OK ? add_lists(in, held, &lists) : st;
+    } else {
+        in->error = 0;
+        st = stoq_store_read(store, STOQ_RECORD_MANIFEST, stoq_span(in->id.h.b, sizeof in->id.h.b),
+                             0, &manifest, &in->err);
+    }
+    if (st == STOQ_OK) {
+        (void)engine_signatures(store, &in->id.h, &signatures);
+        st = stoq_opening_put(&(struct stoq_opening){stoq_buf_span(&manifest),
+                                                     stoq_buf_span(&signatures),
+                                                     stoq_buf_span(&lists)},
+                              &in->meta);
+    }
+    if (st != STOQ_OK) {
+        refuse(in, st);
+    }
+    stoq_buf_release(&manifest);
+    stoq_buf_release(&signatures);
+    stoq_buf_release(&lists);
+}
+
 void engine_produce_meta(struct inbound *in)
 {
     if (in->kind == STOQ_META_MANIFEST) {
         produce_record(in, STOQ_RECORD_MANIFEST);
+        return;
+    }
+    if (in->kind == STOQ_META_OPENING) {
+        produce_opening(in);
         return;
     }
     if (in->kind == STOQ_META_SIGNATURES) {

@@ -201,20 +201,23 @@ static json_t *net_to_json(const struct stoq_engine_stats *s)
 {
     return json_pack(
         "{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-        "s:I, s:I, s:I}",
+        "s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
         "threads", threads_to_json(s), "dialling", (json_int_t)s->dials, "dialling_most",
-        (json_int_t)s->dials_most, "dials_waiting", (json_int_t)s->dials_waiting, "rpc_answered",
-        (json_int_t)s->net.rpc_answered, "rpc_dropped", (json_int_t)s->net.rpc_dropped,
-        "dropped_outsider", (json_int_t)s->net.dropped_outsider, "requests_refused",
-        (json_int_t)s->requests_refused, "peers_known", (json_int_t)s->peers_known, "connections",
-        (json_int_t)s->net.connections, "handshakes", (json_int_t)s->net.handshakes,
-        "opened_inbound", (json_int_t)s->net.opened_inbound, "opened_outbound",
-        (json_int_t)s->net.opened_outbound, "refused", (json_int_t)s->net.refused,
-        "wire_bytes_sent", (json_int_t)s->net.bytes_sent, "wire_bytes_received",
-        (json_int_t)s->net.bytes_received, "bytes_served", (json_int_t)s->bytes_served,
-        "bytes_fetched", (json_int_t)s->bytes_fetched, "requests_served",
-        (json_int_t)s->requests_served, "serving", (json_int_t)s->serving, "fetching",
-        (json_int_t)s->fetching);
+        (json_int_t)s->dials_most, "dialling_most_all", (json_int_t)s->dials_all_most,
+        "dials_begun", (json_int_t)s->dials_begun, "early_asked", (json_int_t)s->early_asks,
+        "early_taken", (json_int_t)s->net.early_streams, "early_rejected",
+        (json_int_t)s->net.early_rejected, "dials_waiting", (json_int_t)s->dials_waiting,
+        "rpc_answered", (json_int_t)s->net.rpc_answered, "rpc_dropped",
+        (json_int_t)s->net.rpc_dropped, "dropped_outsider", (json_int_t)s->net.dropped_outsider,
+        "requests_refused", (json_int_t)s->requests_refused, "peers_known",
+        (json_int_t)s->peers_known, "connections", (json_int_t)s->net.connections, "handshakes",
+        (json_int_t)s->net.handshakes, "opened_inbound", (json_int_t)s->net.opened_inbound,
+        "opened_outbound", (json_int_t)s->net.opened_outbound, "refused",
+        (json_int_t)s->net.refused, "wire_bytes_sent", (json_int_t)s->net.bytes_sent,
+        "wire_bytes_received", (json_int_t)s->net.bytes_received, "bytes_served",
+        (json_int_t)s->bytes_served, "bytes_fetched", (json_int_t)s->bytes_fetched,
+        "requests_served", (json_int_t)s->requests_served, "serving", (json_int_t)s->serving,
+        "fetching", (json_int_t)s->fetching);
 }
 
 /* What was turned away, by the check that did it (docs/PROTOCOL.md section 18). */

@@ -193,6 +193,9 @@ static enum stoq_status dispatch(struct stoq_node *n, const struct stoq_node_eve
     case STOQ_NODE_TRUST:
     case STOQ_NODE_PLACE:
         break; /* standing_event has it */
+    case STOQ_NODE_LINK_EARLY:
+        node_link_early(n, &ev->u.link);
+        break;
     case STOQ_NODE_LINK_UP:
         return node_link_up(n, &ev->u.link);
     case STOQ_NODE_LINK_DOWN:

@@ -3,6 +3,7 @@
 struct stoq_node *node;
 stoq_ns now;
 bool saves_wait;
+bool opens;
 stoq_node_cookie saves[8];
 unsigned save_count;
 const struct stoq_package_id package = {{{7}}};
@@ -11,6 +12,7 @@ int node_setup_with(const struct stoq_node_config *cfg)
 {
     now = STOQ_SEC;
     saves_wait = false;
+    opens = false;
     save_count = 0;
     assert_int_equal(stoq_node_new(&node, cfg, 1), STOQ_OK);
     return 0;
@@ -53,9 +55,12 @@ static void see_ask(const struct stoq_node_ask *ask, struct wishes *w)
         w->hello = ask->cookie;
     } else if (ask->msg->u.metadata_query.kind == STOQ_META_SIGNATURES) {
         answer_error(ask->cookie, STOQ_ERR_CONTENT_NOT_FOUND);
+    } else if (ask->msg->u.metadata_query.kind == STOQ_META_OPENING && !opens) {
+        answer_error(ask->cookie, STOQ_ERR_UNSUPPORTED);
     } else {
         w->asked = ask->cookie;
         w->asked_kind = ask->msg->u.metadata_query.kind;
+        w->early = ask->early;
     }
 }
 

@@ -14,8 +14,9 @@
 #include <cmocka.h>
 
 extern struct stoq_node *node;
-extern stoq_ns now;               /* the tests move it */
-extern bool saves_wait;           /* else the store is done with a save at once */
+extern stoq_ns now;     /* the tests move it */
+extern bool saves_wait; /* else the store is done with a save at once */
+extern bool opens;      /* openings are the test's to answer; else peers do not know them */
 extern stoq_node_cookie saves[8]; /* those that wait */
 extern unsigned save_count;
 extern const struct stoq_package_id package; /* some package */
@@ -25,6 +26,7 @@ struct wishes {
     unsigned count[STOQ_NODE_SERVE_CHUNKS + 1];
     stoq_node_cookie asked; /* of the last ASK for metadata but signatures */
     enum stoq_meta_kind asked_kind;
+    bool early; /* that one may go with the first packets */
     stoq_node_cookie cancelled;
     stoq_node_cookie hello; /* of the last ASK of Hello */
     uint64_t error;         /* code of the last Error sent */

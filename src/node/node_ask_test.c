@@ -1,5 +1,6 @@
 /* How often and when a node asks again, what it takes for an answer, and when it stops asking. */
 #include "node/node_alone_harness.h"
+#include "wire/opening.h"
 
 static stoq_fetch_id fetch; /* the last one begun */
 
@@ -347,6 +348,149 @@ static void a_liar_is_no_source_again(void **state)
     assert_true(w.count[STOQ_NODE_DONE] == 1 && w.done == STOQ_NET);
 }
 
+/* A fetch whose first question is an opening; what becomes of this answer. */
+static struct wishes opened_with(const struct made *m, struct stoq_span lists)
+{
+    struct stoq_buf payload;
+    stoq_buf_init(&payload, STOQ_META_BYTES_MAX);
+    opens = true;
+    struct wishes w = begin_of(&m->id, 1);
+    assert_int_equal(w.asked_kind, STOQ_META_OPENING);
+    const struct stoq_opening o = {.manifest = stoq_buf_span(&m->manifest), .lists = lists};
+    assert_int_equal(stoq_opening_put(&o, &payload), STOQ_OK);
+    w = answer(w.asked, STOQ_META_OPENING, stoq_buf_span(&payload));
+    stoq_buf_release(&payload);
+    return w;
+}
+
+/* One question instead of four, and what it brought is saved like the answers to those. */
+static void an_opening_brings_all_of_a_small_package(void **state)
+{
+    (void)state;
+    struct made m;
+    make(&m);
+    assert_int_equal(stoq_buf_add(&m.shard_list, stoq_buf_span(&m.chunk_list)), STOQ_OK);
+    struct wishes w = opened_with(&m, stoq_buf_span(&m.shard_list));
+    assert_int_equal(w.count[STOQ_NODE_ASK], 0);
+    assert_int_equal(w.count[STOQ_NODE_SAVE_META], 3);
+    assert_int_equal(w.count[STOQ_NODE_CHECK_HAVE], 1);
+    assert_int_equal(w.count[STOQ_NODE_SYNC], 1);
+    unmake(&m);
+}
+
+static void an_opening_brings_what_it_brings(void **state)
+{
+    (void)state;
+    struct made m;
+    make(&m);
+    struct wishes w = opened_with(&m, stoq_span(NULL, 0));
+    assert_int_equal(w.asked_kind, STOQ_META_SHARD_LIST);
+    stop();
+    w = opened_with(&m, stoq_buf_span(&m.shard_list));
+    assert_int_equal(w.asked_kind, STOQ_META_CHUNK_LISTS);
+    unmake(&m);
+}
+
+/* Lists that are not the manifest's are the sender's fault, each kind of wrong. */
+static void an_opening_is_checked(void **state)
+{
+    (void)state;
+    for (unsigned what = 0; what < 5; what++) {
+        struct made m;
+        make(&m);
+        struct stoq_buf *lists = &m.shard_list;
+        const size_t list_bytes = lists->n;
+        assert_int_equal(stoq_buf_add(lists, stoq_buf_span(&m.chunk_list)), STOQ_OK);
+        if (what == 0) {
+            lists->p[0] ^= 1;
+        } else if (what == 1) {
+            lists->p[lists->n - 1] ^= 1;
+        } else if (what == 2) {
+            lists->n = list_bytes - 1;
+        } else if (what == 3) {
+            lists->n -= STOQ_MERKLE_CHUNK_ENTRY_BYTES;
+        } else {
+            assert_int_equal(stoq_buf_add(lists, stoq_span("x", 1)), STOQ_OK);
+        }
+        struct wishes w = opened_with(&m, stoq_buf_span(lists));
+        assert_true(w.count[STOQ_NODE_CHARGE] == 1 && w.charged == STOQ_NODE_BAD_METADATA);
+        assert_int_equal(w.count[STOQ_NODE_CLOSE], 1);
+        assert_true(w.count[STOQ_NODE_DONE] == (what == 0 || what == 2 ? 1 : 0) ||
+                    w.done == STOQ_PROOF);
+        stop();
+        unmake(&m);
+        (void)node_teardown(NULL);
+        (void)node_setup(NULL);
+    }
+}
+
+/* Who is known not to answer one is not asked for it; who is not known yet and does not is asked again. */
+static void an_opening_is_asked_of_those_who_know_it(void **state)
+{
+    (void)state;
+    opens = true;
+    struct wishes w = begin(1);
+    assert_int_equal(w.asked_kind, STOQ_META_OPENING);
+    answer_error(w.asked, STOQ_ERR_UNSUPPORTED);
+    stoq_node_cookie hello = w.hello;
+    w = poll_all();
+    assert_int_equal(w.asked_kind, STOQ_META_MANIFEST);
+    say_hello(hello, STOQ_PROTOCOL_VERSION); /* without the feature */
+    w = begin(1);
+    assert_int_equal(w.asked_kind, STOQ_META_MANIFEST);
+}
+
+static void link_early(stoq_peer peer)
+{
+    feed((struct stoq_node_event){.kind = STOQ_NODE_LINK_EARLY, .u.link = {.peer = peer}});
+}
+
+static struct wishes begin_unconnected(void)
+{
+    static const stoq_peer peer = 1;
+    feed((struct stoq_node_event){
+        .kind = STOQ_NODE_FETCH,
+        .u.fetch = {.fetch = ++fetch, .id = package, .sources = &peer, .source_count = 1}});
+    return poll_all();
+}
+
+/* Metadata is asked for while the peer is dialled; Hello and chunks are not. */
+static void metadata_goes_with_the_first_packets(void **state)
+{
+    (void)state;
+    opens = true;
+    struct wishes w = begin_unconnected();
+    assert_true(w.count[STOQ_NODE_DIAL] == 1 && w.asked == 0);
+    link_early(1);
+    w = poll_all();
+    assert_true(w.asked_kind == STOQ_META_OPENING && w.early && w.hello == 0);
+    stoq_node_cookie asked = w.asked;
+    link_up(1);
+    w = poll_all();
+    assert_true(w.hello != 0 && w.asked == 0); /* it is on its way */
+    answer_error(asked, STOQ_ERR_CONTENT_NOT_FOUND);
+    w = poll_all();
+    assert_true(w.count[STOQ_NODE_DONE] == 1 && w.done == STOQ_NOTFOUND);
+}
+
+/* What is not taken is asked again at once when the link is up, and nobody is blamed for it. */
+static void early_data_that_is_not_taken_is_asked_again(void **state)
+{
+    (void)state;
+    opens = true;
+    struct wishes w = begin_unconnected();
+    link_early(1);
+    w = poll_all();
+    assert_true(w.early);
+    answer_status(w.asked, STOQ_NET);
+    w = poll_all();
+    assert_int_equal(w.count[STOQ_NODE_ASK], 0); /* not early once more */
+    link_up(1);
+    w = poll_all();
+    assert_true(w.asked_kind == STOQ_META_OPENING && !w.early);
+    assert_int_equal(w.count[STOQ_NODE_CHARGE], 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +504,12 @@ int main(void)
         ALONE(a_question_has_its_time),
         ALONE(a_connection_is_made_again_a_few_times),
         ALONE(a_liar_is_no_source_again),
+        ALONE(an_opening_brings_all_of_a_small_package),
+        ALONE(an_opening_brings_what_it_brings),
+        ALONE(an_opening_is_checked),
+        ALONE(an_opening_is_asked_of_those_who_know_it),
+        ALONE(metadata_goes_with_the_first_packets),
+        ALONE(early_data_that_is_not_taken_is_asked_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "wire/opening.h"
+
 struct fetch *fetch_find(const struct stoq_node *n, stoq_fetch_id id)
 {
     struct fetch *f = n->fetches;
@@ -155,18 +157,16 @@ void fetch_free_over(struct stoq_node *n)
         window_release(f);
         node_blob_drop(n, f->manifest_bytes);
         node_blob_drop(n, f->shard_list);
+        node_blob_drop(n, f->chunk_lists);
         stoq_free(&n->cfg.alloc, f);
     }
 }
 
+/* Go on to the shard list: from the store, else from a source. */
 static void want_shard_list(struct fetch *f)
 {
-    f->step = STEP_SHARD_LIST;
-    f->report.manifest_at = f->node->now;
     enum stoq_status st = STOQ_OK;
-    if (f->root.shards * STOQ_MERKLE_SHARD_ENTRY_BYTES > STOQ_META_BYTES_MAX) {
-        st = STOQ_FULL;
-    } else if (f->root.shards == 0) {
+    if (f->root.shards == 0) {
         fetch_shard_list(f, stoq_span(NULL, 0), false, &st);
     } else {
         st = meta_load(f, STOQ_META_SHARD_LIST, f->root.hash, 0);
@@ -176,24 +176,25 @@ static void want_shard_list(struct fetch *f)
     }
 }
 
-void fetch_manifest(struct fetch *f, struct stoq_span bytes, bool from_store,
-                    enum stoq_status *status)
+/* True: it is the manifest that was wanted, and saved. Else it is not, or the fetch is over. */
+static bool take_manifest(struct fetch *f, struct stoq_span bytes, bool from_store,
+                          enum stoq_status *status)
 {
     struct stoq_node *n = f->node;
     if (f->step != STEP_MANIFEST) {
-        return;
+        return false;
     }
     struct stoq_package_id id = stoq_manifest_id(bytes);
     if (!stoq_hash_eq(&id.h, &f->package.h)) {
         *status = STOQ_PROOF;
-        return;
+        return false;
     }
     f->manifest_q.open = false;
     struct stoq_manifest *m = &n->scratch;
     enum stoq_status st = stoq_manifest_decode(bytes, m);
     if (st != STOQ_OK) { /* the id names something that is no package we can read */
         fetch_end(f, st == STOQ_VERSION ? STOQ_VERSION : STOQ_PROOF);
-        return;
+        return false;
     }
     f->root = (struct stoq_merkle_root){
         .hash = m->root, .shards = m->shards, .chunks = m->chunks, .bytes = m->bytes};
@@ -207,14 +208,76 @@ void fetch_manifest(struct fetch *f, struct stoq_span bytes, bool from_store,
     if (st == STOQ_OK && !from_store) {
         st = meta_save(f, STOQ_META_MANIFEST, f->package.h, NULL, f->manifest_bytes);
     }
-    if (st == STOQ_OK) {
-        st = meta_load(f, STOQ_META_SIGNATURES, f->package.h, 0);
+    if (st == STOQ_OK && m->shards * STOQ_MERKLE_SHARD_ENTRY_BYTES > STOQ_META_BYTES_MAX) {
+        st = STOQ_FULL;
     }
+    if (st != STOQ_OK) {
+        fetch_end(f, st);
+        return false;
+    }
+    f->step = STEP_SHARD_LIST;
+    f->report.manifest_at = n->now;
+    return true;
+}
+
+void fetch_manifest(struct fetch *f, struct stoq_span bytes, bool from_store,
+                    enum stoq_status *status)
+{
+    if (!take_manifest(f, bytes, from_store, status)) {
+        return;
+    }
+    enum stoq_status st = meta_load(f, STOQ_META_SIGNATURES, f->package.h, 0);
     if (st != STOQ_OK) {
         fetch_end(f, st);
         return;
     }
     want_shard_list(f);
+}
+
+/* Keep the chunk lists of all shards, one behind the other, for the window: each belongs to its shard. */
+static enum stoq_status take_chunk_lists(struct fetch *f, struct stoq_span lists)
+{
+    struct stoq_span left = lists;
+    for (uint64_t i = 0; i < f->root.shards; i++) {
+        struct stoq_merkle_shard entry =
+            stoq_merkle_shard_at(node_blob_span(f->shard_list), (size_t)i);
+        size_t n = (size_t)entry.chunks * STOQ_MERKLE_CHUNK_ENTRY_BYTES;
+        if (n > left.n || stoq_merkle_check_chunk_list(&entry, STOQ_MERKLE_CHUNK_BYTES_MAX,
+                                                       stoq_span(left.p, n)) != STOQ_OK) {
+            return STOQ_PROOF;
+        }
+        left = stoq_span(left.p + n, left.n - n);
+    }
+    if (left.n > 0) {
+        return STOQ_MALFORMED;
+    }
+    f->chunk_lists = node_blob(f->node, lists); /* without memory they are asked for later */
+    return STOQ_OK;
+}
+
+void fetch_opening(struct fetch *f, struct stoq_span payload, enum stoq_status *status)
+{
+    struct stoq_opening o;
+    *status = stoq_opening_get(payload, &o);
+    if (*status != STOQ_OK || !take_manifest(f, o.manifest, false, status)) {
+        return;
+    }
+    fetch_signatures(f, o.signatures, false);
+    size_t list_bytes = (size_t)f->root.shards * STOQ_MERKLE_SHARD_ENTRY_BYTES;
+    if (o.lists.n == 0) {
+        want_shard_list(f);
+        return;
+    }
+    f->list_q.open = true; /* until it is here: of another source, if this one's is none */
+    if (o.lists.n < list_bytes) {
+        *status = STOQ_MALFORMED;
+        return;
+    }
+    fetch_shard_list(f, stoq_span(o.lists.p, list_bytes), false, status);
+    struct stoq_span chunk_lists = stoq_span(o.lists.p + list_bytes, o.lists.n - list_bytes);
+    if (*status == STOQ_OK && !f->over && chunk_lists.n > 0) {
+        *status = take_chunk_lists(f, chunk_lists);
+    }
 }
 
 void fetch_shard_list(struct fetch *f, struct stoq_span bytes, bool from_store,

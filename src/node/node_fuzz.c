@@ -8,6 +8,7 @@
  */
 #include "hash/hash.h"
 #include "node/node_internal.h"
+#include "wire/opening.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,9 @@ struct package {
     size_t list_at[CHUNKS]; /* of each shard */
     size_t list_bytes;
     uint64_t shards;
+    uint8_t
+        opening[CHUNKS * (STOQ_MERKLE_SHARD_ENTRY_BYTES + STOQ_MERKLE_CHUNK_ENTRY_BYTES) + 1032];
+    size_t opening_bytes;
 };
 
 /* Which bytes chunk i has: the last twenty are like some of the first ones. */
@@ -74,6 +78,24 @@ static void add_shard(struct package *p, const struct stoq_merkle_closed *closed
     memcpy(p->lists + p->list_bytes, closed->list.p, closed->list.n);
     p->list_bytes += closed->list.n;
     p->shards++;
+}
+
+/* Everything together: an opening. */
+static void make_opening(struct package *p)
+{
+    struct stoq_buf lists;
+    struct stoq_buf out;
+    stoq_buf_init(&lists, sizeof p->opening);
+    stoq_buf_init(&out, sizeof p->opening);
+    STOQ_ASSERT(stoq_buf_add(&lists, stoq_span(p->shard_list, p->shard_list_bytes)) == STOQ_OK);
+    STOQ_ASSERT(stoq_buf_add(&lists, stoq_span(p->lists, p->list_bytes)) == STOQ_OK);
+    const struct stoq_opening o = {.manifest = stoq_span(p->manifest, p->manifest_bytes),
+                                   .lists = stoq_buf_span(&lists)};
+    STOQ_ASSERT(stoq_opening_put(&o, &out) == STOQ_OK);
+    memcpy(p->opening, out.p, out.n);
+    p->opening_bytes = out.n;
+    stoq_buf_release(&lists);
+    stoq_buf_release(&out);
 }
 
 static void make_package(struct package *p)
@@ -117,6 +139,7 @@ static void make_package(struct package *p)
     p->id = stoq_manifest_id(stoq_buf_span(&out));
     stoq_buf_release(&out);
     free(m);
+    make_opening(p);
 }
 
 static void note(struct model *m, struct asked a)
@@ -253,6 +276,8 @@ static struct stoq_span payload_of(const struct package *p, const struct asked *
     switch (a->meta) {
     case STOQ_META_MANIFEST:
         return stoq_span(p->manifest, p->manifest_bytes);
+    case STOQ_META_OPENING:
+        return stoq_span(p->opening, p->opening_bytes);
     case STOQ_META_SHARD_LIST:
         return stoq_span(p->shard_list, p->shard_list_bytes);
     case STOQ_META_CHUNK_LISTS:

@@ -71,6 +71,7 @@ struct pending {
     stoq_ns deadline;
     stoq_ns other_at; /* PENDING_META: when another source is asked the same */
     bool other;       /* it was */
+    bool early;       /* PENDING_META: sent with the first packets */
     enum stoq_meta_kind meta;
     struct stoq_range shards; /* of the package */
     uint64_t first_chunk;     /* of those, where a map is asked for */
@@ -104,6 +105,7 @@ struct link {
     stoq_peer peer;
     bool up;
     bool dialling;
+    bool early; /* what may be asked twice can be asked while it is dialled */
     stoq_ns dial_deadline;
     stoq_ns rtt_ns;
     enum hello_state hello;
@@ -127,6 +129,7 @@ struct source {
     bool in_swarm;
     bool said_missing; /* it lacks chunks that were asked of it */
     bool said_damaged; /* it will not have them later either */
+    bool no_opening;   /* it does not answer STOQ_META_OPENING */
     bool is_partial;   /* its map is asked for */
     stoq_ns map_at;    /* when next; STOQ_NEVER: it is on its way */
     stoq_ns map_wait;  /* from the last one to the next */
@@ -226,7 +229,8 @@ struct fetch {
     struct blob *manifest_bytes;
     struct stoq_merkle_root root;
     struct blob *shard_list;
-    uint32_t saves; /* SAVE_META on their way */
+    struct blob *chunk_lists; /* of all shards, checked, where the opening brought them */
+    uint32_t saves;           /* SAVE_META on their way */
     bool signatures_done;
     struct stoq_swarm *swarm;
     struct shard *shards[STOQ_NODE_WINDOW_SHARDS];
@@ -301,6 +305,7 @@ void node_pending_cancel(struct stoq_node *n, struct pending *p);
 struct link *node_link(struct stoq_node *n, stoq_peer peer); /* NULL: none */
 enum stoq_status node_link_want(struct stoq_node *n, stoq_peer peer, struct link **out);
 enum stoq_status node_link_up(struct stoq_node *n, const struct stoq_node_link *ev);
+void node_link_early(struct stoq_node *n, const struct stoq_node_link *ev);
 void node_link_down(struct stoq_node *n, const struct stoq_node_link *ev);
 void node_link_hello_in(struct stoq_node *n, struct link *l, const struct stoq_msg_hello *hello);
 void node_link_hello_reply(struct stoq_node *n, struct pending *p,
@@ -316,8 +321,9 @@ void fetch_source_ready(struct fetch *f, struct source *s, const struct link *l)
 enum stoq_status fetch_source_add(struct fetch *f, stoq_peer peer);
 /* It is one of the fetch's, which begins: dial it. */
 enum stoq_status fetch_source_begin(struct fetch *f, struct source *s);
-/* The next one to ask for metadata; NULL: none usable now. */
-struct source *fetch_source_pick(struct fetch *f);
+/* The next one to ask for metadata: one that is connected, else one that takes early data, for which *early
+ * is set; NULL: none usable now. */
+struct source *fetch_source_pick(struct fetch *f, bool *early);
 bool fetch_source_hope(const struct fetch *f);         /* some may yet become usable */
 enum stoq_status fetch_verdict(const struct fetch *f); /* why no source could help */
 
@@ -407,6 +413,8 @@ struct fetch *fetch_find(const struct stoq_node *n, stoq_fetch_id id); /* NULL: 
 void fetch_end(struct fetch *f, enum stoq_status status);
 void fetch_manifest(struct fetch *f, struct stoq_span bytes, bool from_store,
                     enum stoq_status *status);
+/* The manifest and what came with it. */
+void fetch_opening(struct fetch *f, struct stoq_span payload, enum stoq_status *status);
 void fetch_shard_list(struct fetch *f, struct stoq_span bytes, bool from_store,
                       enum stoq_status *status);
 void fetch_signatures(struct fetch *f, struct stoq_span framed, bool from_store);

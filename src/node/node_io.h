@@ -37,8 +37,10 @@ enum stoq_node_event_kind {
     STOQ_NODE_TRUST, /* u.trust: what was known of a peer passed_ns ago; all zero forgives */
     STOQ_NODE_PLACE, /* u.place: where the configuration says that a peer stands */
     /* About connections. */
-    STOQ_NODE_LINK_UP,   /* u.link: connected, either side having dialled */
-    STOQ_NODE_LINK_DOWN, /* u.link: could not be reached, or lost. Its requests' closing events
+    STOQ_NODE_LINK_EARLY, /* u.link: being dialled, and an ASK may go with the first packets; until
+                           * LINK_UP or _DOWN, or until one fails */
+    STOQ_NODE_LINK_UP,    /* u.link: connected, either side having dialled */
+    STOQ_NODE_LINK_DOWN,  /* u.link: could not be reached, or lost. Its requests' closing events
                            * follow or came before */
     /* Closing events. */
     STOQ_NODE_REPLY,     /* u.reply: closes ASK */
@@ -268,6 +270,9 @@ struct stoq_node_action {
             stoq_node_cookie cookie;
             const struct stoq_message *msg; /* request_id is the cookie */
             uint32_t payload_max;           /* a longer payload: stop reading, STOQ_FULL */
+            bool
+                early; /* with the first packets of the connection that is being made; where that is
+                         * no longer so, and the peer is not connected either, STOQ_NET */
         } ask;
         struct stoq_node_ask_chunks {
             stoq_peer peer;

@@ -1,7 +1,8 @@
 /*
  * Links. Whoever wants to ask something of a peer sends one Hello per connection; metadata may be asked
  * beside it, chunks wait for its answer, since it states what the peer will serve in one request. A
- * Hello that the peer sent us says the same, so a link that the peer dialled needs none of ours.
+ * Hello that the peer sent us says the same, so a link that the peer dialled needs none of ours. Where the
+ * shell has a ticket of the peer's, metadata is asked for before the link is up.
  */
 #include "node/node_internal.h"
 
@@ -67,7 +68,7 @@ struct stoq_msg_hello stoq_node_hello(const struct stoq_node *n)
         .version_count = 1,
         .versions = {STOQ_PROTOCOL_VERSION},
         .features = STOQ_FEATURE_PROOFS | STOQ_FEATURE_HAVE | STOQ_FEATURE_PRIORITY |
-                    (n->cfg.want_raw ? 0u : (unsigned)STOQ_FEATURE_ZSTD) |
+                    STOQ_FEATURE_OPENING | (n->cfg.want_raw ? 0u : (unsigned)STOQ_FEATURE_ZSTD) |
                     (n->cfg.takes_offers ? (unsigned)STOQ_FEATURE_OFFERS : 0u),
         .agent = n->cfg.agent,
         .ranges_max = STOQ_REQUEST_RANGES_MAX,
@@ -132,6 +133,7 @@ enum stoq_status node_link_up(struct stoq_node *n, const struct stoq_node_link *
     }
     l->up = true;
     l->dialling = false;
+    l->early = false;
     l->rtt_ns = ev->rtt_ns;
     if (l->hello == HELLO_NONE && wanted(n, ev->peer)) {
         send_hello(n, l);
@@ -139,6 +141,21 @@ enum stoq_status node_link_up(struct stoq_node *n, const struct stoq_node_link *
     standing_linked(n, ev->peer);
     tell_fetches(n, l);
     return STOQ_OK;
+}
+
+void node_link_early(struct stoq_node *n, const struct stoq_node_link *ev)
+{
+    struct link *l = node_link(n, ev->peer);
+    if (l == NULL || l->up) {
+        return;
+    }
+    l->early = true;
+    /* The first packets leave before the store has said that it lacks the manifest. */
+    for (struct fetch *f = n->fetches; f != NULL; f = f->next) {
+        if (fetch_runs(f) && f->step == STEP_MANIFEST && fetch_source(f, ev->peer) != NULL) {
+            f->manifest_q.open = true;
+        }
+    }
 }
 
 void node_link_down(struct stoq_node *n, const struct stoq_node_link *ev)

@@ -1,9 +1,16 @@
 /*
  * Metadata of a fetch: manifest, shard list, chunk lists, signatures. Each is looked for in the store
  * first, then asked of one source after the other until one gives what fits. What does not fit is
- * that source's fault; what it lacks or cannot give now is not.
+ * that source's fault; what it lacks or cannot give now is not. Where the manifest is missing an opening
+ * is asked for, which brings the rest of a small package along; who does not know that says so.
  */
 #include "node/node_internal.h"
+
+#include "wire/opening.h"
+
+#define SIGNATURES_MAX ((uint64_t)STOQ_META_SIGNATURES_MAX * (4 + STOQ_ENVELOPE_MAX))
+#define OPENING_MAX                                                                                \
+    (8 + STOQ_MANIFEST_BYTES_MAX + SIGNATURES_MAX + STOQ_OPENING_LIST_MAX + STOQ_OPENING_CHUNKS_MAX)
 
 enum stoq_status meta_load(struct fetch *f, enum stoq_meta_kind kind, struct stoq_hash key,
                            uint64_t shard)
@@ -47,13 +54,27 @@ enum stoq_status meta_save(struct fetch *f, enum stoq_meta_kind kind, struct sto
     return STOQ_OK;
 }
 
+/* Does it answer an opening, as far as is known? */
+static bool opens(const struct fetch *f, const struct source *s)
+{
+    const struct link *l = node_link(f->node, s->peer);
+    bool says_no =
+        l != NULL && l->hello == HELLO_KNOWN && (l->said.features & STOQ_FEATURE_OPENING) == 0;
+    return !s->no_opening && !says_no;
+}
+
 bool meta_ask(struct fetch *f, enum stoq_meta_kind kind, struct stoq_range shards,
               uint64_t payload_max)
 {
     struct stoq_node *n = f->node;
-    struct source *s = fetch_source_pick(f);
+    bool early;
+    struct source *s = fetch_source_pick(f, &early);
     if (s == NULL) {
         return false;
+    }
+    if (kind == STOQ_META_MANIFEST && opens(f, s)) {
+        kind = STOQ_META_OPENING;
+        payload_max = OPENING_MAX;
     }
     struct pending *p = node_pending(n, PENDING_META, f);
     struct out *o = p == NULL ? NULL : node_out(n, STOQ_NODE_ASK);
@@ -66,14 +87,18 @@ bool meta_ask(struct fetch *f, enum stoq_meta_kind kind, struct stoq_range shard
     p->peer = s->peer;
     p->meta = kind;
     p->shards = shards;
+    p->early = early;
     p->deadline = n->now + STOQ_NODE_META_TIMEOUT;
     p->other_at = n->now + META_PATIENCE;
     o->msg = (struct stoq_message){
         .type = STOQ_MSG_METADATA_QUERY,
         .request_id = p->cookie,
         .u.metadata_query = {.id = f->package, .kind = kind, .shards = shards}};
-    o->action.u.ask = (struct stoq_node_ask){
-        .peer = s->peer, .cookie = p->cookie, .msg = &o->msg, .payload_max = (uint32_t)payload_max};
+    o->action.u.ask = (struct stoq_node_ask){.peer = s->peer,
+                                             .cookie = p->cookie,
+                                             .msg = &o->msg,
+                                             .payload_max = (uint32_t)payload_max,
+                                             .early = early};
     return true;
 }
 
@@ -88,13 +113,14 @@ void meta_drive(struct fetch *f)
 {
     ask_question(f, &f->manifest_q, STOQ_MANIFEST_BYTES_MAX);
     ask_question(f, &f->list_q, f->root.shards * STOQ_MERKLE_SHARD_ENTRY_BYTES);
-    ask_question(f, &f->signatures_q, (uint64_t)STOQ_META_SIGNATURES_MAX * (4 + STOQ_ENVELOPE_MAX));
+    ask_question(f, &f->signatures_q, SIGNATURES_MAX);
 }
 
 static struct question *question_of(struct fetch *f, enum stoq_meta_kind kind)
 {
     switch (kind) {
     case STOQ_META_MANIFEST:
+    case STOQ_META_OPENING:
         return &f->manifest_q;
     case STOQ_META_SHARD_LIST:
         return &f->list_q;
@@ -171,6 +197,9 @@ static enum stoq_status take_payload(struct fetch *f, const struct pending *p,
     case STOQ_META_MANIFEST:
         fetch_manifest(f, payload, false, &st);
         break;
+    case STOQ_META_OPENING:
+        fetch_opening(f, payload, &st);
+        break;
     case STOQ_META_SHARD_LIST:
         fetch_shard_list(f, payload, false, &st);
         break;
@@ -193,7 +222,19 @@ static void refused(struct fetch *f, struct source *s, struct pending *p, enum s
         f->signatures_done = true;
         return;
     }
+    if (p->early && status == STOQ_NET && !said) {
+        /* Not taken: it is asked again when it is connected, as if this had not been. */
+        struct link *l = node_link(f->node, p->peer);
+        if (l != NULL) {
+            l->early = false;
+        }
+        return;
+    }
     if (s == NULL || s->state != SOURCE_USABLE) {
+        return;
+    }
+    if (p->meta == STOQ_META_OPENING && said && status == STOQ_VERSION) {
+        s->no_opening = true; /* it is asked for the manifest next */
         return;
     }
     /* Who fetches it too has lists later that it lacks now. */

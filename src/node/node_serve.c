@@ -131,7 +131,8 @@ static bool is_too_early(const struct stoq_node *n, const struct stoq_message *m
         if (f->over || !stoq_hash_eq(&f->package.h, &id->h)) {
             continue;
         }
-        bool is_manifest = is_query && msg->u.metadata_query.kind == STOQ_META_MANIFEST;
+        bool is_manifest = is_query && (msg->u.metadata_query.kind == STOQ_META_MANIFEST ||
+                                        msg->u.metadata_query.kind == STOQ_META_OPENING);
         bool has_it = f->step > STEP_SHARD_LIST || (is_manifest && f->step > STEP_MANIFEST);
         return !has_it || (is_query && f->saves > 0);
     }

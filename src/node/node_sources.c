@@ -86,8 +86,22 @@ enum stoq_status fetch_source_begin(struct fetch *f, struct source *s)
     return STOQ_OK;
 }
 
-struct source *fetch_source_pick(struct fetch *f)
+/* One that is being dialled and takes early data; NULL: none. */
+static struct source *pick_early(struct fetch *f)
 {
+    for (uint32_t i = 0; i < f->source_count; i++) {
+        struct source *s = &f->sources[i];
+        const struct link *l = s->state == SOURCE_WAITED ? node_link(f->node, s->peer) : NULL;
+        if (l != NULL && l->early) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+struct source *fetch_source_pick(struct fetch *f, bool *early)
+{
+    *early = false;
     for (uint32_t i = 0; i < f->source_count; i++) {
         struct source *s = &f->sources[(f->source_turn + i) % f->source_count];
         if (s->state == SOURCE_USABLE && s->retry_at <= f->node->now) {
@@ -95,7 +109,9 @@ struct source *fetch_source_pick(struct fetch *f)
             return s;
         }
     }
-    return NULL;
+    struct source *s = pick_early(f);
+    *early = s != NULL;
+    return s;
 }
 
 bool fetch_source_hope(const struct fetch *f)

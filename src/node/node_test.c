@@ -140,7 +140,7 @@ static void wrong_metadata_is_noticed(void **state)
 {
     (void)state;
     static const enum stoq_meta_kind kinds[] = {STOQ_META_MANIFEST, STOQ_META_SHARD_LIST,
-                                                STOQ_META_CHUNK_LISTS};
+                                                STOQ_META_CHUNK_LISTS, STOQ_META_OPENING};
     for (size_t i = 0; i < STOQ_COUNT(kinds); i++) {
         begin(2, 1000);
         w.at[1].fault = WORLD_LIES_META;

@@ -109,7 +109,7 @@ enum stoq_status window_begin(struct fetch *f)
     return st;
 }
 
-/* Bring the next shard into the window and look for its list in the store. */
+/* Bring the next shard into the window and look for its list in the store, unless it is here. */
 static enum stoq_status shard_enter(struct fetch *f)
 {
     struct shard *s = stoq_alloc(&f->node->cfg.alloc, 1, sizeof *s);
@@ -122,17 +122,26 @@ static enum stoq_status shard_enter(struct fetch *f)
     s->first_chunk = f->next_chunk;
     s->entry = entry_at(f, s->index);
     s->state = SHARD_LOADING;
-    enum stoq_status st = meta_load(f, STOQ_META_CHUNK_LISTS, s->entry.root, s->index);
+    enum stoq_status st = f->chunk_lists != NULL
+                              ? STOQ_OK
+                              : meta_load(f, STOQ_META_CHUNK_LISTS, s->entry.root, s->index);
     if (st != STOQ_OK) {
         stoq_free(&f->node->cfg.alloc, s);
         return st;
     }
     f->shards[f->shard_count++] = s;
-    f->loads++;
+    f->loads += f->chunk_lists == NULL ? 1 : 0;
     f->next_shard++;
     f->next_chunk += s->entry.chunks;
     f->next_byte += s->entry.bytes;
-    return STOQ_OK;
+    if (f->chunk_lists != NULL) {
+        struct stoq_span lists = node_blob_span(f->chunk_lists);
+        window_list(f, s->index,
+                    stoq_span(lists.p + s->first_chunk * STOQ_MERKLE_CHUNK_ENTRY_BYTES,
+                              (size_t)s->entry.chunks * STOQ_MERKLE_CHUNK_ENTRY_BYTES),
+                    false, &st);
+    }
+    return st;
 }
 
 void window_list_missing(struct fetch *f, uint64_t shard)

@@ -11,6 +11,7 @@
 #include "node/node.h"
 #include "package/manifest.h"
 #include "wire/items.h"
+#include "wire/opening.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -482,6 +483,36 @@ static inline bool world_have(struct world_node *n, const struct stoq_node_serve
     return true;
 }
 
+static inline bool world_meta(struct world_node *n, const struct stoq_node_serve *s,
+                              struct stoq_buf *out);
+
+/* Manifest and signatures, with the shard list where it is here, with chunk lists where they are short. */
+static inline bool world_opening(struct world_node *n, const struct stoq_node_serve *s,
+                                 const struct world_record *list, struct stoq_buf *out)
+{
+    const struct world_record *manifest = world_get(n, STOQ_META_MANIFEST, &s->id.h);
+    const struct world_record *signatures = world_get(n, STOQ_META_SIGNATURES, &s->id.h);
+    struct stoq_node_serve all = {.id = s->id, .kind = STOQ_META_CHUNK_LISTS};
+    struct stoq_opening o = {.manifest = {manifest->bytes, manifest->n}};
+    struct stoq_buf lists;
+    stoq_buf_init(&lists, STOQ_META_BYTES_MAX);
+    if (signatures != NULL) {
+        o.signatures = stoq_span(signatures->bytes, signatures->n);
+    }
+    if (list != NULL && list->n <= STOQ_OPENING_LIST_MAX) {
+        assert_int_equal(stoq_buf_add(&lists, stoq_span(list->bytes, list->n)), STOQ_OK);
+        all.shards.count = (uint32_t)(list->n / STOQ_MERKLE_SHARD_ENTRY_BYTES);
+        size_t before = lists.n;
+        if (!world_meta(n, &all, &lists) || lists.n - before > STOQ_OPENING_CHUNKS_MAX) {
+            lists.n = before;
+        }
+    }
+    o.lists = stoq_buf_span(&lists);
+    bool ok = stoq_opening_put(&o, out) == STOQ_OK;
+    stoq_buf_release(&lists);
+    return ok;
+}
+
 /* What a store says to a metadata query; false: nothing of the package. */
 static inline bool world_meta(struct world_node *n, const struct stoq_node_serve *s,
                               struct stoq_buf *out)
@@ -494,6 +525,9 @@ static inline bool world_meta(struct world_node *n, const struct stoq_node_serve
     if (s->kind == STOQ_META_SIGNATURES) {
         struct world_record *sig = world_get(n, STOQ_META_SIGNATURES, &s->id.h);
         return ok && (sig == NULL || stoq_buf_add(out, stoq_span(sig->bytes, sig->n)) == STOQ_OK);
+    }
+    if (s->kind == STOQ_META_OPENING) {
+        return ok && world_opening(n, s, list, out);
     }
     if (s->kind == STOQ_META_HAVE_CHUNKS) {
         return list != NULL && world_have(n, s, stoq_span(list->bytes, list->n), out);
@@ -522,7 +556,10 @@ static inline void world_serve_meta(struct world *w, uint32_t node, const struct
     struct stoq_buf out;
     stoq_buf_init(&payload, STOQ_META_BYTES_MAX);
     stoq_buf_init(&out, STOQ_META_BYTES_MAX + 1000);
-    if (!world_meta(n, s, &payload)) {
+    bool is_old = n->fault == WORLD_LIES_META && n->fault_meta != STOQ_META_OPENING;
+    if (is_old && s->kind == STOQ_META_OPENING) {
+        world_error(w, node, s->stream, STOQ_ERR_UNSUPPORTED);
+    } else if (!world_meta(n, s, &payload)) {
         world_error(w, node, s->stream, STOQ_ERR_CONTENT_NOT_FOUND);
     } else {
         if (n->fault == WORLD_LIES_META && n->fault_meta == s->kind && payload.n > 0) {

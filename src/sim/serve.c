@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "wire/opening.h"
+
 #define HEAD_BYTES 64u /* of a reply in the wide simulator */
 
 void sim_letter_free(struct sim_world *w, uint32_t letter)
@@ -177,6 +179,23 @@ static void add_have(struct sim_world *w, const struct sim_node *n, const struct
     }
 }
 
+static bool add_opening(const struct sim_package *p, const struct sim_node *n, struct stoq_buf *out)
+{
+    struct stoq_opening o = {.manifest = stoq_buf_span(&p->manifest)};
+    bool is_short = p->chunks * STOQ_MERKLE_CHUNK_ENTRY_BYTES <= STOQ_OPENING_CHUNKS_MAX;
+    if (n->has_shard_list && p->shard_list.n <= STOQ_OPENING_LIST_MAX) {
+        o.lists = stoq_buf_span(&p->shard_list);
+    }
+    enum stoq_status st = stoq_opening_put(&o, out);
+    for (uint64_t i = 0; is_short && o.lists.n > 0 && i < p->shards; i++) {
+        is_short = sim_bit(n->lists, i);
+    }
+    for (uint64_t i = 0; is_short && o.lists.n > 0 && st == STOQ_OK && i < p->shards; i++) {
+        st = stoq_buf_add(out, stoq_buf_span(&p->lists[i]));
+    }
+    return st == STOQ_OK;
+}
+
 static bool add_meta(struct sim_world *w, const struct sim_node *n, const struct stoq_node_serve *s,
                      struct stoq_buf *out)
 {
@@ -196,6 +215,8 @@ static bool add_meta(struct sim_world *w, const struct sim_node *n, const struct
                                           : STOQ_NOTFOUND;
         }
         return st == STOQ_OK;
+    case STOQ_META_OPENING:
+        return n->has_manifest && add_opening(p, n, out);
     default:
         if (n->has_shard_list) {
             add_have(w, n, s, out);

@@ -65,6 +65,7 @@ enum stoq_meta_kind {
     STOQ_META_SIGNATURES = 4,  /* per envelope: u32le length, envelope; at most 16 */
     STOQ_META_HAVE_SHARDS = 5, /* one bit per shard, lowest bit first: all its chunks are here */
     STOQ_META_HAVE_CHUNKS = 6, /* one bit per chunk of these shards, without gaps between them */
+    STOQ_META_OPENING = 7,     /* manifest, signatures and short lists together: wire/opening.h */
     /* In a Response only: */
     STOQ_META_CHUNKS = 16,     /* the items that answer a ChunkRequest */
     STOQ_META_ALL_CHUNKS = 17, /* the items that answer a Request */
@@ -118,6 +119,7 @@ enum stoq_hello_features {
     STOQ_FEATURE_DHT = 1 << 5,      /* answers FindNode, FindValue, Store */
     STOQ_FEATURE_OFFERS = 1 << 6,   /* takes Offer and Receipt */
     STOQ_FEATURE_PRIORITY = 1 << 7, /* knows a ChunkRequest's priority and a Response's cap */
+    STOQ_FEATURE_OPENING = 1 << 8,  /* answers STOQ_META_OPENING */
 };
 
 /* First request of a dialler; the reply is the other side's. */
@@ -155,7 +157,7 @@ struct stoq_msg_proof {
 
 struct stoq_msg_metadata_query {
     struct stoq_package_id id;
-    enum stoq_meta_kind kind; /* 1 .. 6 */
+    enum stoq_meta_kind kind; /* 1 .. 7 */
     struct stoq_range shards; /* kinds with shards: count 1 .. their limit; others: zero */
 };
 
@@ -305,8 +307,8 @@ STOQ_WARN_UNUSED enum stoq_status stoq_message_encode(const struct stoq_message 
  * ranges  where ranges are put; out borrows it. STOQ_REQUEST_RANGES_MAX of them
  *
  * STOQ_OK
- * STOQ_VERSION    well-formed, of an unknown type: type and request_id are filled in, the
- *                 answer is Error{Unsupported}
+ * STOQ_VERSION    well-formed, of an unknown type, or a MetadataQuery of an unknown kind: type and
+ *                 request_id are filled in, the answer is Error{Unsupported}
  * STOQ_MALFORMED  anything else; request_id is filled in where it could be read, else 0
  * No allocation.
  */

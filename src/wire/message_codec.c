@@ -47,7 +47,8 @@ static bool put_body(struct stoq_cbor_wr *w, const struct stoq_message *m)
     if (m->type == STOQ_MSG_PROOF) {
         return put_proof(w, &m->u.proof);
     }
-    return b != NULL && fits(b, &m->u) && stoq_form_put(w, &b->form, &m->u, keys_of(b, &m->u));
+    return b != NULL && (b->known == NULL || b->known(&m->u)) && fits(b, &m->u) &&
+           stoq_form_put(w, &b->form, &m->u, keys_of(b, &m->u));
 }
 
 enum stoq_status stoq_message_encode(const struct stoq_message *m, struct stoq_buf *out)
@@ -95,7 +96,7 @@ static void get_proof(struct stoq_cbor_rd *r, struct stoq_msg_proof *m)
     }
 }
 
-/* False: a type without a body here. */
+/* False: a type without a body here, or of a kind that this version does not have. */
 static bool get_body(struct stoq_cbor_rd *r, struct stoq_range *ranges, struct stoq_message *m)
 {
     const struct message_body *b = body_of(m->type);
@@ -108,6 +109,9 @@ static bool get_body(struct stoq_cbor_rd *r, struct stoq_range *ranges, struct s
         return false;
     }
     uint32_t keys = stoq_form_get(r, &b->form, &m->u, ranges);
+    if (r->status == STOQ_OK && b->known != NULL && !b->known(&m->u)) {
+        return false;
+    }
     if (r->status == STOQ_OK && (keys != keys_of(b, &m->u) || !fits(b, &m->u))) {
         stoq_cbor_rd_fail(r, STOQ_MALFORMED);
     }

@@ -2,6 +2,7 @@
 #include "wire/message_internal.h"
 
 #define HELLO_FRAME_MIN 4096
+#define META_KIND_MAX 15 /* of a MetadataQuery in any version; those above are kinds of answers */
 
 static void get_versions(struct stoq_cbor_rd *r, const struct stoq_field *f, void *at, void *memory)
 {
@@ -125,10 +126,15 @@ static bool metadata_query_fits(const void *body)
     return m->shards.count <= shards_max && (shards_max > 0 || m->shards.first == 0);
 }
 
+static bool metadata_query_known(const void *body)
+{
+    const struct stoq_msg_metadata_query *m = body;
+    return stoq_meta_is_metadata(m->kind);
+}
+
 static const struct stoq_field metadata_query_fields[] = {
     {1, STOQ_IS_HASH(struct stoq_msg_metadata_query, id.h)},
-    {2,
-     STOQ_IS_UINT(struct stoq_msg_metadata_query, kind, STOQ_META_MANIFEST, STOQ_META_HAVE_CHUNKS)},
+    {2, STOQ_IS_UINT(struct stoq_msg_metadata_query, kind, STOQ_META_MANIFEST, META_KIND_MAX)},
     {3, STOQ_IS_UINT(struct stoq_msg_metadata_query, shards.first, 0, STOQ_MESSAGE_INDEX_MAX),
      .optional = true},
     {4, STOQ_IS_UINT(struct stoq_msg_metadata_query, shards.count, 1, STOQ_META_HAVE_MAX),
@@ -136,7 +142,8 @@ static const struct stoq_field metadata_query_fields[] = {
 };
 const struct message_body message_metadata_query = {.form = STOQ_FORM(metadata_query_fields),
                                                     .keys = metadata_query_keys,
-                                                    .fits = metadata_query_fits};
+                                                    .fits = metadata_query_fits,
+                                                    .known = metadata_query_known};
 
 bool message_put_ranges(struct stoq_cbor_wr *w, const struct message_ranges *ranges,
                         uint64_t chunks_max)

@@ -20,6 +20,8 @@ struct message_body {
     struct stoq_form form;
     uint32_t (*keys)(const void *body); /* NULL: stoq_form_keys */
     bool (*fits)(const void *body);     /* do the fields fit one another? NULL: always */
+    bool (*known)(
+        const void *body); /* is it of this version? NULL: always; looked at before these */
 };
 
 extern const struct message_body message_hello;

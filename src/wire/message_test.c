@@ -123,7 +123,7 @@ static void document_vectors_hold(void **state)
     }
     (void)fclose(f);
     assert_int_equal(named, 11);
-    assert_int_equal(checked, 32);
+    assert_int_equal(checked, 33);
 }
 
 static void fields_survive_the_trip(void **state)
@@ -319,6 +319,18 @@ static void unknown_types_are_named(void **state)
     assert_int_equal(decode_hex("831307a0", &m), STOQ_VERSION); /* the first free one */
     assert_int_equal(m.type, STOQ_MSG_STORE + 1);
     assert_int_equal(decode_hex("830a07a0", &m), STOQ_MALFORMED); /* an Announce of nothing */
+    /* A MetadataQuery of a later version's kind, and of none. */
+    assert_int_equal(
+        decode_hex("830607a2015820000102030405060708090a0b0c0d0e0f101112131415161718191a"
+                   "1b1c1d1e1f020f",
+                   &m),
+        STOQ_VERSION);
+    assert_true(m.type == STOQ_MSG_METADATA_QUERY && m.request_id == 7);
+    assert_int_equal(
+        decode_hex("830607a2015820000102030405060708090a0b0c0d0e0f101112131415161718191a"
+                   "1b1c1d1e1f0210",
+                   &m),
+        STOQ_MALFORMED);
     /* The id survives a broken body, so that the refusal can be matched. */
     assert_int_equal(decode_hex("83061829a0", &m), STOQ_MALFORMED);
     assert_int_equal(m.request_id, 41);

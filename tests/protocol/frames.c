@@ -182,7 +182,7 @@ static void fill_offer(struct maker *mk, struct stoq_msg_offer *m)
 
 static void fill_response(struct maker *mk, struct stoq_msg_response *m)
 {
-    static const uint8_t kinds[] = {1, 2, 3, 4, 5, 6, 16, 17, 18, 19};
+    static const uint8_t kinds[] = {1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19};
     *m = (struct stoq_msg_response){.kind =
                                         (enum stoq_meta_kind)kinds[below(mk, STOQ_COUNT(kinds))]};
     if (m->kind < STOQ_META_CHUNKS || m->kind == STOQ_META_PACKAGE) {
@@ -198,8 +198,8 @@ static void fill_response(struct maker *mk, struct stoq_msg_response *m)
 static void fill_query(struct maker *mk, struct stoq_msg_metadata_query *m)
 {
     static const uint32_t most[] = {
-        0, 0, 0, STOQ_META_LISTS_MAX, 0, STOQ_META_HAVE_MAX, STOQ_META_LISTS_MAX};
-    uint64_t kind = within(mk, 1, 6);
+        0, 0, 0, STOQ_META_LISTS_MAX, 0, STOQ_META_HAVE_MAX, STOQ_META_LISTS_MAX, 0};
+    uint64_t kind = within(mk, 1, 7);
     *m = (struct stoq_msg_metadata_query){.id = {hash(mk)}, .kind = (enum stoq_meta_kind)kind};
     if (most[kind] > 0) {
         m->shards = (struct stoq_range){within(mk, 0, (uint64_t)1 << 48),
