@@ -103,8 +103,9 @@ static void explain_chunk(struct ask *a, const struct batch *b, const struct bat
         (void)snprintf(a->peer->why, sizeof a->peer->why,
                        "the bytes it sent for chunk %llu do not have the hash %s..", index, hex);
     } else if (c->status != STOQ_OK && c->status != STOQ_NOTFOUND) {
-        engine_log(a->engine, "chunk %llu: %s", index, b->err.text);
-        a->engine->store_refused = b->err;
+        engine_store_refused(a->engine, &b->err);
+    } else if (c->is_new) {
+        engine_store_took(a->engine);
     }
 }
 

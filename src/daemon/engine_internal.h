@@ -347,7 +347,9 @@ struct stoq_engine {
     stoq_ns sweep_at;
     stoq_ns progress_at;
     char agent[64];
-    struct stoq_error store_refused; /* what the store said when it last refused something */
+    struct stoq_error store_refused; /* what the store last said no with; STOQ_OK: it takes data */
+    stoq_ns store_refused_at;
+    uint64_t store_refusals; /* since it last took any */
 
     struct peer *peers[ENGINE_PEERS_MAX];
     uint32_t peer_slots;   /* used so far */
@@ -670,6 +672,12 @@ void engine_save_meta(struct stoq_engine *e, const struct stoq_node_meta *m);
 void engine_check_have(struct stoq_engine *e, const struct stoq_node_check *c);
 void engine_sync(struct stoq_engine *e, stoq_node_cookie cookie);
 void engine_save_package(struct stoq_engine *e, const struct stoq_node_package *p);
+/* The store refused something, and took something. The log has a line when it begins to refuse and one when it
+ * takes data again, however many chunks that were. */
+#define ENGINE_STORE_CALM                                                                          \
+    STOQ_SEC /* without a refusal: on a disk that is nearly full small ones still fit */
+void engine_store_refused(struct stoq_engine *e, const struct stoq_error *err);
+void engine_store_took(struct stoq_engine *e);
 size_t engine_signatures(struct stoq_store *store, const struct stoq_hash *package,
                          struct stoq_buf *out); /* how many; framed as in the message */
 

@@ -147,12 +147,35 @@ void engine_load_meta(struct stoq_engine *e, const struct stoq_node_meta *m)
     task_run(t);
 }
 
+void engine_store_refused(struct stoq_engine *e, const struct stoq_error *err)
+{
+    if (e->store_refused.status != err->status) {
+        engine_log(e, "the store refuses data: %s", err->text);
+    }
+    e->store_refused = *err;
+    e->store_refused_at = stoq_now();
+    e->store_refusals++;
+}
+
+void engine_store_took(struct stoq_engine *e)
+{
+    if (e->store_refused.status == STOQ_OK ||
+        stoq_now() < e->store_refused_at + ENGINE_STORE_CALM) {
+        return;
+    }
+    engine_log(e, "the store takes data again; refused meanwhile: %llu",
+               (unsigned long long)e->store_refusals);
+    e->store_refused = (struct stoq_error){0};
+    e->store_refusals = 0;
+}
+
 static void saved(struct stoq_job *job)
 {
     struct task *t = (struct task *)job;
     if (t->status != STOQ_OK) {
-        engine_log(t->engine, "store: %s", t->err.text);
-        t->engine->store_refused = t->err;
+        engine_store_refused(t->engine, &t->err);
+    } else {
+        engine_store_took(t->engine);
     }
     struct stoq_node_event ev = {.kind = STOQ_NODE_SAVED,
                                  .u.ended = {.cookie = t->cookie, .status = t->status}};

@@ -32,6 +32,23 @@ exits 1 on C get "$id" --from "$source" --json
 ulimit -S -f unlimited
 jq -e '.error.code == "LimitReached"' out >/dev/null || fail "get of a command: $(cat out)"
 
+# However many chunks are refused the log says it once; and once that there is room again, while it runs.
+said() { grep -c "$1" E.log || true; }
+start_small 6144 E
+exits 1 on E get "$id" --from "$source" --json
+[ "$(said 'the store refuses data: ')" = 1 ] || fail "refusals in the log: $(said 'refuses data')"
+prlimit --pid "${daemon[E]}" --fsize=unlimited:unlimited
+n=0
+taken() { # one more package, and the log
+    n=$((n + 1))
+    head -c 3000000 /dev/urandom >more
+    on E get "$(on A publish more --name more --version "$n" -q)" --from "$source" -q || fail "room again, and nothing is taken"
+    [ "$(said 'the store takes data again; refused meanwhile: ')" = 1 ]
+}
+wait_for 30 taken || fail "the log does not say that there is room"
+[ "$(said 'the store refuses data: ')" = 1 ] || fail "refusals in the log: $(said 'refuses data')"
+stop E
+
 # Room again.
 start B
 [ "$(on B cat "$kept" note)" = kept ] || fail "what was acknowledged is gone"
