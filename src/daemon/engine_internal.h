@@ -672,8 +672,8 @@ void engine_save_meta(struct stoq_engine *e, const struct stoq_node_meta *m);
 void engine_check_have(struct stoq_engine *e, const struct stoq_node_check *c);
 void engine_sync(struct stoq_engine *e, stoq_node_cookie cookie);
 void engine_save_package(struct stoq_engine *e, const struct stoq_node_package *p);
-/* The store refused something, and took something. The log has a line when it begins to refuse and one when it
- * takes data again, however many chunks that were. */
+/* The store refused something, and took something. The log has a line when it begins to refuse and one when
+ * it takes data again, however many chunks that were. */
 #define ENGINE_STORE_CALM                                                                          \
     STOQ_SEC /* without a refusal: on a disk that is nearly full small ones still fit */
 void engine_store_refused(struct stoq_engine *e, const struct stoq_error *err);
