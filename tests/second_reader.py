@@ -176,7 +176,7 @@ def signed(read):
 RECORD = {1: uint(1, 1), 2: raw(1, 2800), 3: raw(0, 144, 18), 4: uint(), 5: uint(), 6: uint(1, 86400)}
 MORE = {7: raw(32), 8: uint()}
 CONTACT = signed(lambda b: fields(b, contact=(RECORD, MORE)))
-LOCATION = signed(lambda b: fields(b, location=({**RECORD, 9: raw(32)}, MORE)))
+LOCATION = signed(lambda b: fields(b, location=({**RECORD, 9: raw(32)}, {**MORE, 10: raw(1, 496)})))
 RECEIPT_BODY = {1: uint(1, 1), 2: raw(1, 2800), 3: HASH, 4: uint(), 5: uint(), 6: uint(), 7: raw(16)}
 RECEIPT = signed(lambda b: fields(b, whole=(RECEIPT_BODY, {}),
                                   part=({**RECEIPT_BODY, 8: INDEX, 9: uint(1, 1 << 48)}, {})))
@@ -197,7 +197,7 @@ def hello(b):
 
 def query(b):
     kind = b.get(2)
-    if kind in (1, 2, 4, 7):
+    if kind in (1, 2, 4, 7, 8):
         fields(b, query=({1: HASH, 2: uint()}, {}))
     else:
         need(kind in (3, 5, 6), "kind")
@@ -209,7 +209,7 @@ CAP = {4: uint(1, 1 << 50)}
 
 def response(b):
     kind = b.get(1)
-    if kind in range(1, 8):
+    if kind in range(1, 9):
         fields(b, metadata=({1: uint(), 2: uint(0, 1 << 24)}, {}))
     elif kind == 16:
         fields(b, items=({1: uint(), 3: uint(1, 4096)}, CAP))
@@ -325,7 +325,7 @@ def payload(kind, body, b, at):
     if kind in (16, 17):
         for _ in range(body[3]):
             at = one_item(b, at)
-    elif kind in range(1, 8):
+    elif kind in range(1, 9):
         p = b[at:at + body[2]]
         need(len(p) == body[2], "cut short")
         if kind == 1:
@@ -340,7 +340,7 @@ def payload(kind, body, b, at):
             shards, chunks = (whole(manifest)[key] for key in SHARDS_CHUNKS)
             need(len(p) in (0, 48 * shards, 48 * shards + 36 * chunks), "lists")
         else:
-            need(len(p) % {2: 48, 3: 36}.get(kind, 1) == 0, "list")
+            need(len(p) % {2: 48, 3: 36}.get(kind, 1) == 0 and (kind != 8 or 17 <= len(p) <= 496), "list")
         at += body[2]
     return at
 

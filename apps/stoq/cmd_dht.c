@@ -80,6 +80,10 @@ static void print_providers(const json_t *r)
 {
     size_t i;
     const json_t *p;
+    if (json_object_get(r, "version") != NULL) {
+        (void)printf("%s  %s %s\n", stoq_json_text(r, "id"), stoq_json_text(r, "name"),
+                     stoq_json_text(r, "version"));
+    }
     json_array_foreach (json_object_get(r, "providers"), i, p) {
         const json_t *addr = json_array_get(json_object_get(p, "addrs"), 0);
         (void)printf("%s@%s\n", stoq_json_text(p, "peer"),

@@ -169,12 +169,14 @@ static const struct cmd_row rows[] = {
      .args_max = 1,
      .run = cmd_publish},
     {.name = "get",
-     .synopsis = "ID | --sha256 HEX",
+     .synopsis = "ID|KEY/NAME[@VERSION] | --sha256 HEX",
      .summary = "fetch a package into the store, verified, and write its tree",
      .details =
          "Chunks that are here already are not fetched. What was fetched before a failure stays,\n"
          "so a second get goes on from there. A seed need not be published: it is cut and hashed\n"
          "first, and what the package shares with it is not fetched.\n"
+         "KEY/NAME is the release of that name which the publisher with this key signed last, or\n"
+         "with @VERSION that version's: looked for with peers, neighbours and in the DHT.\n"
          "With a digest instead of an id: one file of a package that is here, published with\n"
          "--alias, checked against the digest (exit code 4).",
      OPTIONS(get_options),
@@ -190,11 +192,12 @@ static const struct cmd_row rows[] = {
      .args_max = 2,
      .run = cmd_alias},
     {.name = "find",
-     .synopsis = "ID | --sha256 HEX",
+     .synopsis = "ID|KEY/NAME[@VERSION] | --sha256 HEX",
      .summary = "tell who provides a package, or which packages have a file with this digest",
      .details =
-         "Providers are asked of the DHT, with --trace step by step. Files are known by the\n"
-         "digests that publish --alias or alias was asked for.",
+         "Providers are asked of the DHT, with --trace step by step. A release by name is told\n"
+         "with the package that its publisher says it is. Files are known by the digests that\n"
+         "publish --alias or alias was asked for.",
      OPTIONS(find_options),
      .args_max = 1,
      .run = cmd_find},

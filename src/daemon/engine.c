@@ -75,6 +75,7 @@ static void before_wait(void *user)
     engine_placements_run(e, now);
     engine_dials_run(e, now);
     engine_sources_run(e, now);
+    engine_names_run(e, now);
     engine_drain(e);
     stoq_ns dht = engine_dht_run(e, now);
     stoq_ns deadline = stoq_node_deadline(e->node);
@@ -89,6 +90,8 @@ static void before_wait(void *user)
     deadline = dials < deadline ? dials : deadline;
     stoq_ns sources = engine_sources_deadline(e);
     deadline = sources < deadline ? sources : deadline;
+    stoq_ns names = engine_names_deadline(e);
+    deadline = names < deadline ? names : deadline;
     stoq_ns known = engine_known_deadline(e);
     deadline = known < deadline ? known : deadline;
     if ((e->inbounds.count > 0 || e->batches_idle != NULL) && e->sweep_at < deadline) {
@@ -345,6 +348,7 @@ static void cut_all(struct stoq_engine *e, void *arg)
     engine_pings_cut(e);
     engine_dht_cut(e);
     engine_placements_cut(e);
+    engine_names_cut(e);
     stoq_net_each(e->net, say_goodbye, e);
 }
 

@@ -282,6 +282,7 @@ stoq_node_cookie engine_ask_own(struct stoq_engine *e, struct peer *p, struct st
         return 0;
     }
     a->own = own;
+    a->payload_max = ENGINE_OWN_PAYLOAD_MAX;
     a->own_tag = tag;
     if (early == 0) {
         ask_submit(a);

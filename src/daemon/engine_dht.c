@@ -149,7 +149,9 @@ static void open_node(struct engine_dht *ed)
                                        .nonce = ed->search.nonce,
                                        .rpc_key = stoq_net_rpc_key(e->net),
                                        .wall_us = wall_us(),
-                                       .sweep_from = ed->remembered.sweep_at};
+                                       .sweep_from = ed->remembered.sweep_at,
+                                       .value = dht_said,
+                                       .user = ed};
     stoq_entropy(&cfg.seed, sizeof cfg.seed);
     own_addresses(e, &cfg);
     if (stoq_node_dht_new(&ed->nd, &cfg, stoq_now()) != STOQ_OK) {
@@ -164,7 +166,7 @@ static void open_node(struct engine_dht *ed)
     dht_join_all(ed);
     dht_waits_start(ed);
     while (stoq_early_take(&ed->early, &key)) {
-        dht_announce(ed, &key);
+        dht_announce(ed, &key, false);
     }
     stoq_early_release(&ed->early);
 }
@@ -237,12 +239,15 @@ enum stoq_status engine_dht_open(struct stoq_engine *e)
     if (ed == NULL) {
         return STOQ_NOMEM;
     }
+    uint64_t seed;
+    stoq_entropy(&seed, sizeof seed);
     ed->engine = e;
     ed->rejoin_at = STOQ_NEVER;
     ed->rejoin_after = DHT_REJOIN_FIRST;
     stoq_buf_init(&ed->file, STOQ_DHT_FILE_BYTES_MAX);
     stoq_early_init(&ed->early, DHT_EARLY_MAX);
     stoq_discovery_init(&ed->cache);
+    stoq_map_init(&ed->said, seed);
     e->dht = ed;
     read_file(ed);
     if (ed->remembered.contacts.n > 0) {
@@ -306,6 +311,7 @@ void engine_dht_close(struct stoq_engine *e)
     }
     stoq_node_dht_free(ed->nd);
     stoq_early_release(&ed->early);
+    dht_said_release(ed);
     stoq_buf_release(&ed->file);
     free(ed);
     e->dht = NULL;

@@ -39,6 +39,8 @@ struct stoq_engine_dht_provider {
     size_t addr_count;
     uint64_t issued_at_s;
     uint32_t ttl_s;
+    size_t value_n; /* what its record says beside that; 0: nothing */
+    uint8_t value[STOQ_CONTACT_VALUE_MAX];
 };
 struct stoq_engine_dht_hop {
     struct stoq_peer_id peer;
@@ -68,6 +70,8 @@ struct stoq_engine_dht_found {
 struct stoq_engine_dht_ask {
     struct stoq_hash target; /* a lookup key, or any place */
     bool value;
+    bool deep;     /* ask every holder, not only until there are enough */
+    uint32_t want; /* records or contacts; 0: STOQ_DHT_ENOUGH and STOQ_DHT_K */
     bool trace;
     stoq_ns timeout_ns; /* 0: 10 s */
     bool (*cancelled)(void *user);
@@ -87,6 +91,11 @@ STOQ_WARN_UNUSED enum stoq_status stoq_engine_dht_announce(struct stoq_engine *e
                                                            bool (*cancelled)(void *user),
                                                            void *user, struct stoq_error *err);
 void stoq_engine_dht_withdraw(struct stoq_engine *engine, const struct stoq_package_id *id);
+/* Say this under a key from now on, 1 to STOQ_CONTACT_VALUE_MAX bytes, in place of what was said before;
+ * n = 0: nothing, the record is withdrawn. STOQ_OK, also without a DHT; STOQ_FULL, STOQ_NOMEM. */
+STOQ_WARN_UNUSED enum stoq_status stoq_engine_dht_say(struct stoq_engine *engine,
+                                                      const struct stoq_hash *key,
+                                                      struct stoq_span value);
 /* How the announcing of a package stands; false: it is not announced. And how many records of it are
  * held here. */
 bool stoq_engine_dht_own(struct stoq_engine *engine, const struct stoq_package_id *id,

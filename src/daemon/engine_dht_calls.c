@@ -140,15 +140,22 @@ static void take_provider(struct engine_dht *ed, struct dht_wait *w,
     w->providers++;
     if (all != NULL && all->provider_count < STOQ_DHT_FOUND_MAX) {
         out = &all->providers[all->provider_count++];
-        *out = (struct stoq_engine_dht_provider){
-            .peer = f->peer, .issued_at_s = f->issued_at_s, .ttl_s = f->ttl_s};
+        *out = (struct stoq_engine_dht_provider){.peer = f->peer,
+                                                 .issued_at_s = f->issued_at_s,
+                                                 .ttl_s = f->ttl_s,
+                                                 .value_n = f->value.n};
+        if (f->value.n > 0) {
+            memcpy(out->value, f->value.p, f->value.n);
+        }
     }
     for (uint32_t i = 0; i < f->address_count; i++) {
         struct stoq_addr addr = from_dht(&f->addresses[i]);
         if (out != NULL && out->addr_count < STOQ_COUNT(out->addrs)) {
             out->addrs[out->addr_count++] = addr;
         }
-        keep_provider(ed, &w->key, &f->peer, &addr, until);
+        if (f->value.n == 0) {
+            keep_provider(ed, &w->key, &f->peer, &addr, until);
+        }
     }
 }
 

@@ -5,6 +5,7 @@
  *   engine_dht.c        its life: our id, our addresses, ways in, its file
  *   engine_dht_calls.c  calls out, answers in, and what comes of them
  *   engine_dht_wait.c   what other threads ask and wait for
+ *   engine_dht_say.c    what records of ours say besides where we are
  */
 #include "daemon/dht_file.h"
 #include "daemon/engine_call.h"
@@ -18,8 +19,15 @@
 
 #define DHT_JOINS_MAX 16
 #define DHT_EARLY_MAX STOQ_DHT_OWN_MAX /* no more can be announced anyway */
+#define DHT_SAID_MAX 65536             /* values under keys of ours, 32 MiB at most */
 #define DHT_SEEKS_MAX STOQ_DHT_LOOKS_MAX
 #define DHT_REJOIN_FIRST (1 * STOQ_SEC)
+
+/* What our record of a key says. */
+struct said {
+    uint32_t n;
+    uint8_t bytes[];
+};
 
 /* Somebody waits for a lookup or an announcement. */
 struct dht_wait {
@@ -52,7 +60,8 @@ struct engine_dht {
     struct engine_waits waits;
     uint32_t look_last;
     struct stoq_discovery cache;
-    bool saving; /* a worker writes the file */
+    struct stoq_map said; /* key -> struct said */
+    bool saving;          /* a worker writes the file */
     stoq_ns save_at;
     stoq_ns clock_at;
 };
@@ -83,8 +92,15 @@ void dht_act(struct engine_dht *ed, const struct stoq_node_dht_action *a);
 void dht_fill_contact(struct engine_dht *ed, stoq_contact_no no,
                       struct stoq_engine_dht_contact *out);
 
+/* engine_dht_say.c */
+struct stoq_span dht_said(void *ed, const struct stoq_hash *key); /* stoq_node_dht_config's */
+void dht_said_release(struct engine_dht *ed);
+
 /* engine_dht_wait.c */
-void dht_announce(struct engine_dht *ed, const struct stoq_hash *key);
+void dht_announce(struct engine_dht *ed, const struct stoq_hash *key, bool urgent);
+void dht_withdraw(struct engine_dht *ed, const struct stoq_hash *key);
+/* As dht_announce, or once there is a DHT. */
+void dht_announce_early(struct engine_dht *ed, const struct stoq_hash *key);
 void dht_waits_start(struct engine_dht *ed); /* there is an id: all of them */
 void dht_wait_end(struct engine_dht *ed, struct dht_wait *w, enum stoq_status status);
 

@@ -12,9 +12,10 @@
 #define LOOK_TIMEOUT (10 * STOQ_SEC)
 #define ANNOUNCE_TIMEOUT (30 * STOQ_SEC)
 
-void dht_announce(struct engine_dht *ed, const struct stoq_hash *key)
+void dht_announce(struct engine_dht *ed, const struct stoq_hash *key, bool urgent)
 {
-    struct stoq_dht_event ev = {.kind = STOQ_DHT_ANNOUNCE, .u.announce = {.key = *key}};
+    struct stoq_dht_event ev = {.kind = STOQ_DHT_ANNOUNCE,
+                                .u.announce = {.key = *key, .urgent = urgent}};
     if (stoq_dht_feed(stoq_node_dht_core(ed->nd), &ev, stoq_now()) != STOQ_OK) {
         engine_log(ed->engine, "a package more than can be announced");
     }
@@ -50,8 +51,12 @@ static void start_wait(struct engine_dht *ed, struct dht_wait *w)
     }
     w->look = ++ed->look_last;
     struct stoq_dht_event ev = {.kind = STOQ_DHT_LOOK};
-    ev.u.look = (struct stoq_dht_look){
-        .look = w->look, .target = w->key, .value = w->ask->value, .trace = w->ask->trace};
+    ev.u.look = (struct stoq_dht_look){.look = w->look,
+                                       .target = w->key,
+                                       .value = w->ask->value,
+                                       .want = w->ask->want,
+                                       .deep = w->ask->deep,
+                                       .trace = w->ask->trace};
     if (stoq_dht_feed(stoq_node_dht_core(ed->nd), &ev, now) != STOQ_OK) {
         dht_wait_end(ed, w, STOQ_FULL);
     }
@@ -216,17 +221,19 @@ enum stoq_status stoq_engine_dht_look(struct stoq_engine *e, const struct stoq_e
     return wait_for(e, &w, timeout_ns, ask->cancelled, ask->user, err);
 }
 
-static void add_early(struct stoq_engine *e, void *arg)
+void dht_announce_early(struct engine_dht *ed, const struct stoq_hash *key)
 {
-    const struct stoq_hash *key = arg;
-    struct engine_dht *ed = e->dht;
-    if (ed == NULL || e->draining) {
-        return;
-    }
     if (ed->nd != NULL) {
-        dht_announce(ed, key);
+        dht_announce(ed, key, false);
     } else if (stoq_early_add(&ed->early, key) != STOQ_OK) {
-        engine_log(e, "a package more than can be announced");
+        engine_log(ed->engine, "a package more than can be announced");
+    }
+}
+
+static void run_announce(struct stoq_engine *e, void *arg)
+{
+    if (e->dht != NULL && !e->draining) {
+        dht_announce_early(e->dht, arg);
     }
 }
 
@@ -237,22 +244,27 @@ enum stoq_status stoq_engine_dht_announce(struct stoq_engine *e, const struct st
 {
     struct stoq_hash key = stoq_dht_key(id);
     if (out == NULL) {
-        engine_call(e, add_early, &key);
+        engine_call(e, run_announce, &key);
         return STOQ_OK;
     }
     struct dht_wait w = {.key = key, .announced = out};
     return wait_for(e, &w, ANNOUNCE_TIMEOUT, cancelled, user, err);
 }
 
-static void run_withdraw(struct stoq_engine *e, void *arg)
+void dht_withdraw(struct engine_dht *ed, const struct stoq_hash *key)
 {
-    struct engine_dht *ed = e->dht;
-    const struct stoq_hash *key = arg;
-    if (ed != NULL && ed->nd == NULL) {
+    if (ed->nd == NULL) {
         stoq_early_remove(&ed->early, key);
-    } else if (ed != NULL) {
+    } else {
         struct stoq_dht_event ev = {.kind = STOQ_DHT_WITHDRAW, .u.announce = {.key = *key}};
         (void)!stoq_dht_feed(stoq_node_dht_core(ed->nd), &ev, stoq_now());
+    }
+}
+
+static void run_withdraw(struct stoq_engine *e, void *arg)
+{
+    if (e->dht != NULL) {
+        dht_withdraw(e->dht, arg);
     }
 }
 

@@ -17,6 +17,7 @@
  *   engine_known.c   what is remembered of peers, its file
  *   engine_rpc.c     the key of our datagrams, what is answered to others'
  *   engine_ping.c    pings as their callers see them
+ *   engine_names.c   release pointers, asked of peers
  *   engine_ask.c     requests we make: send, read the reply, verify and store chunks in workers
  *   engine_serve.c   requests others make: read, decode, answer
  *   engine_piece.c   the memory of replies: what all share, and who waits for it
@@ -380,6 +381,7 @@ struct stoq_engine {
     stoq_fetch_id fetch_last;
     struct engine_waits pings;
     struct engine_waits placements;
+    struct engine_waits names;
     uint64_t own_last; /* asks of the engine's own */
     struct stoq_buf rpc_proof;
     uint32_t jobs; /* with workers */
@@ -600,7 +602,17 @@ void engine_pings_down(struct stoq_engine *e, struct peer *p, enum stoq_status s
 void engine_pings_cut(struct stoq_engine *e);
 void engine_rpc_ended(void *user, const struct stoq_net_rpc_end *end);
 
+/* engine_names.c */
+void engine_names_up(struct stoq_engine *e, struct peer *p);
+void engine_names_down(struct stoq_engine *e, struct peer *p);
+/* A neighbour is heard of. */
+void engine_names_offer(struct stoq_engine *e, const struct stoq_fetch_source *source);
+void engine_names_run(struct stoq_engine *e, stoq_ns now);
+stoq_ns engine_names_deadline(const struct stoq_engine *e);
+void engine_names_cut(struct stoq_engine *e);
+
 /* engine_ask.c */
+#define ENGINE_OWN_PAYLOAD_MAX 4096u /* of a reply to an ask of the engine's own */
 /* Ask something of the engine's own; own is called exactly once, possibly at once. early: on this
  * connection, whose handshake is not done; 0: as any ask. Its cookie; 0: out of memory, own is not called. */
 stoq_node_cookie engine_ask_own(struct stoq_engine *e, struct peer *p, struct stoq_message *msg,

@@ -83,6 +83,7 @@ static void on_heard(void *user, const struct stoq_beacon *b, const struct stoq_
     if (news == STOQ_NEIGHBOUR_NEW) {
         struct stoq_fetch_source source = {.peer = b->peer, .addr = *from};
         engine_fetches_offer(el->engine, &source);
+        engine_names_offer(el->engine, &source);
     }
     stoq_timer_set(el->timer, stoq_neighbours_deadline(&el->neighbours));
 }

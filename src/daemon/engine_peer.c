@@ -112,6 +112,7 @@ void engine_link_down(struct stoq_engine *e, struct peer *p, enum stoq_status st
     link_event(e, p, false, 0, status);
     engine_pings_down(e, p, status);
     engine_placements_down(e, p);
+    engine_names_down(e, p);
 }
 
 void engine_peer_dial(struct stoq_engine *e, struct peer *p, stoq_ns timeout_ns)
@@ -193,6 +194,7 @@ void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened 
         link_event(e, p, true, now.srtt_ns, STOQ_OK);
         engine_pings_up(e, p);
         engine_placements_up(e, p);
+        engine_names_up(e, p);
         engine_dht_up(e, p);
         if (p->to_be_met) {
             meet(e, p);

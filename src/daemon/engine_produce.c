@@ -4,6 +4,7 @@
  * lists, which are read-only once open. The cache of open packages belongs to the network thread.
  */
 #include "daemon/engine_internal.h"
+#include "daemon/pointers.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -113,6 +114,14 @@ static void produce_record(struct inbound *in, enum stoq_record_type type)
     enum stoq_status st =
         stoq_store_read(in->engine->cfg.store, type, stoq_span(in->id.h.b, sizeof in->id.h.b), 0,
                         &in->meta, &in->err);
+    if (st != STOQ_OK) {
+        refuse(in, st);
+    }
+}
+
+static void produce_pointer(struct inbound *in)
+{
+    enum stoq_status st = stoq_pointers_sealed(in->engine->cfg.store, &in->id.h, &in->meta);
     if (st != STOQ_OK) {
         refuse(in, st);
     }
@@ -257,6 +266,10 @@ void engine_produce_meta(struct inbound *in)
     }
     if (in->kind == STOQ_META_SIGNATURES) {
         (void)engine_signatures(in->engine->cfg.store, &in->id.h, &in->meta);
+        return;
+    }
+    if (in->kind == STOQ_META_POINTER) {
+        produce_pointer(in);
         return;
     }
     const struct stoq_held *held = open_held(in);

@@ -3,6 +3,7 @@
 #include "daemon/engine_dht.h"
 #include "daemon/keeper.h"
 #include "daemon/local.h"
+#include "daemon/pointers.h"
 #include "daemon/replicator.h"
 #include "daemon/scrubber.h"
 #include "os/cond.h"
@@ -316,6 +317,22 @@ static bool announce_one(void *user, const struct stoq_local_package *p)
     return true;
 }
 
+/* Tell the DHT what the store says of a name now. */
+static void say_pointer(void *user, const struct stoq_hash *key)
+{
+    struct stoq_host *host = user;
+    struct stoq_buf sealed;
+    stoq_buf_init(&sealed, STOQ_POINTER_SEALED_MAX);
+    enum stoq_status st = stoq_pointers_sealed(host->store, key, &sealed);
+    if (st == STOQ_OK || st == STOQ_NOTFOUND) {
+        st = stoq_engine_dht_say(host->engine, key, stoq_buf_span(&sealed));
+    }
+    if (st != STOQ_OK) {
+        stoq_host_log(host, STOQ_LOG_INFO, "a name is not announced: %s", stoq_status_str(st));
+    }
+    stoq_buf_release(&sealed);
+}
+
 /* Packages of before, and the ways in. */
 static void begin_dht(struct stoq_host *host)
 {
@@ -326,6 +343,10 @@ static void begin_dht(struct stoq_host *host)
     if (host->config.dht_announce &&
         stoq_local_each(host->store, announce_one, host, NULL, &err) != STOQ_OK) {
         stoq_host_log(host, STOQ_LOG_INFO, "not all packages are announced: %s", err.text);
+    }
+    if (host->config.dht_announce &&
+        stoq_pointers_each(host->store, NULL, say_pointer, host, &err) != STOQ_OK) {
+        stoq_host_log(host, STOQ_LOG_INFO, "not all names are announced: %s", err.text);
     }
     for (size_t i = 0; i < host->config.bootstrap_count; i++) {
         stoq_engine_dht_join(host->engine, &host->config.bootstrap[i]);
@@ -519,15 +540,33 @@ bool stoq_host_dht(struct stoq_host *host)
     return on;
 }
 
-void stoq_host_announce(struct stoq_host *host, const struct stoq_package_id *id, bool here)
+static bool announces(struct stoq_host *host)
 {
     pthread_mutex_lock(&host->lock);
     bool wanted = host->cfg.daemon && host->config.dht_announce && host->engine != NULL;
     pthread_mutex_unlock(&host->lock);
-    if (wanted && here) {
+    return wanted;
+}
+
+void stoq_host_announce(struct stoq_host *host, const struct stoq_package_id *id, bool here)
+{
+    struct stoq_error err;
+    if (here && announces(host)) {
         (void)!stoq_engine_dht_announce(host->engine, id, NULL, NULL, NULL, NULL);
-    } else if (host->engine != NULL && !here) {
-        stoq_engine_dht_withdraw(host->engine, id);
+    }
+    if (here || host->engine == NULL) {
+        return;
+    }
+    stoq_engine_dht_withdraw(host->engine, id);
+    if (stoq_pointers_each(host->store, id, say_pointer, host, &err) != STOQ_OK) {
+        stoq_host_log(host, STOQ_LOG_INFO, "its names are not taken back: %s", err.text);
+    }
+}
+
+void stoq_host_announce_name(struct stoq_host *host, const struct stoq_hash *key)
+{
+    if (announces(host)) {
+        say_pointer(host, key);
     }
 }
 

@@ -82,8 +82,10 @@ bool stoq_host_may_write(struct stoq_host *host);    /* the store is open, for w
 bool stoq_host_lan(struct stoq_host *host);
 /* The daemon takes part in the DHT, when it knows somebody there. */
 bool stoq_host_dht(struct stoq_host *host);
-/* The package is here whole, or is gone: tell the DHT, where that is wanted. */
+/* The package is here whole, or is gone (its names too): tell the DHT, where that is wanted. */
 void stoq_host_announce(struct stoq_host *host, const struct stoq_package_id *id, bool here);
+/* There is a pointer under this key: likewise. */
+void stoq_host_announce_name(struct stoq_host *host, const struct stoq_hash *key);
 bool stoq_host_is_daemon(const struct stoq_host *host);
 stoq_ns stoq_host_started_at(const struct stoq_host *host);
 void stoq_host_log(struct stoq_host *host, enum stoq_log_level level, const char *fmt, ...)

@@ -19,6 +19,7 @@
 #include "package/bundle.h"
 #include "package/list_parts.h"
 #include "package/manifest.h"
+#include "package/pointer.h"
 #include "package/proof_file.h"
 #include "package/table.h"
 #include "sign/sign.h"
@@ -50,6 +51,12 @@ static bool accept_manifest(struct stoq_span prefix, struct stoq_span s)
 {
     static struct stoq_manifest m;
     return stoq_manifest_decode(s, &m) == STOQ_OK;
+}
+
+static bool accept_pointer(struct stoq_span prefix, struct stoq_span s)
+{
+    struct stoq_pointer p;
+    return stoq_pointer_decode(s, &p) == STOQ_OK;
 }
 
 static bool accept_message(struct stoq_span prefix, struct stoq_span s)
@@ -226,6 +233,7 @@ static const struct target {
     {"trust_file_fuzz", accept_trust, begin_0, 1, false},
     {"bundle_fuzz", accept_entry, begin_entry, 3, true},
     {"table_fuzz", accept_table, begin_table, 2, false},
+    {"pointer_fuzz", accept_pointer, begin_0, 3, false},
 };
 
 /* One item's head. */

@@ -1,5 +1,6 @@
 /* cat: one file of a package, or a range of it, from the store and, where that lacks it, from peers. */
 #include "daemon/ops_internal.h"
+#include "daemon/resolve.h"
 
 #include "daemon/extract.h"
 #include "daemon/live.h"
@@ -37,6 +38,29 @@ enum stoq_status op_sources(struct stoq_host *host, const json_t *args,
     *count = config->peer_count;
     free(config);
     return STOQ_OK;
+}
+
+enum stoq_status op_id_or_name(struct stoq_host *host, const json_t *args,
+                               const struct stoq_fetch_source *sources, size_t source_count,
+                               struct stoq_op_io *io, struct stoq_package_id *out,
+                               struct stoq_pointer_kept *name, struct stoq_error *err)
+{
+    const struct stoq_resolve_ask ask = {.name = stoq_json_text(args, "id"),
+                                         .sources = sources,
+                                         .source_count = source_count,
+                                         .lan = stoq_host_lan(host),
+                                         .dht = stoq_host_dht(host),
+                                         .cancelled = op_cancelled,
+                                         .user = io};
+    name->n = 0;
+    if (!stoq_name_is(ask.name)) {
+        return op_id(args, out, err);
+    }
+    enum stoq_status st = stoq_resolve(host, &ask, name, err);
+    if (st == STOQ_OK) {
+        *out = name->p.id;
+    }
+    return st;
 }
 
 void op_fetch_progress(struct stoq_op_io *io, const struct stoq_fetch_progress *p)

@@ -1,6 +1,7 @@
 /* The DHT: taking part, announcing, finding, and looking into it. */
 #include "daemon/engine_dht.h"
 #include "daemon/ops_internal.h"
+#include "daemon/pointers.h"
 
 #include "wire/bech32m.h"
 
@@ -163,14 +164,43 @@ static enum stoq_status look(struct stoq_host *host, const struct stoq_hash *key
     return st;
 }
 
+/* What a name stands for is an answer, whoever provides it. */
+static enum stoq_status add_name(const struct stoq_pointer_kept *name, json_t **result,
+                                 struct stoq_error *err)
+{
+    char id[STOQ_ID_TEXT_CAP];
+    struct stoq_key_id publisher = stoq_spki_key_id(name->p.spki);
+    stoq_package_id_put(id, &name->p.id);
+    json_t *o = *result != NULL ? *result : json_pack("{s:[]}", "providers");
+    bool ok = o != NULL && json_object_set_new(o, "id", json_string(id)) == 0;
+    ok = ok && json_object_set_new(o, "publisher", op_key_id(true, &publisher)) == 0;
+    ok = ok && stoq_json_set_text(o, "name", name->p.name);
+    ok = ok && stoq_json_set_text(o, "version", name->p.version);
+    ok = ok && stoq_json_set_u64(o, "sequence", name->p.sequence);
+    ok = ok && stoq_json_set_u64(o, "issued_at", name->p.issued_at_s);
+    ok = ok && stoq_json_set_u64(o, "expires_at", name->p.expires_s);
+    *result = o;
+    return ok ? STOQ_OK : no_memory(err);
+}
+
 enum stoq_status op_providers(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
                               json_t **result, struct stoq_error *err)
 {
     struct stoq_package_id id;
-    enum stoq_status st = op_id(args, &id, err);
+    struct stoq_pointer_kept name = {.n = 0};
+    struct stoq_fetch_source sources[STOQ_FETCH_SOURCES_MAX];
+    size_t source_count = 0;
+    bool lan;
+    enum stoq_status st = op_sources(host, args, sources, &source_count, &lan, err);
+    if (st == STOQ_OK) {
+        st = op_id_or_name(host, args, sources, source_count, io, &id, &name, err);
+    }
     if (st == STOQ_OK) {
         struct stoq_hash key = stoq_dht_key(&id);
         st = look(host, &key, true, stoq_json_bool(args, "trace", false), io, result, err);
+    }
+    if (name.n > 0 && (st == STOQ_OK || st == STOQ_NOTFOUND)) {
+        return add_name(&name, result, err);
     }
     if (st == STOQ_OK && json_array_size(json_object_get(*result, "providers")) == 0) {
         json_decref(*result);

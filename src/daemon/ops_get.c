@@ -9,6 +9,7 @@
 #include "daemon/held.h"
 #include "daemon/holes.h"
 #include "daemon/live.h"
+#include "daemon/resolve.h"
 #include "daemon/scrubber.h"
 #include "daemon/seed.h"
 #include "daemon/share_words.h"
@@ -25,6 +26,7 @@ struct getting {
     struct stoq_host *host;
     struct stoq_op_io *io;
     struct stoq_package_id id;
+    struct stoq_pointer_kept name; /* that it was asked by; n = 0: by its id */
     struct stoq_fetch_source sources[STOQ_FETCH_SOURCES_MAX];
     size_t source_count;
     bool named; /* the sources, by this get */
@@ -106,12 +108,9 @@ static enum stoq_status take_manner(struct getting *g, const json_t *args, struc
 static enum stoq_status take_args(struct getting *g, const json_t *args, struct stoq_error *err)
 {
     uint64_t timeout_s = stoq_json_u64(args, "timeout_s", 0);
-    enum stoq_status st = op_id(args, &g->id, err);
-    if (st == STOQ_OK) {
-        st = op_sources(g->host, args, g->sources, &g->source_count, &g->lan, err);
-        g->named = json_array_size(json_object_get(args, "from")) > 0;
-        g->dht = !g->named && stoq_host_dht(g->host);
-    }
+    enum stoq_status st = op_sources(g->host, args, g->sources, &g->source_count, &g->lan, err);
+    g->named = json_array_size(json_object_get(args, "from")) > 0;
+    g->dht = !g->named && stoq_host_dht(g->host);
     if (st == STOQ_OK && timeout_s > OP_TIMEOUT_S_MAX) {
         st = stoq_fail(err, STOQ_RANGE, 0, "timeout_s is at most %llu",
                        (unsigned long long)OP_TIMEOUT_S_MAX);
@@ -140,6 +139,10 @@ static enum stoq_status take_args(struct getting *g, const json_t *args, struct 
         json_object_get(args, "seed") != NULL || json_object_get(args, "seed_b64") != NULL;
     if (st == STOQ_OK && has_seed) {
         st = stoq_json_path(args, "seed", &g->seed_path, err);
+    }
+    if (st == STOQ_OK) { /* last: a name may cost some seconds */
+        st =
+            op_id_or_name(g->host, args, g->sources, g->source_count, g->io, &g->id, &g->name, err);
     }
     return st;
 }
@@ -489,6 +492,17 @@ static enum stoq_status run(struct getting *g, json_t **result, struct stoq_erro
     return st;
 }
 
+/* The pointer that it was found by is told on. */
+static void announce_name(struct stoq_host *host, const char *text)
+{
+    struct stoq_pointer_name name;
+    struct stoq_error none;
+    if (stoq_name_is(text) && stoq_name_parse(&name, text, &none) == STOQ_OK) {
+        struct stoq_hash key = stoq_pointer_key(&name);
+        stoq_host_announce_name(host, &key);
+    }
+}
+
 enum stoq_status op_get(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
                         json_t **result, struct stoq_error *err)
 {
@@ -508,6 +522,7 @@ enum stoq_status op_get(struct stoq_host *host, const json_t *args, struct stoq_
         st = run(g, result, err);
         if (st == STOQ_OK && !g->has_range) {
             stoq_host_announce(host, &g->id, true);
+            announce_name(host, stoq_json_text(args, "id"));
         }
         stoq_host_content_end(host, false);
     }

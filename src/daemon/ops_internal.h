@@ -70,6 +70,16 @@ stoq_op_fn op_stop;
 STOQ_WARN_UNUSED enum stoq_status op_id(const json_t *args, struct stoq_package_id *out,
                                         struct stoq_error *err);
 
+/* The same, or a name of a release, which is looked up among these sources and wherever else names are; *name
+ * has the pointer then, else its n is 0. */
+struct stoq_pointer_kept;
+STOQ_WARN_UNUSED enum stoq_status op_id_or_name(struct stoq_host *host, const json_t *args,
+                                                const struct stoq_fetch_source *sources,
+                                                size_t source_count, struct stoq_op_io *io,
+                                                struct stoq_package_id *out,
+                                                struct stoq_pointer_kept *name,
+                                                struct stoq_error *err);
+
 /* The "from" argument, else the configuration's static peers, there may be none, and *lan: neighbours as
  * well. */
 STOQ_WARN_UNUSED enum stoq_status op_sources(struct stoq_host *host, const json_t *args,

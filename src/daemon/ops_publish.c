@@ -1,4 +1,5 @@
 #include "daemon/ops_internal.h"
+#include "daemon/pointers.h"
 
 #include "daemon/publish.h"
 #include "wire/bech32m.h"
@@ -190,6 +191,7 @@ static enum stoq_status fill_ask(struct stoq_host *host, const json_t *args, str
     in->ask.description = stoq_json_text(args, "description");
     in->ask.license = stoq_json_text(args, "license");
     in->ask.key = stoq_json_bool(args, "sign", true) ? stoq_host_key(host) : NULL;
+    in->ask.pointers = in->ask.private_key == NULL ? stoq_host_record_lock(host) : NULL;
     in->ask.profile = (unsigned)profile;
     in->ask.in_place = stoq_json_bool(args, "in_place", false);
     in->ask.read_bytes = (size_t)read_bytes;
@@ -233,6 +235,21 @@ static json_t *to_json(const struct inputs *in)
         op_seconds(r->elapsed_ns));
 }
 
+static void announce_names(struct stoq_host *host, const struct inputs *in)
+{
+    if (in->ask.key == NULL || in->ask.pointers == NULL) {
+        return;
+    }
+    struct stoq_pointer_name name = {.publisher = stoq_key_id(in->ask.key),
+                                     .name = stoq_span_str(in->ask.name),
+                                     .version = stoq_span_str(in->ask.version)};
+    struct stoq_hash key = stoq_pointer_key(&name);
+    stoq_host_announce_name(host, &key);
+    name.version.n = 0;
+    key = stoq_pointer_key(&name);
+    stoq_host_announce_name(host, &key);
+}
+
 enum stoq_status op_publish(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
                             json_t **result, struct stoq_error *err)
 {
@@ -253,6 +270,7 @@ enum stoq_status op_publish(struct stoq_host *host, const json_t *args, struct s
     }
     if (st == STOQ_OK) {
         stoq_host_announce(host, &in->report.id, true);
+        announce_names(host, in);
         *result = to_json(in);
         if (in->ask.private_key != NULL && !add_private(in, *result)) {
             st = stoq_fail(err, STOQ_NOMEM, 0, "no memory for a publish");

@@ -18,6 +18,7 @@
 
 #include "daemon/local.h"
 #include "daemon/names.h"
+#include "daemon/pointers.h"
 #include "os/sys.h"
 
 #define THREADS_DEFAULT_MAX 8
@@ -164,6 +165,15 @@ static enum stoq_status put_description(struct publish *p, const struct stoq_mer
     return st;
 }
 
+static enum stoq_status put_pointer(const struct publish *p, struct stoq_error *err)
+{
+    const struct stoq_pointer_name name = {.publisher = stoq_key_id(p->ask->key),
+                                           .name = stoq_span_str(p->ask->name),
+                                           .version = stoq_span_str(p->ask->version)};
+    return stoq_pointers_publish(p->store, p->ask->pointers, p->ask->key, &p->report->id, &name,
+                                 err);
+}
+
 const char *publish_entry_name(const struct publish *p)
 {
     return p->ask->entry != NULL ? p->ask->entry : p->ask->name;
@@ -203,12 +213,14 @@ static enum stoq_status finish(struct publish *p, struct stoq_error *err)
     p->report->bytes_stored = counts.bytes_stored;
     p->report->bytes_in_place = counts.bytes_kept;
     p->report->existed = stoq_local_has(p->store, &p->report->id);
-    if (p->report->existed) {
-        return STOQ_OK;
-    }
     const struct stoq_local_facts facts = {
         .added_at = stoq_wall_seconds(), .complete = true, .made_here = true};
-    st = stoq_local_record(p->store, &p->report->id, &facts, err);
+    if (!p->report->existed) {
+        st = stoq_local_record(p->store, &p->report->id, &facts, err);
+    }
+    if (st == STOQ_OK && p->ask->key != NULL && p->ask->pointers != NULL) {
+        st = put_pointer(p, err);
+    }
     return st == STOQ_OK ? stoq_store_sync(p->store, err) : st;
 }
 

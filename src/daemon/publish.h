@@ -10,6 +10,8 @@
 #include "sign/sign.h"
 #include "store/store.h"
 
+#include <pthread.h>
+
 #define STOQ_PUBLISH_READ_BYTES_MAX ((size_t)16 << 20)
 #define STOQ_PUBLISH_THREADS_MAX 64
 
@@ -39,6 +41,9 @@ struct stoq_publish_ask {
     size_t dependency_count;
     bool in_place;              /* refer to the files where they are instead of storing them */
     const struct stoq_key *key; /* signs the package; NULL: unsigned */
+    /* The key signs that this name and version are this package, too (daemon/pointers.h); held meanwhile.
+     * NULL: it does not. */
+    pthread_mutex_t *pointers;
     /* Make every file known by these digests too (daemon/alias.h): fit ones, each once. With
      * threads each algorithm has one more. */
     enum stoq_hash_alg aliases[STOQ_HASH_MANY_MAX];

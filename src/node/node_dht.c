@@ -275,7 +275,8 @@ static bool tell_found(struct stoq_node_dht *nd, const struct stoq_dht_found *f,
         .address_count = (uint32_t)(rec.addresses.n / STOQ_CONTACT_ADDRESS_BYTES),
         .sequence = rec.sequence,
         .issued_at_s = rec.issued_at_s,
-        .ttl_s = rec.ttl_s};
+        .ttl_s = rec.ttl_s,
+        .value = rec.value};
     return true;
 }
 

@@ -29,6 +29,10 @@ struct stoq_node_dht_config {
     uint64_t seed;
     uint64_t wall_us; /* the calendar at `now`, microseconds since 1970 */
     struct stoq_hash sweep_from;
+    /* What a record of ours says under this key, for as long as the call of here that asks lasts; n = 0:
+     * nothing, it is a location alone. NULL: never anything. */
+    struct stoq_span (*value)(void *user, const struct stoq_hash *key);
+    void *user;
 };
 
 struct stoq_node_dht;
@@ -85,6 +89,7 @@ struct stoq_node_dht_found {
     uint64_t sequence;
     uint64_t issued_at_s;
     uint32_t ttl_s;
+    struct stoq_span value; /* what it says; n = 0: it is a location alone */
 };
 struct stoq_node_dht_action {
     enum stoq_node_dht_action_kind kind;

@@ -298,6 +298,8 @@ struct stoq_dht_record *node_dht_make(struct stoq_node_dht *nd, const struct sto
     rec.key = make->key;
     if (make->withdrawn) {
         rec.addresses.n = 0;
+    } else if (nd->cfg.value != NULL) {
+        rec.value = nd->cfg.value(nd->cfg.user, &make->key);
     }
     stoq_buf_init(&out, STOQ_SIGNED_BODY_MAX + STOQ_SIGNED_SIGNATURE_MAX + 16);
     if (sign_record(nd, &rec, STOQ_SIGN_LOCATION, &out) == STOQ_OK) {

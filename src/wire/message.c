@@ -89,6 +89,7 @@ uint32_t stoq_meta_shards_max(enum stoq_meta_kind kind)
     case STOQ_META_SHARD_LIST:
     case STOQ_META_SIGNATURES:
     case STOQ_META_OPENING:
+    case STOQ_META_POINTER:
     case STOQ_META_CHUNKS:
     case STOQ_META_ALL_CHUNKS:
     case STOQ_META_PACKAGE:
@@ -105,5 +106,5 @@ bool stoq_message_is_request(uint64_t type)
 
 bool stoq_meta_is_metadata(uint64_t kind)
 {
-    return kind >= STOQ_META_MANIFEST && kind <= STOQ_META_OPENING;
+    return kind >= STOQ_META_MANIFEST && kind <= STOQ_META_POINTER;
 }

@@ -66,6 +66,7 @@ enum stoq_meta_kind {
     STOQ_META_HAVE_SHARDS = 5, /* one bit per shard, lowest bit first: all its chunks are here */
     STOQ_META_HAVE_CHUNKS = 6, /* one bit per chunk of these shards, without gaps between them */
     STOQ_META_OPENING = 7,     /* manifest, signatures and short lists together: wire/opening.h */
+    STOQ_META_POINTER = 8,     /* a sealed release pointer; the id is its lookup key */
     /* In a Response only: */
     STOQ_META_CHUNKS = 16,     /* the items that answer a ChunkRequest */
     STOQ_META_ALL_CHUNKS = 17, /* the items that answer a Request */
@@ -120,6 +121,7 @@ enum stoq_hello_features {
     STOQ_FEATURE_OFFERS = 1 << 6,   /* takes Offer and Receipt */
     STOQ_FEATURE_PRIORITY = 1 << 7, /* knows a ChunkRequest's priority and a Response's cap */
     STOQ_FEATURE_OPENING = 1 << 8,  /* answers STOQ_META_OPENING */
+    STOQ_FEATURE_NAMES = 1 << 9,    /* answers STOQ_META_POINTER */
 };
 
 /* First request of a dialler; the reply is the other side's. */

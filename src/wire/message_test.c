@@ -123,7 +123,7 @@ static void document_vectors_hold(void **state)
     }
     (void)fclose(f);
     assert_int_equal(named, 11);
-    assert_int_equal(checked, 33);
+    assert_int_equal(checked, 36);
 }
 
 static void fields_survive_the_trip(void **state)

@@ -39,18 +39,23 @@ static const struct stoq_field contact_fields[] = {
     {8, STOQ_IS_UINT(struct stoq_contact, nonce, 0, UINT64_MAX),
      STOQ_SETS(struct stoq_contact, has_nonce)},
     {9, STOQ_IS_HASH(struct stoq_contact, key), STOQ_SETS(struct stoq_contact, has_key)},
+    {10, STOQ_IS_BYTES(struct stoq_contact, value, 1, STOQ_CONTACT_VALUE_MAX), .optional = true},
 };
 static const struct stoq_form contact_form = STOQ_FORM(contact_fields);
 
 enum stoq_status stoq_contact_encode(const struct stoq_contact *rec, struct stoq_buf *out)
 {
+    if (rec->value.n > 0 && !rec->has_key) {
+        return STOQ_RANGE;
+    }
     return body_encode(&contact_form, rec, stoq_form_keys(&contact_form, rec), out);
 }
 
 enum stoq_status stoq_contact_decode(struct stoq_span body, struct stoq_contact *out)
 {
     *out = (struct stoq_contact){0};
-    return body_decode(&contact_form, body, out) != 0 ? STOQ_OK : STOQ_MALFORMED;
+    bool good = body_decode(&contact_form, body, out) != 0 && (out->value.n == 0 || out->has_key);
+    return good ? STOQ_OK : STOQ_MALFORMED;
 }
 
 static const struct stoq_field receipt_fields[] = {

@@ -12,6 +12,7 @@
 #define STOQ_CONTACT_ADDRESSES_MAX 8
 #define STOQ_CONTACT_ADDRESS_BYTES 18 /* 16 of IPv6 or mapped IPv4, then u16le port */
 #define STOQ_CONTACT_TTL_MAX 86400    /* seconds */
+#define STOQ_CONTACT_VALUE_MAX 496    /* so that a record fits a datagram: a sealed pointer */
 #define STOQ_RECEIPT_NONCE_BYTES 16
 
 /* What somebody signed, and the signature: a CBOR array of two byte strings. */
@@ -39,6 +40,8 @@ struct stoq_contact {
     uint64_t nonce; /* of its node id */
     bool has_key;
     struct stoq_hash key; /* what it provides, as the DHT looks it up; contacts have none */
+    struct stoq_span
+        value; /* said under that key, 1 .. STOQ_CONTACT_VALUE_MAX bytes; n = 0: nothing */
 };
 
 /* Append a record's body. STOQ_OK; STOQ_RANGE: a field is outside its limits; STOQ_FULL, STOQ_NOMEM. On

@@ -29,6 +29,7 @@ from encoder.ids import make_hash, make_ids  # noqa: E402
 from encoder.keeps import make_keeps  # noqa: E402
 from encoder.manifests import make_manifests  # noqa: E402
 from encoder.merkle import make_merkle, make_proof_files, make_proofs  # noqa: E402
+from encoder.pointers import make_pointers  # noqa: E402
 from encoder.records import make_records  # noqa: E402
 from encoder.segments import in_place, make_segments  # noqa: E402
 from encoder.sign import make_sign, pem  # noqa: E402
@@ -52,6 +53,7 @@ FILES = {
     "bundles": make_bundles,
     "beacons": make_beacons,
     "trust": make_trust,
+    "pointers": make_pointers,
 }
 
 
@@ -91,6 +93,11 @@ def make_corpus():
         target = word.removeprefix("refused-") + "_record_fuzz"
         if target in rows and len(fields[-1]) < 1000:
             rows[target]["%s-%d" % (word, i)] = bytes.fromhex(fields[-2] + fields[-1])
+    rows["pointer_fuzz"] = {}
+    for i, line in enumerate(make_pointers()[2:]):
+        word, *fields = line.split()
+        if word == "pointer" or i % 4 == 0:
+            rows["pointer_fuzz"]["%s-%d" % (word, i)] = bytes.fromhex(fields[4 if word == "pointer" else 1])
     rows["keep_record_fuzz"] = {}
     for i, line in enumerate(make_keeps()[1:]):
         word, *fields = line.split()

@@ -1,0 +1,83 @@
+#!/bin/bash
+# A publisher's key, a name and a version are enough: from a peer, from a neighbour of neighbours by the DHT, the
+# newest release when no version is named; nobody can take a home back to an older one, and rm takes the name back.
+. "$(dirname "$0")/lib.sh"
+
+mkdir one two
+head -c 30000 /dev/urandom >one/file
+head -c 30000 /dev/urandom >two/file
+begin() { # a daemon that knows nobody, in a network of ours
+    on "$1" init >/dev/null 2>&1
+    printf 'listen = [::1]:0\n[discovery]\nlan = off\n[dht]\nbits = 4\n' >"$(home "$1")/stoq.conf"
+    start "$1"
+}
+announced() { [ "$(on "$1" dht status --json | jq .announced)" = "$2" ]; }
+held() { [ "$(on "$1" dht status --json | jq .announced_held)" = "$2" ]; }
+
+# One release; a home without a daemon asks the publisher itself.
+begin A
+first=$(on A publish one --name tool --version 1 --json)
+key=$(jq -r .signed_by <<<"$first")
+on C get "$key/tool@1" --from "$(contact A)" -o got1 --json >get.json
+same_tree one got1
+[ "$(jq -r .id get.json)" = "$(jq -r .id <<<"$first")" ] || fail "another package: $(cat get.json)"
+exits 3 on C get "$key/tool@2" --from "$(contact A)"
+says 'release pointer'
+exits 3 on C get "$key/other" --from "$(contact A)"
+exits 2 on C get "$key/Tool" --from "$(contact A)"
+says 'the name'
+exits 2 on C get "${key%?????}qqqqq/tool" --from "$(contact A)"
+says 'KEY/NAME'
+
+# A second one. Then the publisher's home as it was before, under its own key: who knows better is not taken in.
+stop A
+cp -r "$(home A)" "$(home Old)"
+start A
+second=$(on A publish two --name tool --version 2 --json | jq -r .id)
+on C get "$key/tool" --from "$(contact A)" -o got2 --json >get.json
+same_tree two got2
+[ "$(jq -r .version get.json)" = 2 ] || fail "not the newest: $(cat get.json)"
+[ "$(on C get "$key/tool@1" --from "$(contact A)" --json | jq -r .version)" = 1 ] || fail "the first one is still there"
+stop A
+start Old
+[ "$(on D get "$key/tool" --from "$(contact Old)" --json | jq -r .version)" = 1 ] || fail "the old home says what it said"
+[ "$(on C get "$key/tool" --from "$(contact Old)" --json | jq -r .version)" = 2 ] || fail "taken back to an older release"
+stop Old
+
+# Another publisher's package of that name is another release.
+begin F
+on F publish one --name tool --version 9 >/dev/null
+exits 3 on G get "$key/tool" --from "$(contact F)"
+stop F
+
+# By the DHT, over somebody who has nothing of it.
+start A
+begin B
+begin E
+on B join "$(contact A)" >/dev/null
+on E join "$(contact B)" >/dev/null
+contacts() { [ "$(on "$1" dht status --json | jq .contacts)" = 2 ]; }
+for name in A B E; do
+    wait_for 30 contacts $name || fail "$name knows $(on $name dht status)"
+done
+wait_for 30 held A 5 || fail "two packages and three names: $(on A dht status)"
+on E find "$key/tool" --json >find.json
+[ "$(jq -r '[.id, .version, .publisher] | join(" ")' find.json)" = "$second 2 $key" ] || fail "found $(cat find.json)"
+[ "$(jq -r '.providers[0].peer' find.json)" = "$(jq -r .peer A.ready)" ] || fail "provided by $(cat find.json)"
+on E get "$key/tool" -o got3 >/dev/null
+same_tree two got3
+on E find "$key/tool@1" | grep -q ' tool 1$' || fail "the first by its version"
+
+# Taken back by those who had it; who never heard of it finds nothing.
+wait_for 30 announced E 2 || fail "who fetched it passes it and its name on: $(on E dht status)"
+on E rm "$second" >/dev/null
+on A rm "$second" >/dev/null
+on A rm "$(jq -r .id <<<"$first")" >/dev/null
+for name in A E; do
+    wait_for 30 announced $name 0 || fail "$name still announces: $(on $name dht status)"
+done
+exits 3 on B find "$key/tool"
+says 'release pointer'
+stop A
+stop B
+stop E
