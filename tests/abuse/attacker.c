@@ -16,7 +16,8 @@
  *   greedy     COUNT peers that ask for all chunks 64 times each and read nothing
  *   replay     a connection with early data, then its first flight COUNT times more, from another port
  *   early      the honest twin of replay: the connection alone
- *   impostor   listens on an address of its own, prints it, lets anybody in, until SECONDS are over
+ *   impostor   listens on an address of its own, prints it, lets anybody in, until COUNT dialled or SECONDS
+ *              are over
  *
  * It is our transport with one thing bent in it, so what it sends gets as far as it can. Prints what it
  * counted as one JSON object.
@@ -576,6 +577,15 @@ static void impostor_begin(struct attack *a)
     (void)fflush(stdout);
 }
 
+static void impostor_tick(struct attack *a)
+{
+    struct stoq_net_stats s;
+    stoq_net_stats(a->peers[0].net, &s);
+    if (s.refused + s.opened_inbound >= a->count) {
+        stoq_loop_stop(a->loop);
+    }
+}
+
 static const struct kind kinds[] = {
     {"initials", raw_open, initials_tick, NULL, NULL},
     {"datagrams", datagrams_begin, datagrams_tick, datagrams_opened, NULL},
@@ -597,7 +607,7 @@ static const struct kind kinds[] = {
     {"greedy", dial_each, NULL, greedy_opened, NULL},
     {"early", replay_begin, early_tick, NULL, bend_keep},
     {"replay", replay_begin, replay_tick, NULL, bend_keep},
-    {"impostor", impostor_begin, NULL, NULL, NULL},
+    {"impostor", impostor_begin, impostor_tick, NULL, NULL},
 };
 
 static void on_timer(void *user)
@@ -617,19 +627,22 @@ static void on_timer(void *user)
 static void report(struct attack *a)
 {
     uint64_t in = a->bytes_in;
-    for (size_t i = 0; i < a->peer_count && strcmp(a->kind->name, "forged") == 0; i++) {
+    uint64_t early_refused = 0;
+    for (size_t i = 0; i < a->peer_count; i++) {
         struct stoq_net_stats s;
         stoq_net_stats(a->peers[i].net, &s);
-        in += s.bytes_received;
+        in += strcmp(a->kind->name, "forged") == 0 ? s.bytes_received : 0;
+        early_refused += s.early_refused;
     }
     printf(
         "{\"kind\": \"%s\", \"sent\": %llu, \"bytes_out\": %llu, \"bytes_in\": %llu, \"opened\": %llu, "
         "\"closed\": %llu, \"streams\": %llu, \"answers\": %llu, \"errors\": %llu, \"resets\": %llu, "
-        "\"kept\": %zu, \"why\": \"%s\"}\n",
+        "\"early_refused\": %llu, \"kept\": %zu, \"why\": \"%s\"}\n",
         a->kind->name, (unsigned long long)a->sent, (unsigned long long)a->bytes_out,
         (unsigned long long)in, (unsigned long long)a->opened, (unsigned long long)a->closed,
         (unsigned long long)a->streams, (unsigned long long)a->answers,
-        (unsigned long long)a->errors, (unsigned long long)a->resets, a->kept_count, a->why);
+        (unsigned long long)a->errors, (unsigned long long)a->resets,
+        (unsigned long long)early_refused, a->kept_count, a->why);
 }
 
 static bool take_option(struct attack *a, const char *name, const char *value)
