@@ -41,6 +41,11 @@ sim-dht: ## simulated DHTs of N nodes (1000) with SEED (1)
 	@tools/build debug
 	@tools/sim-dht $(or $(N),1000) $(or $(SEED),1)
 
+sim-swarm: ## one seed and N fetchers (1000) of 64 MiB on capped lines, simulated
+	@tools/deps build check
+	@tools/build debug apps/stoq-sim
+	@tools/sim --swarm $(or $(N),1000) $(SEED)
+
 abuse: ## every attack on a daemon that serves a good peer, some four minutes
 	@tools/deps build check
 	@tools/build release
@@ -76,4 +81,4 @@ clean: ## remove what was built, but not build/deps
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/   make \1: \2/p' Makefile
 
-.PHONY: all demo check asan tsan fuzz crash sim sim-dht abuse builds bench tidy fmt deps install clean help
+.PHONY: all demo check asan tsan fuzz crash sim sim-dht sim-swarm abuse builds bench tidy fmt deps install clean help

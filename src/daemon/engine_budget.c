@@ -18,6 +18,9 @@
 
 #include <stdlib.h>
 
+#define QUEUE_CHUNK_BYTES 65536u  /* on average */
+#define QUEUE_REPLY_BYTES 262144u /* of a reply that waits, at most: the rest may be cancelled */
+
 struct share {
     struct stoq_engine *engine;
     struct share *next;
@@ -248,6 +251,28 @@ bool engine_budget_send(struct inbound *in, uint64_t bytes)
         return true;
     }
     return !b->waits && share_wait(b->share, b, bytes);
+}
+
+stoq_ns engine_budget_queue(const struct stoq_engine *e, enum stoq_priority priority,
+                            uint64_t *bytes)
+{
+    const struct stoq_qos_whose all = {.scope = STOQ_QOS_ALL};
+    uint64_t rate = stoq_qos_rate(e->qos, STOQ_QOS_UP, &all);
+    stoq_ns ns = stoq_qos_queue(e->qos, STOQ_QOS_UP, priority, bytes);
+    uint64_t behind = 0;
+    for (const struct share *s = e->shares; s != NULL && ns > 0; s = s->next) {
+        const struct inbound *in =
+            s->dir == STOQ_QOS_UP && s->first != NULL ? s->first->serve : NULL;
+        if (in == NULL || s->priority == STOQ_PRIORITY_BACKGROUND) {
+            continue;
+        }
+        uint64_t whole = (uint64_t)in->chunk_count * QUEUE_CHUNK_BYTES;
+        uint64_t left = whole > in->bytes_out ? whole - in->bytes_out : 0;
+        left = left < QUEUE_REPLY_BYTES ? left : QUEUE_REPLY_BYTES;
+        behind += left > s->first->bytes ? left - s->first->bytes : 0;
+    }
+    *bytes += behind;
+    return ns == 0 ? 0 : ns + behind * 1000 / rate * STOQ_MS;
 }
 
 void engine_budget_end(struct inbound *in)

@@ -547,7 +547,10 @@ enum stoq_status engine_budget_open(struct stoq_engine *e);
 void engine_budget_close(struct stoq_engine *e);
 /* May these bytes of a reply go now? False: it is pumped again when they may. */
 bool engine_budget_send(struct inbound *in, uint64_t bytes);
-void engine_budget_end(struct inbound *in);           /* it waits for nothing more */
+void engine_budget_end(struct inbound *in); /* it waits for nothing more */
+/* What waits for a capped line before a reply of this priority, and how long it takes; 0: nothing, no cap. */
+stoq_ns engine_budget_queue(const struct stoq_engine *e, enum stoq_priority priority,
+                            uint64_t *bytes);
 uint64_t engine_budget_cap(const struct inbound *in); /* the tightest that holds it; 0: none */
 /* Tell a fetch what was held back of it until now. */
 void engine_budget_note(struct stoq_engine *e, stoq_fetch_id fetch);

@@ -19,7 +19,7 @@ static void look(struct stoq_engine *e, const struct inbound *in, stoq_ns now)
         p->yield_conn = in->conn;
     }
     p->yielded_at = now;
-    const struct stoq_qos_path path = {.rtt_ns = info.srtt_ns,
+    const struct stoq_qos_path path = {.rtt_ns = info.late_rtt_ns,
                                        .sent_bytes = info.bytes_sent,
                                        .lost_bytes = info.bytes_lost,
                                        .yielding_bytes = info.background_bytes};

@@ -251,6 +251,7 @@ static void conn_read(struct net_conn *conn, struct net_socket *socket,
         net_conn_error(conn, rv);
         return;
     }
+    net_yield_note_rtt(conn);
     net_mark_dirty(conn);
 }
 

@@ -88,6 +88,7 @@ static void fill_info(const struct net_conn *conn, struct stoq_net_info *out)
         .cc = conn->cc,
         .srtt_ns = info.smoothed_rtt,
         .min_rtt_ns = net_conn_min_rtt(conn),
+        .late_rtt_ns = net_yield_rtt(conn),
         .cwnd_bytes = info.cwnd,
         .in_flight_bytes = info.bytes_in_flight,
         .bytes_sent = info.bytes_sent,

@@ -338,6 +338,7 @@ struct stoq_net_info {
     const char *cc;    /* "cubic" or "bbr" */
     stoq_ns srtt_ns;   /* 0: not measured yet */
     stoq_ns min_rtt_ns;
+    stoq_ns late_rtt_ns; /* the shortest of the last tenth of a second; 0: no background is sent */
     uint64_t cwnd_bytes;
     uint64_t in_flight_bytes;
     uint64_t bytes_sent; /* UDP payload */

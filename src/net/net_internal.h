@@ -144,6 +144,9 @@ struct net_conn {
         int64_t credit;
         stoq_ns at;
         uint64_t sent;
+        stoq_ns srtt;
+        stoq_ns rtt_least[2]; /* of the present stretch of time and the one before; 0: none */
+        stoq_ns rtt_at;       /* when the present one began */
     } yield;
 };
 
@@ -242,6 +245,10 @@ stoq_ns net_deadline(const struct stoq_net *net);
 void net_yield_fill(struct net_conn *conn);
 bool net_yield_may_send(const struct net_conn *conn);
 void net_yield_sent(struct net_conn *conn, size_t bytes);
+/* A packet came: its round trip counts, where background is sent. */
+void net_yield_note_rtt(struct net_conn *conn);
+/* The shortest of late; 0: not known. */
+stoq_ns net_yield_rtt(const struct net_conn *conn);
 /* When background that waits for its rate may go on; STOQ_NEVER: none does. */
 stoq_ns net_yield_at(const struct net_conn *conn);
 

@@ -61,6 +61,7 @@ void stoq_node_free(struct stoq_node *n)
     }
     stoq_map_release(&n->links);
     standing_release(n);
+    stoq_free(&n->cfg.alloc, n->spread);
     stoq_map_release(&n->wants);
     stoq_map_release(&n->pending);
     struct stoq_alloc alloc = n->cfg.alloc;

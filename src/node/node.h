@@ -18,6 +18,9 @@
 #define STOQ_NODE_SERVES_LINK_LEAST 4 /* ... so many that each may always have */
 #define STOQ_NODE_FAULTS_MAX 3        /* bad requests of one connection until it is closed */
 #define STOQ_NODE_WINDOW_SHARDS 512   /* of one fetch, whose lists are held at a time */
+/* What waits for our line, from where on requests for chunks are answered Busy: that long, and that much. */
+#define STOQ_NODE_QUEUE_NS (500 * STOQ_MS)
+#define STOQ_NODE_QUEUE_BYTES (512u << 10)
 /* Answers not yet polled; more requests are answered by CLOSE, to a peer that has so many of them itself. */
 #define STOQ_NODE_REPLIES_MAX 256
 #define STOQ_NODE_REPLIES_LINK_LEAST 64

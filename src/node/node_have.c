@@ -12,7 +12,7 @@
 #include "node/node_internal.h"
 
 #define HAVE_EVERY (250 * STOQ_MS)
-#define HAVE_SHARE (25 * STOQ_MS) /* of the time between two maps, per source that is asked */
+#define HAVE_SHARE (10 * STOQ_MS) /* of the time between two maps, per source that is asked */
 #define HAVE_IDLE (1 * STOQ_SEC)  /* nothing new comes from it at present */
 
 static bool is_mapped(const struct source *s)

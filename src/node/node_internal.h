@@ -15,6 +15,7 @@
  *   node_share.c    equal chunks, of one fetch or of several: asked for once
  *   node_fetch.c    the steps of a fetch
  *   node_serve.c    requests of others
+ *   node_spread.c   many who want the same of us: each chunk to one of them first
  *   node_standing.c what is known of peers
  *   node_name.c     words for enums
  */
@@ -82,6 +83,17 @@ struct pending {
     struct stoq_range *ranges;        /* lent until the action is taken */
     uint32_t chunk_count;
     uint64_t arrivals; /* PENDING_HAVE: the node's when the check began */
+};
+
+#define SPREAD_MAX 1024           /* chunks sent last that are remembered: 24 KiB, where many ask */
+#define SPREAD_FOR (8 * STOQ_SEC) /* that the others ask one another for it */
+#define SPREAD_QUEUE (20 * STOQ_MS) /* of our line: less, and everybody gets everything */
+
+/* A chunk, and to whom it went. */
+struct spread_chunk {
+    uint64_t key; /* of package and index */
+    stoq_ns at;
+    stoq_peer peer;
 };
 
 /* A queued action with what it owns until the next poll. */
@@ -281,6 +293,8 @@ struct stoq_node {
     struct out *taken; /* the action given out by the last poll */
     uint32_t replies;  /* SEND and SERVE actions queued */
     uint32_t serves;
+    struct spread_chunk *spread; /* SPREAD_MAX of them, a ring; NULL: there never was a queue */
+    uint32_t spread_next;
     uint64_t requests_served;
     uint64_t requests_refused;
     uint64_t requests_malformed;
@@ -437,5 +451,11 @@ uint32_t standing_chunks_max(const struct stoq_node *n, stoq_peer peer, uint32_t
 void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in);
 void serve_bad(struct stoq_node *n, const struct stoq_node_bad *bad);
 void serve_done(struct stoq_node *n, const struct stoq_node_served *served);
+
+/* node_spread.c */
+/* Are the others to have these chunks from whom they went to lately? */
+bool spread_holds_back(const struct stoq_node *n, const struct stoq_node_inbound *in);
+/* They go to this peer. */
+void spread_note(struct stoq_node *n, const struct stoq_node_inbound *in);
 
 #endif

@@ -154,6 +154,9 @@ struct stoq_node_event {
             stoq_peer peer;
             stoq_stream stream;
             const struct stoq_message *msg;
+            /* What our line has to send before, and how long that takes; 0: nothing, or not known. */
+            uint64_t queue_bytes;
+            stoq_ns queue_ns;
         } inbound;
         struct stoq_node_bad {
             stoq_peer peer;

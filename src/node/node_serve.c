@@ -139,6 +139,12 @@ static bool is_too_early(const struct stoq_node *n, const struct stoq_message *m
     return false;
 }
 
+/* It would wait so long that the asker might take us for dead: it may ask others meanwhile. */
+static bool is_crowded(const struct stoq_node_inbound *in)
+{
+    return in->queue_ns > STOQ_NODE_QUEUE_NS && in->queue_bytes >= STOQ_NODE_QUEUE_BYTES;
+}
+
 void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in)
 {
     struct link *l = node_link(n, in->peer);
@@ -162,6 +168,16 @@ void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in)
                "it is being fetched here");
         return;
     }
+    if (in->msg->type == STOQ_MSG_CHUNK_REQUEST && is_crowded(in)) {
+        refuse(n, in->peer, in->stream, in->msg->request_id, STOQ_ERR_BUSY,
+               "too much waits for its line");
+        return;
+    }
+    if (in->msg->type == STOQ_MSG_CHUNK_REQUEST && spread_holds_back(n, in)) {
+        refuse(n, in->peer, in->stream, in->msg->request_id, STOQ_ERR_BUSY,
+               "it was sent to others just now");
+        return;
+    }
     n->requests_served++;
     if (heavy) {
         l->serves++;
@@ -178,7 +194,9 @@ void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in)
         serve_meta(n, in);
         break;
     case STOQ_MSG_CHUNK_REQUEST:
-        if (!serve_chunks(n, in)) {
+        if (serve_chunks(n, in)) {
+            spread_note(n, in);
+        } else {
             l->serves--;
             n->serves--;
         }

@@ -1,9 +1,12 @@
 /* How much others may ask of a node, and how often they may be wrong. */
 #include "node/node_alone_harness.h"
 
+static struct stoq_range one = {0, 1}; /* of requests for chunks */
+static uint64_t queue_bytes;           /* what waits for the line meanwhile */
+static stoq_ns queue_ns;
+
 static void inbound(stoq_peer peer, stoq_stream stream, uint64_t type)
 {
-    static struct stoq_range one = {0, 1};
     struct stoq_message msg = {.type = type, .request_id = stream};
     if (type == STOQ_MSG_CHUNK_REQUEST) {
         msg.u.chunk_request = (struct stoq_msg_chunk_request){
@@ -12,7 +15,9 @@ static void inbound(stoq_peer peer, stoq_stream stream, uint64_t type)
         msg.u.metadata_query =
             (struct stoq_msg_metadata_query){.id = package, .kind = STOQ_META_MANIFEST};
     }
-    feed((struct stoq_node_event){.kind = STOQ_NODE_INBOUND, .u.inbound = {peer, stream, &msg}});
+    feed((struct stoq_node_event){
+        .kind = STOQ_NODE_INBOUND,
+        .u.inbound = {peer, stream, &msg, .queue_bytes = queue_bytes, .queue_ns = queue_ns}});
 }
 
 /* Serving: what one peer, and what all may have under way; what is done makes room. */
@@ -63,6 +68,95 @@ static void requests_past_their_number_are_busy(void **state)
     assert_int_equal(poll_all().count[STOQ_NODE_SERVE_META], 1);
     inbound(1, 7, STOQ_MSG_METADATA_QUERY);
     assert_int_equal(poll_all().error, STOQ_ERR_BUSY);
+}
+
+static void wait_for_the_line(uint64_t bytes, stoq_ns ns)
+{
+    queue_bytes = bytes;
+    queue_ns = ns;
+}
+
+/* What one request for this chunk comes to. */
+static uint64_t asks_for(stoq_peer peer, uint64_t chunk)
+{
+    static stoq_stream stream = 1000;
+    one.first = chunk;
+    inbound(peer, ++stream, STOQ_MSG_CHUNK_REQUEST);
+    struct wishes w = poll_all();
+    assert_int_equal(w.count[STOQ_NODE_SERVE_CHUNKS], w.error == 0 ? 1 : 0);
+    one.first = 0;
+    return w.error;
+}
+
+/* A line that is busy for long takes no more requests; metadata are little, and a few chunks are not much
+ * even where they take long. */
+static void a_line_that_is_busy_for_long_takes_no_more(void **state)
+{
+    (void)state;
+    link_up(1);
+    wait_for_the_line(STOQ_NODE_QUEUE_BYTES, STOQ_NODE_QUEUE_NS);
+    assert_int_equal(asks_for(1, 1), 0);
+    wait_for_the_line(STOQ_NODE_QUEUE_BYTES, STOQ_NODE_QUEUE_NS + 1);
+    assert_int_equal(asks_for(1, 2), STOQ_ERR_BUSY);
+    inbound(1, 5, STOQ_MSG_METADATA_QUERY);
+    assert_int_equal(poll_all().count[STOQ_NODE_SERVE_META], 1);
+    wait_for_the_line(STOQ_NODE_QUEUE_BYTES - 1, 10 * STOQ_SEC);
+    assert_int_equal(asks_for(1, 3), 0);
+    wait_for_the_line(0, 0);
+}
+
+/* While others wait, a chunk goes to one of them, and to the next ones eight seconds later. */
+static void a_chunk_goes_to_one_first(void **state)
+{
+    (void)state;
+    link_up(1);
+    link_up(2);
+    wait_for_the_line(1 << 20, SPREAD_QUEUE);
+    assert_int_equal(asks_for(1, 7), 0);
+    assert_int_equal(asks_for(2, 7), STOQ_ERR_BUSY);
+    assert_int_equal(asks_for(1, 7), 0); /* it may have lost it */
+    assert_int_equal(asks_for(2, 8), 0);
+    one.count = 2; /* one of them has not left */
+    assert_int_equal(asks_for(1, 8), 0);
+    one.count = 1;
+    now += SPREAD_FOR;
+    assert_int_equal(asks_for(2, 7), STOQ_ERR_BUSY);
+    wait_for_the_line(1 << 20, SPREAD_QUEUE - 1);
+    assert_int_equal(asks_for(2, 7), 0); /* the line has time */
+    wait_for_the_line(1 << 20, SPREAD_QUEUE);
+    now += SPREAD_FOR + 1;
+    assert_int_equal(asks_for(1, 7), 0);
+    for (uint64_t i = 0; i < 2 * SPREAD_MAX; i++) { /* what is remembered has an end */
+        assert_int_equal(asks_for(1, 100 + i), 0);
+        feed((struct stoq_node_event){.kind = STOQ_NODE_SERVED, .u.served = {1, i, 1}});
+    }
+    assert_int_equal(asks_for(2, 100 + 2 * SPREAD_MAX - 1), STOQ_ERR_BUSY);
+    assert_int_equal(asks_for(2, 100), 0);
+    wait_for_the_line(0, 0);
+}
+
+/* Who is still fetching sends what it has to everybody. */
+static void who_fetches_it_spreads_to_all(void **state)
+{
+    (void)state;
+    link_up(1);
+    link_up(2);
+    wait_for_the_line(1 << 20, SPREAD_QUEUE);
+    assert_int_equal(asks_for(1, 7), 0);
+    const stoq_peer source = 9;
+    feed((struct stoq_node_event){
+        .kind = STOQ_NODE_FETCH,
+        .u.fetch = {.fetch = 1, .id = package, .sources = &source, .source_count = 1}});
+    struct stoq_message msg = {.type = STOQ_MSG_CHUNK_REQUEST};
+    struct stoq_node_inbound in = {
+        .peer = 2, .msg = &msg, .queue_bytes = queue_bytes, .queue_ns = queue_ns};
+    struct stoq_range range = {7, 1};
+    msg.u.chunk_request = (struct stoq_msg_chunk_request){
+        .id = package, .ranges = &range, .range_count = 1, .chunk_count = 1};
+    assert_false(spread_holds_back(node, &in));
+    feed((struct stoq_node_event){.kind = STOQ_NODE_STOP, .u.stop = {.fetch = 1}});
+    assert_true(spread_holds_back(node, &in));
+    wait_for_the_line(0, 0);
 }
 
 /* A shell that cannot keep up with a flood has a bounded number of answers waiting. */
@@ -131,6 +225,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ALONE(requests_past_their_number_are_busy),
+        ALONE(a_line_that_is_busy_for_long_takes_no_more),
+        ALONE(a_chunk_goes_to_one_first),
+        ALONE(who_fetches_it_spreads_to_all),
         ALONE(a_flood_is_closed),
         ALONE(mistakes_are_counted_by_connection),
         ALONE(strangers_get_small_requests),

@@ -179,6 +179,22 @@ bool stoq_qos_poll(struct stoq_qos *q, stoq_ns now, struct stoq_qos_grant *out)
     return true;
 }
 
+stoq_ns stoq_qos_queue(const struct stoq_qos *q, enum stoq_qos_dir dir, enum stoq_priority priority,
+                       uint64_t *bytes)
+{
+    uint64_t rate = q->all[dir].rate;
+    *bytes = 0;
+    for (size_t i = 0; i < q->flow_count && q->waiting > 0 && rate > 0; i++) {
+        const struct qos_flow *f = &q->flows[i];
+        bool counts = f->party != NULL && f->wanted > 0 && f->group->dir == dir &&
+                      f->party->cap[dir].rate == 0 &&
+                      q->of_class[dir][f->group->priority].rate == 0 &&
+                      qos_band_of(f->group->priority) <= qos_band_of(priority);
+        *bytes += counts ? f->wanted : 0;
+    }
+    return rate == 0 ? 0 : *bytes * 1000 / rate * STOQ_MS;
+}
+
 stoq_ns stoq_qos_deadline(const struct stoq_qos *q)
 {
     stoq_ns at = STOQ_NEVER;

@@ -143,6 +143,40 @@ static void shares_are_fair_and_nothing_is_wasted(void **state)
     stoq_qos_free(q);
 }
 
+/* What one who comes now waits for: not what a cap of its own holds back, nor background before others. */
+static void what_waits_is_told(void **state)
+{
+    struct stoq_qos *q = new_qos();
+    struct stoq_peer_id slow = id_of(3);
+    struct mover m[3];
+    uint64_t bytes;
+    (void)state;
+    for (uint32_t i = 0; i < 3; i++) {
+        open_up(q, &m[i], i + 1);
+    }
+    struct stoq_qos_open open = {
+        .dir = STOQ_QOS_UP, .priority = STOQ_PRIORITY_BACKGROUND, .peer = &slow, .group = 9};
+    stoq_qos_flow back = stoq_qos_open(q, &open);
+    assert_int_equal(stoq_qos_queue(q, STOQ_QOS_UP, STOQ_PRIORITY_NORMAL, &bytes), 0);
+    limit(q, STOQ_QOS_UP, NULL, 1000000, 1);
+    for (uint32_t i = 0; i < 2; i++) {
+        begin(q, &m[i], 1);
+    }
+    assert_int_equal(stoq_qos_queue(q, STOQ_QOS_UP, STOQ_PRIORITY_NORMAL, &bytes), 131 * STOQ_MS);
+    assert_int_equal(bytes, 2 * CHUNK);
+    assert_int_equal(stoq_qos_queue(q, STOQ_QOS_DOWN, STOQ_PRIORITY_NORMAL, &bytes), 0);
+    assert_false(stoq_qos_want(q, back, CHUNK, 1));
+    (void)stoq_qos_queue(q, STOQ_QOS_UP, STOQ_PRIORITY_NORMAL, &bytes);
+    assert_int_equal(bytes, 2 * CHUNK);
+    (void)stoq_qos_queue(q, STOQ_QOS_UP, STOQ_PRIORITY_BACKGROUND, &bytes);
+    assert_int_equal(bytes, 3 * CHUNK);
+    limit(q, STOQ_QOS_UP, &slow, 1000, 1);
+    begin(q, &m[2], 1);
+    (void)stoq_qos_queue(q, STOQ_QOS_UP, STOQ_PRIORITY_BACKGROUND, &bytes);
+    assert_int_equal(bytes, 2 * CHUNK);
+    stoq_qos_free(q);
+}
+
 static void a_peers_cap_holds_it_alone(void **state)
 {
     struct stoq_qos *q = new_qos();
@@ -230,6 +264,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ten_seconds_keep_the_cap),
         cmocka_unit_test(shares_are_fair_and_nothing_is_wasted),
+        cmocka_unit_test(what_waits_is_told),
         cmocka_unit_test(a_peers_cap_holds_it_alone),
         cmocka_unit_test(directions_are_apart_and_free_ones_free),
         cmocka_unit_test(everything_is_released),

@@ -43,7 +43,9 @@ void sim_serve_request(struct sim_world *w, uint32_t node, uint32_t from, uint32
             stoq_span(m->coded.p + STOQ_FRAME_HEAD_BYTES, m->coded.n - STOQ_FRAME_HEAD_BYTES);
         st = stoq_message_decode(cbor, w->ranges, &msg);
     }
-    struct stoq_node_event ev = {.kind = STOQ_NODE_INBOUND, .u.inbound = {from, stream, &msg}};
+    struct stoq_node_event ev = {.kind = STOQ_NODE_INBOUND,
+                                 .u.inbound = {.peer = from, .stream = stream, .msg = &msg}};
+    sim_uplink_queue(w, node, &ev.u.inbound.queue_bytes, &ev.u.inbound.queue_ns);
     if (st != STOQ_OK) {
         ev = (struct stoq_node_event){.kind = STOQ_NODE_INBOUND_BAD,
                                       .u.bad = {from, stream, msg.request_id, st}};
@@ -324,5 +326,7 @@ void sim_serve_chunks(struct sim_world *w, uint32_t node, const struct stoq_node
         }
     }
     f->item_end = f->head_bytes;
+    f->item_up_end = f->head_bytes + f->item_bytes[0];
+    f->item_up = 1;
     serve(w, flow);
 }

@@ -12,6 +12,7 @@ void sim_feed(struct sim_world *w, uint32_t node, const struct stoq_node_event *
     if (n->node == NULL) {
         return;
     }
+    n->is_fed = true;
     enum stoq_status st = stoq_node_feed(n->node, ev, w->now);
     if (st != STOQ_OK) {
         sim_fault(w, "node %u refused event %d: %s", node, (int)ev->kind, stoq_status_str(st));
@@ -219,11 +220,15 @@ void sim_drain(struct sim_world *w, uint32_t node)
     struct sim_node *n = &w->nodes[node];
     struct stoq_node_action a;
     uint32_t steps = 0;
+    if (!n->is_fed) {
+        return; /* it has decided all there is */
+    }
     while (n->node != NULL && stoq_node_poll(n->node, w->now, &a)) {
         STOQ_ASSERT(++steps < 1000000);
         sim_note(w, a.kind, node);
         act(w, node, &a);
     }
+    n->is_fed = false;
     if (n->node == NULL) {
         return;
     }

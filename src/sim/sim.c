@@ -95,6 +95,7 @@ static void deadline(struct sim_world *w, uint32_t node)
     if (w->nodes[node].wake_at == w->now) {
         w->nodes[node].wake_at = STOQ_NEVER;
     }
+    w->nodes[node].is_fed = true;
 }
 
 /* What is about connections and sessions. */

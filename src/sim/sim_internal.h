@@ -27,6 +27,7 @@
 #define SIM_PACKET 1400u        /* for the chance that a piece loses one */
 #define SIM_WINDOW_FIRST 32768u /* of a connection: bytes not acknowledged */
 #define SIM_WINDOW_MAX (32u << 20)
+#define SIM_QUEUE_REPLY 262144u /* of a reply: what the daemon counts as waiting for its line */
 #define SIM_QUEUE_LOW (10 * STOQ_MS)  /* wait at a downlink under which a window grows ... */
 #define SIM_QUEUE_HIGH (30 * STOQ_MS) /* ... and above which it shrinks */
 #define SIM_IDLE (30 * STOQ_SEC)      /* silence that ends a connection */
@@ -131,6 +132,9 @@ struct sim_flow {
     uint32_t item_count;
     uint32_t item; /* being taken */
     uint64_t item_end;
+    uint32_t item_up;      /* the one behind that which is being sent ... */
+    uint64_t item_up_from; /* ... from here ... */
+    uint64_t item_up_end;  /* ... to here; 0: there are none */
     uint8_t *item_what;
     uint32_t *item_bytes;
     struct stoq_buf coded; /* deep: all of it */
@@ -177,6 +181,7 @@ struct sim_node {
     bool is_done;
     bool is_failed;
     bool has_begun;
+    bool is_fed;   /* since it was drained */
     uint32_t life; /* which of its sessions; events of former ones are void */
     uint32_t region;
     struct sim_line line;
@@ -290,6 +295,8 @@ void sim_links_lose(struct sim_world *w, uint32_t node, stoq_ns later);
 /* uplink.c */
 /* A reply begins; takes what f holds. Returns false, and frees it, when there is no connection. */
 bool sim_flow_send(struct sim_world *w, uint32_t flow);
+/* What a capped uplink has to send first of all its connections, and how long that takes; 0: no cap. */
+void sim_uplink_queue(const struct sim_world *w, uint32_t node, uint64_t *bytes, stoq_ns *ns);
 /* Nothing more of it is sent or taken; its node is told. */
 void sim_flow_end(struct sim_world *w, uint32_t flow);
 struct sim_flow *sim_flow(const struct sim_world *w, uint32_t flow);

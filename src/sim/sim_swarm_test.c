@@ -29,8 +29,33 @@ static void a_swarm_shares(void **state)
     (void)state;
 }
 
+/* A hundred who know the seed and 29 others: what one asks for the seed has not sent to another just now. */
+static void a_seed_sends_each_chunk_to_one_of_a_hundred(void **state)
+{
+    struct sim_config cfg = {.seed = 1,
+                             .fetchers = 100,
+                             .neighbours = 30,
+                             .all_know_seeds = true,
+                             .package_bytes = 16 * STOQ_MIB,
+                             .up_bytes_per_s = 2000000,
+                             .down_bytes_per_s = 2000000,
+                             .rtt_ns = STOQ_MS};
+    struct sim_result *r = calloc(1, sizeof *r);
+    assert_non_null(r);
+    assert_int_equal(sim_run(&cfg, r), STOQ_OK);
+    assert_int_equal(r->faults, 0);
+    assert_int_equal(r->finished, 100);
+    assert_true(r->last_ns * 100 <= r->fluid_ns * 135);
+    assert_true(r->bytes_seeds * 100 <= r->package_bytes * 130);
+    free(r);
+    (void)state;
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_swarm_shares)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_swarm_shares),
+        cmocka_unit_test(a_seed_sends_each_chunk_to_one_of_a_hundred),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /*
  * How a reply's bytes travel. An uplink sends one piece at a time, the connections that have something
- * to send in turn; a connection's replies go one after the other, urgent ones first. A piece takes its
+ * to send in turn, on a capped one chunk by chunk; a connection's replies go one after the other, urgent
+ * ones first. A piece takes its
  * bytes by the rate of the uplink, half a round trip, waits its turn at the downlink, takes its bytes
  * by that rate, and is acknowledged half a round trip later:
  *
@@ -97,6 +98,14 @@ static bool may_send(const struct sim_world *w, const struct sim_link *l)
     return f->is_urgent || (!is_stalled && l->flying < l->window);
 }
 
+/* Is a chunk under way, which a capped line sends to its end before another connection has its turn? */
+static bool is_amid(const struct sim_world *w, const struct sim_link *l)
+{
+    const struct sim_flow *f = l->first_flow == SIM_NONE ? NULL : sim_flow(w, l->first_flow);
+    return f != NULL && w->cfg.up_bytes_per_s != 0 && f->sent > f->item_up_from &&
+           f->sent < f->item_up_end;
+}
+
 static void activate(struct sim_world *w, struct sim_link *l)
 {
     struct sim_node *n = &w->nodes[l->owner];
@@ -105,6 +114,12 @@ static void activate(struct sim_world *w, struct sim_link *l)
     }
     l->is_active = true;
     l->next_active = NULL;
+    if (is_amid(w, l)) {
+        l->next_active = n->active_first;
+        n->active_first = l;
+        n->active_last = n->active_last == NULL ? l : n->active_last;
+        return;
+    }
     if (n->active_last == NULL) {
         n->active_first = l;
     } else {
@@ -162,11 +177,15 @@ static void pump(struct sim_world *w, uint32_t node)
         struct sim_flow *f = sim_flow(w, flow);
         uint32_t piece = sim_pool_take(&w->pieces);
         struct sim_piece *p = sim_pool_at(&w->pieces, piece);
-        uint64_t left = f->total - f->sent;
+        uint64_t left = (f->item_up_end > 0 ? f->item_up_end : f->total) - f->sent;
         p->flow = flow;
         p->bytes = (uint32_t)(left < SIM_PIECE ? left : SIM_PIECE);
         f->refs++;
         f->sent += p->bytes;
+        if (f->sent == f->item_up_end && f->item_up < f->item_count) {
+            f->item_up_from = f->sent;
+            f->item_up_end += f->item_bytes[f->item_up++];
+        }
         l->flying += p->bytes;
         if (f->sent == f->total) {
             queue_remove(w, l, flow);
@@ -175,6 +194,20 @@ static void pump(struct sim_world *w, uint32_t node)
         n->is_sending = true;
         sim_put(w, w->now + time_for(p->bytes, up_rate(w, node)), node, f->to, EV_UP, piece);
     }
+}
+
+void sim_uplink_queue(const struct sim_world *w, uint32_t node, uint64_t *bytes, stoq_ns *ns)
+{
+    const struct sim_node *n = &w->nodes[node];
+    const struct sim_link *l;
+    size_t at = 0;
+    *bytes = 0;
+    while (w->cfg.up_bytes_per_s != 0 && (l = stoq_map_next(&n->links, &at)) != NULL) {
+        const struct sim_flow *f = l->first_flow == SIM_NONE ? NULL : sim_flow(w, l->first_flow);
+        uint64_t left = f == NULL ? 0 : f->total - f->sent;
+        *bytes += left < SIM_QUEUE_REPLY ? left : SIM_QUEUE_REPLY;
+    }
+    *ns = time_for(*bytes, up_rate(w, node));
 }
 
 bool sim_flow_send(struct sim_world *w, uint32_t flow)

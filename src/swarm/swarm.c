@@ -140,7 +140,7 @@ static void request_ended(struct stoq_swarm *sw, const struct stoq_swarm_ended *
         stoq_swarm_cut(sw, p);
         break;
     case STOQ_BUSY:
-        stoq_swarm_back_off(p, 1, now);
+        stoq_swarm_busy_off(sw, p, now);
         break;
     case STOQ_CANCELLED:
         break;

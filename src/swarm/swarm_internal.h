@@ -9,20 +9,22 @@
 
 #define STOQ_SWARM_ASKS_PER_CHUNK 2 /* one, and one more in the endgame */
 
-#define STOQ_SWARM_FIRST_CHUNKS 16    /* of a peer's first request */
-#define STOQ_SWARM_FEW_PEERS 8        /* more: they may share a source with us, so less at first */
-#define STOQ_SWARM_LEAST_CHUNKS 4     /* of any other, unless few are left */
-#define STOQ_SWARM_KEEP_BYTES 131072u /* a chunk or two on their way, which arrive as a whole */
-#define STOQ_SWARM_AHEAD (60 * STOQ_MS)    /* of work at a peer, on top of 3 round trips */
-#define STOQ_SWARM_BATCH (100 * STOQ_MS)   /* of work in one request, on top of a round trip */
-#define STOQ_SWARM_WINDOW (50 * STOQ_MS)   /* the shortest that a rate is measured over */
-#define STOQ_SWARM_TICK (50 * STOQ_MS)     /* how often the end of a transfer is looked at anew */
-#define STOQ_SWARM_CHECK (1 * STOQ_SEC)    /* how often requests are looked at for being lost */
-#define STOQ_SWARM_STALL (500 * STOQ_MS)   /* silence, on top of 4 round trips and a chunk's time */
+#define STOQ_SWARM_FIRST_CHUNKS 16 /* of a peer's first request */
+#define STOQ_SWARM_FEW_PEERS 8    /* more: they may share a source with us, so one chunk at first */
+#define STOQ_SWARM_LEAST_CHUNKS 4 /* of any other, unless few are left */
+#define STOQ_SWARM_KEEP_BYTES 131072u    /* a chunk or two on their way, which arrive as a whole */
+#define STOQ_SWARM_AHEAD (60 * STOQ_MS)  /* of work at a peer, on top of 3 round trips */
+#define STOQ_SWARM_BATCH (100 * STOQ_MS) /* of work in one request, on top of a round trip */
+#define STOQ_SWARM_WINDOW (50 * STOQ_MS) /* the shortest that a rate is measured over */
+#define STOQ_SWARM_TICK (50 * STOQ_MS)   /* how often the end of a transfer is looked at anew */
+#define STOQ_SWARM_CHECK (1 * STOQ_SEC)  /* how often requests are looked at for being lost */
+#define STOQ_SWARM_STALL (500 * STOQ_MS) /* silence, on top of 4 round trips and ... */
+#define STOQ_SWARM_LATE 3 /* ... so many times what the next chunk takes at its rate */
 #define STOQ_SWARM_SILENCE (10 * STOQ_SEC) /* of the only source, until it is given up */
 #define STOQ_SWARM_STRIKES_MAX 4           /* failures in a row */
 #define STOQ_SWARM_BACKOFF (200 * STOQ_MS) /* after the first failure, then doubling */
 #define STOQ_SWARM_BACKOFF_DOUBLINGS 5
+#define STOQ_SWARM_BUSY_DOUBLINGS 3
 #define STOQ_SWARM_GUESS_BYTES_PER_S 524288u  /* of a peer whose rate is not known yet */
 #define STOQ_SWARM_DUPLICATE_BYTES (1u << 20) /* asked for twice, or 1 % of all, if that is more */
 
@@ -66,6 +68,7 @@ struct swarm_peer {
     stoq_peer peer;
     uint8_t charge; /* enum stoq_swarm_why + 1, not polled yet */
     uint8_t strikes;
+    uint8_t busy; /* answers of Busy in a row */
     uint32_t ranges_max;
     uint32_t chunks_max;
     uint32_t requests;
@@ -182,6 +185,8 @@ void stoq_swarm_charge(struct stoq_swarm *sw, struct swarm_peer *p, enum stoq_sw
 /* A request of it failed: back off, cut it after a few in a row. */
 void stoq_swarm_strike(struct stoq_swarm *sw, struct swarm_peer *p, stoq_ns now);
 void stoq_swarm_back_off(struct swarm_peer *p, uint32_t doublings, stoq_ns now);
+/* It has no room: leave it alone, longer with each such answer in a row. */
+void stoq_swarm_busy_off(struct stoq_swarm *sw, struct swarm_peer *p, stoq_ns now);
 /* It has something to do again after silence; it has nothing to do any more. */
 void stoq_swarm_busy(struct swarm_peer *p, stoq_ns now);
 void stoq_swarm_drained(struct swarm_peer *p, stoq_ns now);

@@ -99,6 +99,68 @@ static void busy_is_no_strike(void **state)
     stoq_swarm_free(sw);
 }
 
+/* With each such answer in a row it is left alone for longer, and never as long as the next one is. */
+static void a_busy_one_is_asked_ever_less_often(void **state)
+{
+    (void)state;
+    struct stoq_swarm *sw = begin(10);
+    for (unsigned i = 0; i < STOQ_SWARM_BUSY_DOUBLINGS + 3; i++) {
+        stoq_swarm_cookie cookie = next_request(sw).u.request.cookie;
+        stoq_ns from = now;
+        stoq_ns most = STOQ_SWARM_BACKOFF
+                       << (i < STOQ_SWARM_BUSY_DOUBLINGS ? i : STOQ_SWARM_BUSY_DOUBLINGS);
+        assert_int_equal(ended(sw, cookie, STOQ_BUSY, now), STOQ_OK);
+        cookie = next_request(sw).u.request.cookie;
+        assert_true(now - from >= most / 2 && now - from < most);
+        assert_int_equal(ended(sw, cookie, STOQ_CANCELLED, now), STOQ_OK);
+    }
+    stoq_swarm_cookie cookie = next_request(sw).u.request.cookie;
+    assert_int_equal(chunk(sw, STOQ_SWARM_CHUNK_OK, cookie, 0, now + 1), STOQ_OK);
+    assert_int_equal(ended(sw, cookie, STOQ_CANCELLED, now + 1), STOQ_OK);
+    cookie = next_request(sw).u.request.cookie;
+    stoq_ns from = now;
+    assert_int_equal(ended(sw, cookie, STOQ_BUSY, now), STOQ_OK);
+    (void)next_request(sw);
+    assert_true(now - from < STOQ_SWARM_BACKOFF); /* a chunk, and it begins anew */
+    stoq_swarm_free(sw);
+}
+
+/* A source that is capped to 170 kB/s sends a chunk at once and nothing for 380 ms. It may be silent for
+ * as long as three chunks take it; one that is silent for longer is left for another one. */
+static void a_capped_source_is_waited_for(void **state)
+{
+    (void)state;
+    struct stoq_swarm *sw = begin(500);
+    stoq_swarm_cookie slow = next_request(sw).u.request.cookie;
+    stoq_swarm_cookie other = 0;
+    uint64_t at = 0;
+    uint64_t brought = 0;
+    stoq_ns last = now;
+    assert_int_equal(add_peer(sw, PEER + 1, false), STOQ_OK);
+    for (unsigned tick = 0; stats_of(sw, PEER).stalls == 0; tick++, now += 20 * STOQ_MS) {
+        struct stoq_swarm_action act;
+        assert_true(now < last + 5 * STOQ_SEC);
+        while (stoq_swarm_poll(sw, now, &act)) {
+            if (act.kind == STOQ_SWARM_REQUEST && act.u.request.peer == PEER + 1 && other == 0) {
+                other = act.u.request.cookie;
+                at = act.u.request.ranges[0].first;
+            }
+        }
+        if (tick % 19 == 0 && brought < 8) {
+            assert_int_equal(progress(sw, slow, CHUNK, now), STOQ_OK);
+            assert_int_equal(chunk(sw, STOQ_SWARM_CHUNK_OK, slow, brought++, now), STOQ_OK);
+            last = now;
+        }
+        if (tick % 5 == 0) { /* it keeps being one that could help */
+            assert_int_equal(progress(sw, other, CHUNK, now), STOQ_OK);
+            assert_int_equal(chunk(sw, STOQ_SWARM_CHUNK_OK, other, at++, now), STOQ_OK);
+        }
+    }
+    assert_int_equal(brought, 8);
+    assert_true(now > last + 3 * 380 * STOQ_MS);
+    stoq_swarm_free(sw);
+}
+
 /* The only source is given up when its silence is as long as it may be, and not at the next look. */
 static void silence_ends_on_time(void **state)
 {
@@ -248,6 +310,8 @@ int main(void)
         cmocka_unit_test(failures_are_left_alone_ever_longer),
         cmocka_unit_test(a_chunk_ends_a_row_of_failures),
         cmocka_unit_test(busy_is_no_strike),
+        cmocka_unit_test(a_busy_one_is_asked_ever_less_often),
+        cmocka_unit_test(a_capped_source_is_waited_for),
         cmocka_unit_test(silence_ends_on_time),
         cmocka_unit_test(those_who_are_silent_too_cannot_help),
         cmocka_unit_test(after_a_stall_the_first_request_is_small),

@@ -6,8 +6,9 @@
  * downwards by quarters, so a new peer is known after two or three windows and one that is throttled
  * to a hundredth is noticed within a second.
  *
- * Silence is judged against 500 ms, four round trips and the time of one chunk at the measured rate
- * (not the last when the shell reports single bytes). A silent peer loses its chunks at once when
+ * Silence is judged against 500 ms, four round trips and three times what one chunk takes at the measured
+ * rate, also where the shell reports single bytes: a source with a cap sends a chunk at once and then nothing
+ * while it serves the others that wait for it. A silent peer loses its chunks at once when
  * somebody else can bring them, is left alone for a while that doubles each time, then gets
  * another small request. The only source is waited for ten seconds: cancelling would help nobody.
  */
@@ -141,6 +142,17 @@ void stoq_swarm_back_off(struct swarm_peer *p, uint32_t doublings, stoq_ns now)
     p->backoff_until = now + (STOQ_SWARM_BACKOFF << n);
 }
 
+/* Many may have been told so at the same moment: not all come back at the same moment. */
+void stoq_swarm_busy_off(struct stoq_swarm *sw, struct swarm_peer *p, stoq_ns now)
+{
+    stoq_swarm_back_off(p, p->busy, now);
+    stoq_ns wait = p->backoff_until - now;
+    p->backoff_until = now + wait / 2 + stoq_prng_below(&sw->prng, wait / 2);
+    if (p->busy < STOQ_SWARM_BUSY_DOUBLINGS) {
+        p->busy++;
+    }
+}
+
 void stoq_swarm_strike(struct stoq_swarm *sw, struct swarm_peer *p, stoq_ns now)
 {
     p->strikes++;
@@ -189,11 +201,11 @@ void stoq_swarm_measure(struct swarm_peer *p, stoq_ns now)
 
 static stoq_ns stall_limit(const struct swarm_peer *p)
 {
-    stoq_ns limit = STOQ_SWARM_STALL + 4 * p->rtt_ns;
-    if (!p->told_progress) {
-        uint64_t rate = p->rate_known ? p->rate_bytes_per_s / 2 : STOQ_SWARM_GUESS_BYTES_PER_S;
-        limit += stoq_swarm_time_for(STOQ_SWARM_CHUNK_BYTES_MAX, rate);
-    }
+    uint64_t rate = p->rate_known ? p->rate_bytes_per_s : STOQ_SWARM_GUESS_BYTES_PER_S;
+    uint64_t next = p->inflight_bytes < STOQ_SWARM_CHUNK_BYTES_MAX ? p->inflight_bytes
+                                                                   : STOQ_SWARM_CHUNK_BYTES_MAX;
+    stoq_ns limit =
+        STOQ_SWARM_STALL + 4 * p->rtt_ns + STOQ_SWARM_LATE * stoq_swarm_time_for(next, rate);
     return limit < STOQ_SWARM_SILENCE ? limit : STOQ_SWARM_SILENCE;
 }
 

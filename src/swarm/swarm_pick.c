@@ -187,8 +187,9 @@ static bool size_request(const struct stoq_swarm *sw, const struct swarm_peer *p
     if (!p->rate_known) {
         uint32_t share =
             (sw->wanted + sw->peer_count - 1) / (sw->peer_count > 0 ? sw->peer_count : 1);
-        bool is_short = p->stalls > 0 || p->strikes > 0 || sw->peer_count > STOQ_SWARM_FEW_PEERS;
+        bool is_short = p->stalls > 0 || p->strikes > 0;
         uint32_t most = is_short ? STOQ_SWARM_LEAST_CHUNKS : STOQ_SWARM_FIRST_CHUNKS;
+        most = sw->peer_count > STOQ_SWARM_FEW_PEERS ? 1 : most;
         most = sw->add_end && share < most ? share : most;
         b->chunks = most < b->chunks ? most : b->chunks;
         b->bytes = STOQ_SWARM_REQUEST_BYTES_MAX;

@@ -89,11 +89,11 @@ void stoq_swarm_send(struct stoq_swarm *sw, struct swarm_request *rq, stoq_ns no
             ranges++;
         }
     }
-    if (p->requests == 0) {
-        stoq_swarm_busy(p, now);
-    }
     p->requests++;
     p->inflight_bytes += rq->bytes;
+    if (p->requests == 1) {
+        stoq_swarm_busy(p, now);
+    }
     sw->request_count++;
     *out = (struct stoq_swarm_action){
         .kind = STOQ_SWARM_REQUEST,
@@ -178,6 +178,7 @@ void stoq_swarm_chunk_done(struct stoq_swarm *sw, struct swarm_request *rq,
     struct swarm_peer *p = rq == NULL ? NULL : &sw->peer[rq->peer_slot];
     if (rq != NULL) {
         p->strikes = 0;
+        p->busy = 0;
         rq->progress_at = now;
         stoq_swarm_arrived(p, p->told_progress ? 0 : ev->bytes, now);
     }
