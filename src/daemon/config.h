@@ -24,7 +24,9 @@ struct stoq_config {
     struct stoq_fetch_source
         bootstrap[STOQ_CONFIG_BOOTSTRAP_MAX]; /* dialled when a daemon starts */
     size_t bootstrap_count;
+    char site[STOQ_PEERS_LABEL_MAX + 1];  /* ours; "": not known */
     bool lan;                             /* LAN discovery */
+    bool exchange;                        /* peers tell each other of peers */
     bool dht;                             /* take part in the DHT */
     bool dht_announce;                    /* what is here whole is announced there */
     unsigned dht_bits;                    /* of work in a node id */

@@ -168,6 +168,16 @@ static bool set_peer(struct stoq_config *c, const char *value, char why[CONFIG_W
     return true;
 }
 
+static bool set_site(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    if (!is_label(value)) {
+        return no(why, "'%.80s' is not 1 to %d letters, digits, dots, dashes and underscores",
+                  value, STOQ_PEERS_LABEL_MAX);
+    }
+    memcpy(c->site, value, strlen(value) + 1);
+    return true;
+}
+
 static bool set_bootstrap(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
 {
     if (c->bootstrap_count == STOQ_CONFIG_BOOTSTRAP_MAX) {
@@ -480,6 +490,11 @@ static bool set_lan(struct stoq_config *c, const char *value, char why[CONFIG_WH
     return on_or_off(value, &c->lan, why);
 }
 
+static bool set_exchange(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    return on_or_off(value, &c->exchange, why);
+}
+
 static bool set_dht(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
 {
     return on_or_off(value, &c->dht, why);
@@ -589,7 +604,9 @@ static const struct config_setting settings[] = {
     {"listen", true, set_listen},
     {"peer", true, set_peer},
     {"bootstrap", true, set_bootstrap},
+    {"site", false, set_site},
     {"discovery.lan", false, set_lan},
+    {"discovery.exchange", false, set_exchange},
     {"discovery.dht", false, set_dht},
     {"dht.announce", false, set_dht_announce},
     {"dht.bits", false, set_dht_bits},

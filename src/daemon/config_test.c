@@ -59,6 +59,10 @@ static void test_defaults(void **state)
     parse_ok(stoq_config_template());
     parse_ok("discovery.lan = off\n");
     assert_false(config.lan);
+    assert_true(config.exchange);
+    parse_ok("discovery.exchange = off\nsite = hall-2\n");
+    assert_false(config.exchange);
+    assert_string_equal(config.site, "hall-2");
 }
 
 static void test_all_keys(void **state)
@@ -218,6 +222,9 @@ static void test_refusals(void **state)
     refuse("[limits]\nmemory = 99999999999GiB\n", "f:2: limits.memory: 99999999999GiB is outside");
     refuse("[limits]\nmemory_peer = 64MB\n", "f:2: limits.memory_peer: '64MB' is not a size");
     refuse("[limits]\nopen_files = 1\n", "f:2: limits.open_files: 1 is outside 64..1000000");
+    refuse("discovery.exchange = 1\n", "f:1: discovery.exchange: '1' is not on or off");
+    refuse("site = a b\n", "f:1: site: 'a b' is not 1 to 32 letters, digits, dots, dashes and "
+                           "underscores");
     refuse("[discovery]\nlan = yes\n", "f:2: discovery.lan: 'yes' is not on or off");
     refuse("[log]\nlevel = loud\n", "f:2: log.level: 'loud' is not quiet, info or debug");
     refuse("[log]\nlevel = loud\nnonsense\n", "f:2: log.level:");

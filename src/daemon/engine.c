@@ -70,6 +70,7 @@ static void before_wait(void *user)
         engine_progress(e, now);
         e->progress_at = now + ENGINE_PROGRESS;
     }
+    engine_rtts_run(e, now);
     engine_known_save(e, now);
     engine_trust_save(e, now);
     engine_placements_run(e, now);
@@ -78,8 +79,10 @@ static void before_wait(void *user)
     engine_names_run(e, now);
     engine_drain(e);
     stoq_ns dht = engine_dht_run(e, now);
+    stoq_ns exchange = engine_exchange_run(e, now);
     stoq_ns deadline = stoq_node_deadline(e->node);
     deadline = dht < deadline ? dht : deadline;
+    deadline = exchange < deadline ? exchange : deadline;
     stoq_ns grants = stoq_qos_deadline(e->qos);
     deadline = grants < deadline ? grants : deadline;
     stoq_ns placements = engine_placements_deadline(e);
@@ -92,6 +95,8 @@ static void before_wait(void *user)
     deadline = sources < deadline ? sources : deadline;
     stoq_ns names = engine_names_deadline(e);
     deadline = names < deadline ? names : deadline;
+    stoq_ns rtts = engine_rtts_deadline(e);
+    deadline = rtts < deadline ? rtts : deadline;
     stoq_ns known = engine_known_deadline(e);
     deadline = known < deadline ? known : deadline;
     if ((e->inbounds.count > 0 || e->batches_idle != NULL) && e->sweep_at < deadline) {
@@ -201,6 +206,7 @@ static void free_parts(struct stoq_engine *e)
     }
     engine_lan_free(e);
     engine_dht_close(e);
+    engine_exchange_close(e);
     engine_past_free(e);
     stoq_net_free(e->net);
     stoq_timer_free(e->timer);
@@ -263,6 +269,7 @@ static enum stoq_status build(struct stoq_engine *e, struct stoq_error *err)
     struct stoq_node_config node = {.agent = stoq_span_str(e->agent),
                                     .want_raw = e->cfg.raw,
                                     .takes_offers = e->cfg.offered != NULL,
+                                    .exchanges = e->cfg.exchange && e->serving,
                                     .trust = e->cfg.trust,
                                     .fetches_running_max = e->cfg.fetches_running_max};
     if (st == STOQ_OK) {
@@ -279,6 +286,10 @@ static enum stoq_status build(struct stoq_engine *e, struct stoq_error *err)
     st = engine_dht_open(e);
     if (st != STOQ_OK) {
         return stoq_fail(err, st, 0, "DHT: %s", stoq_status_str(st));
+    }
+    st = engine_exchange_open(e, seed + 6);
+    if (st != STOQ_OK) {
+        return stoq_fail(err, st, 0, "peer exchange: %s", stoq_status_str(st));
     }
     struct stoq_error lan_err;
     if (e->cfg.lan && engine_lan_start(e, &lan_err) != STOQ_OK) {

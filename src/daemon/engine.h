@@ -9,6 +9,7 @@
  * never call them from its callbacks.
  */
 #include "base/bytes.h"
+#include "discover/exchange.h"
 #include "net/addr.h"
 #include "net/net.h"
 #include "node/node.h"
@@ -80,7 +81,9 @@ struct stoq_engine_config {
         unsigned work_bits; /* zero bits of node ids; all of a network have the same */
         const char *file;   /* what is remembered; kept. NULL: nothing */
     } dht;
-    bool lan; /* announce ourselves on the LAN and listen for others from the start */
+    bool lan;      /* announce ourselves on the LAN and listen for others from the start */
+    bool exchange; /* ask peers whom they know, and tell them */
+    char site[STOQ_PEERS_LABEL_MAX + 1]; /* where we are; "": not known */
     /* For every Offer, for one that is repeated too: 0, it is or was accepted; else the error code to answer
      * with, and a sentence in why. On the network thread; must not block for long. NULL: nobody offers
      * us anything. */
@@ -136,6 +139,7 @@ struct stoq_fetch_ask {
     bool dht; /* and whom the DHT names; without another source it is waited for */
     bool lan; /* neighbours are sources too, those heard of meanwhile included. Without any other
                * source it waits up to 1.5 s for the first */
+    bool exchange;      /* and some of those that peers have told of, or that are remembered */
     stoq_ns timeout_ns; /* for the whole fetch; 0: none, steps have their own */
     /* Called on the caller's thread, about ten times a second. NULL: none. */
     void (*progress)(void *user, const struct stoq_fetch_progress *p);
@@ -402,6 +406,12 @@ struct stoq_engine_lan {
 /* Fill out, and the first list_max neighbours. */
 void stoq_engine_lan(struct stoq_engine *engine, struct stoq_engine_lan *out,
                      struct stoq_engine_neighbour *list, size_t list_max);
+/* What peers have told of each other. */
+struct stoq_engine_exchange {
+    bool on;
+    struct stoq_exchange_stats stats;
+};
+void stoq_engine_exchange(struct stoq_engine *engine, struct stoq_engine_exchange *out);
 /* One call per peer known, connected or not, in the order of their becoming known; likewise. addr is
  * where it was last seen, NULL when this process has not seen it. */
 STOQ_WARN_UNUSED enum stoq_status stoq_engine_standing(

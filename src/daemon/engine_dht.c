@@ -12,8 +12,6 @@
 #include "os/file.h"
 #include "os/sys.h"
 
-#include <ifaddrs.h>
-#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -36,52 +34,12 @@ static bool wanted(const struct stoq_engine *e)
     return e->cfg.dht.on && !e->cfg.client && e->serving && !e->cfg.connections_only;
 }
 
-/* ---- our addresses ---- */
-
-static void add_address(struct stoq_node_dht_config *cfg, const struct stoq_addr *a)
-{
-    if (cfg->address_count < STOQ_NODE_DHT_ADDRESSES_MAX && !stoq_addr_is_link_local(a)) {
-        cfg->addresses[cfg->address_count++] = to_dht(a);
-    }
-}
-
-/* Those of the interfaces that are up, loopback only where there is nothing else. */
-static void add_interfaces(struct stoq_node_dht_config *cfg, uint16_t port, bool loopback)
-{
-    struct ifaddrs *all;
-    if (getifaddrs(&all) != 0) {
-        return;
-    }
-    for (const struct ifaddrs *i = all; i != NULL; i = i->ifa_next) {
-        struct stoq_addr a;
-        if (i->ifa_addr == NULL || (i->ifa_flags & IFF_UP) == 0 ||
-            stoq_addr_from_sockaddr(&a, i->ifa_addr, sizeof(struct sockaddr_in6)) != STOQ_OK) {
-            continue;
-        }
-        a.port = port;
-        if (stoq_addr_is_loopback(&a) == loopback) {
-            add_address(cfg, &a);
-        }
-    }
-    freeifaddrs(all);
-}
-
 static void own_addresses(const struct stoq_engine *e, struct stoq_node_dht_config *cfg)
 {
-    struct stoq_addr a;
-    uint16_t any_port = 0;
-    for (size_t i = 0; stoq_engine_local_addr(e, i, &a); i++) {
-        if (stoq_addr_is_any(&a)) {
-            any_port = a.port;
-        } else {
-            add_address(cfg, &a);
-        }
-    }
-    if (any_port != 0) {
-        add_interfaces(cfg, any_port, false);
-        if (cfg->address_count == 0) {
-            add_interfaces(cfg, any_port, true);
-        }
+    struct stoq_addr own[STOQ_NODE_DHT_ADDRESSES_MAX];
+    cfg->address_count = (uint32_t)engine_own_addresses(e, own, STOQ_COUNT(own));
+    for (uint32_t i = 0; i < cfg->address_count; i++) {
+        cfg->addresses[i] = to_dht(&own[i]);
     }
 }
 

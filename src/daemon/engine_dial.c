@@ -146,6 +146,7 @@ static void failed(struct stoq_engine *e, struct peer *p)
     engine_peer_ref(p); /* until everybody is told */
     unlist(e, p);
     engine_dht_down(e, p, false);
+    engine_exchange_down(e, p, false);
     engine_link_down(e, p, p->dial_status);
     engine_peer_unref(e, p);
 }

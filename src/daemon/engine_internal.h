@@ -25,6 +25,8 @@
  *   engine_store.c   the node's store actions as jobs
  *   engine_node.c    the node's actions, dispatched
  *   engine_past.c    fetches that are over, for those who ask how they went
+ *   engine_exchange.c peers told of each other
+ *   engine_self.c    our own addresses
  *   engine_dht.c     the DHT: its parts are in engine_dht_internal.h
  *   engine_lan.c     LAN discovery: beacons, neighbours as sources
  *   engine_offer.c   offers and receipts of others, read and answered
@@ -65,6 +67,7 @@
 #define ENGINE_INBOUND_TIMEOUT (10 * STOQ_SEC) /* for a request to be complete */
 #define ENGINE_SERVE_TIMEOUT (30 * STOQ_SEC) /* for a reply to move on: a peer that reads nothing */
 #define ENGINE_SWEEP STOQ_SEC
+#define ENGINE_RTTS (10 * STOQ_SEC) /* between two looks at the round trips of connections */
 #define ENGINE_PROGRESS (50 * STOQ_MS)
 #define ENGINE_WINDOW_MIN (512u << 10) /* a few of the largest chunks */
 #define ENGINE_CONN_WINDOW (16u << 20) /* a long fat path: 1 Gb/s at 100 ms needs 12.5 MB */
@@ -73,7 +76,8 @@
 #define ENGINE_DIALS_SILENT_MAX 224u /* beside them: a packet now and then, until their time-out */
 #define ENGINE_PEER_CONNS_MAX 2u /* both sides may dial at once; a third takes the oldest's place */
 #define ENGINE_PEER_MEMORY (96 * STOQ_MIB) /* two connections: window, and twice that to be sent */
-#define ENGINE_KNOWN_SAVE (60 * STOQ_SEC)  /* at most as often is their file written */
+#define ENGINE_KNOWN_SOURCES_MAX 8u       /* dialled at a start, asked by a get that names nobody */
+#define ENGINE_KNOWN_SAVE (60 * STOQ_SEC) /* at most as often is their file written */
 
 enum peer_state {
     PEER_IDLE,    /* known, not connected */
@@ -110,6 +114,8 @@ struct peer {
     const char *code; /* error name when it could not be connected; NULL: it could */
     bool damaged;     /* it said that a chunk of its own is damaged */
     bool to_be_met;   /* Hello is to be said once it is connected */
+    bool meeting;     /* it is being said */
+    bool to_exchange; /* and it is to be asked whom it knows */
     uint64_t bytes_served;
     uint64_t bytes_fetched;
     uint64_t requests_served;
@@ -338,15 +344,17 @@ struct stoq_engine {
     struct stoq_post beat;    /* a sign of life asked for ... */
     atomic_bool beat_pending; /* ... and not given yet */
     bool draining;
-    bool serving;           /* it has listening sockets */
-    struct engine_lan *lan; /* NULL: off */
-    struct engine_dht *dht; /* NULL: off */
-    struct past *past;      /* the latest first */
-    bool private;           /* beacons are sealed with this key */
+    bool serving;                     /* it has listening sockets */
+    struct engine_lan *lan;           /* NULL: off */
+    struct engine_dht *dht;           /* NULL: off */
+    struct engine_exchange *exchange; /* NULL: off */
+    struct past *past;                /* the latest first */
+    bool private;                     /* beacons are sealed with this key */
     uint8_t beacon_key[STOQ_BEACON_KEY_BYTES];
     stoq_ns drain_until;
     stoq_ns sweep_at;
     stoq_ns progress_at;
+    stoq_ns rtts_at;
     char agent[64];
     struct stoq_error store_refused; /* what the store last said no with; STOQ_OK: it takes data */
     stoq_ns store_refused_at;
@@ -459,6 +467,27 @@ size_t engine_lan_sources(struct stoq_engine *e, struct stoq_fetch_source *out, 
 /* Ask who is there. How long answers are to be waited for; 0: somebody is known, or it cannot be asked. */
 stoq_ns engine_lan_ask(struct stoq_engine *e);
 
+/* engine_self.c */
+/* Where we listen, link-local ones left out; how many. */
+size_t engine_own_addresses(const struct stoq_engine *e, struct stoq_addr *out, size_t max);
+
+/* engine_exchange.c */
+enum stoq_status engine_exchange_open(struct stoq_engine *e, uint64_t seed);
+void engine_exchange_close(struct stoq_engine *e);
+/* Do what is to be done; when to come again. */
+stoq_ns engine_exchange_run(struct stoq_engine *e, stoq_ns now);
+/* Connected, at that address; its Hello (NULL: none came). */
+void engine_exchange_up(struct stoq_engine *e, struct peer *p, const struct stoq_addr *addr,
+                        bool inbound);
+void engine_exchange_met(struct stoq_engine *e, struct peer *p, const struct stoq_msg_hello *hello);
+/* Its connection is lost, or (was_up false) it could not be reached. */
+void engine_exchange_down(struct stoq_engine *e, struct peer *p, bool was_up);
+/* Answer a PeerExchange; only where e->exchange is there. */
+void engine_exchange_in(struct inbound *in, const struct stoq_message *msg);
+/* Those met lately; how many. */
+size_t engine_exchange_sources(struct stoq_engine *e, struct stoq_fetch_source *out,
+                               size_t out_max);
+
 /* engine_dht.c */
 enum stoq_status engine_dht_open(struct stoq_engine *e); /* begins when there is somebody to ask */
 void engine_dht_cut(struct stoq_engine *e);              /* nobody waits any more */
@@ -484,6 +513,11 @@ size_t engine_dht_sources(struct stoq_engine *e, const struct stoq_hash *key,
  * end. False: there is nobody to ask, or nobody provides it as far as was just known. */
 bool engine_dht_seek(struct stoq_engine *e, const struct stoq_hash *key);
 
+/* engine_standing.c */
+/* Tell the node the round trips of now, where that is due. */
+void engine_rtts_run(struct stoq_engine *e, stoq_ns now);
+stoq_ns engine_rtts_deadline(const struct stoq_engine *e);
+
 /* engine_node.c */
 void engine_drain(struct stoq_engine *e);
 
@@ -494,6 +528,8 @@ struct peer *engine_peer_at(struct stoq_engine *e, stoq_peer number);
 void engine_peer_ref(struct peer *p);
 void engine_peer_unref(struct stoq_engine *e, struct peer *p);
 void engine_peer_dial(struct stoq_engine *e, struct peer *p, stoq_ns timeout_ns);
+/* Say Hello to one that is connected, unless that is under way. */
+void engine_peer_meet(struct stoq_engine *e, struct peer *p);
 /* It cannot be reached any more, or could not. */
 void engine_link_down(struct stoq_engine *e, struct peer *p, enum stoq_status status);
 /* Keep what a peer's Hello says it is, as printable ASCII. */
@@ -582,6 +618,11 @@ enum stoq_status engine_known_open(struct stoq_engine *e, uint64_t seed, struct 
 void engine_known_close(struct stoq_engine *e);
 /* This peer is, or was until now, connected. */
 void engine_known_seen(struct stoq_engine *e, const struct stoq_peer_id *id, stoq_ns min_rtt_ns);
+/* It serves there. */
+void engine_known_at(struct stoq_engine *e, const struct stoq_peer_id *id,
+                     const struct stoq_addr *addr);
+/* Those last connected, where they were; how many. */
+size_t engine_known_sources(const struct stoq_engine *e, struct stoq_fetch_source *out, size_t max);
 /* 0: not known */
 stoq_ns engine_known_rtt(const struct stoq_engine *e, const struct stoq_peer_id *id);
 /* Have the file written when that is due. */

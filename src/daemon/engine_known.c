@@ -8,6 +8,14 @@
 #include "os/file.h"
 #include "os/sys.h"
 
+#include <string.h>
+
+static void forget_old(struct stoq_engine *e)
+{
+    uint64_t now_s = stoq_wall_seconds();
+    (void)stoq_known_forget(e->known, now_s > STOQ_KNOWN_AGE_S ? now_s - STOQ_KNOWN_AGE_S : 0);
+}
+
 static enum stoq_status read_file(struct stoq_engine *e)
 {
     struct stoq_buf bytes;
@@ -20,6 +28,7 @@ static enum stoq_status read_file(struct stoq_engine *e)
             engine_log(e, "%.300s: %s; %zu peers remembered of it", e->cfg.known_file,
                        stoq_status_str(st), stoq_known_count(e->known));
         }
+        forget_old(e);
     } else if (st != STOQ_NOTFOUND) {
         engine_log(e, "%s", err.text);
     }
@@ -56,6 +65,7 @@ void engine_known_save(struct stoq_engine *e, stoq_ns now)
         return;
     }
     e->known_save_at = now + ENGINE_KNOWN_SAVE;
+    forget_old(e);
     if (encode(e, &bytes) != STOQ_OK) {
         stoq_buf_release(&bytes); /* later, then */
     } else if (engine_save(e, e->cfg.known_file, &bytes, &e->known_saving)) {
@@ -86,6 +96,36 @@ void engine_known_seen(struct stoq_engine *e, const struct stoq_peer_id *id, sto
     if (stoq_known_note(e->known, &p) == STOQ_OK) {
         e->known_changed = true;
     }
+}
+
+void engine_known_at(struct stoq_engine *e, const struct stoq_peer_id *id,
+                     const struct stoq_addr *addr)
+{
+    struct stoq_known_peer p = {.id = *id, .seen_s = stoq_wall_seconds()};
+    const struct stoq_known_peer *before = stoq_known_find(e->known, id);
+    if (stoq_addr_is_link_local(addr)) {
+        return; /* without its link it says nothing */
+    }
+    p.has_addr = true;
+    stoq_addr_put(addr, p.addr);
+    if (before != NULL && before->has_addr && memcmp(before->addr, p.addr, sizeof p.addr) == 0) {
+        return;
+    }
+    if (stoq_known_note(e->known, &p) == STOQ_OK) {
+        e->known_changed = true;
+    }
+}
+
+size_t engine_known_sources(const struct stoq_engine *e, struct stoq_fetch_source *out, size_t max)
+{
+    struct stoq_known_peer recent[ENGINE_KNOWN_SOURCES_MAX];
+    size_t n =
+        stoq_known_recent(e->known, recent, max < STOQ_COUNT(recent) ? max : STOQ_COUNT(recent));
+    for (size_t i = 0; i < n; i++) {
+        out[i] =
+            (struct stoq_fetch_source){.peer = recent[i].id, .addr = stoq_addr_get(recent[i].addr)};
+    }
+    return n;
 }
 
 stoq_ns engine_known_rtt(const struct stoq_engine *e, const struct stoq_peer_id *id)

@@ -110,6 +110,7 @@ static void link_event(struct stoq_engine *e, struct peer *p, bool up, stoq_ns r
 void engine_link_down(struct stoq_engine *e, struct peer *p, enum stoq_status status)
 {
     link_event(e, p, false, 0, status);
+    p->to_exchange = false;
     engine_pings_down(e, p, status);
     engine_placements_down(e, p);
     engine_names_down(e, p);
@@ -148,14 +149,21 @@ static void close_oldest(struct stoq_engine *e, const struct peer *p, stoq_net_c
 /* What its Hello brings is kept where it is read (engine_ask.c). */
 static void on_met(struct ask *a)
 {
-    (void)a;
+    bool met = a->status == STOQ_OK && a->reply.type == STOQ_MSG_HELLO;
+    a->peer->meeting = false;
+    engine_exchange_met(a->engine, a->peer, met ? &a->reply.u.hello : NULL);
 }
 
-static void meet(struct stoq_engine *e, struct peer *p)
+void engine_peer_meet(struct stoq_engine *e, struct peer *p)
 {
     struct stoq_message msg = {.type = STOQ_MSG_HELLO, .u.hello = stoq_node_hello(e->node)};
     p->to_be_met = false;
-    (void)engine_ask_own(e, p, &msg, 0, on_met, 0); /* without memory it stays a stranger */
+    if (!p->meeting) {
+        p->meeting = true;
+        if (engine_ask_own(e, p, &msg, 0, on_met, 0) == 0) {
+            p->meeting = false; /* without memory it stays a stranger */
+        }
+    }
 }
 
 void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened *info)
@@ -183,6 +191,9 @@ void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened 
         close_oldest(e, p, conn);
     }
     engine_known_seen(e, &p->id, 0);
+    if (!info->inbound) {
+        engine_known_at(e, &p->id, &info->addr);
+    }
     bool first = p->state != PEER_UP;
     if (first) {
         p->state = PEER_UP;
@@ -196,8 +207,9 @@ void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened 
         engine_placements_up(e, p);
         engine_names_up(e, p);
         engine_dht_up(e, p);
+        engine_exchange_up(e, p, &info->addr, info->inbound);
         if (p->to_be_met) {
-            meet(e, p);
+            engine_peer_meet(e, p);
         }
     } else if (!info->inbound) {
         engine_dial_opened(e, p, false);
@@ -278,6 +290,7 @@ static void lost_connection(struct stoq_engine *e, struct peer *p, stoq_net_conn
         return;
     }
     p->state = PEER_IDLE; /* an attempt of ours that is under way may still open */
+    engine_exchange_down(e, p, true);
     engine_link_down(e, p, status);
 }
 

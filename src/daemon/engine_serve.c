@@ -434,6 +434,10 @@ static void inbound_decide(struct inbound *in, enum stoq_status st, struct stoq_
         if (engine_dht_is_request(&msg) && answer_dht(in, &msg)) {
             return;
         }
+        if (e->exchange != NULL && msg.type == STOQ_MSG_PEER_EXCHANGE) {
+            engine_exchange_in(in, &msg);
+            return;
+        }
         if (e->cfg.offered != NULL && msg.type == STOQ_MSG_OFFER) {
             engine_offer_in(in, &msg);
             return;

@@ -77,6 +77,14 @@ static void look_in_dht(struct stoq_fetch *f, stoq_ns now)
     }
 }
 
+/* Those that peers have told of and that were met, and those of another time. */
+static void look_at_known(struct stoq_fetch *f)
+{
+    struct stoq_fetch_source found[STOQ_FETCH_SOURCES_MAX];
+    add_found(f, found, engine_exchange_sources(f->engine, found, STOQ_FETCH_SOURCES_MAX));
+    add_found(f, found, engine_known_sources(f->engine, found, STOQ_FETCH_SOURCES_MAX));
+}
+
 static stoq_ns looked_until(const struct stoq_fetch *f)
 {
     return f->lan_until > f->dht_until ? f->lan_until : f->dht_until;
@@ -91,6 +99,9 @@ enum stoq_status engine_sources_begin(struct stoq_fetch *f)
     }
     if (st == STOQ_OK && f->ask->dht) {
         look_in_dht(f, now);
+    }
+    if (st == STOQ_OK && f->ask->exchange) {
+        look_at_known(f);
     }
     f->more = looked_until(f) > now;
     return st;

@@ -50,6 +50,30 @@ enum stoq_status stoq_engine_standing(struct stoq_engine *e,
     return engine_list_tell(e, sizeof(struct known), take_known, tell_known, &tale);
 }
 
+static void tell_rtt(void *user, const struct stoq_net_info *info)
+{
+    struct stoq_engine *e = user;
+    const struct peer *p = stoq_map_get(&e->conns, (struct stoq_map_key){info->conn, 0});
+    if (p != NULL && p->conn == info->conn && p->state == PEER_UP) {
+        struct stoq_node_event ev = {.kind = STOQ_NODE_RTT,
+                                     .u.link = {.peer = p->number, .rtt_ns = info->srtt_ns}};
+        (void)engine_feed(e, &ev);
+    }
+}
+
+stoq_ns engine_rtts_deadline(const struct stoq_engine *e)
+{
+    return e->conns.count > 0 ? e->rtts_at : STOQ_NEVER;
+}
+
+void engine_rtts_run(struct stoq_engine *e, stoq_ns now)
+{
+    if (now >= engine_rtts_deadline(e)) {
+        e->rtts_at = now + ENGINE_RTTS;
+        stoq_net_each(e->net, tell_rtt, e);
+    }
+}
+
 static void take_place(struct stoq_engine *e, void *arg)
 {
     const struct stoq_node_event *ev = arg;

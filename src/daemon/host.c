@@ -381,6 +381,7 @@ static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *
         .window_count = host->config.window_count,
         .fetches_running_max = host->config.fetches_running_max,
         .lan = host->cfg.daemon && stoq_host_lan(host),
+        .exchange = host->cfg.daemon && stoq_host_exchange(host),
         .dht = {.on = stoq_host_dht(host),
                 .work_bits = host->config.dht_bits,
                 .file = host->home.dht_file},
@@ -389,6 +390,7 @@ static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *
         .log = log_line,
         .log_user = host,
     };
+    memcpy(cfg.site, host->config.site, sizeof cfg.site);
     memcpy(cfg.class_bytes_per_s, host->config.class_bytes_per_s, sizeof cfg.class_bytes_per_s);
     uint8_t network_key[NETWORK_KEY_BYTES];
     enum stoq_status st = set_open_files(host, err);
@@ -574,6 +576,14 @@ bool stoq_host_lan(struct stoq_host *host)
 {
     pthread_mutex_lock(&host->lock);
     bool on = host->cfg.lan && host->config.lan;
+    pthread_mutex_unlock(&host->lock);
+    return on;
+}
+
+bool stoq_host_exchange(struct stoq_host *host)
+{
+    pthread_mutex_lock(&host->lock);
+    bool on = host->config.exchange;
     pthread_mutex_unlock(&host->lock);
     return on;
 }

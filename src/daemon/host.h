@@ -80,6 +80,8 @@ size_t stoq_host_peer_count(struct stoq_host *host); /* static peers of the conf
 bool stoq_host_may_write(struct stoq_host *host);    /* the store is open, for writing */
 /* Is LAN discovery to be used? */
 bool stoq_host_lan(struct stoq_host *host);
+/* Peers that others tell of or that are remembered are to be used, and a daemon tells of them. */
+bool stoq_host_exchange(struct stoq_host *host);
 /* The daemon takes part in the DHT, when it knows somebody there. */
 bool stoq_host_dht(struct stoq_host *host);
 /* The package is here whole, or is gone (its names too): tell the DHT, where that is wanted. */

@@ -125,10 +125,53 @@ enum stoq_status stoq_known_note(struct stoq_known *k, const struct stoq_known_p
         p->has_rpc = true;
         memcpy(p->rpc, before.rpc, sizeof p->rpc);
     }
+    if (same && !peer->has_addr && before.has_addr) {
+        p->has_addr = true;
+        memcpy(p->addr, before.addr, sizeof p->addr);
+    }
     if (same && peer->min_rtt_us == 0) {
         p->min_rtt_us = before.min_rtt_us;
     }
     return STOQ_OK;
+}
+
+size_t stoq_known_forget(struct stoq_known *k, uint64_t before_s)
+{
+    size_t gone = 0;
+    for (size_t i = 0; i < k->count;) {
+        if (k->peers[i].seen_s >= before_s) {
+            i++;
+            continue;
+        }
+        (void)stoq_map_remove(&k->by_id, key_of(&k->peers[i].id));
+        k->peers[i] = k->peers[--k->count];
+        if (i < k->count) { /* the map has it: it does not grow */
+            enum stoq_status st =
+                stoq_map_put(&k->by_id, key_of(&k->peers[i].id), (void *)(uintptr_t)(i + 1));
+            STOQ_ASSERT(st == STOQ_OK);
+        }
+        gone++;
+    }
+    return gone;
+}
+
+size_t stoq_known_recent(const struct stoq_known *k, struct stoq_known_peer *out, size_t max)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < k->count; i++) {
+        const struct stoq_known_peer *p = &k->peers[i];
+        size_t at = n;
+        while (at > 0 && out[at - 1].seen_s < p->seen_s) {
+            at--;
+        }
+        if (!p->has_addr || at == max) {
+            continue;
+        }
+        n += n < max;
+        memmove(&out[at + 1], &out[at], (n - at - 1) * sizeof out[0]);
+        out[at] = *p;
+    }
+    return n;
 }
 
 static const struct stoq_field peer_fields[] = {
@@ -136,6 +179,7 @@ static const struct stoq_field peer_fields[] = {
     {2, STOQ_IS_UINT(struct stoq_known_peer, seen_s, 0, UINT64_MAX)},
     {3, STOQ_IS_UINT(struct stoq_known_peer, min_rtt_us, 1, UINT32_MAX), .optional = true},
     {4, STOQ_IS_ARRAY(struct stoq_known_peer, rpc), STOQ_SETS(struct stoq_known_peer, has_rpc)},
+    {5, STOQ_IS_ARRAY(struct stoq_known_peer, addr), STOQ_SETS(struct stoq_known_peer, has_addr)},
 };
 static const struct stoq_form peer_form = STOQ_FORM(peer_fields);
 

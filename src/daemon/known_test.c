@@ -70,6 +70,62 @@ static void the_oldest_gives_way(void **state)
     stoq_known_free(k);
 }
 
+static void the_last_seen_are_found_where_they_were(void **state)
+{
+    struct stoq_known *k;
+    struct stoq_known_peer out[3];
+    struct stoq_buf bytes;
+    (void)state;
+    assert_int_equal(stoq_known_new(&k, 7), STOQ_OK);
+    for (uint32_t i = 0; i < 20; i++) {
+        struct stoq_known_peer p = a_peer(i, 1000 + (i * 7) % 20);
+        p.has_addr = i % 2 == 0;
+        memset(p.addr, (int)i, sizeof p.addr);
+        assert_int_equal(stoq_known_note(k, &p), STOQ_OK);
+    }
+    struct stoq_known_peer again = a_peer(14, 2000); /* without an address: the old one stays */
+    assert_int_equal(stoq_known_note(k, &again), STOQ_OK);
+    assert_int_equal(stoq_known_recent(k, out, 3), 3);
+    assert_int_equal(out[0].id.h.b[0], 14);
+    assert_int_equal(out[0].addr[17], 14);
+    assert_int_equal(out[1].seen_s, 1016);
+    assert_int_equal(out[2].seen_s, 1014);
+    assert_int_equal(stoq_known_recent(k, out, 0), 0);
+    /* Over a file, too. */
+    struct stoq_known *back;
+    stoq_buf_init(&bytes, STOQ_KNOWN_BYTES_MAX);
+    assert_int_equal(stoq_known_new(&back, 8), STOQ_OK);
+    assert_int_equal(stoq_known_encode(k, &bytes), STOQ_OK);
+    assert_int_equal(stoq_known_decode(back, stoq_buf_span(&bytes)), STOQ_OK);
+    assert_int_equal(stoq_known_recent(back, out, 3), 3);
+    assert_int_equal(out[0].addr[0], 14);
+    stoq_known_free(back);
+    stoq_buf_release(&bytes);
+    stoq_known_free(k);
+}
+
+static void the_old_are_forgotten(void **state)
+{
+    struct stoq_known *k;
+    (void)state;
+    assert_int_equal(stoq_known_new(&k, 7), STOQ_OK);
+    for (uint32_t i = 0; i < 100; i++) {
+        struct stoq_known_peer p = a_peer(i, (i * 37) % 100);
+        assert_int_equal(stoq_known_note(k, &p), STOQ_OK);
+    }
+    assert_int_equal(stoq_known_forget(k, 60), 60);
+    assert_int_equal(stoq_known_count(k), 40);
+    for (uint32_t i = 0; i < 100; i++) { /* who is left is found where it is now */
+        struct stoq_known_peer p = a_peer(i, 0);
+        const struct stoq_known_peer *found = stoq_known_find(k, &p.id);
+        assert_true((found != NULL) == ((i * 37) % 100 >= 60));
+        assert_true(found == NULL || found->seen_s == (i * 37) % 100);
+    }
+    assert_int_equal(stoq_known_forget(k, 1000), 40);
+    assert_int_equal(stoq_known_count(k), 0);
+    stoq_known_free(k);
+}
+
 static void other_bytes_are_refused(void **state)
 {
     static const uint8_t newer[] = {2};
@@ -89,6 +145,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_known_stays),
         cmocka_unit_test(the_oldest_gives_way),
+        cmocka_unit_test(the_last_seen_are_found_where_they_were),
+        cmocka_unit_test(the_old_are_forgotten),
         cmocka_unit_test(other_bytes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

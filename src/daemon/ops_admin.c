@@ -333,6 +333,23 @@ static json_t *lan_to_json(struct stoq_host *host)
                      (json_int_t)lan.refused, "beacons_throttled", (json_int_t)lan.throttled);
 }
 
+/* What came of peers telling each other of peers. */
+static json_t *exchange_to_json(struct stoq_host *host)
+{
+    struct stoq_engine_exchange x;
+    stoq_engine_exchange(stoq_host_engine(host), &x);
+    const struct stoq_exchange_stats *s = &x.stats;
+    return json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "on",
+                     (int)x.on, "known", (json_int_t)s->known, "met", (json_int_t)s->met, "asked",
+                     (json_int_t)s->asked, "answered", (json_int_t)s->answered, "too_soon",
+                     (json_int_t)s->refused, "dialled", (json_int_t)s->dialled, "records_taken",
+                     (json_int_t)s->taken, "records_foreign",
+                     (json_int_t)s->verdicts[STOQ_EXCHANGE_FOREIGN], "records_forged",
+                     (json_int_t)s->verdicts[STOQ_EXCHANGE_FORGED], "records_expired",
+                     (json_int_t)s->verdicts[STOQ_EXCHANGE_EXPIRED], "records_refused",
+                     (json_int_t)s->verdicts[STOQ_EXCHANGE_FULL]);
+}
+
 /* Offers of others. */
 static json_t *offers_to_json(struct stoq_host *host)
 {
@@ -391,6 +408,7 @@ enum stoq_status op_status(struct stoq_host *host, const json_t *args, struct st
         *result = status_to_json(host, config, &net, &store);
         if (*result == NULL || json_object_set(*result, "connections", list) != 0 ||
             json_object_set_new(*result, "lan", lan_to_json(host)) != 0 ||
+            json_object_set_new(*result, "exchange", exchange_to_json(host)) != 0 ||
             json_object_set_new(*result, "rejected", rejected_to_json(&net)) != 0 ||
             json_object_set_new(*result, "scrub", op_scrub_status(host)) != 0 ||
             json_object_set_new(*result, "offers", offers_to_json(host)) != 0 ||

@@ -29,10 +29,11 @@ struct getting {
     struct stoq_pointer_kept name; /* that it was asked by; n = 0: by its id */
     struct stoq_fetch_source sources[STOQ_FETCH_SOURCES_MAX];
     size_t source_count;
-    bool named; /* the sources, by this get */
-    bool noted; /* they are kept for the next one, should this one not end */
-    bool lan;   /* and neighbours */
-    bool dht;   /* and whom the DHT names */
+    bool named;    /* the sources, by this get */
+    bool noted;    /* they are kept for the next one, should this one not end */
+    bool lan;      /* and neighbours */
+    bool exchange; /* and whom peers have told of */
+    bool dht;      /* and whom the DHT names */
     stoq_ns timeout_ns;
     enum stoq_priority priority;
     enum stoq_swarm_strategy strategy;
@@ -111,6 +112,7 @@ static enum stoq_status take_args(struct getting *g, const json_t *args, struct 
     enum stoq_status st = op_sources(g->host, args, g->sources, &g->source_count, &g->lan, err);
     g->named = json_array_size(json_object_get(args, "from")) > 0;
     g->dht = !g->named && stoq_host_dht(g->host);
+    g->exchange = !g->named && stoq_host_exchange(g->host);
     if (st == STOQ_OK && timeout_s > OP_TIMEOUT_S_MAX) {
         st = stoq_fail(err, STOQ_RANGE, 0, "timeout_s is at most %llu",
                        (unsigned long long)OP_TIMEOUT_S_MAX);
@@ -201,7 +203,7 @@ static enum stoq_status fetch_ask(struct getting *g, struct stoq_fetch_ask *out,
         g->source_count =
             stoq_unfinished_sources(stoq_host_store(g->host), &g->id, g->sources, g->source_count);
     }
-    if (g->source_count == 0 && !g->lan && !g->dht) {
+    if (g->source_count == 0 && !g->lan && !g->dht && !g->exchange) {
         return stoq_fail_code(err, STOQ_NET, "NoSource",
                               "the package is not complete here and no source is named: use --from "
                               "PEER@ADDRESS or a 'peer =' line in the configuration");
@@ -213,6 +215,7 @@ static enum stoq_status fetch_ask(struct getting *g, struct stoq_fetch_ask *out,
         .sources = g->sources,
         .source_count = g->source_count,
         .lan = g->lan,
+        .exchange = g->exchange,
         .priority = g->priority,
         .strategy = g->strategy,
         .dht = g->dht,

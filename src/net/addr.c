@@ -199,3 +199,17 @@ enum stoq_status stoq_addr_from_sockaddr(struct stoq_addr *out, const struct soc
     *out = addr;
     return STOQ_OK;
 }
+
+void stoq_addr_put(const struct stoq_addr *addr, uint8_t out[STOQ_ADDR_BYTES])
+{
+    memcpy(out, addr->ip, sizeof addr->ip);
+    out[16] = (uint8_t)addr->port;
+    out[17] = (uint8_t)(addr->port >> 8);
+}
+
+struct stoq_addr stoq_addr_get(const uint8_t bytes[STOQ_ADDR_BYTES])
+{
+    struct stoq_addr out = {.port = (uint16_t)(bytes[16] | bytes[17] << 8)};
+    memcpy(out.ip, bytes, sizeof out.ip);
+    return out;
+}

@@ -37,6 +37,11 @@ bool stoq_addr_is_link_local(const struct stoq_addr *addr);
  * any addresses it likes; the /24 of an IPv4 one. */
 uint64_t stoq_addr_prefix(const struct stoq_addr *addr);
 
+/* To and from the 18 bytes of records: 16 of the address, u16le port. A link-local one loses its link. */
+#define STOQ_ADDR_BYTES 18
+void stoq_addr_put(const struct stoq_addr *addr, uint8_t out[STOQ_ADDR_BYTES]);
+struct stoq_addr stoq_addr_get(const uint8_t bytes[STOQ_ADDR_BYTES]);
+
 /* To and from the kernel's form; IPv4 becomes and may come as mapped IPv6 or AF_INET. */
 struct sockaddr_in6 stoq_addr_to_in6(const struct stoq_addr *addr);
 /* STOQ_MALFORMED: another family or too short. */

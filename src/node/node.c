@@ -193,6 +193,7 @@ static enum stoq_status dispatch(struct stoq_node *n, const struct stoq_node_eve
     case STOQ_NODE_PEER:
     case STOQ_NODE_TRUST:
     case STOQ_NODE_PLACE:
+    case STOQ_NODE_RTT:
         break; /* standing_event has it */
     case STOQ_NODE_LINK_EARLY:
         node_link_early(n, &ev->u.link);

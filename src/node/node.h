@@ -40,6 +40,7 @@ struct stoq_node_config {
     bool
         takes_offers; /* our Hello says that Offer and Receipt are answered; the shell does that, the
                         * node gets neither */
+    bool exchanges;   /* likewise PeerExchange */
     struct stoq_span rpc_key; /* what our Hello says of datagrams; kept; both or neither */
     struct stoq_span rpc_proof;
     struct stoq_trust_config trust; /* its allocator is not looked at */

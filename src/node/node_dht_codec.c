@@ -5,6 +5,7 @@
  */
 #include "node/node_dht_internal.h"
 
+#include "base/ip.h"
 #include "hash/hash.h"
 #include "sign/object.h"
 
@@ -15,57 +16,28 @@
 #define SELF_RENEW ((stoq_ns)SELF_TTL_S / 4 * STOQ_SEC)
 #define US_PER_S 1000000u
 
-enum scope { SCOPE_NONE, SCOPE_GLOBAL, SCOPE_PRIVATE, SCOPE_LOOPBACK };
-
-static enum scope scope_of(const struct stoq_node_dht_addr *a)
+/* Nowhere, too: port 0, and link-local addresses, which mean nothing without their link. */
+static enum stoq_ip_scope scope_of(const struct stoq_node_dht_addr *a)
 {
-    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    static const uint8_t zero[15] = {0};
-    const uint8_t *ip = a->b;
-    if (a->b[16] == 0 && a->b[17] == 0) {
-        return SCOPE_NONE;
-    }
-    if (memcmp(ip, mapped, sizeof mapped) == 0) {
-        const uint8_t *v4 = ip + 12;
-        bool private = v4[0] == 10 || (v4[0] == 172 && (v4[1] & 0xf0) == 16) ||
-                       (v4[0] == 192 && v4[1] == 168) || (v4[0] == 169 && v4[1] == 254) ||
-                       (v4[0] == 100 && (v4[1] & 0xc0) == 64);
-        return v4[0] == 127                 ? SCOPE_LOOPBACK
-               : v4[0] == 0 || v4[0] >= 224 ? SCOPE_NONE
-               : private                    ? SCOPE_PRIVATE
-                                            : SCOPE_GLOBAL;
-    }
-    if (memcmp(ip, zero, sizeof zero) == 0) {
-        return ip[15] == 1 ? SCOPE_LOOPBACK : SCOPE_NONE;
-    }
-    if (ip[0] == 0xff || (ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80)) {
-        return SCOPE_NONE; /* multicast; link-local, which means nothing without a link */
-    }
-    return (ip[0] & 0xfe) == 0xfc ? SCOPE_PRIVATE : SCOPE_GLOBAL;
+    enum stoq_ip_scope scope = stoq_ip_scope(a->b);
+    bool no_port = a->b[16] == 0 && a->b[17] == 0;
+    return no_port || scope == STOQ_IP_LINK ? STOQ_IP_NOWHERE : scope;
 }
 
 uint64_t stoq_node_dht_group(const struct stoq_node_dht_addr *a)
 {
-    bool v4 = a->b[10] == 0xff && a->b[11] == 0xff && a->b[0] == 0;
-    if (scope_of(a) != SCOPE_GLOBAL) {
-        return 0;
-    }
-    uint64_t prefix = 0;
-    for (unsigned i = 0; i < (v4 ? 3u : 6u); i++) {
-        prefix = prefix << 8 | a->b[v4 ? 12 + i : i];
-    }
-    return prefix | (v4 ? (uint64_t)1 << 62 : (uint64_t)1 << 63);
+    return scope_of(a) == STOQ_IP_PUBLIC ? stoq_ip_subnet(a->b) : 0;
 }
 
 static bool usable(const struct stoq_node_dht *nd, const struct stoq_node_dht_addr *a)
 {
-    enum scope scope = scope_of(a);
-    bool here = scope == SCOPE_GLOBAL;
+    enum stoq_ip_scope scope = scope_of(a);
+    bool here = scope == STOQ_IP_PUBLIC;
     for (uint32_t i = 0; i < nd->cfg.address_count; i++) {
-        here = here || (scope != SCOPE_NONE && scope_of(&nd->cfg.addresses[i]) == scope);
+        here = here || (scope != STOQ_IP_NOWHERE && scope_of(&nd->cfg.addresses[i]) == scope);
     }
     /* A client has no address of its own to compare with: it takes what it is told. */
-    return here || (nd->cfg.address_count == 0 && scope != SCOPE_NONE);
+    return here || (nd->cfg.address_count == 0 && scope != STOQ_IP_NOWHERE);
 }
 
 uint64_t node_dht_wall_us(const struct stoq_node_dht *nd, stoq_ns now)

@@ -40,6 +40,7 @@ enum stoq_node_event_kind {
     STOQ_NODE_LINK_EARLY, /* u.link: being dialled, and an ASK may go with the first packets; until
                            * LINK_UP or _DOWN, or until one fails */
     STOQ_NODE_LINK_UP,    /* u.link: connected, either side having dialled */
+    STOQ_NODE_RTT,        /* u.link: a round trip measured on its connection */
     STOQ_NODE_LINK_DOWN,  /* u.link: could not be reached, or lost. Its requests' closing events
                            * follow or came before */
     /* Closing events. */

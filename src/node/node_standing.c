@@ -263,6 +263,11 @@ void standing_event(struct stoq_node *n, const struct stoq_node_event *ev)
     case STOQ_NODE_LINK_UP:
         link_came_up(n, &ev->u.link);
         break;
+    case STOQ_NODE_RTT:
+        tell_peers(n,
+                   (struct stoq_peers_event){.kind = STOQ_PEERS_RTT, .u.rtt_ns = ev->u.link.rtt_ns},
+                   id_of(n, ev->u.link.peer));
+        break;
     case STOQ_NODE_LINK_DOWN:
         link_went_down(n, &ev->u.link);
         break;

@@ -8,6 +8,7 @@
 #include "peers/peers.h"
 
 #include "base/fixed.h"
+#include "base/ip.h"
 #include "base/map.h"
 
 #include <stdio.h>
@@ -17,11 +18,12 @@ struct entry {
     struct stoq_peer_id id;
     struct stoq_peers_place place;
     bool placed;
-    bool connected;
+    enum stoq_peers_state state;
+    stoq_ns state_at;
     bool seen;
     bool measured;
     uint8_t ip[16];
-    stoq_ns rtt_ns;
+    struct stoq_rtt rtt;
     stoq_ns heard_at;
     uint64_t bytes_fetched;
     uint32_t busy; /* transfers under way */
@@ -77,24 +79,12 @@ static struct stoq_map_key key_of(const struct stoq_peer_id *id)
 
 static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-/* The IPv4 /24 or IPv6 /48 that an address of the open internet lies in. A private network is one
- * owner's anyway, and all its peers are neighbours. */
+/* The subnet of an address of the open internet. A private network is one owner's anyway, and all its
+ * peers are neighbours. */
 static bool public_subnet(const struct entry *e, struct stoq_map_key *out)
 {
-    const uint8_t *ip = e->ip;
-    const uint8_t *v4 = ip + 12;
-    if (!e->seen) {
-        return false;
-    }
-    if (memcmp(ip, mapped, sizeof mapped) == 0) {
-        bool own = v4[0] == 10 || v4[0] == 127 || v4[0] == 0 || (v4[0] == 172 && v4[1] >> 4 == 1) ||
-                   (v4[0] == 192 && v4[1] == 168) || (v4[0] == 169 && v4[1] == 254) ||
-                   (v4[0] == 100 && v4[1] >> 6 == 1);
-        *out = (struct stoq_map_key){4, (uint64_t)v4[0] << 16 | (uint64_t)v4[1] << 8 | v4[2]};
-        return !own;
-    }
-    *out = (struct stoq_map_key){6, stoq_le64(ip) & (((uint64_t)1 << 48) - 1)};
-    return ip[0] >> 5 == 1; /* 2000::/3, the addresses given out so far */
+    *out = (struct stoq_map_key){e->seen ? stoq_ip_subnet(e->ip) : 0, 0};
+    return out->a != 0;
 }
 
 static void count_subnet(struct stoq_peers *p, const struct entry *e, int change)
@@ -129,7 +119,7 @@ static bool forget_one(struct stoq_peers *p)
     size_t oldest = SIZE_MAX;
     for (size_t i = 0; i < p->count; i++) {
         const struct entry *e = p->list[i];
-        bool may_go = !e->connected && !e->placed && e->busy == 0;
+        bool may_go = e->state != STOQ_PEERS_CONNECTED && !e->placed && e->busy == 0;
         if (may_go && (oldest == SIZE_MAX || e->heard_at < p->list[oldest]->heard_at)) {
             oldest = i;
         }
@@ -211,6 +201,23 @@ static void measure(struct entry *e, stoq_ns now)
     e->measured_at = now;
 }
 
+const char *stoq_peers_state_str(enum stoq_peers_state state)
+{
+    static const char *const names[STOQ_PEERS_STATES] = {[STOQ_PEERS_UNTRIED] = "untried",
+                                                         [STOQ_PEERS_CONNECTED] = "connected",
+                                                         [STOQ_PEERS_IDLE] = "idle",
+                                                         [STOQ_PEERS_UNREACHABLE] = "unreachable"};
+    return names[state];
+}
+
+static void set_state(struct entry *e, enum stoq_peers_state state, stoq_ns now)
+{
+    if (e->state != state) {
+        e->state = state;
+        e->state_at = now;
+    }
+}
+
 enum stoq_status stoq_peers_feed(struct stoq_peers *p, const struct stoq_peers_event *ev,
                                  stoq_ns now)
 {
@@ -219,6 +226,7 @@ enum stoq_status stoq_peers_feed(struct stoq_peers *p, const struct stoq_peers_e
     if (st != STOQ_OK) {
         return st;
     }
+    e->state_at = e->heard_at == 0 ? now : e->state_at;
     e->heard_at = now;
     switch (ev->kind) {
     case STOQ_PEERS_PLACE:
@@ -233,11 +241,15 @@ enum stoq_status stoq_peers_feed(struct stoq_peers *p, const struct stoq_peers_e
         count_subnet(p, e, 1);
         break;
     case STOQ_PEERS_UP:
-        e->connected = true;
-        e->rtt_ns = ev->u.rtt_ns > 0 ? ev->u.rtt_ns : e->rtt_ns;
+        set_state(e, STOQ_PEERS_CONNECTED, now);
+        (void)stoq_rtt_sample(&e->rtt, ev->u.rtt_ns, now);
+        break;
+    case STOQ_PEERS_RTT:
+        (void)stoq_rtt_sample(&e->rtt, ev->u.rtt_ns, now);
         break;
     case STOQ_PEERS_DOWN:
-        e->connected = false;
+        set_state(e, e->state == STOQ_PEERS_CONNECTED ? STOQ_PEERS_IDLE : STOQ_PEERS_UNREACHABLE,
+                  now);
         break;
     case STOQ_PEERS_BEGIN:
         pass(e, now);
@@ -256,6 +268,16 @@ enum stoq_status stoq_peers_feed(struct stoq_peers *p, const struct stoq_peers_e
         break;
     }
     return STOQ_OK;
+}
+
+bool stoq_peers_place(const struct stoq_peers *p, const struct stoq_peer_id *id,
+                      struct stoq_peers_place *out)
+{
+    const struct entry *e = stoq_map_get(&p->by_id, key_of(id));
+    if (e != NULL) {
+        *out = e->place;
+    }
+    return e != NULL;
 }
 
 size_t stoq_peers_count(const struct stoq_peers *p)
@@ -303,8 +325,13 @@ bool stoq_peers_at(const struct stoq_peers *p, size_t i, stoq_ns now, struct sto
     const struct entry *e = p->list[i];
     *out = (struct stoq_peers_view){.id = e->id,
                                     .place = e->place,
-                                    .connected = e->connected,
-                                    .rtt_ns = e->rtt_ns,
+                                    .connected = e->state == STOQ_PEERS_CONNECTED,
+                                    .state = e->state,
+                                    .state_age_ns = now - e->state_at,
+                                    .rtt_ns = e->rtt.held_ns,
+                                    .rtt_latest_ns = e->rtt.latest_ns,
+                                    .rtt_age_ns = now - e->rtt.changed_at,
+                                    .rtt_changes = e->rtt.changes,
                                     .bytes_fetched = e->bytes_fetched};
     write_subnet(e, out->subnet);
     write_domain(out, out->domain);

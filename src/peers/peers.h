@@ -5,6 +5,7 @@
  * chosen. Nothing a peer claims is looked at: places come from our configuration and the addresses we
  * see, rates from bytes that arrived. See peers.c for how a rate is measured.
  */
+#include "peers/rtt.h"
 #include "rule/rule.h"
 
 #define STOQ_PEERS_MAX STOQ_RULE_CANDIDATES_MAX /* known at a time; all can be judged by one rule */
@@ -29,7 +30,8 @@ enum stoq_peers_event_kind {
     STOQ_PEERS_PLACE, /* u.place: where it stands; replaces what was said before */
     STOQ_PEERS_SEEN,  /* u.ip: of 16 bytes, IPv4 mapped */
     STOQ_PEERS_UP,    /* u.rtt_ns; 0: not known */
-    STOQ_PEERS_DOWN,
+    STOQ_PEERS_RTT,   /* u.rtt_ns: measured on its connection */
+    STOQ_PEERS_DOWN,  /* or, where it was not up, could not be reached */
     STOQ_PEERS_BEGIN, /* a transfer from it */
     STOQ_PEERS_BYTES, /* u.bytes arrived from it */
     STOQ_PEERS_END,   /* of a transfer */
@@ -56,6 +58,16 @@ void stoq_peers_free(struct stoq_peers *peers); /* NULL is fine */
 STOQ_WARN_UNUSED enum stoq_status stoq_peers_feed(struct stoq_peers *peers,
                                                   const struct stoq_peers_event *ev, stoq_ns now);
 
+enum stoq_peers_state {
+    STOQ_PEERS_UNTRIED, /* named only */
+    STOQ_PEERS_CONNECTED,
+    STOQ_PEERS_IDLE,        /* it was, and has not failed since */
+    STOQ_PEERS_UNREACHABLE, /* the last dial failed */
+    STOQ_PEERS_STATES,
+};
+/* "untried", ...; static. */
+const char *stoq_peers_state_str(enum stoq_peers_state state);
+
 /* One peer as known now. */
 struct stoq_peers_view {
     struct stoq_peer_id id;
@@ -65,13 +77,21 @@ struct stoq_peers_view {
         [STOQ_PEERS_DOMAIN_MAX]; /* the widest of site, rack, host, subnet that is known; or "" */
     bool connected;
     bool rate_known;
-    stoq_ns rtt_ns; /* of its last connection; 0: not known */
+    enum stoq_peers_state state;
+    stoq_ns state_age_ns;  /* since it is so */
+    stoq_ns rtt_ns;        /* held against spikes (rtt.h); 0: not known */
+    stoq_ns rtt_latest_ns; /* the latest measured */
+    stoq_ns rtt_age_ns;    /* since rtt_ns is what it is */
+    uint32_t rtt_changes;
     uint64_t rate_bytes_per_s;
     stoq_ns rate_age_ns;
     uint64_t bytes_fetched; /* since it is known */
 };
 /* How many known peers share this one's public subnet, itself included; 1 where it has none. */
 uint32_t stoq_peers_neighbours(const struct stoq_peers *peers, const struct stoq_peer_id *id);
+/* Where it stands; false: it is not known. */
+bool stoq_peers_place(const struct stoq_peers *peers, const struct stoq_peer_id *id,
+                      struct stoq_peers_place *out);
 size_t stoq_peers_count(const struct stoq_peers *peers);
 /* The i-th in the order in which they became known; false past the last. */
 bool stoq_peers_at(const struct stoq_peers *peers, size_t i, stoq_ns now,

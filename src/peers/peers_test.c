@@ -128,6 +128,40 @@ static void domains_are_the_widest_that_is_known(void **state)
     stoq_peers_free(p);
 }
 
+static void states_follow_connections(void **state)
+{
+    struct stoq_peers *p;
+    struct stoq_peers_place place = {.site = "s"};
+    (void)state;
+    assert_int_equal(stoq_peers_new(&p, &heap, 1), STOQ_OK);
+    feed(p, 1, (struct stoq_peers_event){.kind = STOQ_PEERS_PLACE, .u.place = &place}, STOQ_SEC);
+    assert_int_equal(view(p, 0, 3 * STOQ_SEC).state, STOQ_PEERS_UNTRIED);
+    assert_true(view(p, 0, 3 * STOQ_SEC).state_age_ns == 2 * STOQ_SEC);
+    feed(p, 1, (struct stoq_peers_event){.kind = STOQ_PEERS_DOWN}, 4 * STOQ_SEC);
+    assert_int_equal(view(p, 0, 4 * STOQ_SEC).state, STOQ_PEERS_UNREACHABLE);
+    feed(p, 1, (struct stoq_peers_event){.kind = STOQ_PEERS_UP, .u.rtt_ns = 5 * STOQ_MS},
+         5 * STOQ_SEC);
+    assert_int_equal(view(p, 0, 5 * STOQ_SEC).state, STOQ_PEERS_CONNECTED);
+    assert_true(view(p, 0, 5 * STOQ_SEC).connected);
+    /* The path becomes longer: held until three samples agree. */
+    struct stoq_peers_event longer = {.kind = STOQ_PEERS_RTT, .u.rtt_ns = 50 * STOQ_MS};
+    for (stoq_ns at = 10; at < 30; at += 10) {
+        feed(p, 1, longer, at * STOQ_SEC);
+        assert_true(view(p, 0, at * STOQ_SEC).rtt_ns == 5 * STOQ_MS);
+        assert_true(view(p, 0, at * STOQ_SEC).rtt_latest_ns == 50 * STOQ_MS);
+    }
+    feed(p, 1, longer, 30 * STOQ_SEC);
+    assert_true(view(p, 0, 33 * STOQ_SEC).rtt_ns == 50 * STOQ_MS);
+    assert_true(view(p, 0, 33 * STOQ_SEC).rtt_age_ns == 3 * STOQ_SEC);
+    assert_int_equal(view(p, 0, 33 * STOQ_SEC).rtt_changes, 1);
+    feed(p, 1, (struct stoq_peers_event){.kind = STOQ_PEERS_DOWN}, 40 * STOQ_SEC);
+    assert_int_equal(view(p, 0, 41 * STOQ_SEC).state, STOQ_PEERS_IDLE);
+    assert_true(view(p, 0, 41 * STOQ_SEC).rtt_ns == 50 * STOQ_MS);
+    feed(p, 1, (struct stoq_peers_event){.kind = STOQ_PEERS_DOWN}, 42 * STOQ_SEC);
+    assert_string_equal(stoq_peers_state_str(view(p, 0, 42 * STOQ_SEC).state), "unreachable");
+    stoq_peers_free(p);
+}
+
 static void the_table_is_bounded(void **state)
 {
     struct stoq_peers *p;
@@ -206,6 +240,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rates_are_of_transfers_alone),
         cmocka_unit_test(domains_are_the_widest_that_is_known),
+        cmocka_unit_test(states_follow_connections),
         cmocka_unit_test(the_table_is_bounded),
         cmocka_unit_test(selections_are_rules),
     };

@@ -112,16 +112,17 @@ bool stoq_message_is_request(uint64_t type);
 const char *stoq_message_name(uint64_t type);
 
 enum stoq_hello_features {
-    STOQ_FEATURE_PROOFS = 1 << 0,   /* serves proofs with chunks */
-    STOQ_FEATURE_ZSTD = 1 << 1,     /* takes items of encoding zstd */
-    STOQ_FEATURE_HAVE = 1 << 2,     /* answers the two HAVE kinds */
-    STOQ_FEATURE_WHOLE = 1 << 3,    /* serves Request and PackageDownload */
-    STOQ_FEATURE_PEERS = 1 << 4,    /* takes Announce and Have, answers PeerExchange */
-    STOQ_FEATURE_DHT = 1 << 5,      /* answers FindNode, FindValue, Store */
-    STOQ_FEATURE_OFFERS = 1 << 6,   /* takes Offer and Receipt */
-    STOQ_FEATURE_PRIORITY = 1 << 7, /* knows a ChunkRequest's priority and a Response's cap */
-    STOQ_FEATURE_OPENING = 1 << 8,  /* answers STOQ_META_OPENING */
-    STOQ_FEATURE_NAMES = 1 << 9,    /* answers STOQ_META_POINTER */
+    STOQ_FEATURE_PROOFS = 1 << 0,    /* serves proofs with chunks */
+    STOQ_FEATURE_ZSTD = 1 << 1,      /* takes items of encoding zstd */
+    STOQ_FEATURE_HAVE = 1 << 2,      /* answers the two HAVE kinds */
+    STOQ_FEATURE_WHOLE = 1 << 3,     /* serves Request and PackageDownload */
+    STOQ_FEATURE_PEERS = 1 << 4,     /* takes Announce and Have */
+    STOQ_FEATURE_DHT = 1 << 5,       /* answers FindNode, FindValue, Store */
+    STOQ_FEATURE_OFFERS = 1 << 6,    /* takes Offer and Receipt */
+    STOQ_FEATURE_PRIORITY = 1 << 7,  /* knows a ChunkRequest's priority and a Response's cap */
+    STOQ_FEATURE_OPENING = 1 << 8,   /* answers STOQ_META_OPENING */
+    STOQ_FEATURE_NAMES = 1 << 9,     /* answers STOQ_META_POINTER */
+    STOQ_FEATURE_EXCHANGE = 1 << 10, /* answers PeerExchange */
 };
 
 /* First request of a dialler; the reply is the other side's. */

@@ -5,7 +5,7 @@
 
 begin() { # a daemon of a network of ours
     on "$1" init >/dev/null 2>&1
-    printf 'listen = [::1]:0\n[discovery]\nlan = off\n[dht]\nbits = 4\n%s\n' "${2:-}" >"$(home "$1")/stoq.conf"
+    printf 'listen = [::1]:0\n[discovery]\nlan = off\nexchange = off\n[dht]\nbits = 4\n%s\n' "${2:-}" >"$(home "$1")/stoq.conf"
     start "$1"
 }
 status() { on "$1" dht status "${@:3}" --json | jq -r "$2"; }

@@ -7,7 +7,7 @@ names=()
 for i in $(seq -w 20); do
     names+=("d$i")
     on "d$i" init >/dev/null 2>&1
-    printf 'listen = [::1]:0\n[discovery]\nlan = off\n[dht]\nbits = 4\n[limits]\nworkers = 1\n' >"$(home "d$i")/stoq.conf"
+    printf 'listen = [::1]:0\n[discovery]\nlan = off\nexchange = off\n[dht]\nbits = 4\n[limits]\nworkers = 1\n' >"$(home "d$i")/stoq.conf"
     "$STOQ" --home "$(home "d$i")" daemon --ready-file "$TMP/d$i.ready" >>"$TMP/d$i.log" 2>&1 &
     daemon["d$i"]=$!
 done

@@ -14,6 +14,9 @@ port=${port##*:}
 key=$(jq -r .peer A.ready)
 id=$(on A publish in --name in --version 1 -q)
 
+# Whom it remembers B would dial by itself.
+mkdir B && printf 'discovery.exchange = off\n' >B/stoq.conf
+
 # A dead address beside a good one costs a quarter of a second, not its time-out of five.
 start B
 on B get "$id" --from "$key@[::1]:9" --from "$key@127.0.0.1:$port" --json >out 2>err || fail "$(cat out)"
