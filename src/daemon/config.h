@@ -79,7 +79,8 @@ STOQ_WARN_UNUSED enum stoq_status stoq_config_parse(struct stoq_config *out, con
 STOQ_WARN_UNUSED enum stoq_status stoq_config_load(struct stoq_config *out, const char *path,
                                                    struct stoq_error *err);
 
-/* What `stoq init` writes: every key, commented out, with its default. */
-const char *stoq_config_template(void);
+/* Append what `stoq init` writes: every key, commented out, with its default. STOQ_OK, STOQ_FULL,
+ * STOQ_NOMEM. */
+STOQ_WARN_UNUSED enum stoq_status stoq_config_template(struct stoq_buf *out);
 
 #endif

@@ -1,7 +1,8 @@
 /* The configuration file that init leaves: every key, commented out, with its default. */
 #include "daemon/config.h"
 
-static const char template[] =
+/* In parts: a string of C has at most 4095 characters that every compiler takes. */
+static const char first[] =
     "# stoq configuration. Every key is shown with its default; a line that begins with # is a\n"
     "# comment. `stoq help daemon` and docs/CLI.md tell more.\n"
     "\n"
@@ -59,7 +60,9 @@ static const char template[] =
     "# Of a private network: 64 hexadecimal digits, or the file that holds them. Who has not the\n"
     "# same gets no reply at all.\n"
     "#key = /etc/stoq/network.key\n"
-    "\n"
+    "\n";
+
+static const char second[] =
     "[transport]\n"
     "# p2p, or client: fetches and serves nobody.\n"
     "#mode = p2p\n"
@@ -123,7 +126,8 @@ static const char template[] =
     "# quiet, info or debug\n"
     "#level = info\n";
 
-const char *stoq_config_template(void)
+enum stoq_status stoq_config_template(struct stoq_buf *out)
 {
-    return template;
+    enum stoq_status st = stoq_buf_add(out, stoq_span_str(first));
+    return st == STOQ_OK ? stoq_buf_add(out, stoq_span_str(second)) : st;
 }

@@ -56,7 +56,14 @@ static void test_defaults(void **state)
     assert_true(config.lan);
     assert_int_equal(config.scrub_rate_bytes_per_s, 8 * STOQ_MIB);
     assert_int_equal(config.scrub_every_s, 30 * 86400);
-    parse_ok(stoq_config_template());
+    struct stoq_buf text;
+    struct stoq_error err;
+    stoq_buf_init(&text, STOQ_CONFIG_BYTES_MAX);
+    assert_int_equal(stoq_config_template(&text), STOQ_OK);
+    if (stoq_config_parse(&config, "f", stoq_buf_span(&text), &err) != STOQ_OK) {
+        fail_msg("%s", err.text);
+    }
+    stoq_buf_release(&text);
     parse_ok("discovery.lan = off\n");
     assert_false(config.lan);
     assert_true(config.exchange);

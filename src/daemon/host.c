@@ -209,8 +209,13 @@ static enum stoq_status write_template(struct stoq_host *host, struct stoq_error
     if (host->home.config_named || access(host->home.config_file, F_OK) == 0) {
         return STOQ_OK;
     }
-    return stoq_file_replace(host->home.config_file, stoq_span_str(stoq_config_template()), 0600,
-                             err);
+    struct stoq_buf text;
+    stoq_buf_init(&text, STOQ_CONFIG_BYTES_MAX);
+    enum stoq_status st = stoq_config_template(&text);
+    st = st == STOQ_OK ? stoq_file_replace(host->home.config_file, stoq_buf_span(&text), 0600, err)
+                       : stoq_fail(err, st, 0, "no memory for the configuration's template");
+    stoq_buf_release(&text);
+    return st;
 }
 
 static enum stoq_status open_all(struct stoq_host *host, bool make, struct stoq_error *err)
