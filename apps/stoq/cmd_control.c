@@ -9,6 +9,39 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+static const char *text_or(const json_t *o, const char *key, const char *otherwise)
+{
+    const char *text = stoq_json_text(o, key);
+    return text != NULL ? text : otherwise;
+}
+
+/* With --topology. */
+static int peers_topology(struct cmd *cmd)
+{
+    size_t i;
+    const json_t *p;
+    json_t *result;
+    int rc = call_op(cmd, "topology", json_object(), &result);
+    if (rc != 0) {
+        return rc;
+    }
+    if (cmd->json) {
+        return cmd_print_json(cmd, result);
+    }
+    json_array_foreach (json_object_get(result, "topology"), i, p) {
+        const json_t *rtt = json_object_get(p, "rtt_ms");
+        char far[HUMAN_CAP] = "-";
+        if (json_is_number(rtt)) {
+            (void)snprintf(far, sizeof far, "%.1f ms", json_number_value(rtt));
+        }
+        (void)printf("%10s  %-11s  %s@%s  region %s  site %s  domain %s\n", far,
+                     stoq_json_text(p, "state"), stoq_json_text(p, "peer"), text_or(p, "addr", "-"),
+                     text_or(p, "region", "-"), text_or(p, "site", "-"), text_or(p, "domain", "-"));
+    }
+    json_decref(result);
+    return cmd_finish(cmd);
+}
+
 int cmd_peers(struct cmd *cmd)
 {
     char a[HUMAN_CAP];
@@ -18,6 +51,9 @@ int cmd_peers(struct cmd *cmd)
     json_t *result;
     if (cmd_flag(cmd, "why") || cmd_flag(cmd, "forgive")) {
         return peers_why(cmd);
+    }
+    if (cmd_flag(cmd, "topology")) {
+        return peers_topology(cmd);
     }
     if (cmd_flag(cmd, "select")) {
         return peers_select(cmd);

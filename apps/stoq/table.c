@@ -87,6 +87,7 @@ static const struct cmd_option lease_options[] = {
     {"end", 0, NULL, "end it now", false},
 };
 static const struct cmd_option peers_options[] = {
+    {"topology", 0, NULL, "where each is and how far, the nearest first", false},
     {"why", 0, "PEER", "what it did to us, and what that comes to", false},
     {"forgive", 0, "PEER", "forget what it did", false},
     {"select", 0, "HOW", "replication:N, geographic:REGION, bandwidth:RATE or custom:FILE", false},

@@ -9,6 +9,7 @@
  * never call them from its callbacks.
  */
 #include "base/bytes.h"
+#include "daemon/known.h"
 #include "discover/exchange.h"
 #include "net/addr.h"
 #include "net/net.h"
@@ -413,11 +414,15 @@ struct stoq_engine_exchange {
 };
 void stoq_engine_exchange(struct stoq_engine *engine, struct stoq_engine_exchange *out);
 /* One call per peer known, connected or not, in the order of their becoming known; likewise. addr is
- * where it was last seen, NULL when this process has not seen it. */
+ * where it was last seen or is said to be; NULL: not known. */
 STOQ_WARN_UNUSED enum stoq_status stoq_engine_standing(
     struct stoq_engine *engine,
     void (*fn)(void *user, const struct stoq_peers_view *peer,
                const struct stoq_node_standing *standing, const struct stoq_addr *addr),
+    void *user);
+/* One call per peer that is remembered, from earlier times too; likewise. */
+STOQ_WARN_UNUSED enum stoq_status stoq_engine_remembered(
+    struct stoq_engine *engine, void (*fn)(void *user, const struct stoq_known_peer *peer),
     void *user);
 /* What a peer's deeds come to; and forget them. */
 void stoq_engine_trust(struct stoq_engine *engine, const struct stoq_peer_id *peer,

@@ -8,6 +8,7 @@
 #include "os/file.h"
 #include "os/sys.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void forget_old(struct stoq_engine *e)
@@ -132,4 +133,35 @@ stoq_ns engine_known_rtt(const struct stoq_engine *e, const struct stoq_peer_id 
 {
     const struct stoq_known_peer *p = stoq_known_find(e->known, id);
     return p == NULL ? 0 : (stoq_ns)p->min_rtt_us * 1000;
+}
+
+struct snapshot {
+    struct stoq_known_peer *list;
+    size_t count;
+};
+
+static void take_remembered(struct stoq_engine *e, void *arg)
+{
+    struct snapshot *s = arg;
+    s->count = stoq_known_count(e->known);
+    s->list = calloc(s->count + 1, sizeof *s->list);
+    for (size_t i = 0; s->list != NULL && i < s->count; i++) {
+        s->list[i] = *stoq_known_at(e->known, i);
+    }
+}
+
+enum stoq_status stoq_engine_remembered(struct stoq_engine *e,
+                                        void (*fn)(void *user, const struct stoq_known_peer *peer),
+                                        void *user)
+{
+    struct snapshot s = {0};
+    engine_call(e, take_remembered, &s);
+    if (s.list == NULL) {
+        return STOQ_NOMEM;
+    }
+    for (size_t i = 0; i < s.count; i++) {
+        fn(user, &s.list[i]);
+    }
+    free(s.list);
+    return STOQ_OK;
 }

@@ -20,9 +20,9 @@ static void take_known(struct stoq_engine *e, void *arg)
         (void)stoq_peers_at(peers, list->count, stoq_now(), &k->view);
         stoq_node_standing(e->node, &k->view.id, stoq_now(), &k->standing);
         const struct peer *p = engine_peer_find(e, &k->view.id);
-        if (p != NULL) {
-            k->addr = p->addr;
-            k->has_addr = true;
+        if (p != NULL) { /* where it was seen, else where it is said to be */
+            k->addr = p->addr.port == 0 && p->addr_count > 0 ? p->addrs[0] : p->addr;
+            k->has_addr = k->addr.port != 0;
         }
     }
 }

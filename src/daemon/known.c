@@ -174,6 +174,11 @@ size_t stoq_known_recent(const struct stoq_known *k, struct stoq_known_peer *out
     return n;
 }
 
+const struct stoq_known_peer *stoq_known_at(const struct stoq_known *k, size_t i)
+{
+    return i < k->count ? &k->peers[i] : NULL;
+}
+
 static const struct stoq_field peer_fields[] = {
     {1, STOQ_IS_HASH(struct stoq_known_peer, id.h)},
     {2, STOQ_IS_UINT(struct stoq_known_peer, seen_s, 0, UINT64_MAX)},

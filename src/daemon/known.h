@@ -44,6 +44,9 @@ size_t stoq_known_forget(struct stoq_known *known, uint64_t before_s);
 /* Those with an address, seen last first; at most max. How many. */
 size_t stoq_known_recent(const struct stoq_known *known, struct stoq_known_peer *out, size_t max);
 
+/* The i-th; NULL past the last. Good until the next stoq_known_note. */
+const struct stoq_known_peer *stoq_known_at(const struct stoq_known *known, size_t i);
+
 /* Append the table's bytes. STOQ_OK, STOQ_FULL, STOQ_NOMEM. */
 STOQ_WARN_UNUSED enum stoq_status stoq_known_encode(const struct stoq_known *known,
                                                     struct stoq_buf *out);

@@ -202,6 +202,7 @@ static const struct stoq_op ops[] = {
     {"ping", op_ping, STOQ_OP_WRITES, KEYS(ping_keys)},
     {"prove", op_prove, STOQ_OP_DATA, KEYS(prove_keys)},
     {"peers", op_peers, STOQ_OP_DAEMON_ONLY, NULL, 0},
+    {"topology", op_topology, STOQ_OP_DAEMON_ONLY, NULL, 0},
     {"join", op_join, STOQ_OP_DAEMON_ONLY, KEYS(join_keys)},
     {"announce", op_announce, STOQ_OP_DAEMON_ONLY, KEYS(id_keys)},
     {"providers", op_providers, STOQ_OP_DAEMON_ONLY, KEYS(providers_keys)},

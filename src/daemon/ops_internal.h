@@ -57,6 +57,7 @@ stoq_op_fn op_dht_lookup;
 stoq_op_fn op_prove;
 stoq_op_fn op_limit;
 stoq_op_fn op_peers;
+stoq_op_fn op_topology;
 stoq_op_fn op_peers_select;
 stoq_op_fn op_transfers;
 stoq_op_fn op_why;

@@ -111,6 +111,7 @@ struct story {
     bool told;
     json_t *sentences;
     json_t *transfer;
+    json_t *known; /* as op_standing lists them */
 };
 
 static void say(struct story *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -176,6 +177,29 @@ static void say_source(struct story *s, const struct stoq_transfer *t,
     } else {
         say(s, "%s.. at %s was connected after %.3f s and %s%s%s.", peer, addr, sec(src->ready_ns),
             gave, src->why[0] != '\0' ? "; given up: " : "", src->why);
+    }
+}
+
+/* Where it stands on the map: how far, and in which place. */
+static void say_path(struct story *s, const struct stoq_fetch_report_source *src)
+{
+    char peer[STOQ_ID_TEXT_CAP];
+    size_t i;
+    const json_t *p;
+    stoq_peer_id_put(peer, &src->peer);
+    json_array_foreach (s->known, i, p) {
+        const char *id = stoq_json_text(p, "peer");
+        const json_t *rtt = json_object_get(p, "rtt_ms");
+        if (id == NULL || strcmp(id, peer) != 0 || !json_is_number(rtt)) {
+            continue;
+        }
+        const char *region = stoq_json_text(p, "region");
+        const char *domain = stoq_json_text(p, "domain");
+        peer[15] = '\0';
+        say(s, "%s.. is %.1f ms away%s%s%s%s.", peer, json_number_value(rtt),
+            domain != NULL ? ", in " : "", domain != NULL ? domain : "",
+            region != NULL ? ", region " : "", region != NULL ? region : "");
+        return;
     }
 }
 
@@ -252,6 +276,7 @@ static void tell(void *user, const struct stoq_transfer *t)
     }
     for (size_t i = 0; i < t->source_count; i++) {
         say_source(s, t, &t->sources[i]);
+        say_path(s, &t->sources[i]);
         say_caps(s, t, &t->sources[i]);
     }
     say_times(s, t);
@@ -262,9 +287,13 @@ enum stoq_status op_why(struct stoq_host *host, const json_t *args, struct stoq_
 {
     struct story story = {.sentences = json_array()};
     enum stoq_status st = op_id(args, &story.id, err);
+    if (st == STOQ_OK) {
+        st = op_standing(host, &story.known, err);
+    }
     if (st == STOQ_OK && stoq_engine_transfers(stoq_host_engine(host), tell, &story) != STOQ_OK) {
         st = stoq_fail(err, STOQ_NOMEM, 0, "no memory for an explanation");
     }
+    json_decref(story.known);
     if (st == STOQ_OK && !story.told) {
         st = stoq_fail_code(err, STOQ_NOTFOUND, "ContentNotFound",
                             "the daemon has not fetched this package since it started, or %d "
