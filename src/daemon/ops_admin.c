@@ -170,14 +170,14 @@ static json_t *room_to_json(struct stoq_host *host)
 static json_t *store_to_json(const struct stoq_store_stats *s)
 {
     const struct stoq_store_type_stats *chunk = &s->type[STOQ_RECORD_CHUNK];
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "packages",
-                     (json_int_t)s->type[STOQ_RECORD_PACKAGE].records, "chunks",
-                     (json_int_t)chunk->records, "chunk_bytes", (json_int_t)chunk->raw_bytes,
-                     "chunk_bytes_stored", (json_int_t)chunk->stored_bytes, "segments",
-                     (json_int_t)s->segment_count, "segment_bytes", (json_int_t)s->segment_bytes,
-                     "index_bytes", (json_int_t)s->index_bytes, "dedup_bytes",
-                     (json_int_t)s->dedup_bytes, "zstd_saved_bytes",
-                     (json_int_t)s->zstd_saved_bytes, "quarantined", (json_int_t)s->quarantined);
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "packages",
+        (json_int_t)s->type[STOQ_RECORD_PACKAGE].records, "chunks", (json_int_t)chunk->records,
+        "chunk_bytes", (json_int_t)chunk->raw_bytes, "chunk_bytes_stored",
+        (json_int_t)chunk->stored_bytes, "segments", (json_int_t)s->segment_count, "segment_bytes",
+        (json_int_t)s->segment_bytes, "index_bytes", (json_int_t)s->index_bytes, "dedup_bytes",
+        (json_int_t)s->dedup_bytes, "zstd_saved_bytes", (json_int_t)s->zstd_saved_bytes,
+        "compressions", (json_int_t)s->compressions, "quarantined", (json_int_t)s->quarantined);
 }
 
 /* What each network thread carries. */

@@ -93,22 +93,22 @@ stoq_ns net_yield_at(const struct net_conn *conn)
     return conn->net->now + (need * 1000000 / y->rate + 1) * 1000;
 }
 
-void stoq_net_background_rate(struct stoq_net *net, stoq_net_conn id, uint64_t rate)
+void stoq_net_background_rate(struct stoq_net *net, stoq_net_conn conn, uint64_t rate_bytes_per_s)
 {
-    struct net_far *far = net_far_of(net, id);
+    struct net_far *far = net_far_of(net, conn);
     if (far != NULL) {
-        net_far_background_rate(far, id, rate);
+        net_far_background_rate(far, conn, rate_bytes_per_s);
         return;
     }
-    struct net_conn *conn = net_conn_open(net, id);
-    rate = rate < RATE_MAX ? rate : RATE_MAX;
-    if (conn == NULL || conn->yield.rate == rate) {
+    struct net_conn *c = net_conn_open(net, conn);
+    uint64_t rate = rate_bytes_per_s < RATE_MAX ? rate_bytes_per_s : RATE_MAX;
+    if (c == NULL || c->yield.rate == rate) {
         return;
     }
-    if (conn->yield.rate == 0) {
-        conn->yield.credit = 0;
-        conn->yield.at = net->now;
+    if (c->yield.rate == 0) {
+        c->yield.credit = 0;
+        c->yield.at = net->now;
     }
-    conn->yield.rate = rate;
-    net_mark_dirty(conn);
+    c->yield.rate = rate;
+    net_mark_dirty(c);
 }

@@ -81,9 +81,11 @@ static void finish(struct net_far *far, struct net_far_conn *conn)
 {
     stoq_net_conn id = conn->id;
     struct stoq_net_closed info = conn->end.u.closed;
-    struct net_far_stream *s;
-    while ((s = TAILQ_FIRST(&conn->streams)) != NULL) {
+    struct net_far_stream *s = TAILQ_FIRST(&conn->streams);
+    while (s != NULL) {
+        struct net_far_stream *next = TAILQ_NEXT(s, link);
         stream_free(conn, s);
+        s = next;
     }
     net_far_unhold(conn, conn->unconsumed);
     info.opened = conn->opened;

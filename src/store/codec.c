@@ -16,6 +16,7 @@
 #include "hash/hash.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
@@ -41,6 +42,7 @@ struct stoq_codec {
     pthread_mutex_t lock;
     struct stoq_codec_slot *free_slots;
     size_t free_count;
+    atomic_uint_fast64_t compressions;
 };
 
 enum stoq_status stoq_codec_new(struct stoq_codec **out, int level)
@@ -125,10 +127,11 @@ void stoq_codec_put_back(struct stoq_codec *codec, struct stoq_codec_slot *slot)
 }
 
 /* Compress payload into slot's scratch when that takes at most room bytes; *n is 0 when not. */
-static enum stoq_status squeeze(struct stoq_codec_slot *slot, int level, struct stoq_span payload,
-                                size_t room, size_t *n)
+static enum stoq_status squeeze(struct stoq_codec *codec, struct stoq_codec_slot *slot, int level,
+                                struct stoq_span payload, size_t room, size_t *n)
 {
     *n = 0;
+    atomic_fetch_add_explicit(&codec->compressions, 1, memory_order_relaxed);
     if (slot->cctx == NULL) {
         slot->cctx = ZSTD_createCCtx();
         if (slot->cctx == NULL) {
@@ -147,6 +150,11 @@ static enum stoq_status squeeze(struct stoq_codec_slot *slot, int level, struct 
     return STOQ_OK;
 }
 
+uint64_t stoq_codec_compressions(const struct stoq_codec *codec)
+{
+    return atomic_load_explicit(&codec->compressions, memory_order_relaxed);
+}
+
 enum stoq_status stoq_codec_encode(struct stoq_codec *codec, struct stoq_span payload,
                                    struct stoq_coded *out)
 {
@@ -163,10 +171,10 @@ enum stoq_status stoq_codec_encode(struct stoq_codec *codec, struct stoq_span pa
     }
     size_t probe = payload.n < PROBE_BYTES ? payload.n : PROBE_BYTES;
     size_t n;
-    enum stoq_status st =
-        squeeze(slot, PROBE_LEVEL, stoq_span(payload.p, probe), probe - probe / PROBE_PART, &n);
+    enum stoq_status st = squeeze(codec, slot, PROBE_LEVEL, stoq_span(payload.p, probe),
+                                  probe - probe / PROBE_PART, &n);
     if (st == STOQ_OK && n > 0) {
-        st = squeeze(slot, codec->level, payload, payload.n - 1, &n);
+        st = squeeze(codec, slot, codec->level, payload, payload.n - 1, &n);
     }
     if (st != STOQ_OK || n == 0) {
         stoq_codec_put_back(codec, slot);

@@ -22,6 +22,8 @@ struct stoq_coded {
 STOQ_WARN_UNUSED enum stoq_status stoq_codec_encode(struct stoq_codec *codec,
                                                     struct stoq_span payload,
                                                     struct stoq_coded *out);
+/* Calls of the compressor so far, those on a payload's first bytes included. */
+uint64_t stoq_codec_compressions(const struct stoq_codec *codec);
 void stoq_codec_put_back(struct stoq_codec *codec, struct stoq_codec_slot *slot);
 
 /* As stoq_store_decode, with a pooled context; codec NULL: a fresh one. Stored forms that are raw

@@ -112,6 +112,7 @@ enum stoq_status stoq_store_stats(struct stoq_store *s, struct stoq_store_stats 
     (void)pthread_mutex_lock(&s->log.lock);
     *out = s->stats;
     (void)pthread_mutex_unlock(&s->log.lock);
+    out->compressions = stoq_codec_compressions(s->codec);
     struct stoq_index_meta meta;
     enum stoq_status st = stoq_index_meta(s->index, &meta, err);
     if (st == STOQ_OK) {

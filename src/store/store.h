@@ -23,7 +23,7 @@ enum stoq_record_type {
     STOQ_RECORD_SHARD_LIST = 3, /* key: package root */
     STOQ_RECORD_CHUNK_LIST = 4, /* key: shard root */
     STOQ_RECORD_SIGNATURE = 5,  /* key: package id, then key id */
-    STOQ_RECORD_RECEIPT = 6, /* key: package id, then the holder's peer id */
+    STOQ_RECORD_RECEIPT = 6,    /* key: package id, then the holder's peer id */
     STOQ_RECORD_PIN = 7,
     STOQ_RECORD_ROOT = 8,
     STOQ_RECORD_LEASE = 9,
@@ -257,6 +257,7 @@ struct stoq_store_stats {
     uint64_t dedup_hits;       /* puts of records that were here already */
     uint64_t dedup_bytes;      /* their raw bytes */
     uint64_t zstd_saved_bytes; /* raw minus stored of records added */
+    uint64_t compressions;     /* calls of the compressor */
     uint64_t appended_bytes;   /* written to segments, headers included */
     uint64_t syncs;            /* fdatasync rounds */
     uint64_t fsync_failures;
