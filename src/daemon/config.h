@@ -24,6 +24,8 @@ struct stoq_config {
     struct stoq_fetch_source
         bootstrap[STOQ_CONFIG_BOOTSTRAP_MAX]; /* dialled when a daemon starts */
     size_t bootstrap_count;
+    struct stoq_peer_id allow[STOQ_ALLOW_MAX]; /* the only peers; none: everybody */
+    size_t allow_count;
     char site[STOQ_PEERS_LABEL_MAX + 1];  /* ours; "": not known */
     bool lan;                             /* LAN discovery */
     bool exchange;                        /* peers tell each other of peers */

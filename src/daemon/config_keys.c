@@ -8,6 +8,7 @@
 #include "daemon/source.h"
 #include "daemon/units.h"
 #include "store/store.h"
+#include "wire/bech32m.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -175,6 +176,18 @@ static bool set_site(struct stoq_config *c, const char *value, char why[CONFIG_W
                   value, STOQ_PEERS_LABEL_MAX);
     }
     memcpy(c->site, value, strlen(value) + 1);
+    return true;
+}
+
+static bool set_allow(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    if (c->allow_count == STOQ_ALLOW_MAX) {
+        return no(why, "more than %d peers", STOQ_ALLOW_MAX);
+    }
+    if (stoq_peer_id_get(&c->allow[c->allow_count], stoq_span_str(value)) != STOQ_OK) {
+        return no(why, "'%.80s' is not a peer id", value);
+    }
+    c->allow_count++;
     return true;
 }
 
@@ -605,6 +618,7 @@ static const struct config_setting settings[] = {
     {"peer", true, set_peer},
     {"bootstrap", true, set_bootstrap},
     {"site", false, set_site},
+    {"allow", true, set_allow},
     {"discovery.lan", false, set_lan},
     {"discovery.exchange", false, set_exchange},
     {"discovery.dht", false, set_dht},

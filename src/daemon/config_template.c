@@ -16,6 +16,8 @@ static const char first[] =
     "#bootstrap = peer1...@[2001:db8::1]:4477\n"
     "# The site of this machine; peers whose line says the same site are inside, others outside.\n"
     "#site = lab\n"
+    "# A private network by keys: only these peers are answered or dialled; may be repeated.\n"
+    "#allow = peer1...\n"
     "\n"
     "[discovery]\n"
     "# on: tell the local network who serves here, and take neighbours as sources. off: neither.\n"

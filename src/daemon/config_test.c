@@ -230,6 +230,7 @@ static void test_refusals(void **state)
     refuse("[limits]\nmemory_peer = 64MB\n", "f:2: limits.memory_peer: '64MB' is not a size");
     refuse("[limits]\nopen_files = 1\n", "f:2: limits.open_files: 1 is outside 64..1000000");
     refuse("discovery.exchange = 1\n", "f:1: discovery.exchange: '1' is not on or off");
+    refuse("allow = peer1x\n", "f:1: allow: 'peer1x' is not a peer id");
     refuse("site = a b\n", "f:1: site: 'a b' is not 1 to 32 letters, digits, dots, dashes and "
                            "underscores");
     refuse("[discovery]\nlan = yes\n", "f:2: discovery.lan: 'yes' is not on or off");

@@ -221,6 +221,7 @@ static void free_parts(struct stoq_engine *e)
         free(e->peers[i]);
     }
     stoq_buf_release(&e->rpc_proof);
+    free(e->allow);
     stoq_map_release(&e->conns);
     stoq_map_release(&e->asks);
     stoq_map_release(&e->cookies);
@@ -229,9 +230,41 @@ static void free_parts(struct stoq_engine *e)
     free(e);
 }
 
+static int by_id(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(struct stoq_peer_id));
+}
+
+/* A datagram's sender is nobody that is known, so a list of peers leaves connections alone. */
+static enum stoq_status take_allowed(struct stoq_engine *e)
+{
+    size_t n = e->cfg.allow_count;
+    if (n == 0) {
+        return STOQ_OK;
+    }
+    e->allow = calloc(n, sizeof *e->allow);
+    if (e->allow == NULL) {
+        return STOQ_NOMEM;
+    }
+    memcpy(e->allow, e->cfg.allow, n * sizeof *e->allow);
+    qsort(e->allow, n, sizeof *e->allow, by_id);
+    e->cfg.allow = NULL; /* the caller's, not kept */
+    e->cfg.connections_only = true;
+    return STOQ_OK;
+}
+
+bool engine_allows(const struct stoq_engine *e, const struct stoq_peer_id *id)
+{
+    return e->allow == NULL ||
+           bsearch(id, e->allow, e->cfg.allow_count, sizeof *e->allow, by_id) != NULL;
+}
+
 static enum stoq_status build(struct stoq_engine *e, struct stoq_error *err)
 {
     uint64_t seed;
+    if (take_allowed(e) != STOQ_OK) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "no memory for the peers that are allowed");
+    }
     enum stoq_status st = stoq_loop_new(&e->loop, err);
     if (st == STOQ_OK) {
         st = stoq_timer_new(&e->timer, e->loop, on_timer, e, err);

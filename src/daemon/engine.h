@@ -39,6 +39,9 @@ struct stoq_offer {
     uint8_t nonce[STOQ_RECEIPT_NONCE_BYTES];
 };
 
+/* Peers that a private network may list. */
+#define STOQ_ALLOW_MAX 1024
+
 /* What peers may use. Zero means the default in brackets. */
 struct stoq_engine_limits {
     size_t connections;         /* both directions [4096] */
@@ -65,6 +68,9 @@ struct stoq_engine_config {
     bool early_data;       /* tickets and early data */
     bool connections_only; /* neither send nor answer sealed datagrams */
     struct stoq_engine_limits limits;
+    const struct stoq_peer_id
+        *allow; /* the only peers it has to do with; copied. None: everybody */
+    size_t allow_count;
     const uint8_t *network_key; /* 32 bytes, borrowed for the call; NULL: no private network */
     uint64_t up_bytes_per_s;    /* of chunks to all peers together; 0: no cap */
     uint64_t down_bytes_per_s;  /* from them */

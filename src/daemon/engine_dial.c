@@ -115,6 +115,12 @@ static enum stoq_status attempt(struct stoq_engine *e, struct peer *p, const str
                                  .timeout_ns = p->dial_timeout_ns,
                                  .min_rtt_ns = engine_known_rtt(e, &p->id)};
     stoq_net_conn conn;
+    if (!engine_allows(e, &p->id)) {
+        (void)snprintf(p->why, sizeof p->why, "`allow` does not name this peer");
+        p->code = "PeerUnreachable";
+        p->dial_status = STOQ_NET;
+        return STOQ_NET;
+    }
     enum stoq_status st = stoq_net_dial(e->net, &dial, &conn);
     if (st == STOQ_OK && stoq_map_put(&e->conns, (struct stoq_map_key){conn, 0}, p) != STOQ_OK) {
         stoq_net_close(e->net, conn, STOQ_APP_GOING_AWAY, "out of memory");

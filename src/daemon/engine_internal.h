@@ -349,6 +349,7 @@ struct stoq_engine {
     struct engine_dht *dht;           /* NULL: off */
     struct engine_exchange *exchange; /* NULL: off */
     struct past *past;                /* the latest first */
+    struct stoq_peer_id *allow;       /* sorted; NULL: everybody */
     bool private;                     /* beacons are sealed with this key */
     uint8_t beacon_key[STOQ_BEACON_KEY_BYTES];
     stoq_ns drain_until;
@@ -538,6 +539,9 @@ const char *engine_peer_name(const struct peer *p, char out[16]); /* the id's fi
 void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened *info);
 void engine_closed(void *user, stoq_net_conn conn, const struct stoq_net_closed *info);
 void engine_refused(void *user, const struct stoq_net_closed *info);
+
+/* Has the configuration nothing against this peer? */
+bool engine_allows(const struct stoq_engine *e, const struct stoq_peer_id *id);
 
 /* engine_dial.c */
 /* It is said to be there too. */

@@ -172,6 +172,13 @@ void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened 
     struct peer *p = stoq_map_get(&e->conns, (struct stoq_map_key){conn, 0});
     char name[16];
     char addr[STOQ_ADDR_TEXT_MAX];
+    if (!engine_allows(e, &info->peer)) { /* before anything it asks is looked at */
+        e->peers_closed++;
+        engine_log(e, "%s: not among the peers that are allowed",
+                   stoq_addr_format(&info->addr, addr));
+        stoq_net_close(e->net, conn, STOQ_APP_GOING_AWAY, "");
+        return;
+    }
     if (p == NULL) {
         p = e->draining ? NULL : engine_peer(e, &info->peer);
         if (p != NULL && stoq_map_put(&e->conns, (struct stoq_map_key){conn, 0}, p) != STOQ_OK) {

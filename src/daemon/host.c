@@ -387,6 +387,8 @@ static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *
         .fetches_running_max = host->config.fetches_running_max,
         .lan = host->cfg.daemon && stoq_host_lan(host),
         .exchange = host->cfg.daemon && stoq_host_exchange(host),
+        .allow = host->config.allow,
+        .allow_count = host->config.allow_count,
         .dht = {.on = stoq_host_dht(host),
                 .work_bits = host->config.dht_bits,
                 .file = host->home.dht_file},
