@@ -29,6 +29,8 @@ enum {
     FINDS,
     PER_S,
     SURVIVE,
+    PACKAGES,
+    KILL,
     LOSS,
     EXTRA,
     BITS,
@@ -52,6 +54,8 @@ static struct number numbers[NUMBERS] = {
     [FINDS] = {"--finds", 1, 1u << 24, 0, "lookups for their records"},
     [PER_S] = {"--per-s", 1, 10000, 0, "lookups begun in a second [20]"},
     [SURVIVE] = {"--survive-s", STOQ_SEC, 1u << 20, 0, "count the holders left after it"},
+    [PACKAGES] = {"--packages", 1, 1u << 20, 0, "that one node announces at once"},
+    [KILL] = {"--kill", 1, 99, 0, "it when so many per cent are announced; it starts again"},
     [LOSS] = {"--loss-ppm", 1, 499999, 10000, "messages lost of a million"},
     [EXTRA] = {"--extra-rtts", 1, 8, 0, "round trips that a call takes besides its own"},
     [BITS] = {"--bits", 1, 4, 0, "of a level of the table: 1, 2 or 4 [4]"},
@@ -145,6 +149,8 @@ static void fill(struct sim_dht_config *cfg)
     cfg->finds = (uint32_t)numbers[FINDS].value;
     cfg->per_s = (uint32_t)numbers[PER_S].value;
     cfg->survive_ns = numbers[SURVIVE].value * STOQ_SEC;
+    cfg->packages = (uint32_t)numbers[PACKAGES].value;
+    cfg->kill_percent = (uint32_t)numbers[KILL].value;
     cfg->loss_ppm = (uint32_t)numbers[LOSS].value;
     cfg->extra_rtts = (uint32_t)numbers[EXTRA].value;
     cfg->shape.digit_bits = (uint8_t)numbers[BITS].value;
@@ -175,6 +181,20 @@ static void print_times(const char *name, const struct sim_dht_times *t)
                  t->p50 / STOQ_MS, name, t->p90 / STOQ_MS, name, t->p99 / STOQ_MS);
 }
 
+static void print_bulk(const struct sim_dht_config *cfg, const struct sim_dht_result *r)
+{
+    line("bulk_lookups", r->bulk_lookups);
+    ratio("bulk_lookups_percent", r->bulk_lookups * 100, cfg->packages);
+    line("bulk_s", r->bulk_ns / STOQ_SEC);
+    for (int i = 0; i < 10; i++) {
+        (void)printf("bulk_%d_percent_s %" PRIu64 "\n", (i + 1) * 10,
+                     r->bulk_tenth_ns[i] / STOQ_SEC);
+    }
+    line("bulk_at_kill", r->bulk_at_kill);
+    line("bulk_again", r->bulk_again);
+    line("bulk_kept_right", r->bulk_kept_right);
+}
+
 static void print(const struct sim_dht_config *cfg, const struct sim_dht_result *r)
 {
     struct rusage use;
@@ -185,6 +205,7 @@ static void print(const struct sim_dht_config *cfg, const struct sim_dht_result 
     ratio("contacts_per_node", r->contacts, r->live);
     ratio("contacts_dead_percent", r->contacts_dead * 100, r->contacts);
     ratio("contacts_foe_percent", r->contacts_foe * 100, r->contacts);
+    ratio("foes_percent", (uint64_t)r->foes * 100, r->foes + r->others);
     if (r->lookups > 0) {
         line("lookups", r->lookups);
         ratio("exact_percent", (uint64_t)r->exact * 100, r->lookups);
@@ -202,6 +223,9 @@ static void print(const struct sim_dht_config *cfg, const struct sim_dht_result 
         ratio("holding", r->holding, cfg->keys);
         ratio("survived", r->survived, cfg->keys);
         print_times("announce", &r->announce);
+    }
+    if (cfg->packages > 0) {
+        print_bulk(cfg, r);
     }
     if (r->finds > 0) {
         line("finds", r->finds);

@@ -133,8 +133,9 @@ static void print_status(const json_t *r)
     (void)printf("contacts   %lld, %lld spare; the network is some %lld nodes\n",
                  whole(r, "contacts"), whole(r, "spare"), whole(r, "network_size"));
     (void)printf("records    %lld held for others\n", whole(r, "records"));
-    (void)printf("announced  %lld, %lld of them held by enough, %lld due\n", whole(r, "announced"),
-                 whole(r, "announced_held"), whole(r, "announced_due"));
+    (void)printf("announced  %lld, %lld of them held by enough, %lld due: %lld %% done\n",
+                 whole(r, "announced"), whole(r, "announced_held"), whole(r, "announced_due"),
+                 whole(r, "announced_percent"));
     (void)printf("lookups    %lld\n", whole(r, "lookups"));
 }
 

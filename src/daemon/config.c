@@ -5,7 +5,7 @@
  */
 #include "daemon/config_internal.h"
 
-#include "dht/id.h"
+#include "dht/dht.h"
 #include "os/file.h"
 
 #include <ini.h>
@@ -105,6 +105,7 @@ void stoq_config_init(struct stoq_config *c)
     c->dht = true;
     c->dht_announce = true;
     c->dht_bits = STOQ_DHT_WORK_DEFAULT;
+    c->dht_holders = STOQ_DHT_K;
     c->log_level = STOQ_LOG_INFO;
     c->quota_high_percent = 90;
     c->quota_low_percent = 80;

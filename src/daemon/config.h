@@ -32,6 +32,7 @@ struct stoq_config {
     bool dht;                             /* take part in the DHT */
     bool dht_announce;                    /* what is here whole is announced there */
     unsigned dht_bits;                    /* of work in a node id */
+    unsigned dht_holders;                 /* of a record */
     enum stoq_replica_policy accept;      /* whose offers are kept */
     char store_dir[STOQ_CONFIG_PATH_MAX]; /* "": the home's */
     uint64_t scrub_rate_bytes_per_s;      /* of passes in the background; 0: no limit */

@@ -1,7 +1,7 @@
 /* What each key of the configuration takes. A setter checks one value and says what is wrong with it. */
 #include "daemon/config_internal.h"
 
-#include "dht/id.h"
+#include "dht/dht.h"
 
 #include "daemon/rate.h"
 #include "daemon/share_words.h"
@@ -528,6 +528,16 @@ static bool set_dht_bits(struct stoq_config *c, const char *value, char why[CONF
     return true;
 }
 
+static bool set_dht_holders(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    uint64_t n;
+    if (!number(value, 1, STOQ_DHT_K, &n, why)) {
+        return false;
+    }
+    c->dht_holders = (unsigned)n;
+    return true;
+}
+
 static bool set_accept(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
 {
     static const char *const word[] = {[STOQ_REPLICA_ACCEPT_KNOWN] = "known",
@@ -624,6 +634,7 @@ static const struct config_setting settings[] = {
     {"discovery.dht", false, set_dht},
     {"dht.announce", false, set_dht_announce},
     {"dht.bits", false, set_dht_bits},
+    {"dht.holders", false, set_dht_holders},
     {"distribute.accept", false, set_accept},
     {"store.dir", false, set_store_dir},
     {"store.quota", false, set_quota},

@@ -30,6 +30,8 @@ static const char first[] =
     "[dht]\n"
     "# Tell the DHT which packages are here whole.\n"
     "#announce = on\n"
+    "# Nodes that hold a record; the same in all of a network.\n"
+    "#holders = 20\n"
     "# Zero bits that a node id must earn; the same in all of a network.\n"
     "#bits = 22\n"
     "\n"

@@ -86,6 +86,7 @@ struct stoq_engine_config {
     struct stoq_engine_dht_config {
         bool on;
         unsigned work_bits; /* zero bits of node ids; all of a network have the same */
+        unsigned holders;   /* of a record; likewise [STOQ_DHT_K] */
         const char *file;   /* what is remembered; kept. NULL: nothing */
     } dht;
     bool lan;      /* announce ourselves on the LAN and listen for others from the start */

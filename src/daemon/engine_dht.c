@@ -104,6 +104,7 @@ static void open_node(struct engine_dht *ed)
     struct stoq_hash key;
     struct stoq_node_dht_config cfg = {.key = e->cfg.key,
                                        .rules = ed->search.rules,
+                                       .holders = (uint8_t)e->cfg.dht.holders,
                                        .nonce = ed->search.nonce,
                                        .rpc_key = stoq_net_rpc_key(e->net),
                                        .wall_us = wall_us(),

@@ -391,6 +391,7 @@ static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *
         .allow_count = host->config.allow_count,
         .dht = {.on = stoq_host_dht(host),
                 .work_bits = host->config.dht_bits,
+                .holders = host->config.dht_holders,
                 .file = host->home.dht_file},
         .offered = host->cfg.daemon && !host->config.client ? stoq_replicator_offered : NULL,
         .offered_user = host->replicator,

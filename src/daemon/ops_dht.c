@@ -272,6 +272,10 @@ enum stoq_status op_dht(struct stoq_host *host, const json_t *args, struct stoq_
         (int)s.stats.own_held, "announced_due", (int)s.stats.own_due, "lookups",
         (json_int_t)s.stats.lookups, "stores", (json_int_t)s.stats.stores, "signatures",
         (json_int_t)s.stats.signatures, "refused", refused);
+    if (*result != NULL) {
+        uint64_t percent = s.stats.own == 0 ? 100 : (uint64_t)s.stats.own_fresh * 100 / s.stats.own;
+        (void)json_object_set_new(*result, "announced_percent", json_integer((json_int_t)percent));
+    }
     if (*result != NULL && json_object_get(args, "id") != NULL) {
         size_t held;
         enum stoq_status st = op_id(args, &id, err);

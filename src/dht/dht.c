@@ -290,6 +290,9 @@ enum stoq_status stoq_dht_feed(struct stoq_dht *d, const struct stoq_dht_event *
 {
     enum stoq_status st = STOQ_OK;
     d->now = now > d->now ? now : d->now;
+    if (d->provide.began_at == 0) {
+        d->provide.began_at = d->now;
+    }
     switch (ev->kind) {
     case STOQ_DHT_MET:
         met(d, ev->u.met.contact, ev->u.met.rtt_ns);
@@ -483,7 +486,7 @@ void stoq_dht_stats(const struct stoq_dht *d, struct stoq_dht_stats *out)
                                    .network_size = table_size(d),
                                    .records = d->store.count,
                                    .own = d->provide.count,
-                                   .sweep_at = d->provide.cursor,
+                                   .sweep_at = provide_swept(d),
                                    .lookups = d->lookups_done,
                                    .stores = d->store.taken,
                                    .handed = d->hands.given,

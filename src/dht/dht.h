@@ -18,6 +18,10 @@
 #define STOQ_DHT_ANSWER_MAX 20 /* contacts in an answer */
 #define STOQ_DHT_VALUES_MAX 64 /* records in an answer */
 
+/* A network of which no more than so many are known is small: a provider keeps its own records, and a lookup
+ * that finds none asks everybody. */
+#define STOQ_DHT_SMALL STOQ_DHT_WANT_MAX
+
 #define STOQ_DHT_GROUP_SLOT 2   /* contacts of one subnet in a slot: it cannot fill one ... */
 #define STOQ_DHT_GROUP_TABLE 10 /* ... nor the table */
 #define STOQ_DHT_GROUP_HOLD 2   /* holders of one subnet that count among a record's K */

@@ -146,6 +146,61 @@ static void a_flood_stays_under_its_caps(void **state)
     world_free(w);
 }
 
+#define MILLION 1000000u
+#define OTHERS 300u
+
+enum flood { FLOOD_PUBLISHER, FLOOD_SUBNET, FLOOD_KEY };
+
+/* What a flood could count its i-th record as, all else differing. */
+static struct stoq_dht_record *flood_record(enum flood flood, uint32_t i, uint64_t wall)
+{
+    struct stoq_peer_id who = publisher(flood == FLOOD_PUBLISHER ? 1 : 1000 + i);
+    struct stoq_hash key = {{1}};
+    if (flood != FLOOD_KEY) {
+        stoq_le32_put(key.b, i);
+        key.b[9] = 7;
+    }
+    struct stoq_dht_record *r = world_record(&key, &who, 1, wall, 3600);
+    r->group = flood == FLOOD_SUBNET ? 77 : flood == FLOOD_KEY ? 1000 + i : 0;
+    return r;
+}
+
+static void a_million_records_change_nothing_for_others(void **state)
+{
+    static const uint32_t most[] = {[FLOOD_PUBLISHER] = STOQ_DHT_PUBLISHER_BURST,
+                                    [FLOOD_SUBNET] = STOQ_DHT_RECORDS / STOQ_DHT_GROUP_SHARE,
+                                    [FLOOD_KEY] = STOQ_DHT_KEY_RECORDS};
+    static const enum stoq_dht_refusal why[] = {[FLOOD_PUBLISHER] = STOQ_DHT_RATE,
+                                                [FLOOD_SUBNET] = STOQ_DHT_SUBNET,
+                                                [FLOOD_KEY] = STOQ_DHT_KEY};
+    (void)state;
+    for (int flood = FLOOD_PUBLISHER; flood <= FLOOD_KEY; flood++) {
+        struct world *w = world_new(1, 1);
+        uint64_t wall = world_wall(w);
+        for (uint32_t i = 0; i < OTHERS; i++) {
+            struct stoq_hash key = world_key(i);
+            struct stoq_peer_id who = publisher(100 + i);
+            struct stoq_dht_record *r = world_record(&key, &who, 1, wall, 3600);
+            r->group = 5000000 + i;
+            assert_int_equal(offer(w, r), STOQ_DHT_DONE);
+        }
+        for (uint32_t i = 0; i < MILLION; i++) {
+            (void)offer(w, flood_record((enum flood)flood, i, wall));
+        }
+        struct stoq_dht_stats s = stats(w);
+        assert_int_equal(s.records, OTHERS + most[flood]);
+        assert_int_equal(s.signatures, s.records); /* none of what was refused cost one */
+        assert_int_equal(s.refused[why[flood]], MILLION - most[flood]);
+        for (uint32_t i = 0; i < OTHERS; i++) {
+            struct stoq_hash key = world_key(i);
+            assert_int_equal(held(w, &key), 1);
+            struct stoq_peer_id who = publisher(100 + i); /* and goes on being renewed */
+            assert_int_equal(offer(w, world_record(&key, &who, 2, wall, 3600)), STOQ_DHT_DONE);
+        }
+        world_free(w);
+    }
+}
+
 static void a_forger_does_not_spend_his_victims_tokens(void **state)
 {
     struct world *w = world_new(1, 1);
@@ -307,6 +362,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attacks_are_refused_and_honest_twins_taken),
         cmocka_unit_test(a_flood_stays_under_its_caps),
+        cmocka_unit_test(a_million_records_change_nothing_for_others),
         cmocka_unit_test(a_forger_does_not_spend_his_victims_tokens),
         cmocka_unit_test(our_own_record_comes_from_nobody_else),
         cmocka_unit_test(who_stays_may_stay_longer),

@@ -348,6 +348,8 @@ void provide_looked(struct stoq_dht *d, struct lookup *l);
 void provide_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record *record);
 void provide_stored(struct stoq_dht *d, struct pending *p, const struct stoq_dht_reply *reply);
 void provide_run(struct stoq_dht *d);
+/* Everything up to there has been announced: what is under way has not. */
+struct stoq_hash provide_swept(const struct stoq_dht *d);
 stoq_ns provide_deadline(const struct stoq_dht *d);
 void provide_release(struct stoq_dht *d);
 

@@ -106,6 +106,31 @@ static void many_dead_at_once(void **state)
     world_free(w);
 }
 
+/* All who hold a record die in one moment; the provider lives. */
+static void a_provider_is_found_though_all_holders_died(void **state)
+{
+    struct world *w = world_new(45, 31);
+    struct stoq_hash key = world_key(4);
+    uint32_t truth[STOQ_DHT_K + 1];
+    struct stoq_dht_record *r[1];
+    (void)state;
+    uint32_t n = world_nearest(w, &key, truth, STOQ_DHT_K + 1);
+    uint32_t from = truth[n - 1]; /* not one of the K */
+    world_announce(w, from, &key);
+    assert_true(w->told.got >= STOQ_DHT_K);
+    for (uint32_t i = 0; i < w->count; i++) {
+        w->nodes[i].dead = i != from && stoq_dht_held(w->nodes[i].dht, &key, w->now, r, 1) == 1;
+    }
+    for (uint32_t i = 0; i < w->count; i++) {
+        if (!w->nodes[i].dead && i != from) {
+            world_look(w, i, &key, true, false);
+            assert_int_equal(w->look.found, 1);
+            assert_true(w->look.end.took_ns < 5 * STOQ_SEC);
+        }
+    }
+    world_free(w);
+}
+
 static void a_record_is_gone_at_its_ttl(void **state)
 {
     struct world *w = world_new(30, 4);
@@ -306,6 +331,40 @@ static void later_sweeps_share_lookups_too(void **state)
     world_free(w);
 }
 
+/* Killed and started again, a provider goes on behind the cursor that it saved. */
+static void a_sweep_goes_on_where_it_stood(void **state)
+{
+    struct world *w = world_new(40, 6);
+    struct world_node *n = &w->nodes[0];
+    struct stoq_hash from = {{0x80}};
+    struct stoq_dht_config cfg = {.book = w->book,
+                                  .id = n->id,
+                                  .self = n->contact,
+                                  .peer = n->peer,
+                                  .seed = 9,
+                                  .wall_s = WORLD_WALL,
+                                  .sweep_from = from};
+    struct stoq_dht_stats s;
+    (void)state;
+    stoq_dht_free(n->dht);
+    assert_int_equal(stoq_dht_new(&n->dht, &cfg), STOQ_OK);
+    for (uint32_t i = 0; i < 40; i++) {
+        struct stoq_dht_event ev = {.kind = STOQ_DHT_ANNOUNCE};
+        ev.u.announce.key = world_key(i);
+        world_feed(w, 0, &ev);
+    }
+    world_met(w, 0, 1);
+    do { /* until the first of them are under way: those behind the cursor, not the first of all */
+        world_run(w, w->now + STOQ_MS / 10);
+        stoq_dht_stats(n->dht, &s);
+    } while (stoq_hash_eq(&s.sweep_at, &from));
+    assert_true(s.sweep_at.b[0] >= 0x80);
+    world_run(w, w->now + 60 * STOQ_SEC);
+    stoq_dht_stats(n->dht, &s);
+    assert_int_equal(s.own_fresh, 40); /* and round to the first ones */
+    world_free(w);
+}
+
 /* 20 % of the nodes name only each other and withhold what they hold. */
 static uint32_t found_among_liars(enum stoq_dht_without without)
 {
@@ -337,6 +396,66 @@ static void liars_do_not_hide_records(void **state)
     assert_int_equal(found, 100);
 }
 
+/* A Sybil: its id was ground to share 20 bits with the key. */
+static void add_sybil(struct world *w, const struct stoq_hash *key, uint32_t i)
+{
+    uint32_t n = w->count++;
+    world_node_new(w, n, false);
+    struct world_node *s = &w->nodes[n];
+    stoq_dht_free(s->dht);
+    stoq_dht_book_drop(w->book, s->contact);
+    s->id = *key;
+    s->id.b[2] ^= (uint8_t)(i + 1);
+    s->id.b[31] ^= 1;
+    struct stoq_dht_about about = {.id = s->id};
+    assert_int_equal(stoq_dht_book_add(w->book, &about, &s->contact), STOQ_OK);
+    w->by_contact[s->contact] = n;
+    struct stoq_dht_config cfg = {
+        .book = w->book, .id = s->id, .self = s->contact, .seed = n, .wall_s = WORLD_WALL};
+    assert_int_equal(stoq_dht_new(&s->dht, &cfg), STOQ_OK);
+    s->role = WORLD_MISROUTES;
+}
+
+/* Somebody who only asks and whom the Sybils have made believe that they are all there is around the key:
+ * they are the nearest that it knows. A second path begins with others. */
+static bool finds_past_its_neighbours(enum stoq_dht_without without)
+{
+    struct world *w = world_new_without(200, 23, without);
+    struct stoq_hash key = world_key(78);
+    uint32_t asks = w->count++;
+    world_announce(w, 1, &key);
+    world_node_new(w, asks, true);
+    struct world_node *n = &w->nodes[asks];
+    stoq_dht_free(n->dht);
+    stoq_dht_book_drop(w->book, n->contact);
+    n->id = key; /* the Sybils stand next to it, so that no slot is too full for them */
+    n->id.b[31] ^= 2;
+    struct stoq_dht_about about = {.id = n->id};
+    assert_int_equal(stoq_dht_book_add(w->book, &about, &n->contact), STOQ_OK);
+    w->by_contact[n->contact] = asks;
+    struct stoq_dht_config cfg = {
+        .book = w->book, .id = n->id, .seed = 7, .wall_s = WORLD_WALL, .without = without};
+    assert_int_equal(stoq_dht_new(&n->dht, &cfg), STOQ_OK);
+    for (uint32_t i = 0; i < 2 * STOQ_DHT_K; i++) {
+        add_sybil(w, &key, i);
+        world_met(w, asks, w->count - 1);
+    }
+    for (uint32_t i = 0; i < 40; i++) {
+        world_met(w, asks, 5 * i);
+    }
+    world_look(w, asks, &key, true, false);
+    bool found = w->look.found > 0;
+    world_free(w);
+    return found;
+}
+
+static void a_second_path_leads_past_liars(void **state)
+{
+    (void)state;
+    assert_true(finds_past_its_neighbours(STOQ_DHT_WITH_ALL));
+    assert_false(finds_past_its_neighbours(STOQ_DHT_ONE_PATH));
+}
+
 /* Sybils that sit nearer to a key than anybody else, answer, name each other and hold nothing. */
 static void a_crowd_around_a_key_does_not_hide_it(void **state)
 {
@@ -348,24 +467,8 @@ static void a_crowd_around_a_key_does_not_hide_it(void **state)
     world_look(w, 190, &key, true, false);
     honest_calls = w->look.end.calls;
     for (uint32_t i = 0; i < 50; i++) {
-        uint32_t n = w->count;
-        world_node_new(w, n, false);
-        w->count++;
-        struct world_node *s = &w->nodes[n];
-        /* Its id was ground: 20 bits of the key's. */
-        stoq_dht_free(s->dht);
-        stoq_dht_book_drop(w->book, s->contact);
-        s->id = key;
-        s->id.b[2] ^= (uint8_t)(i + 1);
-        s->id.b[31] ^= 1;
-        struct stoq_dht_about about = {.id = s->id};
-        assert_int_equal(stoq_dht_book_add(w->book, &about, &s->contact), STOQ_OK);
-        w->by_contact[s->contact] = n;
-        struct stoq_dht_config cfg = {
-            .book = w->book, .id = s->id, .self = s->contact, .seed = n, .wall_s = WORLD_WALL};
-        assert_int_equal(stoq_dht_new(&s->dht, &cfg), STOQ_OK);
-        s->role = WORLD_MISROUTES;
-        world_met(w, n, i);
+        add_sybil(w, &key, i);
+        world_met(w, w->count - 1, i);
     }
     world_run(w, w->now + 60 * STOQ_SEC);
     uint32_t found = 0;
@@ -407,6 +510,7 @@ int main(void)
         cmocka_unit_test(small_networks_count_true_replicas),
         cmocka_unit_test(holders_are_the_reference),
         cmocka_unit_test(many_dead_at_once),
+        cmocka_unit_test(a_provider_is_found_though_all_holders_died),
         cmocka_unit_test(a_record_is_gone_at_its_ttl),
         cmocka_unit_test(announcing_goes_on_by_itself),
         cmocka_unit_test(a_sweep_shares_lookups),
@@ -414,7 +518,9 @@ int main(void)
         cmocka_unit_test(copies_are_left_on_the_path),
         cmocka_unit_test(the_nearest_are_the_nearest),
         cmocka_unit_test(later_sweeps_share_lookups_too),
+        cmocka_unit_test(a_sweep_goes_on_where_it_stood),
         cmocka_unit_test(liars_do_not_hide_records),
+        cmocka_unit_test(a_second_path_leads_past_liars),
         cmocka_unit_test(a_crowd_around_a_key_does_not_hide_it),
         cmocka_unit_test(the_same_seed_gives_the_same_trace),
     };

@@ -11,7 +11,8 @@
  * datagrams are lost, one that would be among the K is asked up to three times before it is left out.
  *
  * A lookup for records ends when it has enough of them, or three holders have told what they have. One that
- * comes up empty begins again with twice the paths, from others of our table, up to eight.
+ * comes up empty begins again with twice the paths, from others of our table, up to eight. In a small network
+ * it asks everybody in the end: all holders may have died at once, and the provider has its own record.
  *
  * Answers that come in a datagram have room for a few contacts; those of some are turned page by page until
  * they reach as far as we need, else nobody would learn of the sixth to the twentieth: of the nearest, and
@@ -233,7 +234,8 @@ static uint64_t reach_wanted(const struct stoq_dht *d, const struct lookup *l, u
 /* When the paths are at their ends: the nearest of all that have not been asked, or not to the end. */
 static struct candidate *pick_at_end(struct stoq_dht *d, struct lookup *l)
 {
-    uint64_t radius = l->use == LOOKUP_UPKEEP ? 0 : table_key_radius(d);
+    bool small = l->value && l->record_count == 0 && d->table.count < STOQ_DHT_SMALL;
+    uint64_t radius = l->use == LOOKUP_UPKEEP ? 0 : small ? UINT64_MAX : table_key_radius(d);
     uint32_t lost; /* others still name them, and page after page is shorter by them */
     uint64_t reach = reach_wanted(d, l, &lost);
     /* Whoever wants more than the K nearest needs those who know the farther ones. */
@@ -330,7 +332,9 @@ static void tell_looked(struct stoq_dht *d, struct lookup *l)
 static void finish(struct stoq_dht *d, struct lookup *l)
 {
     l->over = true;
-    d->lookups_done++;
+    if (d->lookups_done++ == 0) {
+        d->provide.next_at = d->now; /* the sweep has waited for it */
+    }
     if (l->record_count > 0 && !l->deep) {
         leave_on_path(d, l);
     }

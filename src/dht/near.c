@@ -88,7 +88,7 @@ static void near_update(struct stoq_dht *d)
     if (t->near_known) {
         return;
     }
-    uint32_t n = table_nearest(d, &d->cfg.id, 0, near, k);
+    uint32_t n = table_nearest(d, &d->cfg.id, 0, near, STOQ_DHT_K);
     uint64_t squares = 0;
     uint64_t sum = 0;
     t->near_known = true;

@@ -25,6 +25,7 @@
 #define RETRY_MAX (300 * STOQ_SEC)
 #define DOUBLINGS_MAX 10
 #define WITHDRAW_TRIES 6
+#define ALONE_AFTER (10 * STOQ_SEC)
 #define NOT_MADE_AGAIN (60 * STOQ_SEC)
 
 static struct own *own_of(const struct stoq_dht *d, const struct stoq_hash *key)
@@ -132,10 +133,18 @@ static uint32_t first_behind(const struct provide *pr)
     return lo;
 }
 
+/* When the sweep may begin: once we have looked around, or nobody seems to be there. Before that we would
+ * take ourselves for the whole network, and sign every record for nobody. */
+static stoq_ns sweep_begins_at(const struct stoq_dht *d)
+{
+    return d->lookups_done > 0 ? 0 : d->provide.began_at + ALONE_AFTER;
+}
+
 /* The next in the order of the sweep, one that somebody waits for first; count: none is due. */
 static uint32_t next_due(struct stoq_dht *d)
 {
     struct provide *pr = &d->provide;
+    stoq_ns begins_at = sweep_begins_at(d);
     if (!pr->sorted) {
         qsort(pr->v, pr->count, sizeof(struct own *), by_key);
         pr->sorted = true;
@@ -149,8 +158,9 @@ static uint32_t next_due(struct stoq_dht *d)
         if (o->job != NULL) {
             continue;
         }
-        earliest = o->due_at < earliest ? o->due_at : earliest;
-        if (o->due_at <= d->now && (found == pr->count || o->urgent)) {
+        stoq_ns at = o->urgent || o->due_at > begins_at ? o->due_at : begins_at;
+        earliest = at < earliest ? at : earliest;
+        if (at <= d->now && (found == pr->count || o->urgent)) {
             found = i;
             if (o->urgent) {
                 break;
@@ -210,8 +220,11 @@ static bool job_begin(struct stoq_dht *d, uint32_t from)
     }
     j->v = v;
     j->key = pr->v[from]->key;
-    j->next = pr->jobs;
-    pr->jobs = j;
+    struct job **last = &pr->jobs; /* the oldest comes first, and is done first */
+    while (*last != NULL) {
+        last = &(*last)->next;
+    }
+    *last = j;
     pr->job_count++;
     gather(d, j, from);
     pr->cursor = j->key;
@@ -283,6 +296,17 @@ static void job_drive(struct stoq_dht *d, struct job *j)
     }
 }
 
+/* The oldest first: the cursor follows it. */
+static void jobs_drive(struct stoq_dht *d)
+{
+    for (struct job *j = d->provide.jobs, *next; j != NULL; j = next) {
+        next = j->next;
+        if (j->looked) {
+            job_drive(d, j);
+        }
+    }
+}
+
 void provide_looked(struct stoq_dht *d, struct lookup *l)
 {
     struct job *j = l->job;
@@ -294,7 +318,7 @@ void provide_looked(struct stoq_dht *d, struct lookup *l)
         }
     }
     job_narrow(d, j, covered_bits(d, j, l->want));
-    job_drive(d, j);
+    jobs_drive(d);
 }
 
 static void tell(struct stoq_dht *d, const struct own *o)
@@ -395,10 +419,11 @@ static void choose(struct stoq_dht *d, const struct job *j, const struct stoq_ha
     }
 }
 
-static void keep_here(struct stoq_dht *d, struct own *o, struct stoq_dht_record *record)
+/* holds: as one of the K. */
+static void keep_here(struct stoq_dht *d, struct own *o, struct stoq_dht_record *record, bool holds)
 {
     o->local = held_take(d, record, record->ttl_s, true);
-    o->got += o->local;
+    o->got += o->local && holds;
 }
 
 static void send_stores(struct stoq_dht *d, struct job *j, struct own *o, const struct holders *h,
@@ -427,7 +452,7 @@ void provide_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record 
     if (record == NULL) {
         o->job = NULL;
         due(d, o, d->now + NOT_MADE_AGAIN);
-        job_drive(d, j);
+        jobs_drive(d);
         return;
     }
     choose(d, j, &o->key, &h);
@@ -435,8 +460,9 @@ void provide_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record 
     o->taken_back = record->withdrawn;
     o->got = 0;
     o->ttl_s = record->ttl_s;
-    if (h.self && !record->withdrawn) {
-        keep_here(d, o, record);
+    bool small = d->table.count < STOQ_DHT_SMALL && d->cfg.self != 0;
+    if ((h.self || small) && !record->withdrawn) {
+        keep_here(d, o, record, h.self);
     } else {
         held_remove_own(d, &o->key);
         o->got += h.self; /* taken back here already */
@@ -446,7 +472,7 @@ void provide_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record 
     if (o->open == 0) {
         settle(d, o);
     }
-    job_drive(d, j);
+    jobs_drive(d);
 }
 
 void provide_stored(struct stoq_dht *d, struct pending *p, const struct stoq_dht_reply *reply)
@@ -463,7 +489,7 @@ void provide_stored(struct stoq_dht *d, struct pending *p, const struct stoq_dht
     if (o->open == 0) {
         settle(d, o);
     }
-    job_drive(d, j);
+    jobs_drive(d);
 }
 
 static bool is_open(const struct provide *pr)
@@ -474,12 +500,7 @@ static bool is_open(const struct provide *pr)
 void provide_run(struct stoq_dht *d)
 {
     struct provide *pr = &d->provide;
-    for (struct job *j = pr->jobs, *next; j != NULL; j = next) {
-        next = j->next;
-        if (j->looked) {
-            job_drive(d, j); /* it may have waited for the stores of another */
-        }
-    }
+    jobs_drive(d); /* one may have waited for the stores of another */
     while (is_open(pr) && pr->next_at <= d->now) {
         uint32_t i = next_due(d);
         if (i == pr->count) {
@@ -490,6 +511,15 @@ void provide_run(struct stoq_dht *d)
             return;
         }
     }
+}
+
+struct stoq_hash provide_swept(const struct stoq_dht *d)
+{
+    const struct job *oldest = d->provide.jobs;
+    struct stoq_hash at = oldest == NULL ? d->provide.cursor : oldest->key;
+    for (size_t i = sizeof at.b; oldest != NULL && i > 0 && at.b[i - 1]-- == 0; i--) {
+    }
+    return at;
 }
 
 stoq_ns provide_deadline(const struct stoq_dht *d)

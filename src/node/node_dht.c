@@ -37,7 +37,8 @@ static enum stoq_status build(struct stoq_node_dht *nd)
                                    .peer = nd->peer,
                                    .seed = cfg->seed ^ 0xd47,
                                    .wall_s = cfg->wall_us / 1000000,
-                                   .sweep_from = cfg->sweep_from};
+                                   .sweep_from = cfg->sweep_from,
+                                   .shape = {.k = cfg->holders}};
     return st == STOQ_OK ? stoq_dht_new(&nd->core, &core) : st;
 }
 

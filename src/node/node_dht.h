@@ -21,6 +21,7 @@ struct stoq_node_dht_addr {
 struct stoq_node_dht_config {
     const struct stoq_key *key; /* kept */
     struct stoq_dht_rules rules;
+    uint8_t holders;        /* of a record [STOQ_DHT_K]; all of a network have the same */
     uint64_t nonce;         /* of our node id; not looked at for a client */
     bool client;            /* asks, and is asked nothing */
     const uint8_t *rpc_key; /* 32 bytes, copied; NULL: we take no datagrams */

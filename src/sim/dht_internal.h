@@ -6,6 +6,7 @@
  *   dht_run.c    the world: making it, the loop over events, draws, the trace
  *   dht_life.c   nodes: tables from the true population, coming and leaving
  *   dht_net.c    calls, answers, signatures; what those do who are not honest
+ *   dht_bulk.c   one node with very many packages
  *   dht_trial.c  what is measured: lookups, announcements, finds
  */
 #include "base/prng.h"
@@ -30,12 +31,15 @@ enum sim_dht_event {
     DHT_EV_MEASURE,
     DHT_EV_LOOK, /* what: trial */
     DHT_EV_SURVIVED,
+    DHT_EV_BULK,
+    DHT_EV_BULK_STEP,
 };
 
 /* A call on its way there and back. */
 struct sim_dht_letter {
     struct stoq_dht_call call; /* its record is held */
     stoq_ns sent_at;
+    uint32_t life; /* of the caller: a new core knows nothing of it */
     bool is_answered;
     bool is_good; /* PROVED */
     enum stoq_dht_outcome outcome;
@@ -58,6 +62,7 @@ struct sim_dht_node {
     stoq_ns wake_at;
     stoq_ns line_rtt_ns;
     uint64_t sequence; /* of its last record */
+    uint32_t life;     /* how many cores it had */
     uint8_t region;
     bool is_foe;
     bool stays; /* until the end: it announces something that is measured */
@@ -81,6 +86,17 @@ struct sim_dht_key {
     stoq_ns began_at;
     stoq_ns told_at; /* 0: not yet */
     struct stoq_dht_announced told;
+};
+
+struct sim_dht_bulk {
+    uint32_t node;
+    uint8_t *done; /* of each package: held by enough when it was killed */
+    uint32_t kills;
+    uint32_t told; /* tenths */
+    uint32_t saves;
+    struct stoq_hash saved_at; /* the cursor */
+    uint64_t lookups_before;
+    stoq_ns began_at;
 };
 
 /* Ids in order, as first bits and node. */
@@ -110,6 +126,7 @@ struct sim_dht_world {
     uint32_t trial_count;
     uint32_t trials_left;
     struct sim_dht_key *keys;
+    struct sim_dht_bulk bulk;
     uint32_t asker; /* of the request that is being answered */
     stoq_ns ends_at;
 };
@@ -125,6 +142,8 @@ void sim_dht_note(struct sim_dht_world *w, uint64_t a, uint64_t b);
 
 /* dht_life.c */
 void sim_dht_populate(struct sim_dht_world *w);
+/* The node's core, new; its sweep goes on from there. */
+void sim_dht_core(struct sim_dht_world *w, uint32_t node, const struct stoq_hash *sweep_from);
 void sim_dht_join(struct sim_dht_world *w, uint32_t node);
 void sim_dht_leave(struct sim_dht_world *w, uint32_t node, bool is_replaced);
 /* Put the foes in order; after is_foe was set. */
@@ -146,6 +165,10 @@ void sim_dht_show(struct sim_dht_world *w, uint32_t node);
 void sim_dht_feed(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_event *ev);
 /* Carry out what the core wants, and wake it in time. */
 void sim_dht_drain(struct sim_dht_world *w, uint32_t node);
+
+/* dht_bulk.c */
+void sim_dht_bulk(struct sim_dht_world *w);
+void sim_dht_bulk_step(struct sim_dht_world *w);
 
 /* dht_trial.c */
 void sim_dht_plan(struct sim_dht_world *w);

@@ -43,26 +43,35 @@ static void session(struct sim_dht_world *w, uint32_t node)
     }
 }
 
-static void begin(struct sim_dht_world *w, uint32_t node)
+void sim_dht_core(struct sim_dht_world *w, uint32_t node, const struct stoq_hash *sweep_from)
 {
     struct sim_dht_node *n = &w->nodes[node];
-    struct stoq_dht_about about = {
-        .id = n->id, .group = node + 1u, .data = (void *)((uintptr_t)node + 1)};
-    enum stoq_status st = stoq_dht_book_add(w->book, &about, &n->contact);
-    STOQ_ASSERT(st == STOQ_OK);
     struct stoq_dht_config cfg = {.book = w->book,
                                   .id = n->id,
                                   .self = n->contact,
                                   .peer = n->peer,
                                   .seed = sim_dht_draw(w, node),
                                   .wall_s = SIM_DHT_WALL_S,
+                                  .sweep_from = *sweep_from,
                                   .shape = w->cfg.shape,
                                   .without = w->cfg.without};
-    st = stoq_dht_new(&n->dht, &cfg);
+    n->life++;
+    enum stoq_status st = stoq_dht_new(&n->dht, &cfg);
     STOQ_ASSERT(st == STOQ_OK);
     struct stoq_dht_event clock = {.kind = STOQ_DHT_CLOCK};
     clock.u.clock.wall_s = SIM_DHT_WALL_S + w->now / STOQ_SEC;
     sim_dht_feed(w, node, &clock);
+}
+
+static void begin(struct sim_dht_world *w, uint32_t node)
+{
+    struct sim_dht_node *n = &w->nodes[node];
+    static const struct stoq_hash nowhere = {{0}};
+    struct stoq_dht_about about = {
+        .id = n->id, .group = node + 1u, .data = (void *)((uintptr_t)node + 1)};
+    enum stoq_status st = stoq_dht_book_add(w->book, &about, &n->contact);
+    STOQ_ASSERT(st == STOQ_OK);
+    sim_dht_core(w, node, &nowhere);
     n->came_at = w->now;
     session(w, node);
 }

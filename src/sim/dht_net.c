@@ -77,6 +77,7 @@ static void call(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_c
     struct sim_dht_letter *m = sim_pool_at(&w->letters, letter);
     m->call = *c;
     m->sent_at = w->now;
+    m->life = w->nodes[node].life;
     stoq_dht_book_hold(w->book, c->to);
     if (c->record != NULL) {
         (void)stoq_dht_record_hold(c->record);
@@ -188,7 +189,7 @@ void sim_dht_reply(struct sim_dht_world *w, uint32_t node, uint32_t from, uint32
 {
     struct sim_dht_letter *m = sim_pool_at(&w->letters, letter);
     (void)from;
-    if (w->nodes[node].dht != NULL) {
+    if (w->nodes[node].dht != NULL && m->life == w->nodes[node].life) {
         struct stoq_dht_event ev = {.kind = STOQ_DHT_REPLY};
         ev.u.reply = (struct stoq_dht_reply){
             .cookie = m->call.cookie,
@@ -247,6 +248,7 @@ static void prove(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_
     uint32_t letter = sim_pool_take(&w->letters);
     struct sim_dht_letter *m = sim_pool_at(&w->letters, letter);
     m->call.cookie = c->cookie;
+    m->life = w->nodes[node].life;
     m->is_good = w->nodes[maker].dht != NULL;
     stoq_ns wait = m->is_good ? sim_dht_rtt(w, node, maker) : PROVE_TIMEOUT;
     sim_dht_put(w, w->now + wait, node, maker, DHT_EV_PROVED, letter);
@@ -255,7 +257,7 @@ static void prove(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_
 void sim_dht_proved(struct sim_dht_world *w, uint32_t node, uint32_t letter)
 {
     const struct sim_dht_letter *m = sim_pool_at(&w->letters, letter);
-    if (w->nodes[node].dht != NULL) {
+    if (w->nodes[node].dht != NULL && m->life == w->nodes[node].life) {
         struct stoq_dht_event ev = {.kind = STOQ_DHT_CHECKED};
         ev.u.checked.cookie = m->call.cookie;
         ev.u.checked.good = m->is_good;

@@ -17,6 +17,8 @@
 
 #define WARM (900 * STOQ_SEC)
 #define GIVE_UP (600 * STOQ_SEC)
+#define SAVE_EVERY (60 * STOQ_SEC)
+#define BULK_TIME (STOQ_SEC / 4) /* a package, at most */
 #define BOOK_MAX (1u << 23)
 
 int sim_dht_foe_of(const char *name)
@@ -107,6 +109,12 @@ static void dispatch(struct sim_dht_world *w, const struct stoq_wheel_event *ev)
     case DHT_EV_SURVIVED:
         sim_dht_survived(w);
         break;
+    case DHT_EV_BULK:
+        sim_dht_bulk(w);
+        break;
+    case DHT_EV_BULK_STEP:
+        sim_dht_bulk_step(w);
+        break;
     }
 }
 
@@ -115,6 +123,7 @@ static bool is_sane(const struct sim_dht_config *cfg)
     return cfg->nodes > 0 && cfg->nodes <= 1u << 20 && cfg->dead_percent < 100 &&
            cfg->foe_percent < 100 && cfg->sybils <= 4096 && cfg->loss_ppm < 500000 &&
            cfg->lookups <= 1u << 24 && cfg->finds <= 1u << 24 && cfg->keys <= 1u << 20 &&
+           cfg->packages <= 1u << 20 && cfg->kill_percent < 100 &&
            (cfg->finds == 0 || cfg->keys > 0) &&
            (cfg->foe != SIM_DHT_FOE_SYBILS || cfg->keys > 0) && cfg->shape.k <= STOQ_DHT_K &&
            cfg->shape.slot <= STOQ_DHT_K;
@@ -130,13 +139,14 @@ static void world_make(struct sim_dht_world *w)
     w->prng = stoq_prng(w->cfg.seed);
     w->trace = w->cfg.seed;
     w->cfg.warm_ns = w->cfg.warm_ns == 0 ? WARM : w->cfg.warm_ns;
+    w->cfg.save_ns = w->cfg.save_ns == 0 ? SAVE_EVERY : w->cfg.save_ns;
     w->cfg.per_s = w->cfg.per_s == 0 ? 20 : w->cfg.per_s;
     w->now = STOQ_SEC;
     sim_dht_populate(w);
     sim_dht_plan(w);
     uint32_t all = w->cfg.lookups + w->cfg.finds;
-    w->ends_at =
-        w->now + w->cfg.warm_ns + all / w->cfg.per_s * STOQ_SEC + GIVE_UP + w->cfg.survive_ns;
+    w->ends_at = w->now + w->cfg.warm_ns + all / w->cfg.per_s * STOQ_SEC + GIVE_UP +
+                 w->cfg.survive_ns + w->cfg.packages * BULK_TIME;
 }
 
 static void world_release(struct sim_dht_world *w)
@@ -153,6 +163,7 @@ static void world_release(struct sim_dht_world *w)
     sim_pool_release(&w->letters);
     free(w->trials);
     free(w->keys);
+    free(w->bulk.done);
 }
 
 enum stoq_status sim_dht_run(const struct sim_dht_config *cfg, struct sim_dht_result *out)

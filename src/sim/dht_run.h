@@ -31,6 +31,9 @@ struct sim_dht_config {
     uint32_t finds;        /* lookups for records of these keys, after the deaths */
     uint32_t per_s;        /* lookups begun in a second [20] */
     stoq_ns survive_ns;    /* nobody announces again; count the holders left after this time [no] */
+    uint32_t packages;     /* that one node announces all at once when measuring begins */
+    uint32_t kill_percent; /* it is killed when so many are announced, and starts again [never] */
+    stoq_ns save_ns;       /* its cursor is saved so often [60 s, as the daemon does] */
     uint32_t loss_ppm;     /* of messages */
     uint32_t extra_rtts;   /* of a call, for networks that shake hands on each */
     struct stoq_dht_shape shape;
@@ -56,6 +59,8 @@ struct sim_dht_result {
     uint64_t contacts; /* of all tables, when measuring begins */
     uint64_t contacts_dead;
     uint64_t contacts_foe;
+    uint32_t foes; /* of the live ones, then */
+    uint32_t others;
 
     uint32_t lookups;
     uint32_t exact; /* that gave the true k nearest */
@@ -72,6 +77,13 @@ struct sim_dht_result {
     uint64_t holding;  /* live nodes that hold one when measuring begins */
     uint64_t survived; /* after survive_ns */
     struct sim_dht_times announce;
+
+    uint64_t bulk_lookups;     /* of the node with the packages, its upkeep included */
+    stoq_ns bulk_ns;           /* until the last one was held by enough */
+    stoq_ns bulk_tenth_ns[10]; /* when so many tenths were, as the node told */
+    uint32_t bulk_at_kill;     /* announced by then */
+    uint32_t bulk_again;       /* of these, announced again before 95 % of the others were */
+    uint32_t bulk_kept_right;  /* kept or not kept here, as one says who sees all nodes */
 
     uint32_t finds;
     uint32_t found;

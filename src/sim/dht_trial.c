@@ -106,6 +106,8 @@ static void look_at_tables(struct sim_dht_world *w)
     struct sim_dht_result *r = w->result;
     for (uint32_t i = 0; i < w->node_count; i++) {
         struct stoq_dht_contact c;
+        r->foes += w->nodes[i].dht != NULL && w->nodes[i].is_foe;
+        r->others += w->nodes[i].dht != NULL && !w->nodes[i].is_foe;
         if (w->nodes[i].dht == NULL || w->nodes[i].is_foe) {
             continue;
         }
@@ -133,6 +135,8 @@ void sim_dht_measure(struct sim_dht_world *w)
     }
     if (w->cfg.survive_ns > 0) {
         sim_dht_put(w, w->now + w->cfg.survive_ns, 0, 0, DHT_EV_SURVIVED, 0);
+    } else if (w->cfg.packages > 0) {
+        sim_dht_put(w, w->now, 0, 0, DHT_EV_BULK, 0);
     } else if (w->trial_count == 0) {
         w->ends_at = w->now;
     }
@@ -203,7 +207,7 @@ void sim_dht_looked(struct sim_dht_world *w, const struct stoq_dht_looked *l)
     t->is_over = true;
     t->end = *l;
     t->is_exact = !t->is_find && is_exact(w, t, l);
-    if (--w->trials_left == 0 && w->cfg.survive_ns == 0) {
+    if (--w->trials_left == 0 && w->cfg.survive_ns == 0 && w->cfg.packages == 0) {
         w->ends_at = w->now;
     }
 }

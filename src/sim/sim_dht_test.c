@@ -59,6 +59,50 @@ static void the_same_seed_gives_the_same_trace(void **state)
     assert_true(first.trace != second.trace);
 }
 
+/* Sybils all around a key do not hide it, nor does a fifth of the nodes that lies. */
+static void foes_hide_nothing(void **state)
+{
+    struct sim_dht_config cfg = {.seed = 6,
+                                 .nodes = 300,
+                                 .warm_ns = 310 * STOQ_SEC,
+                                 .keys = 1,
+                                 .finds = 200,
+                                 .per_s = 50,
+                                 .loss_ppm = 10000,
+                                 .foe = SIM_DHT_FOE_SYBILS,
+                                 .sybils = 50};
+    struct sim_dht_result r = run(&cfg);
+    (void)state;
+    assert_int_equal(r.finds, 200);
+    assert_int_equal(r.found, 200);
+    cfg.foe = SIM_DHT_FOE_POISON;
+    cfg.foe_percent = 20;
+    cfg.keys = 40;
+    r = run(&cfg);
+    assert_int_equal(r.found, 200);
+    assert_int_equal(r.untrue, 0);
+    assert_true(r.foes > 40); /* in tables 1.2 times their share at most */
+    assert_true(r.contacts_foe * 10 * (r.foes + r.others) <= r.contacts * 12 * r.foes);
+}
+
+/* A node with many packages that is killed on the way: few lookups, and what it keeps is what somebody would
+ * tell it to keep who sees everybody. */
+static void many_packages_share_lookups(void **state)
+{
+    struct sim_dht_config cfg = {.seed = 3,
+                                 .nodes = 200,
+                                 .warm_ns = 100 * STOQ_SEC,
+                                 .packages = 2000,
+                                 .kill_percent = 60,
+                                 .save_ns = 5 * STOQ_SEC};
+    struct sim_dht_result r = run(&cfg);
+    (void)state;
+    assert_true(r.bulk_lookups * 100 <= 5 * 2000);
+    assert_int_equal(r.bulk_kept_right, 2000);
+    assert_true(r.bulk_at_kill >= 1200);
+    assert_true(r.bulk_tenth_ns[4] > r.bulk_tenth_ns[1]); /* progress was told */
+}
+
 static void worlds_that_make_no_sense_are_refused(void **state)
 {
     struct sim_dht_result r;
@@ -74,6 +118,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lookups_find_the_true_nearest_among_the_dead),
         cmocka_unit_test(the_same_seed_gives_the_same_trace),
+        cmocka_unit_test(foes_hide_nothing),
+        cmocka_unit_test(many_packages_share_lookups),
         cmocka_unit_test(worlds_that_make_no_sense_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
