@@ -15,6 +15,8 @@
 #define STOQ_SWARM_KEEP_BYTES 131072u    /* a chunk or two on their way, which arrive as a whole */
 #define STOQ_SWARM_AHEAD (60 * STOQ_MS)  /* of work at a peer, on top of 3 round trips */
 #define STOQ_SWARM_BATCH (100 * STOQ_MS) /* of work in one request, on top of a round trip */
+/* Times as much while a peer gets faster: a sender's start nearly triples in a round trip. */
+#define STOQ_SWARM_GROWTH 3
 #define STOQ_SWARM_WINDOW (50 * STOQ_MS) /* the shortest that a rate is measured over */
 #define STOQ_SWARM_TICK (50 * STOQ_MS)   /* how often the end of a transfer is looked at anew */
 #define STOQ_SWARM_CHECK (1 * STOQ_SEC)  /* how often requests are looked at for being lost */
@@ -63,6 +65,8 @@ struct swarm_peer {
     bool told_progress;
     bool is_told; /* what it has was told anew */
     bool rate_known;
+    bool growing;     /* the last window was a quarter faster than those before
+                       * it */
     bool drained;     /* ran out of requests during this window */
     bool rtt_pending; /* the next arrival answers a request made in silence */
     stoq_peer peer;

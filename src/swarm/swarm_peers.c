@@ -165,6 +165,7 @@ void stoq_swarm_strike(struct stoq_swarm *sw, struct swarm_peer *p, stoq_ns now)
 
 static void adjust_rate(struct swarm_peer *p, uint64_t sample)
 {
+    p->growing = !p->rate_known || sample / 5 > p->rate_bytes_per_s / 4;
     if (!p->rate_known) {
         p->rate_known = true;
         p->rate_bytes_per_s = sample;

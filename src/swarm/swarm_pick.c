@@ -1,10 +1,11 @@
 /*
  * Who is asked for what. A peer is asked again before it runs dry: while less than 3 round trips
  * plus 60 ms of work lies with it, it gets a request worth a round trip plus 100 ms, so that a request
- * is small at a slow peer and 8 MiB at a fast one, and the estimate can at least double per round trip
- * while it still grows. Three, since on a lossy path an answer takes two and more: what a lost packet
- * holds up in its stream waits for the packet to come again. (1.5 gave 53 of 100 Mbit/s at 100 ms and
- * 1 % loss where 3 give 62; docs/BENCHMARKS.md, bench/path.)
+ * is small at a slow peer and 8 MiB at a fast one. While its rate still grows it is three times as much:
+ * a sender's start nearly triples its rate in a round trip, and takes running out of work for a path that
+ * carries no more. Three round trips, since on a lossy path an answer takes two and more: what a lost
+ * packet holds up in its stream waits for the packet to come again. (1.5 gave 53 of 100 Mbit/s at 100 ms
+ * and 1 % loss where 3 give 62; docs/BENCHMARKS.md, bench/path.)
  *
  * All peers draw from one pool, which is work stealing without moving anything. Only towards the end
  * it matters who draws last: with R bytes to come in all and the peers' rates known, everything could be
@@ -176,6 +177,7 @@ static uint64_t refill_below(const struct stoq_swarm *sw, const struct swarm_pee
     stoq_ns ahead = 3 * p->rtt_ns + STOQ_SWARM_AHEAD;
     /* Where others fetch it too, what is asked for early is asked for twice. */
     uint64_t keep = sw->have_count > 0 ? 0 : STOQ_SWARM_KEEP_BYTES;
+    ahead *= p->growing ? STOQ_SWARM_GROWTH : 1;
     return stoq_swarm_bytes_in(p->rate_bytes_per_s, ahead) + keep;
 }
 
@@ -194,12 +196,13 @@ static bool size_request(const struct stoq_swarm *sw, const struct swarm_peer *p
         b->chunks = most < b->chunks ? most : b->chunks;
         b->bytes = STOQ_SWARM_REQUEST_BYTES_MAX;
         return p->requests == 0 || (p->stalls == 0 && p->requests == 1 &&
-                                    p->inflight_bytes <= STOQ_SWARM_FIRST_CHUNKS * 32768u);
+                                    p->inflight_bytes <= STOQ_SWARM_FIRST_CHUNKS * 65536u);
     }
     if (p->inflight_bytes > refill_below(sw, p)) {
         return false;
     }
-    uint64_t bytes = stoq_swarm_bytes_in(p->rate_bytes_per_s, p->rtt_ns + STOQ_SWARM_BATCH);
+    stoq_ns work = (p->rtt_ns + STOQ_SWARM_BATCH) * (p->growing ? STOQ_SWARM_GROWTH : 1);
+    uint64_t bytes = stoq_swarm_bytes_in(p->rate_bytes_per_s, work);
     uint64_t chunks = sw->have_count > 0 ? 1 : STOQ_SWARM_LEAST_CHUNKS;
     uint64_t least = chunks * (STOQ_SWARM_CHUNK_BYTES_MAX / 4);
     bytes = bytes > least ? bytes : least;

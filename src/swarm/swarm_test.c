@@ -316,6 +316,48 @@ static bool transfer(struct failing *f)
     return f->calls < f->fail_at;
 }
 
+/* Poll all requests there are now: their bytes, and the first one's cookie. */
+static uint64_t asked_now(struct stoq_swarm *sw, stoq_ns now, stoq_swarm_cookie *first)
+{
+    struct stoq_swarm_action a;
+    uint64_t bytes = 0;
+    while (stoq_swarm_poll(sw, now, &a)) {
+        if (a.kind == STOQ_SWARM_REQUEST) {
+            *first = *first == 0 ? a.u.request.cookie : *first;
+            bytes += a.u.request.bytes;
+        }
+    }
+    return bytes;
+}
+
+/* How much lies with a peer that brought so much in each of four windows of 50 ms. */
+static uint64_t lies_with(const uint64_t window_bytes[4])
+{
+    struct stoq_swarm *sw = new_swarm(STOQ_SWARM_RAREST);
+    stoq_swarm_cookie cookie = 0;
+    for (uint64_t i = 0; i < 4; i++) {
+        assert_int_equal(add(sw, i * 512, 512, NULL), STOQ_OK);
+    }
+    assert_int_equal(add_peer(sw, 3, false), STOQ_OK);
+    uint64_t bytes = asked_now(sw, 1, &cookie);
+    assert_true(bytes > 16 * CHUNK); /* two requests at once, of chunks of any size */
+    for (uint64_t i = 0; i < 4; i++) {
+        stoq_ns now = 1 + (i + 1) * 50 * STOQ_MS;
+        assert_int_equal(progress(sw, cookie, window_bytes[i], now), STOQ_OK);
+        bytes += asked_now(sw, now, &cookie);
+    }
+    stoq_swarm_free(sw);
+    return bytes;
+}
+
+/* 10 MB/s by now and 50 ms away: 2.1 MB keep it busy, were it not half as fast a moment ago. */
+static void who_gets_faster_is_asked_for_more(void **state)
+{
+    (void)state;
+    const uint64_t growing[] = {60000, 150000, 375000, 790000};
+    assert_true(lies_with(growing) >= 5000000);
+}
+
 static void any_allocation_may_fail(void **state)
 {
     (void)state;
@@ -341,6 +383,7 @@ int main(void)
         cmocka_unit_test(rarest_goes_first),
         cmocka_unit_test(a_missing_chunk_comes_from_another),
         cmocka_unit_test(limits_of_a_peer_are_kept),
+        cmocka_unit_test(who_gets_faster_is_asked_for_more),
         cmocka_unit_test(any_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
