@@ -65,8 +65,7 @@ struct swarm_peer {
     bool told_progress;
     bool is_told; /* what it has was told anew */
     bool rate_known;
-    bool growing;     /* the last window was a quarter faster than those before
-                       * it */
+    bool growing;     /* a quarter faster in the last window than before it */
     bool drained;     /* ran out of requests during this window */
     bool rtt_pending; /* the next arrival answers a request made in silence */
     stoq_peer peer;
