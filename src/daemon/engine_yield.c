@@ -6,11 +6,18 @@
  */
 #include "daemon/engine_internal.h"
 
-/* One look per connection, whatever the number of its replies. */
-static void look(struct stoq_engine *e, const struct inbound *in, stoq_ns now)
+#define LATE (STOQ_QOS_YIELD_EVERY / 5)   /* this thread was kept from running */
+#define UNSEEN (4 * STOQ_QOS_YIELD_EVERY) /* as long as a path may go without a look for that */
+
+/* One look per connection, whatever the number of its replies. What a thread that had to wait for a core
+ * measures is its own delay and not the path's: it looks again. */
+static void look(struct stoq_engine *e, const struct inbound *in, bool is_late, stoq_ns now)
 {
     struct peer *p = in->peer;
     struct stoq_net_info info;
+    if (is_late && p->yield_conn == in->conn && now - p->yielded_at < UNSEEN) {
+        return;
+    }
     if (p->yielded_at == now || !stoq_net_info(e->net, in->conn, &info)) {
         return;
     }
@@ -33,10 +40,11 @@ void engine_yield_run(struct stoq_engine *e, stoq_ns now)
     if (e->yielding == 0 || now < e->yield_at) {
         return;
     }
+    bool is_late = now - e->yield_at > LATE;
     e->yield_at = now + STOQ_QOS_YIELD_EVERY;
     while ((in = stoq_map_next(&e->streams, &at)) != NULL) {
         if (in->yields && !in->over) {
-            look(e, in, now);
+            look(e, in, is_late, now);
         }
     }
     stoq_net_refresh(e->net);
