@@ -467,9 +467,9 @@ enum stoq_status stoq_net_new(struct stoq_net **out, const struct stoq_net_confi
         return st;
     }
     share_handshakes(&c);
-    struct stoq_net *net;
+    struct stoq_net *net = NULL;
     st = endpoint_new(&net, &c, NULL, 0, err);
-    if (st == STOQ_OK && c.threads > 1) {
+    if (net != NULL && c.threads > 1) {
         st = start_threads(net, err);
         if (st != STOQ_OK) {
             stoq_net_free(net);
