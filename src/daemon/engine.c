@@ -303,6 +303,7 @@ static enum stoq_status build(struct stoq_engine *e, struct stoq_error *err)
                                     .want_raw = e->cfg.raw,
                                     .takes_offers = e->cfg.offered != NULL,
                                     .exchanges = e->cfg.exchange && e->serving,
+                                    .answers_dht = engine_dht_takes_part(e),
                                     .trust = e->cfg.trust,
                                     .fetches_running_max = e->cfg.fetches_running_max};
     if (st == STOQ_OK) {

@@ -29,7 +29,7 @@ static uint64_t wall_us(void)
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-static bool wanted(const struct stoq_engine *e)
+bool engine_dht_takes_part(const struct stoq_engine *e)
 {
     return e->cfg.dht.on && !e->cfg.client && e->serving && !e->cfg.connections_only;
 }
@@ -77,6 +77,7 @@ void engine_dht_up(struct stoq_engine *e, struct peer *p)
     struct engine_dht *ed = e->dht;
     if (ed != NULL) {
         stoq_discovery_reached(&ed->cache, &p->id);
+        dht_link_up(ed, p);
     }
     for (size_t i = 0; ed != NULL && ed->nd != NULL && i < ed->way_count; i++) {
         if (ed->dialled[i] && stoq_hash_eq(&ed->ways[i].peer.h, &p->id.h)) {
@@ -92,6 +93,7 @@ void engine_dht_down(struct stoq_engine *e, struct peer *p, bool was_up)
     struct engine_dht *ed = e->dht;
     if (ed != NULL && !was_up) {
         stoq_discovery_failed(&ed->cache, &p->id, stoq_now());
+        dht_link_down(ed, p);
     }
 }
 
@@ -106,13 +108,16 @@ static void open_node(struct engine_dht *ed)
                                        .rules = ed->search.rules,
                                        .holders = (uint8_t)e->cfg.dht.holders,
                                        .nonce = ed->search.nonce,
-                                       .rpc_key = stoq_net_rpc_key(e->net),
+                                       .client = ed->client,
+                                       .rpc_key = ed->client ? NULL : stoq_net_rpc_key(e->net),
                                        .wall_us = wall_us(),
                                        .sweep_from = ed->remembered.sweep_at,
                                        .value = dht_said,
                                        .user = ed};
     stoq_entropy(&cfg.seed, sizeof cfg.seed);
-    own_addresses(e, &cfg);
+    if (e->serving) {
+        own_addresses(e, &cfg);
+    }
     if (stoq_node_dht_new(&ed->nd, &cfg, stoq_now()) != STOQ_OK) {
         engine_log(e, "no DHT: out of memory");
         return;
@@ -123,7 +128,7 @@ static void open_node(struct engine_dht *ed)
     ed->save_at = stoq_now() + SAVE_EVERY;
     ed->clock_at = stoq_now() + CLOCK_EVERY;
     dht_join_all(ed);
-    dht_waits_start(ed);
+    (void)dht_waits_start(ed, stoq_now());
     while (stoq_early_take(&ed->early, &key)) {
         dht_announce(ed, &key, false);
     }
@@ -169,7 +174,11 @@ void dht_begin(struct engine_dht *ed)
     }
     ed->search.rules = (struct stoq_dht_rules){DHT_EPOCH, e->cfg.dht.work_bits};
     ed->search.peer = stoq_key_peer_id(e->cfg.key);
-    search_on(ed); /* a remembered nonce is the first that is tried */
+    if (ed->client) {
+        open_node(ed);
+    } else {
+        search_on(ed); /* a remembered nonce is the first that is tried */
+    }
 }
 
 static void read_file(struct engine_dht *ed)
@@ -191,7 +200,7 @@ static void read_file(struct engine_dht *ed)
 
 enum stoq_status engine_dht_open(struct stoq_engine *e)
 {
-    if (!wanted(e)) {
+    if (!e->cfg.dht.on) {
         return STOQ_OK;
     }
     struct engine_dht *ed = calloc(1, sizeof *ed);
@@ -201,6 +210,7 @@ enum stoq_status engine_dht_open(struct stoq_engine *e)
     uint64_t seed;
     stoq_entropy(&seed, sizeof seed);
     ed->engine = e;
+    ed->client = !engine_dht_takes_part(e);
     ed->rejoin_at = STOQ_NEVER;
     ed->rejoin_after = DHT_REJOIN_FIRST;
     stoq_buf_init(&ed->file, STOQ_DHT_FILE_BYTES_MAX);
@@ -209,7 +219,7 @@ enum stoq_status engine_dht_open(struct stoq_engine *e)
     stoq_map_init(&ed->said, seed);
     e->dht = ed;
     read_file(ed);
-    if (ed->remembered.contacts.n > 0) {
+    if (ed->remembered.contacts.n > 0 && !ed->client) {
         dht_begin(ed);
     }
     return STOQ_OK;
@@ -227,7 +237,9 @@ static bool encode(struct engine_dht *ed, struct stoq_buf *out)
     stoq_buf_init(out, STOQ_DHT_FILE_BYTES_MAX);
     stoq_dht_stats(stoq_node_dht_core(ed->nd), &stats);
     enum stoq_status st = stoq_node_dht_save(ed->nd, stoq_now(), &contacts);
-    if (st == STOQ_OK || st == STOQ_FULL) { /* what fits */
+    bool offline =
+        contacts.n == 0 && ed->remembered.contacts.n > 0; /* it forgets nobody for that */
+    if ((st == STOQ_OK || st == STOQ_FULL) && !offline) { /* what fits */
         struct stoq_dht_file file = {.epoch = DHT_EPOCH,
                                      .bits = ed->engine->cfg.dht.work_bits,
                                      .nonce = ed->search.nonce,
@@ -236,10 +248,10 @@ static bool encode(struct engine_dht *ed, struct stoq_buf *out)
         st = stoq_dht_file_encode(&file, out);
     }
     stoq_buf_release(&contacts);
-    if (st != STOQ_OK) {
+    if (st != STOQ_OK || offline) {
         stoq_buf_release(out);
     }
-    return st == STOQ_OK;
+    return st == STOQ_OK && !offline;
 }
 
 static void save(struct engine_dht *ed, stoq_ns now)
@@ -253,6 +265,9 @@ static void save(struct engine_dht *ed, stoq_ns now)
 
 void engine_dht_cut(struct stoq_engine *e)
 {
+    if (e->dht != NULL) {
+        dht_link_cut(e->dht);
+    }
     while (e->dht != NULL && e->dht->waits.first != NULL) {
         dht_wait_end(e->dht, (struct dht_wait *)e->dht->waits.first, STOQ_CANCELLED);
     }
@@ -268,6 +283,7 @@ void engine_dht_close(struct stoq_engine *e)
     if (encode(ed, &bytes)) {
         engine_save_now(e, e->cfg.dht.file, &bytes);
     }
+    dht_link_cut(ed);
     stoq_node_dht_free(ed->nd);
     stoq_early_release(&ed->early);
     dht_said_release(ed);
@@ -312,10 +328,15 @@ stoq_ns engine_dht_run(struct stoq_engine *e, stoq_ns now)
         save(ed, now);
     }
     rejoin(ed, now);
+    dht_link_run(ed, now);
+    stoq_ns waits = dht_waits_start(ed, now);
     while (stoq_node_dht_poll(ed->nd, now, &a)) {
         dht_act(ed, &a);
     }
     stoq_ns at = stoq_node_dht_deadline(ed->nd);
+    stoq_ns calls = dht_link_deadline(ed);
+    at = calls < at ? calls : at;
+    at = waits < at ? waits : at;
     at = ed->rejoin_at < at ? ed->rejoin_at : at;
     return ed->save_at < at ? ed->save_at : at;
 }

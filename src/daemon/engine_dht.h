@@ -9,6 +9,7 @@
 
 struct stoq_engine_dht_status {
     bool on;        /* switched on */
+    bool client;    /* it asks only: datagrams are off, or it serves nobody */
     bool searching; /* for the nonce of our id */
     bool up;
     struct stoq_hash id;

@@ -1,6 +1,6 @@
 /*
- * The DHT's calls: out in a sealed datagram, or on a connection where the other end's key is not known;
- * requests of others, answered at once; and what comes of lookups and announcements, for those who wait.
+ * The DHT's calls in sealed datagrams (those on connections are in engine_dht_link.c); requests of others,
+ * answered at once; and what comes of lookups and announcements, for those who wait.
  */
 #include "daemon/engine_dht_internal.h"
 
@@ -9,29 +9,6 @@
 #include <string.h>
 
 #define COOKIE_BIT ((uint64_t)1 << 62)
-
-static void on_reply(struct ask *a)
-{
-    struct engine_dht *ed = a->engine->dht;
-    if (ed != NULL && ed->nd != NULL) {
-        bool in = a->status == STOQ_OK && a->reply.type == STOQ_MSG_FIND_NODE;
-        for (size_t i = 0; in && i < ed->way_count; i++) {
-            ed->joined[i] = ed->joined[i] || stoq_hash_eq(&ed->ways[i].peer.h, &a->peer->id.h);
-        }
-        stoq_node_dht_replied(ed->nd, a->own_tag, a->status,
-                              a->status == STOQ_OK ? &a->reply : NULL, NULL, 0, stoq_now());
-    }
-}
-
-static enum stoq_status call_connected(struct stoq_engine *e, const struct stoq_node_dht_call *c)
-{
-    struct stoq_message msg = *c->msg;
-    struct peer *p = engine_peer_find(e, &c->peer);
-    if (p == NULL || p->state != PEER_UP) {
-        return STOQ_NET;
-    }
-    return engine_ask_own(e, p, &msg, 0, on_reply, c->cookie) == 0 ? STOQ_NOMEM : STOQ_OK;
-}
 
 static enum stoq_status call_datagram(struct stoq_engine *e, const struct stoq_node_dht_call *c)
 {
@@ -89,7 +66,7 @@ bool engine_dht_answer(struct stoq_engine *e, const struct stoq_message *request
                        const struct stoq_peer_id *peer, const struct stoq_addr *from, bool proven,
                        size_t room, struct stoq_buf *out)
 {
-    if (e->dht == NULL || e->draining) {
+    if (e->dht == NULL || e->dht->client || e->draining) {
         return false;
     }
     if (e->dht->nd == NULL) {
@@ -227,8 +204,9 @@ void dht_act(struct engine_dht *ed, const struct stoq_node_dht_action *a)
     struct dht_wait *w;
     switch (a->kind) {
     case STOQ_NODE_DHT_CALL: {
-        enum stoq_status st = a->u.call.rpc_key == NULL ? call_connected(ed->engine, &a->u.call)
-                                                        : call_datagram(ed->engine, &a->u.call);
+        enum stoq_status st = dht_link_is_better(ed, &a->u.call)
+                                  ? dht_link_call(ed, &a->u.call)
+                                  : call_datagram(ed->engine, &a->u.call);
         if (st != STOQ_OK) {
             stoq_node_dht_replied(ed->nd, a->u.call.cookie, STOQ_NET, NULL, NULL, 0, stoq_now());
         }

@@ -4,6 +4,7 @@
  * The DHT between the node's half of it and the engine, all on the network thread:
  *   engine_dht.c        its life: our id, our addresses, ways in, its file
  *   engine_dht_calls.c  calls out, answers in, and what comes of them
+ *   engine_dht_link.c   calls on connections
  *   engine_dht_wait.c   what other threads ask and wait for
  *   engine_dht_say.c    what records of ours say besides where we are
  */
@@ -20,6 +21,7 @@
 #define DHT_JOINS_MAX 16
 #define DHT_EARLY_MAX STOQ_DHT_OWN_MAX /* no more can be announced anyway */
 #define DHT_SAID_MAX 65536             /* values under keys of ours, 32 MiB at most */
+#define DHT_CALLS_MAX 512              /* on connections, at a time */
 #define DHT_SEEKS_MAX STOQ_DHT_LOOKS_MAX
 #define DHT_REJOIN_FIRST (1 * STOQ_SEC)
 
@@ -33,16 +35,21 @@ struct said {
 struct dht_wait {
     struct engine_wait wait; /* first */
     uint32_t look;           /* 0: an announcement, or it has not begun */
-    bool seek;               /* for fetches that run; it is the engine's own */
-    uint32_t providers;      /* found */
+    bool started;
+    stoq_ns begun_at;
+    bool seek;          /* for fetches that run; it is the engine's own */
+    uint32_t providers; /* found */
     struct stoq_hash key;
     const struct stoq_engine_dht_ask *ask; /* NULL: an announcement */
     struct stoq_engine_dht_found *found;   /* NULL: nobody wants to know more */
     struct stoq_dht_announced *announced;
 };
 
+struct dht_call;
+
 struct engine_dht {
     struct stoq_engine *engine;
+    bool client;              /* it asks, and is asked nothing: no id is searched for */
     struct stoq_node_dht *nd; /* NULL: not yet */
     struct stoq_job job;      /* the search */
     struct stoq_dht_search search;
@@ -58,6 +65,8 @@ struct engine_dht {
     stoq_ns rejoin_after;    /* doubles */
     struct stoq_early early; /* to be announced once there is a DHT */
     struct engine_waits waits;
+    struct dht_call *calls; /* on connections */
+    size_t call_count;
     uint32_t look_last;
     struct stoq_discovery cache;
     struct stoq_map said; /* key -> struct said */
@@ -92,6 +101,17 @@ void dht_act(struct engine_dht *ed, const struct stoq_node_dht_action *a);
 void dht_fill_contact(struct engine_dht *ed, stoq_contact_no no,
                       struct stoq_engine_dht_contact *out);
 
+/* engine_dht_link.c */
+/* Is this call to go on a connection? */
+bool dht_link_is_better(const struct engine_dht *ed, const struct stoq_node_dht_call *call);
+/* STOQ_OK: stoq_node_dht_replied closes it, perhaps at once; STOQ_NOMEM. */
+enum stoq_status dht_link_call(struct engine_dht *ed, const struct stoq_node_dht_call *call);
+void dht_link_up(struct engine_dht *ed, const struct peer *p);
+void dht_link_down(struct engine_dht *ed, const struct peer *p);
+void dht_link_run(struct engine_dht *ed, stoq_ns now); /* end those whose time is over */
+stoq_ns dht_link_deadline(const struct engine_dht *ed);
+void dht_link_cut(struct engine_dht *ed); /* all of them */
+
 /* engine_dht_say.c */
 struct stoq_span dht_said(void *ed, const struct stoq_hash *key); /* stoq_node_dht_config's */
 void dht_said_release(struct engine_dht *ed);
@@ -101,7 +121,8 @@ void dht_announce(struct engine_dht *ed, const struct stoq_hash *key, bool urgen
 void dht_withdraw(struct engine_dht *ed, const struct stoq_hash *key);
 /* As dht_announce, or once there is a DHT. */
 void dht_announce_early(struct engine_dht *ed, const struct stoq_hash *key);
-void dht_waits_start(struct engine_dht *ed); /* there is an id: all of them */
+/* Those that may be started now; when to look again. */
+stoq_ns dht_waits_start(struct engine_dht *ed, stoq_ns now);
 void dht_wait_end(struct engine_dht *ed, struct dht_wait *w, enum stoq_status status);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define JOIN_WAIT (2 * STOQ_SEC) /* until a lookup begins, while nobody is known */
 #define LOOK_TIMEOUT (10 * STOQ_SEC)
 #define ANNOUNCE_TIMEOUT (30 * STOQ_SEC)
 
@@ -62,12 +63,35 @@ static void start_wait(struct engine_dht *ed, struct dht_wait *w)
     }
 }
 
-void dht_waits_start(struct engine_dht *ed)
+/* Nobody has let us in yet: a lookup would find nobody to ask. */
+static bool is_early(const struct engine_dht *ed, const struct dht_wait *w, stoq_ns now)
 {
-    for (struct engine_wait *w = ed->waits.first, *next; w != NULL; w = next) {
-        next = w->next;
-        start_wait(ed, (struct dht_wait *)w);
+    struct stoq_dht_stats stats;
+    bool somebody = ed->way_count > 0 || ed->remembered.contacts.n > 0;
+    if (w->ask == NULL || !somebody || now >= w->begun_at + JOIN_WAIT) {
+        return false;
     }
+    stoq_dht_stats(stoq_node_dht_core(ed->nd), &stats);
+    return stats.contacts == 0;
+}
+
+stoq_ns dht_waits_start(struct engine_dht *ed, stoq_ns now)
+{
+    stoq_ns at = STOQ_NEVER;
+    for (struct engine_wait *k = ed->waits.first, *next; k != NULL; k = next) {
+        struct dht_wait *w = (struct dht_wait *)k;
+        next = k->next;
+        if (w->started) {
+            continue;
+        }
+        if (is_early(ed, w, now)) {
+            at = w->begun_at + JOIN_WAIT < at ? w->begun_at + JOIN_WAIT : at;
+            continue;
+        }
+        w->started = true;
+        start_wait(ed, w);
+    }
+    return at;
 }
 
 static void take_status(struct stoq_engine *e, void *arg)
@@ -76,6 +100,7 @@ static void take_status(struct stoq_engine *e, void *arg)
     const struct engine_dht *ed = e->dht;
     *out = (struct stoq_engine_dht_status){.on = ed != NULL, .work_bits = e->cfg.dht.work_bits};
     if (ed != NULL) {
+        out->client = ed->client;
         out->searching = ed->searching;
         out->up = ed->nd != NULL;
         out->id = ed->search.id;
@@ -145,9 +170,15 @@ static void run_join(struct stoq_engine *e, void *arg)
     ed->rejoin_after = DHT_REJOIN_FIRST;
     if (ed->nd != NULL) {
         dht_join_all(ed);
-    } else {
+    } else if (e->serving || e->cfg.client) { /* a command without a daemon begins when it asks */
         dht_begin(ed);
     }
+}
+
+/* Somebody is known to begin with. */
+static bool has_way(const struct engine_dht *ed)
+{
+    return ed->nd != NULL || ed->way_count > 0 || ed->remembered.contacts.n > 0;
 }
 
 void stoq_engine_dht_join(struct stoq_engine *e, const struct stoq_fetch_source *peer)
@@ -158,11 +189,13 @@ void stoq_engine_dht_join(struct stoq_engine *e, const struct stoq_fetch_source 
 
 static void add_wait(struct engine_dht *ed, struct dht_wait *w)
 {
+    stoq_ns now = stoq_now();
+    w->begun_at = now;
     engine_wait_add(&ed->waits, &w->wait);
     if (ed->nd == NULL) {
         dht_begin(ed); /* it goes on when we have an id */
     } else {
-        start_wait(ed, w);
+        (void)dht_waits_start(ed, now);
     }
 }
 
@@ -170,7 +203,7 @@ static void begin_wait(struct stoq_engine *e, void *arg)
 {
     struct dht_wait *w = arg;
     struct engine_dht *ed = e->dht;
-    if (ed == NULL || (ed->nd == NULL && w->ask != NULL && ed->way_count == 0) || e->draining) {
+    if (ed == NULL || (w->ask != NULL && !has_way(ed)) || e->draining) {
         w->wait.status = STOQ_NOTFOUND;
         w->wait.done = true;
         return;
@@ -318,8 +351,7 @@ bool engine_dht_seek(struct stoq_engine *e, const struct stoq_hash *key)
     static const struct stoq_engine_dht_ask ask = {.value = true};
     struct engine_dht *ed = e->dht;
     size_t seeks = 0;
-    if (ed == NULL || (ed->nd == NULL && ed->way_count == 0) ||
-        stoq_discovery_is_none(&ed->cache, key, stoq_now())) {
+    if (ed == NULL || !has_way(ed) || stoq_discovery_is_none(&ed->cache, key, stoq_now())) {
         return false;
     }
     if (is_sought(ed, key, &seeks)) {

@@ -491,6 +491,7 @@ size_t engine_exchange_sources(struct stoq_engine *e, struct stoq_fetch_source *
 
 /* engine_dht.c */
 enum stoq_status engine_dht_open(struct stoq_engine *e); /* begins when there is somebody to ask */
+bool engine_dht_takes_part(const struct stoq_engine *e); /* others may ask us */
 void engine_dht_cut(struct stoq_engine *e);              /* nobody waits any more */
 void engine_dht_close(struct stoq_engine *e);
 /* Do what is to be done; when to come again. */

@@ -322,6 +322,15 @@ static bool announce_one(void *user, const struct stoq_local_package *p)
     return true;
 }
 
+static bool announces(struct stoq_host *host)
+{
+    pthread_mutex_lock(&host->lock);
+    bool wanted = host->cfg.daemon && host->config.dht_announce && !host->config.client &&
+                  host->engine != NULL;
+    pthread_mutex_unlock(&host->lock);
+    return wanted;
+}
+
 /* Tell the DHT what the store says of a name now. */
 static void say_pointer(void *user, const struct stoq_hash *key)
 {
@@ -345,11 +354,11 @@ static void begin_dht(struct stoq_host *host)
     if (!stoq_host_dht(host)) {
         return;
     }
-    if (host->config.dht_announce &&
+    if (announces(host) &&
         stoq_local_each(host->store, announce_one, host, NULL, &err) != STOQ_OK) {
         stoq_host_log(host, STOQ_LOG_INFO, "not all packages are announced: %s", err.text);
     }
-    if (host->config.dht_announce &&
+    if (announces(host) &&
         stoq_pointers_each(host->store, NULL, say_pointer, host, &err) != STOQ_OK) {
         stoq_host_log(host, STOQ_LOG_INFO, "not all names are announced: %s", err.text);
     }
@@ -412,6 +421,8 @@ static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *
     stoq_key_wipe(network_key, sizeof network_key);
     if (st == STOQ_OK && host->cfg.daemon) {
         stoq_engine_contact(host->engine, host->config.bootstrap, host->config.bootstrap_count);
+    }
+    if (st == STOQ_OK) {
         begin_dht(host);
     }
     return st;
@@ -545,17 +556,9 @@ void stoq_host_config(struct stoq_host *host, struct stoq_config *out)
 bool stoq_host_dht(struct stoq_host *host)
 {
     pthread_mutex_lock(&host->lock);
-    bool on = host->cfg.daemon && host->config.dht && !host->config.client;
+    bool on = host->config.dht;
     pthread_mutex_unlock(&host->lock);
     return on;
-}
-
-static bool announces(struct stoq_host *host)
-{
-    pthread_mutex_lock(&host->lock);
-    bool wanted = host->cfg.daemon && host->config.dht_announce && host->engine != NULL;
-    pthread_mutex_unlock(&host->lock);
-    return wanted;
 }
 
 void stoq_host_announce(struct stoq_host *host, const struct stoq_package_id *id, bool here)

@@ -82,7 +82,7 @@ bool stoq_host_may_write(struct stoq_host *host);    /* the store is open, for w
 bool stoq_host_lan(struct stoq_host *host);
 /* Peers that others tell of or that are remembered are to be used, and a daemon tells of them. */
 bool stoq_host_exchange(struct stoq_host *host);
-/* The daemon takes part in the DHT, when it knows somebody there. */
+/* The DHT is to be asked, when somebody there is known. */
 bool stoq_host_dht(struct stoq_host *host);
 /* The package is here whole, or is gone (its names too): tell the DHT, where that is wanted. */
 void stoq_host_announce(struct stoq_host *host, const struct stoq_package_id *id, bool here);

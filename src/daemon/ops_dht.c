@@ -53,8 +53,7 @@ enum stoq_status op_join(struct stoq_host *host, const json_t *args, struct stoq
     stoq_engine_dht_status(stoq_host_engine(host), &status);
     if (!status.on) {
         return stoq_fail(err, STOQ_NOTFOUND, 0,
-                         "this daemon takes no part in a DHT: discovery.dht or "
-                         "transport.datagrams is off, or it serves nobody");
+                         "this daemon takes no part in a DHT: discovery.dht is off");
     }
     stoq_engine_dht_join(stoq_host_engine(host), &way);
     *result = json_pack("{s:o, s:o}", "peer", peer_json(&way.peer), "addr", addr_json(&way.addr));
@@ -263,9 +262,9 @@ enum stoq_status op_dht(struct stoq_host *host, const json_t *args, struct stoq_
                                   json_integer((json_int_t)s.stats.refused[i]));
     }
     *result = json_pack(
-        "{s:b, s:b, s:b, s:o, s:i, s:i, s:i, s:i, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:o}",
-        "on", (int)s.on, "up", (int)s.up, "searching", (int)s.searching, "id",
-        s.up ? hex(&s.id) : json_null(), "bits", (int)s.work_bits, "contacts",
+        "{s:b, s:b, s:b, s:b, s:o, s:i, s:i, s:i, s:i, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:o}",
+        "on", (int)s.on, "client", (int)s.client, "up", (int)s.up, "searching", (int)s.searching,
+        "id", s.up && !s.client ? hex(&s.id) : json_null(), "bits", (int)s.work_bits, "contacts",
         (int)s.stats.contacts, "spare", (int)s.stats.spare, "levels", (int)s.stats.levels,
         "network_size", (json_int_t)(s.stats.network_size & INT64_MAX), "records",
         (int)s.stats.records, "announced", (int)s.stats.own, "announced_held",
