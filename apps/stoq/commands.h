@@ -22,6 +22,7 @@ int cmd_root(struct cmd *cmd);
 int cmd_lease(struct cmd *cmd);
 int cmd_leases(struct cmd *cmd);
 int cmd_store(struct cmd *cmd);
+int cmd_doctor(struct cmd *cmd);
 int cmd_fsck(struct cmd *cmd);
 int cmd_scrub(struct cmd *cmd);
 int cmd_export(struct cmd *cmd);

@@ -351,6 +351,14 @@ static const struct cmd_row rows[] = {
      .args_min = 1,
      .args_max = 1,
      .run = cmd_ping},
+    {.name = "doctor",
+     .synopsis = "",
+     .summary = "look for what keeps a daemon from working, and say what to do",
+     .details =
+         "Looks at the configuration, the key, the clock, ports, limits, the disk, the store, and\n"
+         "asks the peers of the configuration whether they are there. Exit code 1: there are\n"
+         "problems. Notes are worth knowing and no problems.",
+     .run = cmd_doctor},
     {.name = "announce",
      .synopsis = "ID",
      .summary = "tell the DHT that this daemon provides a package",

@@ -194,6 +194,7 @@ static const struct stoq_op ops[] = {
     {"store_ls", op_store_ls, STOQ_OP_NO_STORE, NULL, 0},
     {"store_stats", op_store_stats, 0, NULL, 0},
     {"fsck", op_fsck, 0, NULL, 0},
+    {"doctor", op_doctor, STOQ_OP_BARE, NULL, 0},
     {"scrub", op_scrub, STOQ_OP_WRITES, KEYS(scrub_keys)},
     {"export", op_export, STOQ_OP_DATA, KEYS(export_keys)},
     {"import", op_import, STOQ_OP_WRITES, KEYS(import_keys)},
@@ -272,7 +273,7 @@ enum stoq_status stoq_op_run(struct stoq_host *host, const struct stoq_op *op, c
         return stoq_fail_code(err, STOQ_NET, "DaemonNotRunning",
                               "no daemon is running for this home; start one with 'stoq daemon'");
     }
-    if (!stoq_host_is_daemon(host)) {
+    if (!stoq_host_is_daemon(host) && (op->flags & STOQ_OP_BARE) == 0) {
         st = open_host(host, op, args, err);
     }
     if (st == STOQ_NOTFOUND && (op->flags & STOQ_OP_NO_STORE) != 0) {

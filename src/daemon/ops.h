@@ -31,6 +31,7 @@ enum stoq_op_flag {
     STOQ_OP_DATA = 2,        /* hands out content */
     STOQ_OP_DAEMON_ONLY = 4, /* makes sense only in a running daemon */
     STOQ_OP_NO_STORE = 8,    /* works without a store */
+    STOQ_OP_BARE = 32,       /* opens what it needs itself */
     STOQ_OP_MAY_FETCH = 16,  /* brings what is not here from peers, when any are known */
 };
 

@@ -65,6 +65,7 @@ stoq_op_fn op_peers_why;
 stoq_op_fn op_distribute;
 stoq_op_fn op_track;
 stoq_op_fn op_status;
+stoq_op_fn op_doctor;
 stoq_op_fn op_stop;
 
 /* The "id" argument. */
