@@ -5,7 +5,7 @@
 
 begin() { # begin NAME [CONFIG]: a daemon of a network of ours
     on "$1" init >/dev/null 2>&1
-    printf '%s\nlisten = [::1]:0\n[discovery]\nlan = off\n[dht]\nbits = 4\n%s\n' "${3:-}" "${2:-}" >"$(home "$1")/stoq.conf"
+    printf '%s\nlisten = [::1]:0\n[discovery]\nlan = off\nexchange = off\n[dht]\nbits = 4\n%s\n' "${3:-}" "${2:-}" >"$(home "$1")/stoq.conf"
     start "$1"
 }
 status() { on "$1" dht status --json | jq -r "$2"; }
@@ -45,7 +45,7 @@ same_tree two got2
 
 # No daemon.
 on E init >/dev/null 2>&1
-printf 'bootstrap = %s\n[discovery]\nlan = off\n[dht]\nbits = 4\n' "$(contact B)" >"$(home E)/stoq.conf"
+printf 'bootstrap = %s\n[discovery]\nlan = off\nexchange = off\n[dht]\nbits = 4\n' "$(contact B)" >"$(home E)/stoq.conf"
 on E get "$second" -o got3 >/dev/null
 same_tree two got3
 for name in A B C D; do

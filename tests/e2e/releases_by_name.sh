@@ -8,7 +8,7 @@ head -c 30000 /dev/urandom >one/file
 head -c 30000 /dev/urandom >two/file
 begin() { # a daemon that knows nobody, in a network of ours
     on "$1" init >/dev/null 2>&1
-    printf 'listen = [::1]:0\n[discovery]\nlan = off\n[dht]\nbits = 4\n' >"$(home "$1")/stoq.conf"
+    printf 'listen = [::1]:0\n[discovery]\nlan = off\nexchange = off\n[dht]\nbits = 4\n' >"$(home "$1")/stoq.conf"
     start "$1"
 }
 announced() { [ "$(on "$1" dht status --json | jq .announced)" = "$2" ]; }
