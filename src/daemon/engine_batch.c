@@ -1,10 +1,10 @@
 /*
  * Chunks of replies to us. They are cut out of the payload as it arrives and gathered into batches of at most
- * half a megabyte: BLAKE3 over whole chunks on a worker is six times cheaper than packet by packet, and one
- * job per batch keeps the switching low. Flow control gets a batch's bytes back when its job is done, so a
- * slow disk slows the sender and nothing piles up. While no job of a reply is at work what is gathered is
- * given back at once: a batch that waits for more bytes must not hold the credit they need, or some replies
- * side by side hold all of the window.
+ * 256 KiB: BLAKE3 over whole chunks on a worker is six times cheaper than packet by packet, and one job per
+ * batch keeps the switching low. Flow control gets a batch's bytes back when its job is done, so a slow disk
+ * slows the sender and nothing piles up. While no job of a reply is at work what is gathered is given back at
+ * once: a batch that waits for more bytes must not hold the credit they need, or some replies side by side
+ * hold all of the window.
  */
 #include "daemon/engine_internal.h"
 
@@ -13,8 +13,8 @@
 
 #define GIVE_BACK_BYTES 4096 /* at least: sixteen replies hold less than any window */
 
-/* A batch's memory is used again: half a megabyte taken from the system and given back for each would cost
- * as much as hashing a tenth of it. */
+/* A batch's memory is used again: to take it from the system and give it back for each would cost as much as
+ * hashing a tenth of it. */
 static struct batch *batch_take(struct stoq_engine *e)
 {
     struct batch *b = e->batches_idle;

@@ -56,7 +56,7 @@
 #define ENGINE_PEERS_MAX 32768u         /* slots: connected, dialled or named by a fetch */
 #define ENGINE_WORKERS 2u               /* default: one per core of a small machine */
 #define ENGINE_QUEUE_MAX 16384u         /* jobs waiting: all serves and all asks with some each */
-#define ENGINE_BATCH_BYTES (512u << 10) /* of arrived chunks verified in one job */
+#define ENGINE_BATCH_BYTES (256u << 10) /* of arrived chunks verified in one job */
 #define ENGINE_BATCH_FULL (ENGINE_BATCH_BYTES - (64u << 10)) /* a batch waits for no more */
 #define ENGINE_BATCH_CHUNKS 64u                              /* likewise, small ones */
 #define ENGINE_PIECES 16u             /* chunks read for a reply in one job, about 1 MiB */
@@ -70,7 +70,7 @@
 #define ENGINE_RTTS (10 * STOQ_SEC) /* between two looks at the round trips of connections */
 #define ENGINE_PROGRESS (50 * STOQ_MS)
 #define ENGINE_WINDOW_MIN (512u << 10) /* a few of the largest chunks */
-#define ENGINE_CONN_WINDOW (16u << 20) /* a long fat path: 1 Gb/s at 100 ms needs 12.5 MB */
+#define ENGINE_CONN_WINDOW (12u << 20) /* a long fat path: 1 Gb/s at 100 ms needs 12.5 MB */
 #define ENGINE_ADDRS_MAX 8u            /* of one peer that are tried */
 #define ENGINE_DIALS_MAX 32u           /* begun lately: some 40 ms of a core for their handshakes */
 #define ENGINE_DIALS_SILENT_MAX 224u /* beside them: a packet now and then, until their time-out */

@@ -17,7 +17,7 @@
 #define STOQ_BLOCK_BYTES ((size_t)(1 * STOQ_MIB))
 /* Blocks live until they are synced, for a failed fdatasync can only be made good from memory. At
  * the cap puts wait; from the trigger on the sync thread works. */
-#define STOQ_UNSYNCED_BYTES_MAX ((size_t)(16 * STOQ_MIB))
+#define STOQ_UNSYNCED_BYTES_MAX ((size_t)(12 * STOQ_MIB))
 #define STOQ_UNSYNCED_BYTES_TRIGGER ((size_t)(6 * STOQ_MIB))
 /* Pending records are committed to the index at a sync, and when they are many or long ago: this
  * bounds memory and what a recovery has to scan. */
