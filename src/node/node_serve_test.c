@@ -221,6 +221,40 @@ static void strangers_get_small_requests(void **state)
     assert_int_equal(standing_chunks_max(node, 1, 4096), 4096);
 }
 
+static uint64_t failed_transfers(void)
+{
+    struct stoq_trust_record record;
+    assert_true(stoq_trust_at(stoq_node_trust(node), 0, node->now, &record));
+    return record.failed_transfers;
+}
+
+/* Two requests that break in this moment. */
+static void break_two(stoq_node_cookie first)
+{
+    for (stoq_node_cookie c = first; c < first + 2; c++) {
+        const struct stoq_node_action ask = {.kind = STOQ_NODE_ASK_CHUNKS,
+                                             .u.ask_chunks = {.cookie = c, .peer = 1}};
+        standing_action(node, &ask);
+    }
+    for (stoq_node_cookie c = first; c < first + 2; c++) {
+        const struct stoq_node_event ended = {.kind = STOQ_NODE_ASK_ENDED,
+                                              .u.ended = {c, STOQ_NET}};
+        standing_event(node, &ended);
+    }
+}
+
+static void what_breaks_together_counts_once(void **state)
+{
+    (void)state;
+    const struct stoq_peer_id id = {{{4}}};
+    feed((struct stoq_node_event){.kind = STOQ_NODE_PEER, .u.peer = {.peer = 1, .id = &id}});
+    break_two(901);
+    assert_int_equal(failed_transfers(), 1);
+    node->now += STOQ_SEC;
+    break_two(903);
+    assert_int_equal(failed_transfers(), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +265,7 @@ int main(void)
         ALONE(a_flood_is_closed),
         ALONE(mistakes_are_counted_by_connection),
         ALONE(strangers_get_small_requests),
+        ALONE(what_breaks_together_counts_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,12 +6,16 @@
  */
 #include "node/node_internal.h"
 
+#define BROKEN_TOGETHER STOQ_SEC
+
 struct known {
     struct stoq_peer_id id;
+    stoq_ns broke_at; /* a transfer of its was charged as broken; 0: none */
 };
 
 /* A request for chunks that is under way. */
 struct transfer {
+    stoq_peer number;
     struct stoq_peer_id peer;
     uint64_t bytes; /* that verified */
     bool cancelled;
@@ -184,7 +188,9 @@ static void peer_is(struct stoq_node *n, const struct stoq_node_peer *ev)
             return;
         }
     }
-    k->id = *ev->id;
+    if (!stoq_hash_eq(&k->id.h, &ev->id->h)) {
+        *k = (struct known){.id = *ev->id};
+    }
     if (ev->ip != NULL) {
         tell_peers(n, (struct stoq_peers_event){.kind = STOQ_PEERS_SEEN, .u.ip = ev->ip}, &k->id);
     }
@@ -197,6 +203,7 @@ static void transfer_began(struct stoq_node *n, const struct stoq_node_ask_chunk
     if (t == NULL) {
         return;
     }
+    t->number = a->peer;
     t->peer = *id;
     if (stoq_map_put(&n->standing.transfers, (struct stoq_map_key){a->cookie, 0}, t) != STOQ_OK) {
         stoq_free(&n->cfg.alloc, t);
@@ -215,12 +222,24 @@ static void chunk_came(struct stoq_node *n, const struct stoq_node_chunk *c)
     }
 }
 
+/* All requests of a connection break with it, and those of the next one when a peer that is on its way out is
+ * dialled at once: together they are one transfer that failed. */
+static bool broke_anew(struct stoq_node *n, const struct transfer *t)
+{
+    struct known *k = stoq_map_get(&n->standing.known, (struct stoq_map_key){t->number, 0});
+    bool anew = k == NULL || k->broke_at == 0 || n->now - k->broke_at >= BROKEN_TOGETHER;
+    if (k != NULL && anew) {
+        k->broke_at = n->now;
+    }
+    return anew;
+}
+
 /* What a transfer's end says of the peer. Busy and "I lack it" are honest answers. */
 static void judge(struct stoq_node *n, const struct transfer *t, enum stoq_status status)
 {
     if (t->bytes > 0 && (status == STOQ_OK || t->cancelled)) {
         tell_trust(n, &t->peer, STOQ_TRUST_SUCCESSFUL_TRANSFER, t->bytes);
-    } else if (status == STOQ_NET && !t->cancelled) {
+    } else if (status == STOQ_NET && !t->cancelled && broke_anew(n, t)) {
         tell_trust(n, &t->peer, STOQ_TRUST_FAILED_TRANSFER, 0);
     }
 }
