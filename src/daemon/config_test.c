@@ -142,7 +142,7 @@ static void test_all_keys(void **state)
     assert_int_equal(config.log_level, STOQ_LOG_DEBUG);
 }
 
-static void test_refusals(void **state)
+static void test_refused_lines_and_peers(void **state)
 {
     char text[512];
     char peer[160];
@@ -176,6 +176,10 @@ static void test_refusals(void **state)
     (void)snprintf(text, sizeof text, "bootstrap = %s host=a\n", a_peer(peer, 1, "[::1]:1"));
     refuse(text, "f:1: bootstrap: 'host=a' is one word too many");
     refuse("bootstrap = x\n", "f:1: bootstrap: 'x' is not PEER@ADDRESS");
+}
+
+static void test_refused_store_and_limits(void **state)
+{
     refuse("store.dir = here\n", "f:1: store.dir: 'here' is not an absolute path");
     refuse("[store]\ndir = /a\ndir = /b\n", "f:3: store.dir: is set twice");
     refuse("[transport]\nencryption = none\n",
@@ -190,6 +194,10 @@ static void test_refusals(void **state)
     refuse("[limits]\nconnections = 99999999999999999999\n",
            "f:2: limits.connections: 99999999999999999999 is outside");
     refuse("[limits]\nworkers = 65\n", "f:2: limits.workers: 65 is outside 1..64");
+}
+
+static void test_refused_trust_and_bandwidth(void **state)
+{
     refuse("[trust]\nminimum_reputation = 0\n",
            "f:2: trust.minimum_reputation: '0' is not a number");
     refuse("[trust]\nminimum_reputation = 1.001\n",
@@ -209,6 +217,10 @@ static void test_refusals(void **state)
     refuse("bandwidth.between = 08:00-25:00 up=1MB\n", "f:1: bandwidth.between: '08:00-25:00' is");
     refuse("transfer.max_concurrent = 0\n", "f:1: transfer.max_concurrent: 0 is outside 1..1024");
     parse_ok("[trust]\nminimum_trust_threshold = 0.5\nminimum_reputation = 1\n");
+}
+
+static void test_refused_switches(void **state)
+{
     refuse("[limits]\napi_connections = 0\n", "f:2: limits.api_connections: 0 is outside 1..4096");
     refuse("[network]\nkey = secret\n", "f:2: network.key: neither 64 hexadecimal digits nor");
     refuse("[network]\nkey = 0011\n", "f:2: network.key: neither 64 hexadecimal digits nor");
@@ -286,9 +298,15 @@ static void test_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_all_keys),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_counts),
-        cmocka_unit_test(test_lines),    cmocka_unit_test(test_files),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_all_keys),
+        cmocka_unit_test(test_refused_lines_and_peers),
+        cmocka_unit_test(test_refused_store_and_limits),
+        cmocka_unit_test(test_refused_trust_and_bandwidth),
+        cmocka_unit_test(test_refused_switches),
+        cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

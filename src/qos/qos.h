@@ -96,8 +96,9 @@ struct stoq_qos_grant {
 };
 /* The next grant; false: none now. */
 bool stoq_qos_poll(struct stoq_qos *qos, stoq_ns now, struct stoq_qos_grant *out);
-/* What stands before bytes of this priority that are asked for now: what other flows want, as far as no cap
- * of their own holds it back, and how long that takes at the cap of all together; 0: no such cap. */
+/* What goes before bytes of this priority that would be asked for at this moment: what other flows want, as
+ * far as no cap of their own holds it back, and how long that takes at the cap of all together; 0: no such
+ * cap. */
 stoq_ns stoq_qos_queue(const struct stoq_qos *qos, enum stoq_qos_dir dir,
                        enum stoq_priority priority, uint64_t *bytes);
 /* When there may be one; STOQ_NEVER: nobody waits. */
