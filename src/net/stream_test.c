@@ -1,74 +1,7 @@
 /* Streams: order, back-pressure, credit, priorities, resets, and who owns which bytes when. */
-#include "net/net_harness.h"
-
-#include <stdlib.h>
+#include "net/net_sender.h"
 
 #define BIG (64 * STOQ_MIB)
-#define PIECE (256 * STOQ_KIB)
-
-/* The byte at an offset of the test stream: no period a lost or swapped piece could hide in. */
-static uint8_t byte_at(uint64_t offset)
-{
-    uint64_t h = (offset / 64 + 1) * UINT64_C(0x9e3779b97f4a7c15);
-    return (uint8_t)((h >> 32) + offset % 64);
-}
-
-/* A sender of BIG bytes in pieces of its own memory, each freed on release. */
-struct sender {
-    struct side *side;
-    stoq_net_stream stream;
-    uint64_t offset;
-    uint64_t total;
-    uint64_t most_buffered;
-    int pieces;
-    int full;
-};
-
-struct piece {
-    struct side *side;
-    uint8_t bytes[PIECE];
-};
-
-static void release_piece(void *user)
-{
-    struct piece *p = user;
-    p->side->released++;
-    memset(p->bytes, 0xee, sizeof p->bytes); /* whoever still reads it will be noticed */
-    free(p);
-}
-
-static void pump(struct sender *t)
-{
-    while (t->offset < t->total) {
-        size_t n = t->total - t->offset < PIECE ? (size_t)(t->total - t->offset) : PIECE;
-        struct piece *p = malloc(sizeof *p);
-        assert_non_null(p);
-        p->side = t->side;
-        for (size_t i = 0; i < n; i++) {
-            p->bytes[i] = byte_at(t->offset + i);
-        }
-        struct stoq_net_buf buf = {stoq_span(p->bytes, n), release_piece, p};
-        enum stoq_status st =
-            stoq_net_write(t->side->net, t->side->conn, t->stream, &buf, t->offset + n == t->total);
-        if (st == STOQ_FULL) {
-            free(p);
-            t->full++;
-            break;
-        }
-        assert_int_equal(st, STOQ_OK);
-        t->pieces++;
-        t->offset += n;
-    }
-    uint64_t buffered = stoq_net_buffered(t->side->net, t->side->conn);
-    t->most_buffered = buffered > t->most_buffered ? buffered : t->most_buffered;
-}
-
-static void on_writable_pump(struct side *s, stoq_net_conn conn, stoq_net_stream stream)
-{
-    struct sender *t = s->test;
-    assert_true(conn == s->conn && stream == t->stream);
-    pump(t);
-}
 
 /* The other side checks what comes and sends it back. */
 static void echo(struct side *s, stoq_net_conn conn, stoq_net_stream stream, struct stoq_span bytes,
@@ -84,30 +17,9 @@ static void echo(struct side *s, stoq_net_conn conn, stoq_net_stream stream, str
     stoq_net_consumed(s->net, conn, stream, bytes.n);
 }
 
-static void check_only(struct side *s, stoq_net_conn conn, stoq_net_stream stream,
-                       struct stoq_span bytes, bool fin)
-{
-    uint64_t at = s->received - bytes.n;
-    (void)fin;
-    for (size_t i = 0; i < bytes.n; i++) {
-        if (bytes.p[i] != byte_at(at + i)) {
-            fail_msg("byte %llu is wrong", (unsigned long long)(at + i));
-        }
-    }
-    stoq_net_consumed(s->net, conn, stream, bytes.n);
-}
-
 static bool streams_closed_both(struct world *w)
 {
     return w->a.streams_closed > 0 && w->b.streams_closed > 0;
-}
-
-static void begin(struct world *w, struct sender *t, uint64_t total)
-{
-    *t = (struct sender){.side = &w->a, .total = total};
-    w->a.test = t;
-    w->a.on_writable = on_writable_pump;
-    assert_int_equal(stoq_net_stream_open(w->a.net, w->a.conn, &t->stream), STOQ_OK);
 }
 
 static void big_stream_comes_back_intact(void **state)
@@ -583,99 +495,6 @@ static void keys_change_under_way(void **state)
     world_release(&w);
 }
 
-static void keep_all(struct side *s, stoq_net_conn conn, stoq_net_stream stream,
-                     struct stoq_span bytes, bool fin)
-{
-    (void)s;
-    (void)conn;
-    (void)stream;
-    (void)bytes;
-    (void)fin;
-}
-
-static bool b_has_mebibyte(struct world *w)
-{
-    return w->b.received >= STOQ_MIB;
-}
-
-static bool opened_or_closed_three(struct world *w)
-{
-    return w->a.opened + w->a.closed >= 3;
-}
-
-/* Until b holds nothing but what its connections weigh. */
-static uint64_t settled_memory(struct world *w)
-{
-    struct stoq_net_stats stats = {.memory_bytes = UINT64_MAX};
-    for (int i = 0; i < 1000 && stats.memory_bytes > NET_CONN_BYTES; i++) {
-        world_idle(w, 20 * STOQ_MS);
-        side_stats(&w->b, &stats);
-    }
-    return stats.memory_bytes;
-}
-
-/* limits.memory: writes wait for acknowledgements, strangers are told that there is no room. */
-static void memory_limit_holds(void **state)
-{
-    (void)state;
-    struct world w;
-    struct sender t;
-    struct stoq_net_config a = {.memory_bytes = 2 * STOQ_MIB};
-    struct stoq_net_config b = {.memory_bytes = 100 * STOQ_KIB}; /* two connections pass it */
-    world_init(&w, &a, &b);
-    world_connect(&w);
-    w.b.on_data = check_only;
-    begin(&w, &t, 16 * STOQ_MIB);
-    pump(&t);
-    assert_true(t.full > 0);
-    assert_true(t.most_buffered <= 2 * STOQ_MIB && t.most_buffered > STOQ_MIB);
-    struct stoq_net_stats stats;
-    side_stats(&w.a, &stats);
-    assert_true(stats.memory_bytes <= 2 * STOQ_MIB);
-    if (world_threads == 1) { /* another thread may have sent some of it by now */
-        assert_true(stats.memory_bytes > STOQ_MIB);
-    }
-    for (int i = 0; i < 400 && w.b.fins == 0; i++) {
-        world_idle(&w, 50 * STOQ_MS);
-        assert_true(t.most_buffered <= 2 * STOQ_MIB);
-    }
-    assert_int_equal(w.b.received, 16 * STOQ_MIB);
-    assert_int_equal(settled_memory(&w), NET_CONN_BYTES);
-    (void)world_dial(&w, &w.b.id, 0); /* two at once for one place, each to a thread by chance */
-    (void)world_dial(&w, &w.b.id, 0);
-    assert_true(world_run(&w, opened_or_closed_three));
-    assert_int_equal(w.a.closed, 1);
-    assert_int_equal(w.a.closed_info.why, STOQ_NET_REFUSED);
-    assert_non_null(strstr(w.a.closed_text, NET_HEAVY_TEXT));
-    world_release(&w);
-}
-
-/* What is received and not consumed counts, however the stream ends. */
-static void held_bytes_are_counted(void **state)
-{
-    (void)state;
-    struct world w;
-    struct sender t;
-    struct stoq_net_stats stats;
-    struct stoq_net_config b = {.connections_max = 16};
-    world_init(&w, NULL, &b);
-    world_connect(&w);
-    w.b.on_data = keep_all;
-    begin(&w, &t, STOQ_MIB);
-    pump(&t);
-    assert_true(world_run(&w, b_has_mebibyte));
-    side_stats(&w.b, &stats);
-    assert_true(stats.memory_bytes >= STOQ_MIB + 80 * STOQ_KIB);
-    stoq_net_consumed(w.b.net, w.b.conn, t.stream, STOQ_MIB / 2);
-    side_stats(&w.b, &stats);
-    assert_true(stats.memory_bytes < STOQ_MIB);
-    stoq_net_close(w.a.net, w.a.conn, 0, "enough");
-    assert_true(world_run(&w, both_closed));
-    world_idle(&w, 50 * STOQ_MS);
-    assert_int_equal(w.b.net->unconsumed, 0);
-    world_release(&w);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -692,8 +511,6 @@ int main(void)
         cmocka_unit_test(control_overtakes_bulk),
         cmocka_unit_test(classes_go_in_order),
         cmocka_unit_test(keys_change_under_way),
-        cmocka_unit_test(memory_limit_holds),
-        cmocka_unit_test(held_bytes_are_counted),
         ON_TWO_THREADS(big_stream_comes_back_intact),
         ON_TWO_THREADS(unconsumed_bytes_hold_the_sender),
         ON_TWO_THREADS(many_streams_take_turns),
@@ -702,7 +519,6 @@ int main(void)
         ON_TWO_THREADS(misuse_is_told),
         ON_TWO_THREADS(close_releases_what_waits),
         ON_TWO_THREADS(free_releases_what_waits),
-        ON_TWO_THREADS(memory_limit_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
