@@ -57,32 +57,16 @@ int cmd_init(struct cmd *cmd)
     return exit_code;
 }
 
-static void base64_spki(char out[64], struct stoq_span s)
-{
-    static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    STOQ_ASSERT(s.n == STOQ_SPKI_BYTES);
-    size_t w = 0;
-    for (size_t i = 0; i < s.n; i += 3) {
-        bool full = i + 2 < s.n; /* 44 bytes: the last group has two */
-        uint32_t v = (uint32_t)s.p[i] << 16 | (uint32_t)s.p[i + 1] << 8 | (full ? s.p[i + 2] : 0U);
-        out[w++] = digit[v >> 18];
-        out[w++] = digit[v >> 12 & 63];
-        out[w++] = digit[v >> 6 & 63];
-        out[w++] = full ? digit[v & 63] : '=';
-    }
-    out[w] = '\0';
-}
-
 static int print_key(struct cmd *cmd, const struct stoq_home *home, const struct stoq_key *key)
 {
     char peer[STOQ_ID_TEXT_CAP];
     char key_id[STOQ_ID_TEXT_CAP];
-    char spki[64];
+    char spki[STOQ_SPKI_TEXT_CAP];
     struct stoq_peer_id pid = stoq_key_peer_id(key);
     struct stoq_key_id kid = stoq_key_id(key);
     stoq_peer_id_put(peer, &pid);
     stoq_key_id_put(key_id, &kid);
-    base64_spki(spki, stoq_key_spki(key));
+    stoq_spki_put(spki, stoq_key_spki(key));
     bool pem = cmd->arg_count > 0 && strcmp(cmd->args[0], "export") == 0;
     if (cmd->json) {
         json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "peer", peer, "key", key_id, "algorithm",

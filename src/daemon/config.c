@@ -101,6 +101,7 @@ void stoq_config_init(struct stoq_config *c)
     c->congestion = STOQ_NET_CC_AUTO;
     c->api_connections_max = 64;
     c->lan = true;
+    c->dns_sd = true;
     c->exchange = true;
     c->dht = true;
     c->dht_announce = true;

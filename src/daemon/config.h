@@ -28,6 +28,7 @@ struct stoq_config {
     size_t allow_count;
     char site[STOQ_PEERS_LABEL_MAX + 1];  /* ours; "": not known */
     bool lan;                             /* LAN discovery */
+    bool dns_sd;                          /* and an announcement that other programs see */
     bool exchange;                        /* peers tell each other of peers */
     bool dht;                             /* take part in the DHT */
     bool dht_announce;                    /* what is here whole is announced there */

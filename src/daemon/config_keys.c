@@ -503,6 +503,11 @@ static bool set_lan(struct stoq_config *c, const char *value, char why[CONFIG_WH
     return on_or_off(value, &c->lan, why);
 }
 
+static bool set_dns_sd(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    return on_or_off(value, &c->dns_sd, why);
+}
+
 static bool set_exchange(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
 {
     return on_or_off(value, &c->exchange, why);
@@ -630,6 +635,7 @@ static const struct config_setting settings[] = {
     {"site", false, set_site},
     {"allow", true, set_allow},
     {"discovery.lan", false, set_lan},
+    {"discovery.dns_sd", false, set_dns_sd},
     {"discovery.exchange", false, set_exchange},
     {"discovery.dht", false, set_dht},
     {"dht.announce", false, set_dht_announce},

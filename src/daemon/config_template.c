@@ -22,6 +22,8 @@ static const char first[] =
     "[discovery]\n"
     "# on: tell the local network who serves here, and take neighbours as sources. off: neither.\n"
     "#lan = on\n"
+    "# ... and be announced there by DNS-SD, so that avahi-browse and others see this daemon.\n"
+    "#dns_sd = on\n"
     "# on: peers tell each other which peers they have met.\n"
     "#exchange = on\n"
     "# on: once it knows somebody (bootstrap, stoq join), the daemon takes part in the DHT.\n"

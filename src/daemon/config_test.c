@@ -54,6 +54,7 @@ static void test_defaults(void **state)
     assert_int_equal(config.log_level, STOQ_LOG_INFO);
     assert_string_equal(config.store_dir, "");
     assert_true(config.lan);
+    assert_true(config.dns_sd);
     assert_int_equal(config.scrub_rate_bytes_per_s, 8 * STOQ_MIB);
     assert_int_equal(config.scrub_every_s, 30 * 86400);
     struct stoq_buf text;
@@ -66,6 +67,9 @@ static void test_defaults(void **state)
     stoq_buf_release(&text);
     parse_ok("discovery.lan = off\n");
     assert_false(config.lan);
+    parse_ok("discovery.dns_sd = off\n");
+    assert_false(config.dns_sd);
+    assert_true(config.lan);
     assert_true(config.exchange);
     parse_ok("discovery.exchange = off\nsite = hall-2\n");
     assert_false(config.exchange);

@@ -90,6 +90,7 @@ struct stoq_engine_config {
         const char *file;   /* what is remembered; kept. NULL: nothing */
     } dht;
     bool lan;      /* announce ourselves on the LAN and listen for others from the start */
+    bool dns_sd;   /* ... and by DNS-SD, so that other programs see us; not in a private network */
     bool exchange; /* ask peers whom they know, and tell them */
     char site[STOQ_PEERS_LABEL_MAX + 1]; /* where we are; "": not known */
     /* For every Offer, for one that is repeated too: 0, it is or was accepted; else the error code to answer
@@ -401,6 +402,17 @@ struct stoq_engine_neighbour {
 };
 /* Neighbours one list shows. */
 #define STOQ_ENGINE_NEIGHBOURS_MAX 512
+/* Our announcement by DNS-SD (docs/PROTOCOL.md section 20). */
+struct stoq_engine_dnssd {
+    bool on;
+    char name[64];      /* the instance's, as people see it */
+    size_t links;       /* announced on */
+    uint64_t queries;   /* that asked for something of ours */
+    uint64_t sent;      /* datagrams */
+    uint64_t refused;   /* malformed */
+    uint64_t throttled; /* not looked at, or not answered */
+    uint64_t renamed;   /* others had the name */
+};
 struct stoq_engine_lan {
     bool on;
     bool serving; /* our beacons say where we serve */
@@ -410,6 +422,7 @@ struct stoq_engine_lan {
     uint64_t heard;
     uint64_t refused;
     uint64_t throttled;
+    struct stoq_engine_dnssd dns_sd;
 };
 /* Fill out, and the first list_max neighbours. */
 void stoq_engine_lan(struct stoq_engine *engine, struct stoq_engine_lan *out,

@@ -29,6 +29,7 @@
  *   engine_self.c    our own addresses
  *   engine_dht.c     the DHT: its parts are in engine_dht_internal.h
  *   engine_lan.c     LAN discovery: beacons, neighbours as sources
+ *   engine_dnssd.c   the announcement that other programs see
  *   engine_offer.c   offers and receipts of others, read and answered
  *   engine_replica.c placements: what the replica core wants, done
  */

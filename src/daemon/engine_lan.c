@@ -3,10 +3,11 @@
  * (src/discover/neighbours.h), and neighbours as sources of the fetches that take them. Peers are
  * believed to be where their beacons came from and nothing more: who answers there must show the key.
  */
+#include "daemon/engine_dnssd.h"
 #include "daemon/engine_internal.h"
-
 #include "discover/neighbours.h"
 #include "net/lan.h"
+#include "net/links.h"
 #include "os/sys.h"
 
 #include <stdlib.h>
@@ -16,7 +17,9 @@
 
 struct engine_lan {
     struct stoq_engine *engine;
+    struct stoq_links *links;
     struct stoq_lan *lan;
+    struct engine_dnssd *dnssd; /* NULL: not announced so */
     struct stoq_timer *timer;
     struct stoq_neighbours neighbours;
     struct stoq_neighbour list[STOQ_NEIGHBOURS_MAX]; /* where one is made */
@@ -37,8 +40,10 @@ static void send_due(void *user)
 static void on_links(void *user)
 {
     struct engine_lan *el = user;
+    stoq_lan_links_changed(el->lan);
     stoq_neighbours_restart(&el->neighbours, stoq_now());
-    stoq_timer_set(el->timer, stoq_neighbours_deadline(&el->neighbours));
+    send_due(el);
+    engine_dnssd_links_changed(el->dnssd);
 }
 
 static struct stoq_addr addr_of(const struct stoq_neighbour *n)
@@ -88,35 +93,54 @@ static void on_heard(void *user, const struct stoq_beacon *b, const struct stoq_
     stoq_timer_set(el->timer, stoq_neighbours_deadline(&el->neighbours));
 }
 
-/* The port of a socket that takes what comes to any address; 0: none, then nobody can be told. */
-static uint16_t serving_port(const struct stoq_engine *e)
+/* A socket that takes what comes to any address; without one nobody can be told where we are. */
+static struct engine_lan_port serving_at(const struct stoq_engine *e)
 {
+    struct engine_lan_port at = {.port = 0};
     struct stoq_addr addr;
     for (size_t i = 0; e->serving && stoq_engine_local_addr(e, i, &addr); i++) {
-        if (stoq_addr_is_any(&addr)) {
-            return addr.port;
+        if (stoq_addr_is_any(&addr) && (at.port == 0 || at.port == addr.port)) {
+            at.port = addr.port;
+            at.v4 = true; /* an IPv6 socket takes both */
+            at.v6 = at.v6 || !stoq_addr_is_v4(&addr);
         }
     }
-    return 0;
+    return at;
 }
 
 static enum stoq_status open_parts(struct engine_lan *el, uint16_t port, struct stoq_error *err)
 {
     struct stoq_engine *e = el->engine;
+    enum stoq_status st = stoq_timer_new(&el->timer, e->loop, send_due, el, err);
+    if (st == STOQ_OK) {
+        st = stoq_links_new(&el->links, e->loop, on_links, el, err);
+    }
     struct stoq_lan_config cfg = {.loop = e->loop,
+                                  .links = el->links,
                                   .key = e->cfg.key,
                                   .port = port,
                                   .seal_key = e->private ? e->beacon_key : NULL,
                                   .heard = on_heard,
-                                  .links_changed = on_links,
                                   .user = el};
-    enum stoq_status st = stoq_timer_new(&el->timer, e->loop, send_due, el, err);
     return st == STOQ_OK ? stoq_lan_new(&el->lan, &cfg, err) : st;
+}
+
+/* Strangers see a private network neither by its beacons nor so. */
+static void announce(struct engine_lan *el, const struct engine_lan_port *at)
+{
+    struct stoq_error err;
+    struct stoq_engine *e = el->engine;
+    if (!e->cfg.dns_sd || at->port == 0 || e->private || e->allow != NULL) {
+        return;
+    }
+    if (engine_dnssd_new(&el->dnssd, e, el->links, at, &err) != STOQ_OK) {
+        engine_log(e, "not announced by DNS-SD: %s", err.text);
+    }
 }
 
 enum stoq_status engine_lan_start(struct stoq_engine *e, struct stoq_error *err)
 {
-    uint16_t port = serving_port(e);
+    struct engine_lan_port at = serving_at(e);
     if (e->lan != NULL) {
         return STOQ_OK;
     }
@@ -126,23 +150,25 @@ enum stoq_status engine_lan_start(struct stoq_engine *e, struct stoq_error *err)
     }
     el->engine = e;
     struct stoq_neighbours_config cfg = {.self = stoq_key_peer_id(e->cfg.key),
-                                         .serving = port != 0};
+                                         .serving = at.port != 0};
     stoq_entropy(&cfg.seed, sizeof cfg.seed);
     stoq_neighbours_init(&el->neighbours, &cfg, stoq_now());
     e->lan = el;
-    enum stoq_status st = open_parts(el, port, err);
+    enum stoq_status st = open_parts(el, at.port, err);
     if (st != STOQ_OK) {
         engine_lan_free(e);
         return st;
     }
     stoq_timer_set(el->timer, stoq_neighbours_deadline(&el->neighbours));
+    announce(el, &at);
     return STOQ_OK;
 }
 
 void engine_lan_leave(struct stoq_engine *e)
 {
-    if (e->lan != NULL && serving_port(e) != 0) {
+    if (e->lan != NULL && serving_at(e).port != 0) {
         (void)stoq_lan_send(e->lan->lan, STOQ_BEACON_BYE);
+        engine_dnssd_leave(e->lan->dnssd);
     }
     engine_lan_free(e);
 }
@@ -152,7 +178,9 @@ void engine_lan_free(struct stoq_engine *e)
     if (e->lan == NULL) {
         return;
     }
+    engine_dnssd_free(e->lan->dnssd);
     stoq_lan_free(e->lan->lan);
+    stoq_links_free(e->lan->links);
     stoq_timer_free(e->lan->timer);
     free(e->lan);
     e->lan = NULL;
@@ -198,14 +226,17 @@ static void take_snapshot(struct stoq_engine *e, void *arg)
     if (e->lan == NULL) {
         return;
     }
+    size_t links;
     stoq_lan_stats(e->lan->lan, &stats);
+    (void)stoq_links_list(e->lan->links, &links);
     *s->out = (struct stoq_engine_lan){.on = true,
-                                       .serving = serving_port(e) != 0,
-                                       .links = stats.links,
+                                       .serving = serving_at(e).port != 0,
+                                       .links = links,
                                        .sent = stats.sent,
                                        .heard = stats.heard,
                                        .refused = stats.refused,
                                        .throttled = stats.throttled};
+    engine_dnssd_status(e->lan->dnssd, &s->out->dns_sd);
     s->out->neighbours =
         stoq_neighbours_list(&e->lan->neighbours, now, e->lan->list, STOQ_NEIGHBOURS_MAX);
     for (size_t i = 0; i < s->out->neighbours && i < s->list_max; i++) {

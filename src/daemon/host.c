@@ -395,6 +395,7 @@ static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *
         .window_count = host->config.window_count,
         .fetches_running_max = host->config.fetches_running_max,
         .lan = host->cfg.daemon && stoq_host_lan(host),
+        .dns_sd = host->config.dns_sd,
         .exchange = host->cfg.daemon && stoq_host_exchange(host),
         .allow = host->config.allow,
         .allow_count = host->config.allow_count,

@@ -322,15 +322,24 @@ static json_t *reading_to_json(struct stoq_host *host)
                      (json_int_t)r.at, "refused", r.failed ? r.why : NULL);
 }
 
+static json_t *dns_sd_to_json(const struct stoq_engine_dnssd *s)
+{
+    return json_pack("{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "on", (int)s->on, "name", s->name,
+                     "links", (json_int_t)s->links, "queries", (json_int_t)s->queries, "sent",
+                     (json_int_t)s->sent, "refused", (json_int_t)s->refused, "throttled",
+                     (json_int_t)s->throttled, "renamed", (json_int_t)s->renamed);
+}
+
 static json_t *lan_to_json(struct stoq_host *host)
 {
     struct stoq_engine_lan lan;
     stoq_engine_lan(stoq_host_engine(host), &lan, NULL, 0);
-    return json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "on", (int)lan.on, "announced",
-                     (int)lan.serving, "links", (json_int_t)lan.links, "neighbours",
+    return json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "on", (int)lan.on,
+                     "announced", (int)lan.serving, "links", (json_int_t)lan.links, "neighbours",
                      (json_int_t)lan.neighbours, "beacons_sent", (json_int_t)lan.sent,
                      "beacons_heard", (json_int_t)lan.heard, "beacons_refused",
-                     (json_int_t)lan.refused, "beacons_throttled", (json_int_t)lan.throttled);
+                     (json_int_t)lan.refused, "beacons_throttled", (json_int_t)lan.throttled,
+                     "dns_sd", dns_sd_to_json(&lan.dns_sd));
 }
 
 /* What came of peers telling each other of peers. */

@@ -1,9 +1,7 @@
 /*
  * One socket per family, bound to the beacons' port beside other daemons of this host (SO_REUSEADDR:
  * the kernel hands multicast to all of them). A datagram counts only if it was sent to the group and, over
- * IPv6, from a link-local address: neither crosses a router. Links are looked up again whenever the
- * kernel says that one changed; an address that is still being checked for duplicates cannot send, and
- * the kernel's word that it is fine now brings the next look.
+ * IPv6, from a link-local address: neither crosses a router.
  */
 #include "net/lan.h"
 
@@ -13,10 +11,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <ifaddrs.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
-#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -30,23 +24,12 @@ static const struct in6_addr group6 = {
     {{0xff, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x73, 0x74, 0x6f, 0x71}}};
 static const uint8_t group4[4] = {239, 255, 115, 113};
 
-struct link {
-    unsigned index;
-    bool v4;
-    bool v6;
-};
-
 struct stoq_lan {
     struct stoq_lan_config cfg;
     int fd6;
     int fd4;
-    int route_fd;
     struct stoq_watch *watch6;
     struct stoq_watch *watch4;
-    struct stoq_watch *route_watch;
-    struct link link[STOQ_LAN_LINKS_MAX];
-    size_t link_count;
-    uint64_t links_seen; /* a hash of what getifaddrs said */
     uint64_t last_sequence;
     stoq_ns total_full_at;
     struct net_guard guard;
@@ -80,34 +63,12 @@ static void open_sockets(struct stoq_lan *lan)
 {
     struct sockaddr_in6 any6 = {.sin6_family = AF_INET6, .sin6_port = htons(STOQ_LAN_PORT)};
     struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = htons(STOQ_LAN_PORT)};
-    struct sockaddr_nl nl = {.nl_family = AF_NETLINK,
-                             .nl_groups = RTMGRP_LINK | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_IFADDR};
     lan->fd6 = udp_socket(AF_INET6, (struct sockaddr *)&any6, sizeof any6);
     lan->fd4 = udp_socket(AF_INET, (struct sockaddr *)&any4, sizeof any4);
-    lan->route_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
-    if (lan->route_fd >= 0 && bind(lan->route_fd, (struct sockaddr *)&nl, sizeof nl) != 0) {
-        close(lan->route_fd);
-        lan->route_fd = -1;
-    }
-}
-
-static struct link *link_at(struct stoq_lan *lan, unsigned index)
-{
-    for (size_t i = 0; i < lan->link_count; i++) {
-        if (lan->link[i].index == index) {
-            return &lan->link[i];
-        }
-    }
-    if (lan->link_count == STOQ_LAN_LINKS_MAX) {
-        return NULL;
-    }
-    struct link *l = &lan->link[lan->link_count++];
-    *l = (struct link){.index = index};
-    return l;
 }
 
 /* Being in the group already, or one more than the kernel allows: there is no more to be done. */
-static void join(struct stoq_lan *lan, const struct link *l)
+static void join(struct stoq_lan *lan, const struct stoq_link *l)
 {
     struct ipv6_mreq six = {.ipv6mr_multiaddr = group6, .ipv6mr_interface = l->index};
     struct ip_mreqn four = {.imr_ifindex = (int)l->index};
@@ -120,96 +81,12 @@ static void join(struct stoq_lan *lan, const struct link *l)
     }
 }
 
-static bool usable(const struct ifaddrs *at)
+void stoq_lan_links_changed(struct stoq_lan *lan)
 {
-    const unsigned want = IFF_UP | IFF_RUNNING | IFF_MULTICAST;
-    return (at->ifa_flags & (want | IFF_LOOPBACK)) == want && at->ifa_addr != NULL;
-}
-
-static uint64_t seen_hash(uint64_t seen, unsigned index, const struct sockaddr *sa)
-{
-    struct stoq_addr addr;
-    uint8_t bytes[8 + sizeof addr];
-    if (stoq_addr_from_sockaddr(&addr, sa,
-                                sa->sa_family == AF_INET6
-                                    ? sizeof(struct sockaddr_in6)
-                                    : sizeof(struct sockaddr_in)) != STOQ_OK) {
-        return seen;
-    }
-    stoq_le64_put(bytes, index);
-    memcpy(bytes + 8, &addr, sizeof addr);
-    return seen * 31 + stoq_hash_xxh3_64(stoq_span(bytes, sizeof bytes));
-}
-
-/* Look at the links again; true when something is different. */
-static bool scan(struct stoq_lan *lan)
-{
-    struct ifaddrs *all = NULL;
-    uint64_t seen = 0;
-    if (getifaddrs(&all) != 0) {
-        return false;
-    }
-    lan->link_count = 0;
-    for (const struct ifaddrs *at = all; at != NULL; at = at->ifa_next) {
-        unsigned index = usable(at) ? if_nametoindex(at->ifa_name) : 0;
-        int family = index != 0 ? at->ifa_addr->sa_family : AF_UNSPEC;
-        if (family != AF_INET && family != AF_INET6) {
-            continue;
-        }
-        struct link *l = link_at(lan, index);
-        if (l != NULL) {
-            l->v4 = l->v4 || family == AF_INET;
-            l->v6 = l->v6 || family == AF_INET6;
-        }
-        seen = seen_hash(seen, index, at->ifa_addr);
-    }
-    freeifaddrs(all);
-    for (size_t i = 0; i < lan->link_count; i++) {
-        join(lan, &lan->link[i]);
-    }
-    bool changed = seen != lan->links_seen;
-    lan->links_seen = seen;
-    return changed;
-}
-
-/* Does the kernel tell of an address? One that became usable looks as it did before, so a look at the
- * links alone would miss it. */
-static bool tells_of_address(const uint8_t *p, size_t n)
-{
-    while (n >= sizeof(struct nlmsghdr)) {
-        struct nlmsghdr head;
-        memcpy(&head, p, sizeof head);
-        if (head.nlmsg_len < sizeof head || head.nlmsg_len > n) {
-            return false;
-        }
-        if (head.nlmsg_type == RTM_NEWADDR) {
-            return true;
-        }
-        size_t step = NLMSG_ALIGN(head.nlmsg_len);
-        if (step >= n) {
-            return false;
-        }
-        p += step;
-        n -= step;
-    }
-    return false;
-}
-
-static void on_route(void *user, unsigned events)
-{
-    struct stoq_lan *lan = user;
-    uint8_t bytes[8192];
-    bool news = false;
-    (void)events;
-    for (int i = 0; i < DATAGRAMS_A_TURN; i++) {
-        ssize_t n = recv(lan->route_fd, bytes, sizeof bytes, 0);
-        if (n == 0 || (n < 0 && errno != ENOBUFS)) {
-            break;
-        }
-        news = news || n < 0 || tells_of_address(bytes, (size_t)n);
-    }
-    if (scan(lan) || news) {
-        lan->cfg.links_changed(lan->cfg.user);
+    size_t n;
+    const struct stoq_link *list = stoq_links_list(lan->cfg.links, &n);
+    for (size_t i = 0; i < n; i++) {
+        join(lan, &list[i]);
     }
 }
 
@@ -354,14 +231,11 @@ enum stoq_status stoq_lan_new(struct stoq_lan **out, const struct stoq_lan_confi
     if (st == STOQ_OK) {
         st = watch(lan, &lan->watch4, lan->fd4, on_four, err);
     }
-    if (st == STOQ_OK) {
-        st = watch(lan, &lan->route_watch, lan->route_fd, on_route, err);
-    }
     if (st != STOQ_OK) {
         stoq_lan_free(lan);
         return st;
     }
-    (void)scan(lan);
+    stoq_lan_links_changed(lan);
     *out = lan;
     return STOQ_OK;
 }
@@ -373,8 +247,7 @@ void stoq_lan_free(struct stoq_lan *lan)
     }
     stoq_watch_free(lan->watch6);
     stoq_watch_free(lan->watch4);
-    stoq_watch_free(lan->route_watch);
-    const int fds[] = {lan->fd6, lan->fd4, lan->route_fd};
+    const int fds[] = {lan->fd6, lan->fd4};
     for (size_t i = 0; i < STOQ_COUNT(fds); i++) {
         if (fds[i] >= 0) {
             close(fds[i]);
@@ -438,8 +311,10 @@ size_t stoq_lan_send(struct stoq_lan *lan, uint8_t kind)
     uint8_t bytes[STOQ_BEACON_BYTES_MAX];
     struct stoq_span datagram = stoq_span(bytes, make_beacon(lan, kind, bytes));
     size_t took = 0;
-    for (size_t i = 0; i < lan->link_count && datagram.n > 0; i++) {
-        const struct link *l = &lan->link[i];
+    size_t count;
+    const struct stoq_link *list = stoq_links_list(lan->cfg.links, &count);
+    for (size_t i = 0; i < count && datagram.n > 0; i++) {
+        const struct stoq_link *l = &list[i];
         bool six = l->v6 && lan->fd6 >= 0 && send_six(lan, l->index, datagram);
         bool four = l->v4 && lan->fd4 >= 0 && send_four(lan, l->index, datagram);
         took += six || four;
@@ -451,5 +326,4 @@ size_t stoq_lan_send(struct stoq_lan *lan, uint8_t kind)
 void stoq_lan_stats(const struct stoq_lan *lan, struct stoq_lan_stats *out)
 {
     *out = lan->stats;
-    out->links = lan->link_count;
 }

@@ -1,18 +1,18 @@
 #ifndef STOQ_NET_LAN_H
 #define STOQ_NET_LAN_H
 /*
- * The sockets of LAN discovery: beacons out of every link that carries multicast, beacons in, and
- * word when links come and go. When to send and whom to believe is src/discover's.
+ * The sockets of LAN discovery: beacons out of every link that carries multicast, and beacons in. When to
+ * send and whom to believe is src/discover's.
  *
  * All on the loop's thread.
  */
 #include "net/addr.h"
 #include "net/beacon.h"
+#include "net/links.h"
 #include "os/loop.h"
 
 /* docs/PROTOCOL.md: UDP, to ff12::7374:6f71 and 239.255.115.113, hop limit 1. */
 #define STOQ_LAN_PORT 4478
-#define STOQ_LAN_LINKS_MAX 64
 #define STOQ_LAN_HOST_BEACONS_PER_S 8 /* of one address, verified; twice that at once */
 #define STOQ_LAN_BEACONS_PER_S 500    /* of all */
 
@@ -21,12 +21,12 @@ struct stoq_lan;
 
 struct stoq_lan_config {
     struct stoq_loop *loop;
+    const struct stoq_links *links; /* kept */
     const struct stoq_key *key; /* kept */
     uint16_t port;              /* where we serve; 0: nobody */
     const uint8_t *seal_key;    /* of a private network (stoq_beacon_key), kept; NULL: none */
     /* A verified beacon, our own included; from has the peer's port, or 0. */
     void (*heard)(void *user, const struct stoq_beacon *b, const struct stoq_addr *from);
-    void (*links_changed)(void *user);
     void *user;
 };
 
@@ -35,11 +35,11 @@ STOQ_WARN_UNUSED enum stoq_status stoq_lan_new(struct stoq_lan **out,
                                                const struct stoq_lan_config *cfg,
                                                struct stoq_error *err);
 void stoq_lan_free(struct stoq_lan *lan); /* NULL is fine */
+void stoq_lan_links_changed(struct stoq_lan *lan);
 /* Send a beacon out of every link; how many took it. */
 size_t stoq_lan_send(struct stoq_lan *lan, uint8_t kind);
 
 struct stoq_lan_stats {
-    size_t links;
     uint64_t sent;
     uint64_t heard;     /* verified */
     uint64_t refused;   /* malformed, forged, of another version */

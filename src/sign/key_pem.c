@@ -115,6 +115,12 @@ enum stoq_status stoq_key_from_pem(struct stoq_key **out, struct stoq_span pem)
     return st;
 }
 
+void stoq_spki_put(char out[STOQ_SPKI_TEXT_CAP], struct stoq_span spki)
+{
+    STOQ_ASSERT(spki.n == STOQ_SPKI_BYTES);
+    (void)EVP_EncodeBlock((uint8_t *)out, spki.p, (int)spki.n);
+}
+
 enum stoq_status stoq_key_to_pem(const struct stoq_key *key, struct stoq_buf *out)
 {
     uint8_t der[DER_BYTES];

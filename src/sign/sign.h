@@ -55,6 +55,9 @@ void stoq_key_wipe(void *p, size_t n);
 
 /* The public half as DER SubjectPublicKeyInfo, STOQ_SPKI_BYTES long; borrowed from the key. */
 struct stoq_span stoq_key_spki(const struct stoq_key *key);
+/* Base64 of one, as `stoq key` shows it, with a NUL. */
+#define STOQ_SPKI_TEXT_CAP ((STOQ_SPKI_BYTES + 2) / 3 * 4 + 1)
+void stoq_spki_put(char out[STOQ_SPKI_TEXT_CAP], struct stoq_span spki);
 struct stoq_key_id stoq_key_id(const struct stoq_key *key);
 struct stoq_peer_id stoq_key_peer_id(const struct stoq_key *key);
 /* The ids of a public key that a peer or an envelope shows. */

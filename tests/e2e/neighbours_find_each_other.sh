@@ -1,48 +1,6 @@
 #!/bin/bash
 # Two machines on one wire, no router, no configuration: they see each other, and a get names no source.
-. "$(dirname "$0")/lib.sh"
-unset STOQ_LAN
-left=stoq-l-$$ right=stoq-r-$$
-ip netns add "$left" 2>/dev/null && ip -n "$left" link add eth0 type veth peer name eth1 2>/dev/null ||
-    { ip netns del "$left" 2>/dev/null; echo "needs the right to make network namespaces and wires"; exit 77; }
-wire() { # wire v6|v4: both machines anew
-    ip netns del "$left" 2>/dev/null || true
-    ip netns del "$right" 2>/dev/null || true
-    ip netns add "$left" && ip netns add "$right"
-    ip -n "$left" link add eth0 type veth peer name eth0 netns "$right"
-    if [ "$1" = v4 ]; then
-        ip netns exec "$left" sysctl -qw net.ipv6.conf.all.disable_ipv6=1
-        ip netns exec "$right" sysctl -qw net.ipv6.conf.all.disable_ipv6=1
-        ip -n "$left" addr add 10.9.8.1/24 dev eth0
-        ip -n "$right" addr add 10.9.8.2/24 dev eth0
-    fi
-    ip -n "$left" link set eth0 up && ip -n "$right" link set eth0 up
-}
-unwire() {
-    local code=$?
-    set +e
-    (exit $code)
-    at_end
-    ip netns del "$left" 2>/dev/null || true
-    ip netns del "$right" 2>/dev/null || true
-    return $code
-}
-trap unwire EXIT
-
-begin() { # begin SIDE NAME [OPTION]...: a daemon on that side, listening everywhere
-    local side=$1 name=$2
-    shift 2
-    rm -f "$TMP/$name.ready"
-    ip netns exec "$side" "$STOQ" --home "$(home "$name")" daemon --ready-file "$TMP/$name.ready" "$@" \
-        >>"$TMP/$name.log" 2>&1 &
-    daemon[$name]=$!
-    wait_for 30 served "$name" || fail "daemon $name did not say that it serves"
-    [ -s "$TMP/$name.ready" ] || fail "daemon $name ended"
-    peer[$name]=$(jq -r .peer "$TMP/$name.ready")
-}
-declare -A peer=()
-sees() { on "$1" peers --json | jq -e --arg p "${peer[$2]}" '.neighbours | map(.peer) | index($p) != null' >/dev/null; }
-sees_not() { ! sees "$@"; }
+. "$(dirname "$0")/wire.sh"
 
 mkdir in && head -c 3000000 /dev/urandom >in/a && head -c 5000 /dev/urandom >in/b
 
