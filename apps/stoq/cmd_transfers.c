@@ -26,11 +26,13 @@ int cmd_transfers(struct cmd *cmd)
     }
     json_array_foreach (json_object_get(result, "transfers"), i, t) {
         const char *why = stoq_json_text(t, "why");
-        (void)printf("%s  %s  %s of %s in %.2f s from %zu sources%s%s\n", stoq_json_text(t, "id"),
-                     stoq_json_text(t, "state"), human_bytes(a, stoq_json_u64(t, "bytes_done", 0)),
+        (void)printf("%s  %s  %s of %s in %.2f s, %zu sources, %llu requests%s%s\n",
+                     stoq_json_text(t, "id"), stoq_json_text(t, "state"),
+                     human_bytes(a, stoq_json_u64(t, "bytes_done", 0)),
                      human_bytes(b, stoq_json_u64(t, "bytes", 0)), number(t, "seconds"),
-                     json_array_size(json_object_get(t, "sources")), why != NULL ? "  " : "",
-                     why != NULL ? why : "");
+                     json_array_size(json_object_get(t, "sources")),
+                     (unsigned long long)stoq_json_u64(t, "request_count", 0),
+                     why != NULL ? "  " : "", why != NULL ? why : "");
     }
     json_decref(result);
     return cmd_finish(cmd);

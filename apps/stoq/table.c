@@ -422,6 +422,9 @@ static const struct cmd_row rows[] = {
     {.name = "transfers",
      .synopsis = "",
      .summary = "list the daemon's fetches, those that run and the last that ended",
+     .details =
+         "Of each its sources and its last 64 requests, and the last 256 requests of others that\n"
+         "were answered (--json). It is known after a restart too.",
      .run = cmd_transfers},
     {.name = "why",
      .synopsis = "ID",

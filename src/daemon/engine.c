@@ -73,6 +73,7 @@ static void before_wait(void *user)
     engine_rtts_run(e, now);
     engine_known_save(e, now);
     engine_trust_save(e, now);
+    engine_past_save(e, now);
     engine_placements_run(e, now);
     engine_dials_run(e, now);
     engine_sources_run(e, now);
@@ -99,6 +100,8 @@ static void before_wait(void *user)
     deadline = rtts < deadline ? rtts : deadline;
     stoq_ns known = engine_known_deadline(e);
     deadline = known < deadline ? known : deadline;
+    stoq_ns past = engine_past_deadline(e);
+    deadline = past < deadline ? past : deadline;
     if ((e->inbounds.count > 0 || e->batches_idle != NULL) && e->sweep_at < deadline) {
         deadline = e->sweep_at;
     }
@@ -207,7 +210,7 @@ static void free_parts(struct stoq_engine *e)
     engine_lan_free(e);
     engine_dht_close(e);
     engine_exchange_close(e);
-    engine_past_free(e);
+    engine_past_close(e);
     stoq_net_free(e->net);
     stoq_timer_free(e->timer);
     stoq_loop_free(e->loop);
@@ -317,6 +320,7 @@ static enum stoq_status build(struct stoq_engine *e, struct stoq_error *err)
         return stoq_fail(err, st, 0, "node: %s", stoq_status_str(st));
     }
     engine_trust_open(e);
+    engine_past_open(e);
     st = engine_dht_open(e);
     if (st != STOQ_OK) {
         return stoq_fail(err, st, 0, "DHT: %s", stoq_status_str(st));

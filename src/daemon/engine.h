@@ -82,6 +82,7 @@ struct stoq_engine_config {
     struct stoq_trust_config trust; /* its allocator is not looked at */
     const char *trust_file;         /* where reputation is kept; kept. NULL: nowhere */
     const char *known_file;         /* where peers are remembered; kept. NULL: nowhere */
+    const char *history_file;       /* where transfers are; kept. NULL: nowhere */
     stoq_ns idle_timeout_ns;        /* [30 s] */
     struct stoq_engine_dht_config {
         bool on;
@@ -344,8 +345,27 @@ STOQ_WARN_UNUSED enum stoq_status stoq_engine_placements(
     struct stoq_engine *engine, const struct stoq_package_id *id,
     void (*fn)(void *user, const struct stoq_placement *p), void *user);
 
-/* A fetch that runs, or one of the last STOQ_TRANSFERS_KEPT that are over. */
+/* One request for chunks, of ours or of a peer's. */
+#define STOQ_REQUEST_RUNS_KEPT 4
+struct stoq_request {
+    struct stoq_package_id id;
+    struct stoq_peer_id source;
+    struct stoq_peer_id destination;
+    enum stoq_priority priority;
+    struct stoq_range runs[STOQ_REQUEST_RUNS_KEPT]; /* the first of those asked for */
+    uint32_t run_count;
+    uint32_t chunks;      /* asked for, in all runs */
+    uint32_t chunks_done; /* of ours: came and verified; of a peer's: not known */
+    uint64_t bytes;       /* of ours: of those chunks; of a peer's: sent, as they travel */
+    uint64_t began_at;    /* seconds since 1970 */
+    stoq_ns took_ns;      /* until now while it runs */
+    char result[24];      /* "running", "done", "missing", "cancelled", or an error code */
+};
+
+/* A fetch that runs, or one of the last STOQ_TRANSFERS_KEPT that are over, some before a restart. */
 #define STOQ_TRANSFERS_KEPT 64
+#define STOQ_TRANSFER_REQUESTS_KEPT 64 /* of each, the last; those that run beside them */
+#define STOQ_SERVED_KEPT 256           /* requests of peers, the last that were answered */
 #define STOQ_TRANSFER_WHY_MAX 512
 struct stoq_transfer {
     uint32_t number;
@@ -357,15 +377,18 @@ struct stoq_transfer {
     enum stoq_swarm_strategy strategy;
     bool waits; /* others run, and its turn has not come */
     bool over;
+    bool did_not_end;  /* the process did, before it; what is said of it is up to 5 s older */
     uint64_t began_at; /* seconds since 1970 */
     stoq_ns elapsed_ns;
     struct stoq_fetch_progress progress; /* while it runs */
+    uint64_t request_total;              /* made so far, those that run left out */
+    size_t request_count;
+    const struct stoq_request *requests; /* the oldest first; borrowed for the call */
     /* When it is over. */
     enum stoq_status status;
     char code[32];                   /* "" when all went well */
     char why[STOQ_TRANSFER_WHY_MAX]; /* likewise */
     uint64_t bytes;
-    uint64_t chunks;
     uint64_t bytes_had;
     uint64_t bytes_from_seed;
     uint64_t bytes_from_peers;
@@ -377,6 +400,9 @@ struct stoq_transfer {
 /* Running ones first, then the latest first, on the caller's thread, from a snapshot. STOQ_OK, STOQ_NOMEM. */
 STOQ_WARN_UNUSED enum stoq_status stoq_engine_transfers(
     struct stoq_engine *engine, void (*fn)(void *user, const struct stoq_transfer *t), void *user);
+/* Requests that peers made and that were answered, the oldest first; likewise. */
+STOQ_WARN_UNUSED enum stoq_status stoq_engine_served(
+    struct stoq_engine *engine, void (*fn)(void *user, const struct stoq_request *r), void *user);
 
 /* One call per connection, in no particular order, on the caller's thread, from a snapshot. */
 struct stoq_engine_peer {

@@ -81,6 +81,9 @@ void engine_ask_finish(struct ask *a)
         ask_free(a);
         return;
     }
+    if (a->wants_chunks) {
+        engine_request_end(a);
+    }
     bool ok = a->status == STOQ_OK;
     const struct stoq_node_reply reply = {.cookie = a->cookie,
                                           .status = a->status,
@@ -336,6 +339,7 @@ void engine_ask_chunks(struct stoq_engine *e, const struct stoq_node_ask_chunks 
         (void)engine_feed(e, &ev);
         return;
     }
+    engine_request_begin(a, want);
     engine_budget_ask(a, want);
     ask_submit(a);
 }

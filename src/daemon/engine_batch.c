@@ -128,6 +128,7 @@ static void batch_done(struct stoq_job *job)
     for (uint32_t i = 0; i < b->count; i++) {
         const struct batch_chunk *c = &b->chunk[i];
         explain_chunk(a, b, c);
+        engine_request_chunk(a, c->item, c->status);
         uint32_t wire = STOQ_ITEM_HEAD_BYTES + c->info.stored_len;
         struct stoq_node_event ev = {.kind = STOQ_NODE_CHUNK,
                                      .u.chunk = {.cookie = a->cookie,

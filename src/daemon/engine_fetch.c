@@ -252,6 +252,7 @@ static void fetch_begin(struct stoq_engine *e, void *arg)
     f->number = ++e->fetch_last;
     f->next = e->fetches;
     e->fetches = f;
+    e->past_changed = true;
     enum stoq_status st = e->draining ? STOQ_BUSY : engine_sources_begin(f);
     for (size_t i = 0; i < f->peer_count; i++) {
         numbers[i] = f->peers[i]->number;

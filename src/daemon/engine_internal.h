@@ -24,7 +24,8 @@
  *   engine_produce.c what is answered from the store, made in workers
  *   engine_store.c   the node's store actions as jobs
  *   engine_node.c    the node's actions, dispatched
- *   engine_past.c    fetches that are over, for those who ask how they went
+ *   engine_past.c    fetches that are over, for those who ask how they went, kept over restarts
+ *   engine_request.c requests for chunks, ours and others', noted one by one
  *   engine_exchange.c peers told of each other
  *   engine_self.c    our own addresses
  *   engine_dht.c     the DHT: its parts are in engine_dht_internal.h
@@ -89,6 +90,14 @@ enum peer_state {
 struct ask;
 struct inbound;
 struct share; /* engine_budget.c */
+
+/* Requests that are over, the last of them. */
+struct requests {
+    uint64_t total;  /* the next one's place is this, modulo kept */
+    uint64_t before; /* those that a restart has made forgotten */
+    uint32_t kept;
+    struct stoq_request v[];
+};
 
 /* One remote peer; its number is its place in engine->peers. */
 struct peer {
@@ -191,6 +200,7 @@ struct ask {
     stoq_fetch_id fetch;
     uint64_t unreported; /* payload bytes not yet told as PROGRESS */
     stoq_ns told_at;
+    struct stoq_request note; /* took_ns: when it began */
     /* One the node knows nothing of: called at its end, with status and reply set; it is freed then. */
     void (*own)(struct ask *a);
     uint64_t own_tag;
@@ -269,6 +279,7 @@ struct inbound {
     bool tells_cap; /* the peer knows what to do with it */
     bool yields;    /* background: counted in the engine's yielding */
     enum stoq_priority priority;
+    stoq_ns answer_at; /* when the answer began */
     enum stoq_meta_kind kind;
     struct stoq_range shards;
     struct stoq_range *ranges;
@@ -319,6 +330,7 @@ struct stoq_fetch {
     struct source_note notes[STOQ_FETCH_SOURCES_MAX];
     size_t peer_count;
     struct stoq_fetch_report *report;
+    struct requests *requests; /* NULL: none yet */
     stoq_ns began_ns;
     uint64_t began_at; /* seconds since 1970 */
     char why[sizeof((struct stoq_error *)0)->text];
@@ -350,8 +362,13 @@ struct stoq_engine {
     struct engine_dht *dht;           /* NULL: off */
     struct engine_exchange *exchange; /* NULL: off */
     struct past *past;                /* the latest first */
-    struct stoq_peer_id *allow;       /* sorted; NULL: everybody */
-    bool private;                     /* beacons are sealed with this key */
+    struct requests *served;          /* NULL: none yet */
+    bool past_open;                   /* what the file had is here */
+    bool past_changed;
+    bool past_saving; /* a worker writes the file */
+    stoq_ns past_save_at;
+    struct stoq_peer_id *allow; /* sorted; NULL: everybody */
+    bool private;               /* beacons are sealed with this key */
     uint8_t beacon_key[STOQ_BEACON_KEY_BYTES];
     stoq_ns drain_until;
     stoq_ns sweep_at;
@@ -457,8 +474,28 @@ stoq_ns engine_sources_deadline(const struct stoq_engine *e);
 
 /* engine_past.c */
 /* Remember how a fetch went; without memory it is forgotten. */
-void engine_past_keep(struct stoq_engine *e, const struct stoq_fetch *f, enum stoq_status status);
-void engine_past_free(struct stoq_engine *e);
+void engine_past_keep(struct stoq_engine *e, struct stoq_fetch *f, enum stoq_status status);
+/* Where requests of a fetch are noted; NULL: it is not known any more. */
+struct requests **engine_past_requests(struct stoq_engine *e, stoq_fetch_id number);
+void engine_past_open(struct stoq_engine *e);
+void engine_past_save(struct stoq_engine *e, stoq_ns now);
+stoq_ns engine_past_deadline(const struct stoq_engine *e);
+/* Nothing runs any more: write what is not written, forget it. */
+void engine_past_close(struct stoq_engine *e);
+
+/* engine_request.c */
+void engine_request_begin(struct ask *a, const struct stoq_node_ask_chunks *want);
+void engine_request_chunk(struct ask *a, uint32_t item, enum stoq_status status);
+void engine_request_end(struct ask *a);
+void engine_request_served(const struct inbound *in);
+/* Requests of a fetch that run; out NULL: only how many. */
+size_t engine_requests_running(struct stoq_engine *e, stoq_fetch_id number,
+                               struct stoq_request *out, size_t max);
+/* Those noted, the oldest first; how many. */
+size_t engine_requests_copy(const struct requests *r, struct stoq_request out[]);
+size_t engine_requests_count(const struct requests *r); /* NULL is none */
+/* One more, in a list that keeps so many; without memory it is forgotten. */
+void engine_requests_note(struct requests **list, uint32_t kept, const struct stoq_request *r);
 
 /* engine_lan.c */
 enum stoq_status engine_lan_start(struct stoq_engine *e, struct stoq_error *err); /* once */

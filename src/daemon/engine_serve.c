@@ -47,6 +47,7 @@ static void inbound_over(struct inbound *in)
         (void)stoq_map_remove(&e->streams, (struct stoq_map_key){in->conn, (uint64_t)in->stream});
         if (in->serving) {
             in->serving = false;
+            engine_request_served(in);
             struct stoq_node_event ev = {.kind = STOQ_NODE_SERVED,
                                          .u.served = {.peer = in->peer->number,
                                                       .stream = in->number,
@@ -592,6 +593,7 @@ void engine_serve(struct stoq_engine *e, const struct stoq_node_serve *s, bool i
     in->phase = INBOUND_ANSWERING;
     in->serving = true;
     in->moved_at = stoq_now();
+    in->answer_at = in->moved_at;
     in->request_id = s->request_id;
     in->id = s->id;
     in->is_meta = is_meta;

@@ -85,6 +85,7 @@ enum stoq_status stoq_home_find(struct stoq_home *out, const struct stoq_home_fr
     ok &= put(out->peers_file, "%s/peers", out->data_dir);
     ok &= put(out->dht_file, "%s/dht", out->data_dir);
     ok &= put(out->trust_file, "%s/trust", out->data_dir);
+    ok &= put(out->history_file, "%s/transfers", out->data_dir);
     ok &= put(out->private_key_file, "%s/private.key", out->data_dir);
     ok &= put(out->store_dir, "%s/store", out->data_dir);
     ok &= put(out->socket, "%s/control.sock", out->runtime_dir);

@@ -25,9 +25,10 @@ struct stoq_home {
     char config_file[STOQ_HOME_PATH_MAX];
     char data_dir[STOQ_HOME_PATH_MAX];
     char key_file[STOQ_HOME_PATH_MAX];
-    char trust_file[STOQ_HOME_PATH_MAX]; /* reputation */
+    char trust_file[STOQ_HOME_PATH_MAX];   /* reputation */
+    char history_file[STOQ_HOME_PATH_MAX]; /* transfers */
     char peers_file[STOQ_HOME_PATH_MAX];
-    char dht_file[STOQ_HOME_PATH_MAX]; /* what the DHT remembers */
+    char dht_file[STOQ_HOME_PATH_MAX];         /* what the DHT remembers */
     char private_key_file[STOQ_HOME_PATH_MAX]; /* of private packages */
     char store_dir[STOQ_HOME_PATH_MAX];        /* unless the configuration names another */
     char runtime_dir[STOQ_HOME_PATH_MAX];

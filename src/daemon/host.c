@@ -388,6 +388,7 @@ static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *
         .limits = host->config.limits,
         .known_file = host->home.peers_file,
         .trust_file = host->home.trust_file,
+        .history_file = host->cfg.daemon ? host->home.history_file : NULL,
         .trust = host->config.trust,
         .up_bytes_per_s = host->config.up_bytes_per_s,
         .down_bytes_per_s = host->config.down_bytes_per_s,

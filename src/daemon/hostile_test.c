@@ -9,6 +9,7 @@
 #include "daemon/alias_record.h"
 #include "daemon/content_record.h"
 #include "daemon/have.h"
+#include "daemon/history.h"
 #include "daemon/keep_record.h"
 #include "daemon/known.h"
 #include "daemon/trust_file.h"
@@ -147,6 +148,17 @@ static bool accept_trust(struct stoq_span prefix, struct stoq_span s)
     return st == STOQ_NOTFOUND;
 }
 
+static bool accept_history(struct stoq_span prefix, struct stoq_span s)
+{
+    static struct stoq_history_item item;
+    struct stoq_history h;
+    enum stoq_status st = stoq_history_open(&h, s);
+    while (st == STOQ_OK) {
+        st = stoq_history_next(&h, &item);
+    }
+    return st == STOQ_NOTFOUND;
+}
+
 static bool accept_entry(struct stoq_span prefix, struct stoq_span s)
 {
     struct stoq_bundle_entry e;
@@ -231,6 +243,7 @@ static const struct target {
     {"merkle_run_fuzz", accept_run, begin_0, 7, false},
     {"known_fuzz", accept_known, begin_0, 1, false},
     {"trust_file_fuzz", accept_trust, begin_0, 1, false},
+    {"history_fuzz", accept_history, begin_0, 1, false},
     {"bundle_fuzz", accept_entry, begin_entry, 3, true},
     {"table_fuzz", accept_table, begin_table, 2, false},
     {"pointer_fuzz", accept_pointer, begin_0, 3, false},

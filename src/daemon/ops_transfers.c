@@ -18,6 +18,9 @@ static const char *state_of(const struct stoq_transfer *t)
     if (!t->over) {
         return t->waits ? "waiting" : "running";
     }
+    if (t->did_not_end) {
+        return "interrupted";
+    }
     if (t->status == STOQ_OK) {
         return "done";
     }
@@ -49,6 +52,34 @@ static json_t *source_to_json(const struct stoq_fetch_report_source *s)
                      s->why[0] != '\0' ? s->why : NULL);
 }
 
+static json_t *request_to_json(const struct stoq_request *r)
+{
+    char source[STOQ_ID_TEXT_CAP];
+    char destination[STOQ_ID_TEXT_CAP];
+    json_t *runs = json_array();
+    stoq_peer_id_put(source, &r->source);
+    stoq_peer_id_put(destination, &r->destination);
+    for (uint32_t i = 0; i < r->run_count; i++) {
+        (void)json_array_append_new(runs,
+                                    json_pack("{s:I, s:I}", "first", (json_int_t)r->runs[i].first,
+                                              "count", (json_int_t)r->runs[i].count));
+    }
+    return json_pack("{s:o, s:I, s:I, s:s, s:s, s:s, s:I, s:I, s:o, s:s}", "ranges", runs, "chunks",
+                     (json_int_t)r->chunks, "chunks_done", (json_int_t)r->chunks_done, "source",
+                     source, "destination", destination, "priority", stoq_priority_str(r->priority),
+                     "bytes", (json_int_t)r->bytes, "began_at", (json_int_t)r->began_at, "seconds",
+                     op_seconds(r->took_ns), "result", r->result);
+}
+
+static json_t *requests_to_json(const struct stoq_transfer *t)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < t->request_count; i++) {
+        (void)json_array_append_new(list, request_to_json(&t->requests[i]));
+    }
+    return list;
+}
+
 static json_t *times_to_json(const struct stoq_fetch_times *t)
 {
     return json_pack("{s:o, s:o, s:o, s:o}", "source", seconds_or_null(t->source_ns), "manifest",
@@ -66,16 +97,16 @@ static json_t *transfer_to_json(const struct stoq_transfer *t)
     }
     bool over = t->over;
     json_t *o = json_pack(
-        "{s:I, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:I, s:o, s:o}", "number",
-        (json_int_t)t->number, "id", id, "state", state_of(t), "destination", "store", "strategy",
-        stoq_strategy_str(t->strategy), "priority", stoq_priority_str(t->priority), "began_at",
-        (json_int_t)t->began_at, "seconds", op_seconds(t->elapsed_ns), "bytes",
+        "{s:I, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:o}",
+        "number", (json_int_t)t->number, "id", id, "state", state_of(t), "destination", "store",
+        "strategy", stoq_strategy_str(t->strategy), "priority", stoq_priority_str(t->priority),
+        "began_at", (json_int_t)t->began_at, "seconds", op_seconds(t->elapsed_ns), "bytes",
         (json_int_t)(over ? t->bytes : t->progress.bytes_total), "bytes_done",
         (json_int_t)(over ? t->bytes_had + t->bytes_from_seed + t->bytes_from_peers
                           : t->progress.bytes_done),
         "bytes_from_peers", (json_int_t)(over ? t->bytes_from_peers : t->progress.bytes_from_peers),
         "bytes_wire", (json_int_t)t->bytes_wire, "times", times_to_json(&t->times), "sources",
-        sources);
+        sources, "request_count", (json_int_t)t->request_total, "requests", requests_to_json(t));
     if (o != NULL && t->is_part) {
         (void)json_object_set_new(
             o, "part",
@@ -93,15 +124,29 @@ static void add_transfer(void *user, const struct stoq_transfer *t)
     (void)json_array_append_new(user, transfer_to_json(t));
 }
 
+static void add_served(void *user, const struct stoq_request *r)
+{
+    char id[STOQ_ID_TEXT_CAP];
+    json_t *o = request_to_json(r);
+    stoq_package_id_put(id, &r->id);
+    (void)stoq_json_set_text(o, "id", stoq_span_str(id));
+    (void)json_object_del(o, "chunks_done"); /* the peer's to know */
+    (void)json_array_append_new(user, o);
+}
+
 enum stoq_status op_transfers(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
                               json_t **result, struct stoq_error *err)
 {
+    struct stoq_engine *e = stoq_host_engine(host);
     json_t *list = json_array();
-    if (stoq_engine_transfers(stoq_host_engine(host), add_transfer, list) != STOQ_OK) {
+    json_t *served = json_array();
+    if (stoq_engine_transfers(e, add_transfer, list) != STOQ_OK ||
+        stoq_engine_served(e, add_served, served) != STOQ_OK) {
         json_decref(list);
+        json_decref(served);
         return stoq_fail(err, STOQ_NOMEM, 0, "no memory for the list of transfers");
     }
-    *result = json_pack("{s:o}", "transfers", list);
+    *result = json_pack("{s:o, s:o}", "transfers", list, "served", served);
     return STOQ_OK;
 }
 
@@ -145,6 +190,11 @@ static void say_outcome(struct story *s, const struct stoq_transfer *t)
         say(s, "It is running since %.1f s: %.1f of %.1f MB are here, %u sources are connected.",
             sec(t->elapsed_ns), mega(t->progress.bytes_done), mega(t->progress.bytes_total),
             t->progress.sources);
+    } else if (t->did_not_end) {
+        say(s,
+            "The daemon ended before it did, after %.1f s or somewhat more, with %.1f of %.1f MB here: "
+            "get it again, what is here is not fetched again.",
+            sec(t->elapsed_ns), mega(t->bytes_had + t->bytes_from_peers), mega(t->bytes));
     } else if (t->status == STOQ_OK) {
         say(s, "It succeeded in %.2f s: %.1f MB from peers, %.1f MB were here already.",
             sec(t->elapsed_ns), mega(t->bytes_from_peers), mega(t->bytes_had + t->bytes_from_seed));
@@ -296,8 +346,7 @@ enum stoq_status op_why(struct stoq_host *host, const json_t *args, struct stoq_
     json_decref(story.known);
     if (st == STOQ_OK && !story.told) {
         st = stoq_fail_code(err, STOQ_NOTFOUND, "ContentNotFound",
-                            "the daemon has not fetched this package since it started, or %d "
-                            "fetches ago",
+                            "none of the daemon's last %d fetches was of this package",
                             STOQ_TRANSFERS_KEPT);
     }
     if (st != STOQ_OK) {
