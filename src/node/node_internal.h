@@ -446,6 +446,8 @@ void standing_linked(struct stoq_node *n, stoq_peer peer); /* it is up: may it s
 bool standing_is_cut(const struct stoq_node *n, stoq_peer peer);
 /* How many chunks one request may ask of it: what it takes, or a newcomer's budget. */
 uint32_t standing_chunks_max(const struct stoq_node *n, stoq_peer peer, uint32_t chunks_max);
+/* How much a source is to be preferred: its score in thousandths, and something in any case. */
+uint32_t standing_weight(const struct stoq_node *n, stoq_peer peer);
 
 /* node_serve.c */
 void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in);

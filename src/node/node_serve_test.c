@@ -206,7 +206,8 @@ static void mistakes_are_counted_by_connection(void **state)
     }
 }
 
-/* Somebody of whom nothing is known gets small requests; who says less of itself gets less. */
+/* Somebody of whom nothing is known gets small requests, and who has served well is preferred to it; who
+ * says less of itself gets less. */
 static void strangers_get_small_requests(void **state)
 {
     (void)state;
@@ -215,10 +216,16 @@ static void strangers_get_small_requests(void **state)
     assert_int_equal(standing_chunks_max(node, 1, 4096), STOQ_NODE_BUDGET_CHUNKS);
     assert_int_equal(standing_chunks_max(node, 1, 0), STOQ_NODE_BUDGET_CHUNKS);
     assert_int_equal(standing_chunks_max(node, 1, 5), 5);
+    assert_int_equal(standing_weight(node, 1), 130);
     const struct stoq_trust_record good = {
         .peer = id, .successful_transfers = 100, .good = (uint64_t)100 << 32};
     feed((struct stoq_node_event){.kind = STOQ_NODE_TRUST, .u.trust = {.record = &good}});
     assert_int_equal(standing_chunks_max(node, 1, 4096), 4096);
+    assert_true(standing_weight(node, 1) > 900);
+    const struct stoq_trust_record bad = {
+        .peer = id, .timeout_count = 100, .bad = (uint64_t)20 << 32};
+    feed((struct stoq_node_event){.kind = STOQ_NODE_TRUST, .u.trust = {.record = &bad}});
+    assert_int_equal(standing_weight(node, 1), 50); /* and still tried */
 }
 
 static uint64_t failed_transfers(void)

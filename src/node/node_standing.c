@@ -6,6 +6,8 @@
  */
 #include "node/node_internal.h"
 
+#include "base/fixed.h"
+
 #define BROKEN_TOGETHER STOQ_SEC
 
 struct known {
@@ -113,6 +115,19 @@ uint32_t standing_chunks_max(const struct stoq_node *n, stoq_peer peer, uint32_t
     stoq_node_standing(n, id, n->now, &s);
     bool all = s.is_trusted || (chunks_max > 0 && chunks_max < STOQ_NODE_BUDGET_CHUNKS);
     return all ? chunks_max : STOQ_NODE_BUDGET_CHUNKS;
+}
+
+#define WEIGHT_LEAST 50 /* thousandths: who is worth little is still tried now and then */
+
+uint32_t standing_weight(const struct stoq_node *n, stoq_peer peer)
+{
+    struct stoq_node_standing s = {0};
+    const struct stoq_peer_id *id = id_of(n, peer);
+    if (id != NULL) {
+        stoq_node_standing(n, id, n->now, &s);
+    }
+    int64_t thousandths = s.score * 1000 / (int64_t)STOQ_Q32_ONE;
+    return thousandths > WEIGHT_LEAST ? (uint32_t)thousandths : WEIGHT_LEAST;
 }
 
 static void leave(struct stoq_node *n, stoq_peer peer)

@@ -370,6 +370,17 @@ static void pay(struct fetch *f, struct shard *s)
     }
 }
 
+/* In order means that no shard is fed before those in front of it are known. */
+static bool is_its_turn(const struct fetch *f, const struct shard *s)
+{
+    bool is_known = true;
+    for (uint32_t i = 0; is_known && f->shards[i] != s && f->strategy == STOQ_SWARM_SEQUENTIAL;
+         i++) {
+        is_known = f->shards[i]->state == SHARD_OPEN;
+    }
+    return is_known;
+}
+
 void window_have(struct fetch *f, const struct pending *p, const uint8_t *bits)
 {
     struct shard *s = window_find(f, p->shard);
@@ -387,7 +398,9 @@ void window_have(struct fetch *f, const struct pending *p, const uint8_t *bits)
             return;
         }
     }
-    (void)feed(f, s);
+    if (is_its_turn(f, s)) {
+        (void)feed(f, s);
+    }
 }
 
 /* The first byte wanted that is not here. Positions only move on. */
@@ -452,7 +465,7 @@ void window_drive(struct fetch *f)
     ask_lists(f);
     for (uint32_t i = 0; i < f->shard_count && !f->over;) {
         struct shard *s = f->shards[i];
-        bool stays = s->state != SHARD_OPEN || feed(f, s);
+        bool stays = s->state != SHARD_OPEN || !is_its_turn(f, s) || feed(f, s);
         if (stays && s->owed_count > 0) {
             pay(f, s);
         }

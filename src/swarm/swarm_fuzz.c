@@ -99,6 +99,7 @@ static void peer_event(struct model *m)
         .u.peer = {.peer = peer,
                    .partial = (how & 8) != 0,
                    .rtt_ns = how * STOQ_MS,
+                   .weight = how % 5,
                    .ranges_max = how & 16,
                    .chunks_max = how & 32},
     };

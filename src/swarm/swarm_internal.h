@@ -27,7 +27,10 @@
 #define STOQ_SWARM_BACKOFF (200 * STOQ_MS) /* after the first failure, then doubling */
 #define STOQ_SWARM_BACKOFF_DOUBLINGS 5
 #define STOQ_SWARM_BUSY_DOUBLINGS 3
+#define STOQ_SWARM_WEIGHT_MAX 65536u          /* so that draws do not overflow */
 #define STOQ_SWARM_GUESS_BYTES_PER_S 524288u  /* of a peer whose rate is not known yet */
+#define STOQ_SWARM_GUESS_NEAR 12500000u       /* at most, of a near one: 100 Mbit/s */
+#define STOQ_SWARM_FIRST_WINDOWS 58080u       /* bytes a round trip: four times ten packets */
 #define STOQ_SWARM_DUPLICATE_BYTES (1u << 20) /* asked for twice, or 1 % of all, if that is more */
 
 enum swarm_chunk_state {
@@ -74,6 +77,7 @@ struct swarm_peer {
     uint8_t busy; /* answers of Busy in a row */
     uint32_t ranges_max;
     uint32_t chunks_max;
+    uint32_t weight;
     uint32_t requests;
     uint32_t stalls;
     uint64_t inflight_bytes;

@@ -38,6 +38,7 @@ struct stoq_swarm_event {
             bool partial;        /* has only what PEER_HAS says; false: has everything */
             uint32_t ranges_max; /* of one request; 0: the limit here */
             uint32_t chunks_max; /* likewise */
+            uint32_t weight; /* its chance of being asked first, beside the others'; at most 2^16 */
         } peer;
         struct stoq_swarm_has {
             stoq_peer peer;

@@ -71,6 +71,7 @@ enum stoq_status stoq_swarm_add_peer(struct stoq_swarm *sw, const struct stoq_sw
         .rtt_ns = add->rtt_ns,
         .ranges_max = limit_or(add->ranges_max, STOQ_SWARM_REQUEST_CHUNKS_MAX),
         .chunks_max = limit_or(add->chunks_max, STOQ_SWARM_REQUEST_CHUNKS_MAX),
+        .weight = add->weight < STOQ_SWARM_WEIGHT_MAX ? add->weight : STOQ_SWARM_WEIGHT_MAX,
         .progress_at = now,
     };
     sw->peer_count++;

@@ -16,9 +16,15 @@
  * its last request ended (neighbours lie together on its disk), at first from a random place, so that
  * many who fetch the same package hold different parts of it early.
  *
- * Fastest first asks in the order in which peers would bring a chunk, and leaves out whoever would bring
- * its first one after the others have brought everything: a small package on a near peer does not wait for
- * an answer from a far one.
+ * Who is looked at first matters where there is less to ask for than peers could bring: a small package, the
+ * tail. Peers of different weight (what is known of their deeds, node/node_standing.c) are drawn by it, so
+ * that one with ten times another's is first ten times as often and the other is still tried; equal ones go
+ * by slot.
+ *
+ * Fastest first asks in the order in which peers would bring a chunk, and leaves out whoever would bring its
+ * first one after the others have brought everything: a small package on a near peer does not wait for an
+ * answer from a far one. Before anything has come from a peer its distance says how fast it will begin: a
+ * few of a sender's first windows in each round trip.
  */
 #include "swarm/swarm_internal.h"
 
@@ -149,10 +155,24 @@ static uint64_t fair_bytes(const struct stoq_swarm *sw, const struct swarm_peer 
     return can > p->inflight_bytes ? can - p->inflight_bytes : 0;
 }
 
-/* When this peer would have brought one more chunk. */
-static stoq_ns finish_time(const struct swarm_peer *p, stoq_ns now)
+/* What is to be expected of a peer, measured or not. */
+static uint64_t expected_rate(const struct stoq_swarm *sw, const struct swarm_peer *p)
 {
-    uint64_t rate = p->rate_known ? p->rate_bytes_per_s : STOQ_SWARM_GUESS_BYTES_PER_S;
+    if (p->rate_known) {
+        return p->rate_bytes_per_s;
+    }
+    if (sw->cfg.strategy != STOQ_SWARM_FASTEST || p->rtt_ns == 0) {
+        return STOQ_SWARM_GUESS_BYTES_PER_S;
+    }
+    uint64_t us = p->rtt_ns / 1000 + 1;
+    uint64_t rate = STOQ_SWARM_FIRST_WINDOWS * UINT64_C(1000000) / us;
+    return rate < STOQ_SWARM_GUESS_NEAR ? rate : STOQ_SWARM_GUESS_NEAR;
+}
+
+/* When this peer would have brought one more chunk. */
+static stoq_ns finish_time(const struct stoq_swarm *sw, const struct swarm_peer *p, stoq_ns now)
+{
+    uint64_t rate = expected_rate(sw, p);
     stoq_ns t = stoq_swarm_time_for(p->inflight_bytes + STOQ_SWARM_CHUNK_BYTES_MAX / 4, rate);
     stoq_ns silent = stoq_swarm_eta(p, now);
     t = t > silent ? t : silent;
@@ -161,11 +181,11 @@ static stoq_ns finish_time(const struct swarm_peer *p, stoq_ns now)
 
 static bool is_first_to_finish(const struct stoq_swarm *sw, const struct swarm_peer *p, stoq_ns now)
 {
-    stoq_ns mine = finish_time(p, now);
+    stoq_ns mine = finish_time(sw, p, now);
     for (uint32_t i = 0; i < STOQ_SWARM_PEERS_MAX; i++) {
         const struct swarm_peer *q = &sw->peer[i];
         if (q != p && stoq_swarm_askable(q, now) && q->rate_known && stoq_swarm_stall_at(q) > now &&
-            finish_time(q, now) < mine && stoq_swarm_can_supply(sw, i)) {
+            finish_time(sw, q, now) < mine && stoq_swarm_can_supply(sw, i)) {
             return false;
         }
     }
@@ -264,21 +284,45 @@ static bool is_too_late(const struct stoq_swarm *sw, const struct swarm_peer *p,
     uint64_t bytes = sw->wanted_bytes;
     for (uint32_t i = 0; i < STOQ_SWARM_PEERS_MAX; i++) {
         const struct swarm_peer *q = &sw->peer[i];
-        if (q != p && stoq_swarm_askable(q, now) && q->rate_known && !q->partial &&
-            stoq_swarm_stall_at(q) > now) {
-            rates += q->rate_bytes_per_s;
+        if (q != p && stoq_swarm_askable(q, now) && !q->partial && stoq_swarm_stall_at(q) > now &&
+            (q->rate_known || q->rtt_ns < p->rtt_ns)) {
+            rates += expected_rate(sw, q);
             bytes += q->inflight_bytes;
         }
     }
-    return sw->add_end && finish_time(p, now) > stoq_swarm_time_for(bytes, rates);
+    return sw->add_end && rates > 0 && finish_time(sw, p, now) > stoq_swarm_time_for(bytes, rates);
 }
 
-/* Who is looked at first: by slot, or whoever would bring a chunk first. How many. */
-static uint32_t order_peers(const struct stoq_swarm *sw, stoq_ns now,
-                            uint8_t order[STOQ_SWARM_PEERS_MAX])
+static bool is_weighted(const struct stoq_swarm *sw)
 {
-    stoq_ns at[STOQ_SWARM_PEERS_MAX];
+    uint32_t first = UINT32_MAX;
+    for (uint32_t slot = 0; slot < STOQ_SWARM_PEERS_MAX; slot++) {
+        const struct swarm_peer *p = &sw->peer[slot];
+        if (p->used && !p->cut && first == UINT32_MAX) {
+            first = p->weight;
+        } else if (p->used && !p->cut && p->weight != first) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An exponential variate over the weight: the least of several is each one's with a chance in proportion to
+ * its weight. The logarithm is that of the highest bit and a straight line below it. */
+static uint64_t draw(struct stoq_swarm *sw, uint32_t weight)
+{
+    uint64_t u = stoq_prng_next(&sw->prng) | 1;
+    unsigned zeros = (unsigned)__builtin_clzll(u);
+    uint64_t rest = u << zeros << 1 >> 32; /* in 2^-32, of the way to the next power of two */
+    return ((((uint64_t)zeros + 1) << 32) - rest) / (weight + 1);
+}
+
+/* Who is looked at first: whoever would bring a chunk first, or by weight, or by slot. How many. */
+static uint32_t order_peers(struct stoq_swarm *sw, stoq_ns now, uint8_t order[STOQ_SWARM_PEERS_MAX])
+{
+    uint64_t at[STOQ_SWARM_PEERS_MAX];
     uint32_t count = 0;
+    bool weighted = is_weighted(sw);
     bool is_fastest = sw->cfg.strategy == STOQ_SWARM_FASTEST;
     for (uint32_t slot = 0; slot < STOQ_SWARM_PEERS_MAX; slot++) {
         const struct swarm_peer *p = &sw->peer[slot];
@@ -287,7 +331,8 @@ static uint32_t order_peers(const struct stoq_swarm *sw, stoq_ns now,
             continue;
         }
         uint32_t k = count++;
-        at[slot] = is_fastest ? finish_time(p, now) : 0;
+        at[slot] = weighted ? draw(sw, p->weight) : 0;
+        at[slot] = is_fastest ? finish_time(sw, p, now) : at[slot];
         for (; k > 0 && at[order[k - 1]] > at[slot]; k--) {
             order[k] = order[k - 1];
         }

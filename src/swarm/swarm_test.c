@@ -95,6 +95,38 @@ static void what_is_held_is_not_asked_for(void **state)
     stoq_swarm_free(sw);
 }
 
+/* Whom the only chunk is asked of, of two with these weights, in a thousand swarms: how often the first. */
+static unsigned first_of_two(uint32_t weight, uint32_t other)
+{
+    unsigned first = 0;
+    for (uint64_t seed = 1; seed <= 1000; seed++) {
+        struct stoq_swarm *sw;
+        struct stoq_swarm_config cfg = {0};
+        const uint32_t weights[] = {other, weight};
+        assert_int_equal(stoq_swarm_new(&sw, &cfg, seed), STOQ_OK);
+        assert_int_equal(add(sw, 0, 1, NULL), STOQ_OK);
+        assert_int_equal(simple(sw, STOQ_SWARM_ADD_END), STOQ_OK);
+        for (uint32_t i = 0; i < STOQ_COUNT(weights); i++) {
+            struct stoq_swarm_event ev = {.kind = STOQ_SWARM_PEER_ADD,
+                                          .u.peer = {.peer = i, .weight = weights[i]}};
+            assert_int_equal(stoq_swarm_feed(sw, &ev, 1), STOQ_OK);
+        }
+        first += expect(sw, STOQ_SWARM_REQUEST, 1).u.request.peer == 1;
+        stoq_swarm_free(sw);
+    }
+    return first;
+}
+
+static void weight_is_a_chance_to_be_first(void **state)
+{
+    (void)state;
+    unsigned trusted = first_of_two(900, 100);
+    assert_true(trusted > 850 && trusted < 950);
+    unsigned twice = first_of_two(200, 100);
+    assert_true(twice > 610 && twice < 720);
+    assert_int_equal(first_of_two(130, 130), 0); /* equal ones: by slot */
+}
+
 static void a_liar_is_cut_at_once(void **state)
 {
     (void)state;
@@ -377,6 +409,7 @@ int main(void)
         cmocka_unit_test(adds_are_checked),
         cmocka_unit_test(caps_are_held),
         cmocka_unit_test(what_is_held_is_not_asked_for),
+        cmocka_unit_test(weight_is_a_chance_to_be_first),
         cmocka_unit_test(a_liar_is_cut_at_once),
         cmocka_unit_test(endings_are_told_apart),
         cmocka_unit_test(failures_in_a_row_end_a_peer),
