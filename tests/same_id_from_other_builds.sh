@@ -1,7 +1,7 @@
 #!/bin/bash
 # Other compilers and flags give the same program: the ids of one tree, by both profiles, what it proves of it,
-# and the trace of a simulated swarm are those of the build under test. `make check` builds one other program, by clang without optimisation
-# where there is clang; `make builds` all of them.
+# and the traces of a simulated swarm and of a simulated DHT are those of the build under test. `make check` builds one
+# other program, by clang without optimisation where there is clang; `make builds` all of them.
 # timeout: 900
 set -euo pipefail
 : "${STOQ:?}" "${STOQ_SRC:?}" "${STOQ_FLAVOUR:?}"
@@ -40,6 +40,8 @@ words() { # words PROGRAM: what it makes of the tree
     "$1" merkle root tree/large --min 4096 --avg 16384 --max 65535 --norm 3
     "$1" hash tree/large
     "$(dirname "$1")/stoq-sim" --seed 7 --fetchers 12 --seeds 3 --lie 1 --package-kib 2048 --law flapping --loss-ppm 10000
+    "$(dirname "$1")/stoq-sim-dht" --seed 7 --nodes 60 --law flapping --warm-s 310 --dead 10 --lookups 40 --keys 5 --finds 40 \
+        --foe sybils --sybils 10 | grep -v ^rss_
 }
 words "$STOQ" >want
 
@@ -49,7 +51,7 @@ other() { # other NAME COMPILER FLAG...: built and compared
     command -v "$compiler" >/dev/null || { echo "$name: no $compiler here" && return 0; }
     local began=$SECONDS
     CC=$compiler CFLAGS="$*" meson setup "$name" "$STOQ_SRC" --buildtype=plain -Dtests=false >"$name.log" 2>&1 &&
-        ninja -C "$name" -j 2 apps/stoq apps/stoq-sim >>"$name.log" 2>&1 || { tail -n 40 "$name.log" && exit 1; }
+        ninja -C "$name" -j 2 apps/stoq apps/stoq-sim apps/stoq-sim-dht >>"$name.log" 2>&1 || { tail -n 40 "$name.log" && exit 1; }
     words "$(realpath "$name/apps/stoq")" >got
     cmp want got || { echo "$name ($compiler $*) gives other ids:" && diff want got; exit 1; }
     echo "$name: the same, built in $((SECONDS - began)) s"
@@ -60,6 +62,7 @@ if [ "${1:-}" = all ]; then
     other gcc-O0 gcc -O0
     other gcc-O3-native gcc -O3 -march=native
     other clang-O0 "$clang" -O0
+    other clang-O2 "$clang" -O2
     other clang-O3-native "$clang" -O3 -march=native
     other gcc-O2-signed-char gcc -O2 -fsigned-char
     other gcc-O2-unsigned-char gcc -O2 -funsigned-char

@@ -70,15 +70,17 @@ static struct number numbers[NUMBERS] = {
 
 static int usage(FILE *out)
 {
-    (void)fputs("usage: stoq-sim-dht [--law LAW] [--foe FOE] [--without DEFENCE]... [--any-rtt] "
-                "[--patient] [--NAME NUMBER]...\n\n",
-                out);
+    (void)fputs(
+        "usage: stoq-sim-dht [--law LAW] [--foe FOE] [--without DEFENCE]... [--by KIND] [--any-rtt] "
+        "[--patient] [--NAME NUMBER]...\n\n",
+        out);
     for (int i = 0; i < NUMBERS; i++) {
         (void)fprintf(out, "  %-20s %s\n", numbers[i].name, numbers[i].help);
     }
     (void)fputs("  --law                always ipfs debian flatout stable flapping\n"
                 "  --foe                none liars poison sybils\n"
                 "  --without            token caps signature paths\n"
+                "  --by                 datagram cold resumed early warm ...: how calls travel\n"
                 "  --any-rtt            near contacts are not preferred\n"
                 "  --patient            a call is waited for until it fails\n",
                 out);
@@ -113,11 +115,13 @@ static bool take_word(struct sim_dht_config *cfg, const char *name, const char *
 {
     int law = strcmp(name, "--law") == 0 ? sim_law_of(text) : -1;
     int foe = strcmp(name, "--foe") == 0 ? sim_dht_foe_of(text) : -1;
+    int by = strcmp(name, "--by") == 0 ? sim_cost_of(text) : -1;
     unsigned without = strcmp(name, "--without") == 0 ? defence(text) : 0;
+    cfg->by = by >= 0 ? (enum sim_cost_kind)by : cfg->by;
     cfg->law = law >= 0 ? (enum sim_law)law : cfg->law;
     cfg->foe = foe >= 0 ? (enum sim_dht_foe)foe : cfg->foe;
     cfg->without = (enum stoq_dht_without)((unsigned)cfg->without | without);
-    return law >= 0 || foe >= 0 || without != 0;
+    return law >= 0 || foe >= 0 || by >= 0 || without != 0;
 }
 
 static bool parse(struct sim_dht_config *cfg, int argc, char **argv)
@@ -200,6 +204,7 @@ static void print(const struct sim_dht_config *cfg, const struct sim_dht_result 
     struct rusage use;
     (void)printf("trace %016" PRIx64 "\n", r->trace);
     line("events", r->events);
+    line("sent_bytes", r->bytes);
     line("live", r->live);
     line("came", r->came);
     ratio("contacts_per_node", r->contacts, r->live);

@@ -62,16 +62,20 @@ static void make_numbers(struct options *o)
 
 static int usage(const struct options *o, FILE *out)
 {
-    (void)fputs("usage: stoq-sim [--deep] [--nat] [--know-seeds] [--law LAW] [--canary NAME] "
-                "[--NAME NUMBER]...\n\n",
-                out);
+    (void)fputs(
+        "usage: stoq-sim [--deep] [--nat] [--know-seeds] [--law LAW] [--canary NAME] "
+        "[--dial KIND] [--NAME NUMBER]...\n"
+        "       stoq-sim --costs        what the transport costs, as all worlds have it\n\n",
+        out);
     for (const struct number *n = o->numbers; n->name != NULL; n++) {
         (void)fprintf(out, "  %-20s %s\n", n->name, n->help);
     }
-    (void)fputs("  --law                always ipfs debian flatout stable flapping\n"
-                "  --canary             unverified leak over-cap lost-bytes early\n\n"
-                "A checker's finding is exit code 1, a mistake in the options 2.\n",
-                out);
+    (void)fputs(
+        "  --law                always ipfs debian flatout stable flapping\n"
+        "  --dial               cold cold-pure cold-768 resumed (docs/SIMULATOR.md section 7)\n"
+        "  --canary             unverified leak over-cap lost-bytes early\n\n"
+        "A checker's finding is exit code 1, a mistake in the options 2.\n",
+        out);
     return out == stdout ? 0 : 2;
 }
 
@@ -97,9 +101,11 @@ static bool take_word(struct options *o, const char *name, const char *text)
     }
     int law = strcmp(name, "--law") == 0 ? sim_law_of(text) : -1;
     int canary = strcmp(name, "--canary") == 0 ? sim_canary_of(text) : -1;
+    int dial = strcmp(name, "--dial") == 0 ? sim_cost_of(text) : -1;
     o->cfg.law = law >= 0 ? (enum sim_law)law : o->cfg.law;
     o->cfg.canary = canary >= 0 ? (enum sim_canary)canary : o->cfg.canary;
-    return law >= 0 || canary >= 0;
+    o->cfg.dial = dial >= 0 ? (enum sim_cost_kind)dial : o->cfg.dial;
+    return law >= 0 || canary >= 0 || dial > 0;
 }
 
 static bool parse(struct options *o, int argc, char **argv)
@@ -166,6 +172,19 @@ static void print(const struct options *o, const struct sim_result *r)
     }
 }
 
+static void print_costs(void)
+{
+    for (int kind = 0; kind < SIM_COSTS; kind++) {
+        const struct sim_cost *c = sim_cost((enum sim_cost_kind)kind);
+        (void)printf(
+            "%s round_trips_percent %u asker_datagrams %u asker_bytes %u asked_datagrams %u "
+            "asked_bytes %u asker_cpu_ns %" PRIu64 " asked_cpu_ns %" PRIu64 "\n",
+            sim_cost_name((enum sim_cost_kind)kind), c->rtt_percent, c->asker.datagrams,
+            c->asker.bytes, c->asked.datagrams, c->asked.bytes, sim_cost_cpu(c, false),
+            sim_cost_cpu(c, true));
+    }
+}
+
 int main(int argc, char **argv)
 {
     static struct options o = {
@@ -174,6 +193,10 @@ int main(int argc, char **argv)
     make_numbers(&o);
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
         return usage(&o, stdout);
+    }
+    if (argc == 2 && strcmp(argv[1], "--costs") == 0) {
+        print_costs();
+        return 0;
     }
     if (!parse(&o, argc, argv)) {
         return usage(&o, stderr);

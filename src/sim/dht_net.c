@@ -1,6 +1,7 @@
 /*
- * Calls. One goes half a round trip to its node, is answered there at once, and the answer goes the other
- * half; a call that is lost, or whose node is gone, is closed as silent when its time is over. Round trips
+ * Calls. One goes half a round trip to its node, is answered there, and the answer goes the other half; a
+ * call that is lost, or whose node is gone, is closed as silent when its time is over. What it costs besides,
+ * processor time, bytes, and round trips where hands are shaken, is in cost.h. Round trips
  * are those of the regions and access lines, with up to 0.4 % of jitter; nothing queues, since nothing
  * here is larger than a datagram.
  *
@@ -70,6 +71,15 @@ static void silence(struct sim_dht_world *w, uint32_t node, uint32_t other, uint
     sim_dht_put(w, m->sent_at + m->call.timeout_ns, node, other, DHT_EV_REPLY, letter);
 }
 
+static const struct sim_cost *cost_of(const struct sim_dht_world *w, enum stoq_dht_ask ask)
+{
+    enum sim_cost_kind kind = w->cfg.by;
+    if (kind == SIM_COST_DATAGRAM && ask != STOQ_DHT_PING) {
+        kind = ask == STOQ_DHT_STORE ? SIM_COST_STORE : SIM_COST_FIND;
+    }
+    return sim_cost(kind);
+}
+
 static void call(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_call *c)
 {
     uint32_t to = sim_dht_of(w, c->to);
@@ -82,12 +92,16 @@ static void call(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_c
     if (c->record != NULL) {
         (void)stoq_dht_record_hold(c->record);
     }
+    const struct sim_cost *cost = cost_of(w, c->ask);
+    w->result->bytes += sim_cost_line_bytes(&cost->asker);
     if (is_lost(w, node)) {
         silence(w, node, to, letter);
         return;
     }
-    stoq_ns shaking = w->cfg.extra_rtts * sim_dht_rtt(w, node, to);
-    sim_dht_put(w, w->now + shaking + one_way(w, node, to), to, node, DHT_EV_REQUEST, letter);
+    stoq_ns rtt = sim_dht_rtt(w, node, to);
+    stoq_ns before =
+        sim_cost_cpu(cost, false) + w->cfg.extra_rtts * rtt + rtt * (cost->rtt_percent - 100) / 100;
+    sim_dht_put(w, w->now + before + one_way(w, node, to), to, node, DHT_EV_REQUEST, letter);
 }
 
 static void answer(struct sim_dht_world *w, uint32_t node, uint32_t to, uint32_t letter,
@@ -110,10 +124,13 @@ static void answer(struct sim_dht_world *w, uint32_t node, uint32_t to, uint32_t
         m->contact_count++;
     }
     m->more = m->more || (m->record_count == 0 && m->contact_count < a->contact_count);
+    const struct sim_cost *cost = cost_of(w, m->call.ask);
+    w->result->bytes += sim_cost_line_bytes(&cost->asked);
     if (is_lost(w, node)) {
         silence(w, to, node, letter);
     } else {
-        sim_dht_put(w, w->now + one_way(w, node, to), to, node, DHT_EV_REPLY, letter);
+        stoq_ns ready = w->now + sim_cost_cpu(cost, true);
+        sim_dht_put(w, ready + one_way(w, node, to), to, node, DHT_EV_REPLY, letter);
     }
 }
 
@@ -250,7 +267,11 @@ static void prove(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_
     m->call.cookie = c->cookie;
     m->life = w->nodes[node].life;
     m->is_good = w->nodes[maker].dht != NULL;
-    stoq_ns wait = m->is_good ? sim_dht_rtt(w, node, maker) : PROVE_TIMEOUT;
+    const struct sim_cost *cost = cost_of(w, STOQ_DHT_PING);
+    stoq_ns work = sim_cost_cpu(cost, false) + sim_cost_cpu(cost, true);
+    stoq_ns wait = m->is_good ? sim_dht_rtt(w, node, maker) + work : PROVE_TIMEOUT;
+    w->result->bytes += sim_cost_line_bytes(&cost->asker);
+    w->result->bytes += m->is_good ? sim_cost_line_bytes(&cost->asked) : 0;
     sim_dht_put(w, w->now + wait, node, maker, DHT_EV_PROVED, letter);
 }
 

@@ -124,7 +124,7 @@ static bool is_sane(const struct sim_dht_config *cfg)
            cfg->foe_percent < 100 && cfg->sybils <= 4096 && cfg->loss_ppm < 500000 &&
            cfg->lookups <= 1u << 24 && cfg->finds <= 1u << 24 && cfg->keys <= 1u << 20 &&
            cfg->packages <= 1u << 20 && cfg->kill_percent < 100 &&
-           (cfg->finds == 0 || cfg->keys > 0) &&
+           (cfg->finds == 0 || cfg->keys > 0) && cfg->by < SIM_COST_STREAM &&
            (cfg->foe != SIM_DHT_FOE_SYBILS || cfg->keys > 0) && cfg->shape.k <= STOQ_DHT_K &&
            cfg->shape.slot <= STOQ_DHT_K;
 }

@@ -6,6 +6,7 @@
  * what a forger writes is marked as such, and a check finds the mark. docs/SIMULATOR.md section 6.
  */
 #include "dht/dht.h"
+#include "sim/cost.h"
 #include "sim/model.h"
 
 /* What nodes that are not honest do. They are a share of all, or sit around one key. */
@@ -35,6 +36,7 @@ struct sim_dht_config {
     uint32_t kill_percent; /* it is killed when so many are announced, and starts again [never] */
     stoq_ns save_ns;       /* its cursor is saved so often [60 s, as the daemon does] */
     uint32_t loss_ppm;     /* of messages */
+    enum sim_cost_kind by; /* what every call goes by [sealed datagrams, as the daemon's] */
     uint32_t extra_rtts;   /* of a call, for networks that shake hands on each */
     struct stoq_dht_shape shape;
     enum stoq_dht_without without;
@@ -54,6 +56,7 @@ struct sim_dht_times {
 struct sim_dht_result {
     uint64_t trace; /* of everything that happened, in order */
     uint64_t events;
+    uint64_t bytes; /* on lines, heads of IP and UDP included, of all calls and answers */
     uint32_t live;
     uint32_t came;     /* nodes that there ever were */
     uint64_t contacts; /* of all tables, when measuring begins */

@@ -1,6 +1,7 @@
 /*
- * Connections. A dial takes a round trip, as a QUIC handshake does, and the node's Hello another. Both
- * ends are made when the first packet arrives; the one that dialled is told half a round trip later.
+ * Connections. What a dial takes is in cost.h: processor time at both ends, one thing after the other, round
+ * trips until the one that dialled may ask, half a one more until the other end is told, and bytes on both
+ * lines. The node's Hello is a request like any other. Both ends are made when the first packet arrives.
  * What goes over a connection arrives in the order in which it was sent.
  */
 #include "hash/hash.h"
@@ -23,6 +24,14 @@ stoq_ns sim_path_rtt(const struct sim_world *w, uint32_t a, uint32_t b)
     uint64_t pair = a < b ? (uint64_t)a << 32 | b : (uint64_t)b << 32 | a;
     return sim_region_rtt(x->region, y->region, sim_mix(w->cfg.seed ^ pair)) + x->line.rtt_ns +
            y->line.rtt_ns;
+}
+
+stoq_ns sim_work(struct sim_world *w, uint32_t node, stoq_ns ns)
+{
+    struct sim_node *n = &w->nodes[node];
+    stoq_ns begin = n->cpu_free_at > w->now ? n->cpu_free_at : w->now;
+    n->cpu_free_at = begin + ns;
+    return n->cpu_free_at;
 }
 
 static bool is_cut(const struct sim_world *w, uint32_t a, uint32_t b)
@@ -82,15 +91,20 @@ void sim_dial(struct sim_world *w, uint32_t node, const struct stoq_node_dial *d
         sim_put(w, w->now + dial->timeout_ns, node, dial->peer, EV_FAILED, 0);
         return;
     }
-    sim_put(w, w->now + sim_path_rtt(w, node, dial->peer) / 2, dial->peer, node, EV_DIALLED, 0);
+    struct sim_cost cost = sim_cost_dial(w->cfg.dial);
+    stoq_ns ready = sim_work(w, node, sim_cost_cpu(&cost, false));
+    sim_line_up(w, node, sim_cost_line_bytes(&cost.asker));
+    sim_put(w, ready + sim_path_rtt(w, node, dial->peer) / 2, dial->peer, node, EV_DIALLED, 0);
 }
 
-static struct sim_link *link_new(struct sim_world *w, uint32_t node, uint32_t peer, uint32_t number)
+static struct sim_link *link_new(struct sim_world *w, uint32_t node, uint32_t peer, uint32_t number,
+                                 bool is_inbound)
 {
     struct sim_link *l = sim_alloc(1, sizeof *l);
     *l = (struct sim_link){.owner = node,
                            .peer = peer,
                            .number = number,
+                           .is_inbound = is_inbound,
                            .is_slow_start = true,
                            .window = SIM_WINDOW_FIRST,
                            .first_flow = SIM_NONE,
@@ -102,7 +116,8 @@ static struct sim_link *link_new(struct sim_world *w, uint32_t node, uint32_t pe
 
 void sim_dialled(struct sim_world *w, uint32_t node, uint32_t from)
 {
-    stoq_ns later = sim_path_rtt(w, node, from) / 2;
+    struct sim_cost cost = sim_cost_dial(w->cfg.dial);
+    stoq_ns rtt = sim_path_rtt(w, node, from);
     if (!w->nodes[node].is_here || !w->nodes[from].is_here) {
         sim_put(w, w->now + STOQ_NODE_DIAL_TIMEOUT, from, node, EV_FAILED, 0);
         return;
@@ -110,7 +125,7 @@ void sim_dialled(struct sim_world *w, uint32_t node, uint32_t from)
     struct sim_link *l = sim_link(w, node, from);
     struct sim_link *other = sim_link(w, from, node);
     if (l != NULL && other != NULL && l->number == other->number) {
-        sim_put(w, w->now + later, from, node, EV_LINKED, l->number);
+        sim_put(w, w->now + rtt / 2, from, node, EV_LINKED, l->number);
         return;
     }
     if (l != NULL) {
@@ -121,17 +136,27 @@ void sim_dialled(struct sim_world *w, uint32_t node, uint32_t from)
         return; /* it has not noticed yet */
     }
     uint32_t number = ++w->connections;
-    (void)link_new(w, from, node, number);
-    tell_up(w, node, link_new(w, node, from, number));
-    sim_put(w, w->now + later, from, node, EV_LINKED, number);
+    (void)link_new(w, from, node, number, false);
+    (void)link_new(w, node, from, number, true);
+    sim_line_down(w, node, sim_cost_line_bytes(&cost.asker));
+    sim_line_up(w, node, sim_cost_line_bytes(&cost.asked));
+    stoq_ns open = sim_work(w, node, sim_cost_cpu(&cost, true)) + rtt * cost.rtt_percent / 100 -
+                   rtt / 2; /* that long the first packet took */
+    sim_put(w, open, from, node, EV_LINKED, number);
+    sim_put(w, open + rtt / 2, node, from, EV_LINKED, number);
 }
 
 void sim_linked(struct sim_world *w, uint32_t node, uint32_t peer, uint32_t number)
 {
     struct sim_link *l = sim_link(w, node, peer);
-    if (l != NULL && l->number == number) {
-        tell_up(w, node, l);
+    if (l == NULL || l->number != number) {
+        return;
     }
+    if (!l->is_inbound && !l->is_told) {
+        struct sim_cost cost = sim_cost_dial(w->cfg.dial);
+        sim_line_down(w, node, sim_cost_line_bytes(&cost.asked));
+    }
+    tell_up(w, node, l);
 }
 
 /* Requests of this node to the peer are over; those that are answered with CLOSE come now. */
@@ -162,9 +187,12 @@ void sim_link_down(struct sim_world *w, uint32_t node, uint32_t peer, uint32_t n
     }
     struct stoq_node_event ev = {.kind = STOQ_NODE_LINK_DOWN,
                                  .u.link = {.peer = peer, .status = STOQ_NET}};
+    bool is_news = l->is_told || !l->is_inbound;
     link_free(w, l);
     lose_asks(w, node, peer);
-    sim_feed(w, node, &ev);
+    if (is_news) {
+        sim_feed(w, node, &ev);
+    }
 }
 
 void sim_link_close(struct sim_world *w, uint32_t node, uint32_t peer)

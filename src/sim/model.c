@@ -10,11 +10,7 @@
 
 #define QUANTILES 33
 
-static const char *const region_names[SIM_REGIONS] = {"use1",  "usw2", "sae1",  "euw1",
-                                                      "euc1",  "mes1", "afs1",  "aps1",
-                                                      "apse1", "ape1", "apne1", "apse2"};
-
-/* Per cent of all nodes. */
+/* Per cent of all nodes: use1, usw2, sae1, euw1, euc1, mes1, afs1, aps1, apse1, ape1, apne1, apse2. */
 static const uint8_t region_share[SIM_REGIONS] = {18, 10, 6, 10, 13, 2, 2, 8, 7, 13, 8, 3};
 
 static const uint16_t region_rtt_ms[SIM_REGIONS][SIM_REGIONS] = {
@@ -33,7 +29,6 @@ static const uint16_t region_rtt_ms[SIM_REGIONS][SIM_REGIONS] = {
 };
 
 static const struct {
-    const char *name;
     uint8_t share; /* per cent */
     uint32_t down_mbit_per_s;
     uint32_t up_mbit_per_s;
@@ -41,10 +36,10 @@ static const struct {
     stoq_ns rtt_max;
     uint8_t public_share;
 } lines[SIM_ACCESS_CLASSES] = {
-    [SIM_ACCESS_SERVER] = {"server", 30, 1000, 1000, STOQ_MS / 2, 3 * STOQ_MS / 2, 100},
-    [SIM_ACCESS_FIBRE] = {"fibre", 25, 300, 300, 2 * STOQ_MS, 6 * STOQ_MS, 40},
-    [SIM_ACCESS_CABLE] = {"cable", 30, 250, 20, 6 * STOQ_MS, 16 * STOQ_MS, 30},
-    [SIM_ACCESS_DSL] = {"dsl", 15, 40, 8, 18 * STOQ_MS, 48 * STOQ_MS, 5},
+    [SIM_ACCESS_SERVER] = {30, 1000, 1000, STOQ_MS / 2, 3 * STOQ_MS / 2, 100},
+    [SIM_ACCESS_FIBRE] = {25, 300, 300, 2 * STOQ_MS, 6 * STOQ_MS, 40},
+    [SIM_ACCESS_CABLE] = {30, 250, 20, 6 * STOQ_MS, 16 * STOQ_MS, 30},
+    [SIM_ACCESS_DSL] = {15, 40, 8, 18 * STOQ_MS, 48 * STOQ_MS, 5},
 };
 
 static const uint64_t session_ms[SIM_LAWS][QUANTILES] = {
@@ -80,11 +75,6 @@ static const char *const law_names[SIM_LAWS] = {
     [SIM_LAW_FLATOUT] = "flatout", [SIM_LAW_STABLE] = "stable", [SIM_LAW_FLAPPING] = "flapping",
 };
 
-const char *sim_region_name(uint32_t region)
-{
-    return region_names[region];
-}
-
 uint32_t sim_region_draw(uint64_t draw)
 {
     uint64_t left = draw % 100;
@@ -110,11 +100,6 @@ stoq_ns sim_region_rtt(uint32_t a, uint32_t b, uint64_t pair_draw)
 {
     stoq_ns rtt = region_rtt_ms[a][b] * STOQ_MS * pair_factor(pair_draw) / 1024;
     return a == b ? rtt + 2 * STOQ_MS + (pair_draw >> 32) % (18 * STOQ_MS) : rtt;
-}
-
-const char *sim_access_name(enum sim_access access)
-{
-    return lines[access].name;
 }
 
 struct sim_line sim_line_draw(uint64_t class_draw, uint64_t rtt_draw, uint64_t public_draw)

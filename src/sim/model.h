@@ -9,8 +9,6 @@
 
 #define SIM_REGIONS 12
 
-/* "use1", ... */
-const char *sim_region_name(uint32_t region);
 /* The region of a node, by its share of all nodes. */
 uint32_t sim_region_draw(uint64_t draw);
 /* Between two nodes, access lines not included; pair_draw is the same for both directions. */
@@ -31,7 +29,6 @@ struct sim_line {
     stoq_ns rtt_ns; /* of the access line alone */
     bool is_public; /* others can dial it */
 };
-const char *sim_access_name(enum sim_access access);
 struct sim_line sim_line_draw(uint64_t class_draw, uint64_t rtt_draw, uint64_t public_draw);
 
 /* How long a session lasts. */

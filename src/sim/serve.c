@@ -26,6 +26,15 @@ static stoq_stream stream_of(uint32_t from, stoq_node_cookie cookie)
     return (uint64_t)from << 40 | cookie;
 }
 
+/* What it costs the line and the processor goes before it is read. */
+void sim_serve_arrived(struct sim_world *w, uint32_t node, uint32_t from, uint32_t letter)
+{
+    const struct sim_cost *cost = sim_cost(SIM_COST_WARM);
+    sim_line_down(w, node, sim_cost_line_bytes(&cost->asker));
+    sim_line_up(w, node, sim_cost_answer_head());
+    sim_put(w, sim_work(w, node, sim_cost_cpu(cost, true)), node, from, EV_ASKED, letter);
+}
+
 void sim_serve_request(struct sim_world *w, uint32_t node, uint32_t from, uint32_t letter)
 {
     struct sim_letter *m = sim_pool_at(&w->letters, letter);

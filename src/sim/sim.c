@@ -13,15 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *sim_kind_name(enum sim_kind kind)
-{
-    static const char *const names[SIM_KINDS] = {
-        [SIM_HONEST] = "honest", [SIM_STALL] = "stall",       [SIM_LIE] = "lie",
-        [SIM_DIE] = "die",       [SIM_THROTTLE] = "throttle",
-    };
-    return names[kind];
-}
-
 int sim_canary_of(const char *name)
 {
     static const char *const names[SIM_CANARIES] = {
@@ -145,6 +136,9 @@ static void dispatch(struct sim_world *w, const struct stoq_wheel_event *ev)
 {
     switch ((enum sim_event_kind)ev->kind) {
     case EV_REQUEST:
+        sim_serve_arrived(w, ev->to, ev->from, ev->what);
+        break;
+    case EV_ASKED:
         sim_serve_request(w, ev->to, ev->from, ev->what);
         break;
     case EV_UP:
@@ -187,15 +181,17 @@ static bool is_sane(const struct sim_config *cfg)
         bad += cfg->kinds[i];
     }
     return cfg->fetchers > 0 && cfg->fetchers < (1u << 24) && cfg->seeds < (1u << 24) &&
-           bad < cfg->seeds && cfg->package_bytes > 0 && cfg->package_bytes < (1u << 30) &&
-           cfg->chunk_bytes >= 1024 && cfg->chunk_bytes <= 131072 &&
-           cfg->neighbours <= STOQ_NODE_SOURCES_MAX && cfg->loss_ppm < 500000;
+           cfg->dial >= SIM_COST_COLD && cfg->dial <= SIM_COST_RESUMED && bad < cfg->seeds &&
+           cfg->package_bytes > 0 && cfg->package_bytes < (1u << 30) && cfg->chunk_bytes >= 1024 &&
+           cfg->chunk_bytes <= 131072 && cfg->neighbours <= STOQ_NODE_SOURCES_MAX &&
+           cfg->loss_ppm < 500000;
 }
 
 static void fill_defaults(struct sim_config *cfg)
 {
     cfg->seeds = cfg->seeds == 0 ? 1 : cfg->seeds;
     cfg->chunk_bytes = cfg->chunk_bytes == 0 ? 65536 : cfg->chunk_bytes;
+    cfg->dial = cfg->dial == 0 ? SIM_COST_COLD : cfg->dial;
     cfg->until = cfg->until == 0 ? 3600 * STOQ_SEC : cfg->until;
 }
 
@@ -255,6 +251,7 @@ void sim_event_drop(struct sim_world *w, const struct stoq_wheel_event *ev)
 {
     switch ((enum sim_event_kind)ev->kind) {
     case EV_REQUEST:
+    case EV_ASKED:
     case EV_STOP:
     case EV_SERVED:
         sim_letter_free(w, ev->what);

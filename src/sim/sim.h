@@ -8,6 +8,7 @@
  * A simulator is a tool of ours: where memory runs out it aborts.
  */
 #include "base/types.h"
+#include "sim/cost.h"
 #include "sim/model.h"
 
 /* What a node that is not honest does, from fault_at on. It answers Hello and metadata as others do. */
@@ -19,7 +20,6 @@ enum sim_kind {
     SIM_THROTTLE, /* sends at a hundredth of its rate */
     SIM_KINDS,
 };
-const char *sim_kind_name(enum sim_kind kind);
 
 /* A fault of ours, switched on to see that a checker notices. */
 enum sim_canary {
@@ -54,8 +54,9 @@ struct sim_config {
     stoq_ns rtt_ns;            /* between any two [regions and access lines] */
     uint32_t loss_ppm;         /* of packets */
     stoq_ns arrive_within_ns;  /* fetchers begin at random moments of this time [all at once] */
-    enum sim_law law;          /* sessions of fetchers; then away for as long again */
-    bool nat;                  /* access lines that are not public cannot be dialled */
+    enum sim_cost_kind dial; /* how connections begin: COLD, one of its variants, RESUMED [COLD] */
+    enum sim_law law;        /* sessions of fetchers; then away for as long again */
+    bool nat;                /* access lines that are not public cannot be dialled */
     uint32_t
         kinds[SIM_KINDS];  /* how many of the seeds are of this kind; the first ones are honest */
     stoq_ns fault_at;      /* when dishonest ones begin to be */

@@ -39,7 +39,8 @@
 #define SIM_RESTART (5 * STOQ_SEC) /* after a fetch failed, until it is tried again */
 
 enum sim_event_kind {
-    EV_REQUEST,  /* what: letter */
+    EV_REQUEST,  /* what: letter; it arrives */
+    EV_ASKED,    /* what: letter; it is read */
     EV_UP,       /* what: piece; the uplink has sent it */
     EV_ARRIVE,   /* what: piece; at the downlink */
     EV_DELIVER,  /* what: piece */
@@ -151,6 +152,7 @@ struct sim_link {
     uint32_t owner;
     uint32_t peer;
     uint32_t number; /* of the connection; both ends have it */
+    bool is_inbound; /* the other end dialled */
     bool is_told;    /* LINK_UP was fed */
     bool is_active;  /* in the uplink's turn */
     bool is_slow_start;
@@ -202,7 +204,9 @@ struct sim_node {
     bool is_sending;
     struct sim_link *active_first;
     struct sim_link *active_last;
+    stoq_ns up_free_at;
     stoq_ns down_free_at;
+    stoq_ns cpu_free_at;
     /* What the node waits for. */
     stoq_ns wake_at;
     stoq_ns began_at;
@@ -278,6 +282,8 @@ void sim_life_die(struct sim_world *w, uint32_t node);
 bool sim_life_is_bad(const struct sim_world *w, uint32_t node);
 
 /* link.c */
+/* The node's processor is busy for so long with this, after what it has to do already; when it is done. */
+stoq_ns sim_work(struct sim_world *w, uint32_t node, stoq_ns ns);
 struct sim_link *sim_link(const struct sim_world *w, uint32_t node, uint32_t peer);
 stoq_ns sim_path_rtt(const struct sim_world *w, uint32_t a, uint32_t b);
 /* When something sent now over the link arrives; in order, not through a partition. */
@@ -293,6 +299,10 @@ void sim_link_close(struct sim_world *w, uint32_t node, uint32_t peer);
 void sim_links_lose(struct sim_world *w, uint32_t node, stoq_ns later);
 
 /* uplink.c */
+/* Bytes of datagrams that wait for nothing go over the node's line beside its replies. A cap counts no such
+ * bytes, as the daemon's does not. */
+void sim_line_up(struct sim_world *w, uint32_t node, uint64_t bytes);
+void sim_line_down(struct sim_world *w, uint32_t node, uint64_t bytes);
 /* A reply begins; takes what f holds. Returns false, and frees it, when there is no connection. */
 bool sim_flow_send(struct sim_world *w, uint32_t flow);
 /* What a capped uplink has to send first of all its connections, and how long that takes; 0: no cap. */
@@ -310,6 +320,7 @@ void sim_piece_ack(struct sim_world *w, uint32_t node, uint32_t piece);
 
 /* serve.c */
 void sim_letter_free(struct sim_world *w, uint32_t letter);
+void sim_serve_arrived(struct sim_world *w, uint32_t node, uint32_t from, uint32_t letter);
 void sim_serve_request(struct sim_world *w, uint32_t node, uint32_t from, uint32_t letter);
 void sim_serve_send(struct sim_world *w, uint32_t node, const struct stoq_node_send *s);
 void sim_serve_meta(struct sim_world *w, uint32_t node, const struct stoq_node_serve *s);

@@ -1,6 +1,6 @@
 /*
  * Worlds of some dozen nodes: what is promised of every run, and that a fault of ours is noticed. The
- * long ones are in bench/sim.
+ * long ones are those of `make sim`.
  */
 #include "sim/sim.h"
 

@@ -100,6 +100,7 @@ static void post(struct sim_world *w, uint32_t node, struct sim_ask *a,
         m->msg.u.chunk_request.ranges = m->ranges;
     }
     sim_note(w, msg->type, a->cookie);
+    sim_line_up(w, node, sim_cost_line_bytes(&sim_cost(SIM_COST_WARM)->asker));
     sim_put(w, sim_path_arrival(w, l), a->peer, node, EV_REQUEST, letter);
 }
 

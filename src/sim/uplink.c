@@ -152,6 +152,15 @@ static stoq_ns time_for(uint64_t bytes, uint64_t rate_bytes_per_s)
     return bytes * STOQ_SEC / rate_bytes_per_s;
 }
 
+void sim_line_down(struct sim_world *w, uint32_t node, uint64_t bytes)
+{
+    struct sim_node *n = &w->nodes[node];
+    if (w->cfg.down_bytes_per_s == 0) {
+        stoq_ns begin = n->down_free_at > w->now ? n->down_free_at : w->now;
+        n->down_free_at = begin + time_for(bytes, n->line.down_bytes_per_s);
+    }
+}
+
 static uint64_t up_rate(const struct sim_world *w, uint32_t node)
 {
     const struct sim_node *n = &w->nodes[node];
@@ -160,6 +169,33 @@ static uint64_t up_rate(const struct sim_world *w, uint32_t node)
         rate = rate / 100 + 1;
     }
     return w->cfg.canary == SIM_CANARY_OVER_CAP ? rate + rate / 5 : rate;
+}
+
+/* The uplink sends these after what it sends already; when it has. */
+static stoq_ns send_bytes(struct sim_world *w, uint32_t node, uint64_t bytes)
+{
+    struct sim_node *n = &w->nodes[node];
+    stoq_ns begin = n->up_free_at > w->now ? n->up_free_at : w->now;
+    n->up_free_at = begin + time_for(bytes, up_rate(w, node));
+    return n->up_free_at;
+}
+
+void sim_line_up(struct sim_world *w, uint32_t node, uint64_t bytes)
+{
+    if (w->cfg.up_bytes_per_s == 0) {
+        (void)send_bytes(w, node, bytes);
+    }
+}
+
+/* What a piece is on the line, its datagrams' heads included; a cap counts the piece alone. */
+static uint64_t bytes_up(const struct sim_world *w, const struct sim_piece *p)
+{
+    return w->cfg.up_bytes_per_s == 0 ? sim_cost_stream_there(p->bytes) : p->bytes;
+}
+
+static uint64_t bytes_down(const struct sim_world *w, const struct sim_piece *p)
+{
+    return w->cfg.down_bytes_per_s == 0 ? sim_cost_stream_there(p->bytes) : p->bytes;
 }
 
 /* Send the next piece, when none is being sent. */
@@ -192,7 +228,7 @@ static void pump(struct sim_world *w, uint32_t node)
         }
         activate(w, l);
         n->is_sending = true;
-        sim_put(w, w->now + time_for(p->bytes, up_rate(w, node)), node, f->to, EV_UP, piece);
+        sim_put(w, send_bytes(w, node, bytes_up(w, p)), node, f->to, EV_UP, piece);
     }
 }
 
@@ -313,7 +349,7 @@ void sim_piece_arrive(struct sim_world *w, uint32_t node, uint32_t piece)
     struct sim_piece *p = sim_pool_at(&w->pieces, piece);
     stoq_ns begin = n->down_free_at > w->now ? n->down_free_at : w->now;
     p->waited = begin - w->now;
-    n->down_free_at = begin + time_for(p->bytes, n->line.down_bytes_per_s);
+    n->down_free_at = begin + time_for(bytes_down(w, p), n->line.down_bytes_per_s);
     sim_put(w, n->down_free_at, node, sim_flow(w, p->flow)->from, EV_DELIVER, piece);
 }
 
@@ -332,6 +368,10 @@ void sim_piece_deliver(struct sim_world *w, uint32_t node, uint32_t piece)
     bool is_miscounted = w->cfg.canary == SIM_CANARY_LOST_BYTES && w->seq % 1000 == 0;
     n->bytes_in += is_miscounted ? 2 * (uint64_t)p->bytes : p->bytes;
     sim_put(w, w->now + sim_path_rtt(w, node, f->from) / 2, f->from, node, EV_ACK, piece);
+    sim_line_up(w, node, sim_cost_stream_back(p->bytes));
+    if (f->taken == 0) {
+        sim_line_down(w, node, sim_cost_answer_head());
+    }
     f->taken += p->bytes;
     if (!f->is_over) {
         sim_take(w, node, f, p->bytes);
@@ -365,6 +405,7 @@ void sim_piece_ack(struct sim_world *w, uint32_t node, uint32_t piece)
     struct sim_flow *f = sim_flow(w, flow);
     struct sim_link *l = sim_link(w, node, f->to);
     if (l != NULL && l->number == f->number) {
+        sim_line_down(w, node, sim_cost_stream_back(p->bytes));
         follow_wait(w, l, p);
         l->flying -= p->bytes;
         activate(w, l);
