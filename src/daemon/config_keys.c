@@ -606,8 +606,8 @@ static bool set_quota_low(struct stoq_config *c, const char *value, char why[CON
 static bool set_level(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
 {
     uint64_t v = 0;
-    if (strcmp(value, "none") == 0) {
-        c->zstd_level = -1;
+    if (strcmp(value, "none") == 0 || strcmp(value, "auto") == 0) {
+        c->zstd_level = value[0] == 'n' ? -1 : STOQ_STORE_LEVEL_AUTO;
         return true;
     }
     if (!number(value, 1, STOQ_STORE_LEVEL_MAX, &v, why)) {

@@ -52,7 +52,7 @@ static const char first[] =
     "#quota_low = 80%\n"
     "# How hard new chunks are packed, 1 to 19, or none: takes time once, saves bytes at every "
     "fetch.\n"
-    "#level = 5\n"
+    "#level = auto\n"
     "# The daemon collects garbage when so much of the store is, this many bytes a second; 0: no\n"
     "# limit.\n"
     "#gc_garbage = 30%\n"

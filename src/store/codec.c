@@ -6,6 +6,13 @@
  * one chunk did), and asking for more costs: with an eighth 19 % of LLVM bitcode stayed raw, 7 % of its
  * bytes as stored.
  *
+ * A chunk is packed once and travels often, but a publish is waited for. STOQ_STORE_LEVEL_AUTO packs at
+ * level 6 and tries once more, harder, what that leaves at 45 to 65 % of its length: machine code mostly,
+ * where zstd's optimal parser with matches of three bytes wins most for its time. In chunks of 32 KiB,
+ * beside level 5: postgresql-15 3.2 % less at 34 MB/s (38 % of the chunks tried; all of them: 4.6 % at 23;
+ * level 14: 4.9 % at 14; level 5: 90), perl 4.7 % less at 39 MB/s, C headers 2.1 % less at 104 MB/s
+ * (level 5: 144).
+ *
  * A frame from disk or from a peer is unpacked into exactly raw_len bytes in one call: zstd never
  * writes past that buffer, a frame that declares or holds another size is refused, and so is
  * anything after the first frame. No window is allocated for one-call decompression, so a hostile
@@ -24,6 +31,11 @@
 #define PROBE_BYTES 4096
 #define PROBE_LEVEL 1
 #define PROBE_PART 32
+#define AUTO_LEVEL 6
+/* What AUTO_LEVEL leaves between these two parts of the payload's length is tried harder. */
+#define HARDER_PERCENT_MIN 45
+#define HARDER_PERCENT_MAX 65
+#define LEVEL_HARDER (STOQ_STORE_LEVEL_MAX + 1)
 /* Below this a frame's own header eats what compression gains. */
 #define COMPRESS_BYTES_MIN 64
 /* Slots kept for reuse (some 1.5 MiB each when used on chunks), and the most scratch one keeps. */
@@ -34,6 +46,7 @@ struct stoq_codec_slot {
     ZSTD_CCtx *cctx;
     ZSTD_DCtx *dctx;
     struct stoq_buf scratch;
+    struct stoq_buf harder; /* what the second try made */
     struct stoq_codec_slot *next;
 };
 
@@ -62,6 +75,7 @@ static void slot_free(struct stoq_codec_slot *slot)
     (void)ZSTD_freeCCtx(slot->cctx);
     (void)ZSTD_freeDCtx(slot->dctx);
     stoq_buf_release(&slot->scratch);
+    stoq_buf_release(&slot->harder);
     free(slot);
 }
 
@@ -95,6 +109,7 @@ static struct stoq_codec_slot *slot_take(struct stoq_codec *codec)
         slot = calloc(1, sizeof *slot);
         if (slot != NULL) {
             stoq_buf_init(&slot->scratch, STOQ_RECORD_BYTES_MAX);
+            stoq_buf_init(&slot->harder, STOQ_RECORD_BYTES_MAX);
         }
     }
     return slot;
@@ -109,7 +124,7 @@ void stoq_codec_put_back(struct stoq_codec *codec, struct stoq_codec_slot *slot)
         slot_free(slot);
         return;
     }
-    if (slot->scratch.cap > SCRATCH_KEPT) {
+    if (slot->scratch.cap > SCRATCH_KEPT || slot->harder.cap > SCRATCH_KEPT) {
         slot_free(slot);
         return;
     }
@@ -126,7 +141,21 @@ void stoq_codec_put_back(struct stoq_codec *codec, struct stoq_codec_slot *slot)
     }
 }
 
-/* Compress payload into slot's scratch when that takes at most room bytes; *n is 0 when not. */
+/*
+ * The optimal parser at its fastest, on matches of three bytes, which levels under 14 do not look for. Set
+ * each time, since ZSTD_compressCCtx may forget it.
+ */
+static bool set_harder(ZSTD_CCtx *c)
+{
+    return !ZSTD_isError(ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, 14)) &&
+           !ZSTD_isError(ZSTD_CCtx_setParameter(c, ZSTD_c_strategy, ZSTD_btopt)) &&
+           !ZSTD_isError(ZSTD_CCtx_setParameter(c, ZSTD_c_minMatch, 3)) &&
+           !ZSTD_isError(ZSTD_CCtx_setParameter(c, ZSTD_c_searchLog, 1)) &&
+           !ZSTD_isError(ZSTD_CCtx_setParameter(c, ZSTD_c_targetLength, 6));
+}
+
+/* Compress payload into the scratch of slot (LEVEL_HARDER: its harder) when that takes at most room bytes; *n
+ * is 0 when not. */
 static enum stoq_status squeeze(struct stoq_codec *codec, struct stoq_codec_slot *slot, int level,
                                 struct stoq_span payload, size_t room, size_t *n)
 {
@@ -138,16 +167,45 @@ static enum stoq_status squeeze(struct stoq_codec *codec, struct stoq_codec_slot
             return STOQ_NOMEM;
         }
     }
-    stoq_buf_clear(&slot->scratch);
-    enum stoq_status st = stoq_buf_reserve(&slot->scratch, room);
+    struct stoq_buf *to = level == LEVEL_HARDER ? &slot->harder : &slot->scratch;
+    stoq_buf_clear(to);
+    enum stoq_status st = stoq_buf_reserve(to, room);
     if (st != STOQ_OK) {
         return st;
     }
-    size_t r = ZSTD_compressCCtx(slot->cctx, slot->scratch.p, room, payload.p, payload.n, level);
+    ZSTD_CCtx *c = slot->cctx;
+    size_t r = 0;
+    if (level != LEVEL_HARDER) {
+        r = ZSTD_compressCCtx(c, to->p, room, payload.p, payload.n, level);
+    } else if (set_harder(c)) {
+        r = ZSTD_compress2(c, to->p, room, payload.p, payload.n);
+    }
     if (!ZSTD_isError(r)) {
         *n = r;
     }
     return STOQ_OK;
+}
+
+/* The whole payload at the store's level; *out is in a buffer of slot, and empty when it does not shrink. */
+static enum stoq_status pack(struct stoq_codec *codec, struct stoq_codec_slot *slot,
+                             struct stoq_span payload, struct stoq_span *out)
+{
+    bool is_auto = codec->level == STOQ_STORE_LEVEL_AUTO;
+    size_t n;
+    enum stoq_status st =
+        squeeze(codec, slot, is_auto ? AUTO_LEVEL : codec->level, payload, payload.n - 1, &n);
+    *out = stoq_span(slot->scratch.p, n);
+    uint64_t percent = (uint64_t)n * 100 / payload.n;
+    if (st != STOQ_OK || !is_auto || n == 0 || percent < HARDER_PERCENT_MIN ||
+        percent >= HARDER_PERCENT_MAX) {
+        return st;
+    }
+    size_t less;
+    st = squeeze(codec, slot, LEVEL_HARDER, payload, n - 1, &less);
+    if (less > 0) {
+        *out = stoq_span(slot->harder.p, less);
+    }
+    return st;
 }
 
 uint64_t stoq_codec_compressions(const struct stoq_codec *codec)
@@ -173,16 +231,17 @@ enum stoq_status stoq_codec_encode(struct stoq_codec *codec, struct stoq_span pa
     size_t n;
     enum stoq_status st = squeeze(codec, slot, PROBE_LEVEL, stoq_span(payload.p, probe),
                                   probe - probe / PROBE_PART, &n);
+    struct stoq_span packed = {0};
     if (st == STOQ_OK && n > 0) {
-        st = squeeze(codec, slot, codec->level, payload, payload.n - 1, &n);
+        st = pack(codec, slot, payload, &packed);
     }
-    if (st != STOQ_OK || n == 0) {
+    if (st != STOQ_OK || packed.n == 0) {
         stoq_codec_put_back(codec, slot);
         return st;
     }
-    out->info.stored_len = (uint32_t)n;
+    out->info.stored_len = (uint32_t)packed.n;
     out->info.flags = STOQ_STORED_ZSTD;
-    out->stored = stoq_span(slot->scratch.p, n);
+    out->stored = packed;
     out->slot = slot;
     return STOQ_OK;
 }

@@ -6,7 +6,7 @@
 
 struct stoq_codec;
 
-/* level -1: never compress. STOQ_OK or STOQ_NOMEM. */
+/* level as of struct stoq_store_config. STOQ_OK or STOQ_NOMEM. */
 STOQ_WARN_UNUSED enum stoq_status stoq_codec_new(struct stoq_codec **out, int level);
 void stoq_codec_free(struct stoq_codec *codec); /* NULL is fine */
 

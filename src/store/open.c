@@ -23,9 +23,6 @@
 #define SEGMENT_BYTES_MAX (2 * STOQ_GIB - 128 * STOQ_MIB) /* with the longest record: under 2 GiB */
 #define MAP_BYTES_DEFAULT (64 * STOQ_GIB)
 #define FORMAT_BYTES_MAX 64
-/* A chunk is stored once and travels often: level 5 takes a quarter longer than 3 and leaves 4 % less of the
- * postgres program in chunks of 32 KiB; level 7 takes twice as long for 1.5 % more. */
-#define LEVEL_DEFAULT 5
 
 static enum stoq_status store_new(struct stoq_store **out, const struct stoq_store_config *cfg,
                                   struct stoq_error *err)
@@ -62,7 +59,7 @@ static enum stoq_status store_new(struct stoq_store **out, const struct stoq_sto
     s->dir = strdup(cfg->dir);
     enum stoq_status st = stoq_pending_init(&s->log.pending, seed);
     if (st == STOQ_OK) {
-        st = stoq_codec_new(&s->codec, cfg->zstd_level == 0 ? LEVEL_DEFAULT : cfg->zstd_level);
+        st = stoq_codec_new(&s->codec, cfg->zstd_level);
     }
     *out = s;
     if (st != STOQ_OK || s->dir == NULL) {

@@ -50,7 +50,8 @@ struct stoq_stored {
     uint32_t stored_len; /* bytes as stored; equal to raw_len unless compressed */
     uint8_t flags;       /* STOQ_STORED_ZSTD or 0 */
 };
-#define STOQ_STORED_ZSTD 1 /* the stored form is one zstd frame */
+#define STOQ_STORED_ZSTD 1      /* the stored form is one zstd frame */
+#define STOQ_STORE_LEVEL_AUTO 0 /* as codec.c finds best for its time */
 #define STOQ_STORE_LEVEL_MAX                                                                       \
     19 /* of zstd; above it packs no better in chunks and takes more memory */
 
@@ -69,7 +70,8 @@ struct stoq_store_config {
     bool read_only;         /* no lock, no recovery, no puts; works beside a running writer */
     uint64_t segment_bytes; /* 0: 256 MiB; 64 KiB .. 2 GiB */
     uint64_t map_bytes;     /* address space of the index; 0: 64 GiB (no memory, no disk) */
-    int zstd_level; /* of new records; 0: 5; -1: never compress; 1 .. STOQ_STORE_LEVEL_MAX */
+    /* Of new records: STOQ_STORE_LEVEL_AUTO; -1: never compress; 1 .. STOQ_STORE_LEVEL_MAX. */
+    int zstd_level;
     /* The most bytes that segment files may have together; 0: no limit. A sixteenth of it or 512 MiB,
      * whichever
      * is less, is kept free of new content, for deletions and for collections; segments are smaller. */
