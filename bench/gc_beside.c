@@ -2,12 +2,13 @@
  * A collection beside additions and reads. The store gets MIB MiB of chunks of 64 KiB in pieces of one
  * segment; every second chunk is deleted, so that each segment is half dead. One thread then adds a
  * chunk every 4 ms and syncs every 16th, one reads a random live chunk every millisecond; both note how
- * late each call came back. First alone, then beside the collection, then alone again: the difference
- * between the two times alone is the noise. Each of the three begins with the segments out of the page
- * cache: a read that finds its page is not one to compare with a read that goes to the disk.
- * One "name value unit" per line.
+ * late each call came back. Meanwhile the store is collected, in turns: COLLECT_SECONDS on, STILL_SECONDS
+ * held, over and over until all is collected, so that both sides see the same disk, the same page
+ * cache and the same store (the disk of a shared machine alone differs by half between minutes, and a
+ * store reads otherwise after its collection than before). A call counts for the turn it began in; what
+ * begins in the first SETTLE of a turn counts for neither. One "name value unit" per line.
  *
- *     gc_beside DIR [MIB] [RATE_MIB_PER_S] [SECONDS_ALONE]
+ *     gc_beside DIR [MIB] [RATE_MIB_PER_S]
  */
 #include "base/prng.h"
 #include "os/sys.h"
@@ -29,10 +30,19 @@
 #define ADD_EVERY (4 * STOQ_MS)
 #define READ_EVERY STOQ_MS
 #define SYNC_EVERY 16
+#define COLLECT_SECONDS 12
+#define STILL_SECONDS 4
+#define SETTLE (STOQ_SEC)
 
 struct samples {
     uint32_t us[SAMPLES_MAX];
     size_t n;
+};
+
+enum turn {
+    TURN_STILL,
+    TURN_COLLECT,
+    TURNS,
 };
 
 struct bench {
@@ -43,9 +53,10 @@ struct bench {
     _Atomic uint64_t next;
     _Atomic bool stop;
     _Atomic bool failed;
-    struct samples put;
-    struct samples sync;
-    struct samples read;
+    stoq_ns start; /* of the first turn */
+    struct samples put[TURNS];
+    struct samples sync[TURNS];
+    struct samples read[TURNS];
 };
 
 static struct stoq_span key_of(uint64_t i, uint8_t key[32])
@@ -71,9 +82,20 @@ static bool put(struct bench *b, uint64_t i)
     return good;
 }
 
-static void note(struct samples *s, stoq_ns began)
+/* Whose turn it is at a time, and how long it has lasted. */
+static enum turn turn_at(const struct bench *b, stoq_ns at, stoq_ns *lasted)
 {
-    if (s->n < SAMPLES_MAX) {
+    stoq_ns in = (at - b->start) % ((COLLECT_SECONDS + STILL_SECONDS) * STOQ_SEC);
+    bool still = in >= COLLECT_SECONDS * STOQ_SEC;
+    *lasted = still ? in - COLLECT_SECONDS * STOQ_SEC : in;
+    return still ? TURN_STILL : TURN_COLLECT;
+}
+
+static void note(const struct bench *b, struct samples side[TURNS], stoq_ns began)
+{
+    stoq_ns lasted;
+    struct samples *s = &side[turn_at(b, began, &lasted)];
+    if (lasted >= SETTLE && s->n < SAMPLES_MAX) {
         s->us[s->n++] = (uint32_t)((stoq_now() - began) / 1000);
     }
 }
@@ -97,13 +119,13 @@ static void *add_on(void *user)
         if (!put(b, atomic_fetch_add(&b->next, 1))) {
             break;
         }
-        note(&b->put, began);
+        note(b, b->put, began);
         if (i % SYNC_EVERY == 0) {
             began = stoq_now();
             if (stoq_store_sync(b->s, NULL) != STOQ_OK) {
                 atomic_store(&b->failed, true);
             }
-            note(&b->sync, began);
+            note(b, b->sync, began);
             at = stoq_now(); /* a slow sync is one sample, not a queue */
         }
     }
@@ -125,7 +147,7 @@ static void *read_on(void *user)
         if (stoq_store_read(b->s, STOQ_RECORD_CHUNK, key_of(i, key), 0, &out, NULL) != STOQ_OK) {
             atomic_store(&b->failed, true);
         }
-        note(&b->read, began);
+        note(b, b->read, began);
         at = stoq_now() > at + STOQ_SEC ? stoq_now() : at;
     }
     stoq_buf_release(&out);
@@ -139,14 +161,25 @@ static int by_value(const void *pa, const void *pb)
     return a < b ? -1 : a > b;
 }
 
-static void tell(struct samples *s, const char *what, const char *when)
+static uint32_t part(struct samples *s, const char *what, const char *when)
 {
-    if (s->n > 0) {
-        qsort(s->us, s->n, sizeof s->us[0], by_value);
-        (void)printf("%s_%s_p50 %u us\n%s_%s_p99 %u us\n", what, when, s->us[s->n / 2], what, when,
-                     s->us[s->n * 99 / 100]);
+    if (s->n == 0) {
+        return 0;
     }
-    s->n = 0;
+    qsort(s->us, s->n, sizeof s->us[0], by_value);
+    uint32_t p99 = s->us[s->n * 99 / 100];
+    (void)printf("%s_%s_calls %zu calls\n%s_%s_p50 %u us\n%s_%s_p99 %u us\n", what, when, s->n,
+                 what, when, s->us[s->n / 2], what, when, p99);
+    return p99;
+}
+
+static void tell(struct samples side[TURNS], const char *what)
+{
+    uint32_t still = part(&side[TURN_STILL], what, "still");
+    uint32_t beside = part(&side[TURN_COLLECT], what, "beside");
+    if (still > 0) {
+        (void)printf("%s_p99_beside_to_still %.3f x\n", what, (double)beside / still);
+    }
 }
 
 /* What is written goes to the disk, and out of the page cache. */
@@ -166,39 +199,45 @@ static bool make_cold(struct bench *b)
     return d != NULL && closedir(d) == 0 && good;
 }
 
-/* Add and read for some seconds, or while a collection lasts. */
-static bool beside(struct bench *b, const char *when, unsigned seconds, uint64_t rate)
+/* The collection asks often, holding no lock, whether to stop: it is held while it is not its turn. */
+static bool hold(void *user)
+{
+    const struct bench *b = user;
+    stoq_ns lasted;
+    while (turn_at(b, stoq_now(), &lasted) == TURN_STILL) {
+        wait_until(stoq_now() + 10 * STOQ_MS);
+    }
+    return atomic_load(&b->failed);
+}
+
+static bool beside(struct bench *b, uint64_t rate)
 {
     pthread_t thread[2];
     struct stoq_gc_report r = {0};
     struct stoq_error err = {0};
-    const struct stoq_gc_ask ask = {.rate_bytes_per_s = rate};
-    bool good = true;
-    atomic_store(&b->stop, false);
-    if (!make_cold(b) || pthread_create(&thread[0], NULL, add_on, b) != 0 ||
+    const struct stoq_gc_ask ask = {.rate_bytes_per_s = rate, .cancelled = hold, .user = b};
+    if (!make_cold(b)) {
+        return false;
+    }
+    b->start = stoq_now();
+    if (pthread_create(&thread[0], NULL, add_on, b) != 0 ||
         pthread_create(&thread[1], NULL, read_on, b) != 0) {
         return false;
     }
-    stoq_ns began = stoq_now();
-    if (seconds > 0) {
-        wait_until(began + seconds * STOQ_SEC);
-    } else if (stoq_store_gc(b->s, &ask, &r, &err) != STOQ_OK) {
+    bool good = stoq_store_gc(b->s, &ask, &r, &err) == STOQ_OK;
+    if (!good) {
         (void)fprintf(stderr, "%s\n", err.text);
-        good = false;
     }
-    uint64_t ms = (stoq_now() - began) / STOQ_MS;
+    uint64_t ms = (stoq_now() - b->start) / STOQ_MS;
     atomic_store(&b->stop, true);
     (void)pthread_join(thread[0], NULL);
     (void)pthread_join(thread[1], NULL);
-    if (seconds == 0) {
-        (void)printf("gc %.1f s\ngc_freed %.0f MB\ngc_copied %.0f MB\ngc_segments %llu segments\n",
-                     (double)ms / 1e3, (double)r.bytes_freed / 1e6, (double)r.bytes_copied / 1e6,
-                     (unsigned long long)r.segments);
-    }
-    tell(&b->put, "put", when);
-    tell(&b->sync, "sync", when);
-    tell(&b->read, "read", when);
-    (void)fflush(stdout);
+    (void)printf("gc %.1f s\ngc_freed %.0f MB\ngc_copied %.0f MB\ngc_segments %llu segments\n",
+                 (double)ms / 1e3, (double)r.bytes_freed / 1e6, (double)r.bytes_copied / 1e6,
+                 (unsigned long long)r.segments);
+    tell(b->put, "put");
+    tell(b->sync, "sync");
+    tell(b->read, "read");
     return good && !atomic_load(&b->failed);
 }
 
@@ -227,13 +266,12 @@ static bool fill(struct bench *b, uint64_t mib)
 
 int main(int argc, char **argv)
 {
-    if (argc < 2 || argc > 5) {
-        (void)fprintf(stderr, "usage: gc_beside DIR [MIB] [RATE_MIB_PER_S] [SECONDS_ALONE]\n");
+    if (argc < 2 || argc > 4) {
+        (void)fprintf(stderr, "usage: gc_beside DIR [MIB] [RATE_MIB_PER_S]\n");
         return 2;
     }
     uint64_t mib = argc > 2 ? strtoull(argv[2], NULL, 10) : 10240;
     uint64_t rate = (argc > 3 ? strtoull(argv[3], NULL, 10) : 32) * STOQ_MIB;
-    unsigned alone = argc > 4 ? (unsigned)strtoul(argv[4], NULL, 10) : 30;
     const struct stoq_store_config cfg = {.dir = argv[1], .create = true, .zstd_level = -1};
     struct stoq_error err = {0};
     struct bench *b = calloc(1, sizeof *b);
@@ -242,8 +280,7 @@ int main(int argc, char **argv)
     }
     bool good = b != NULL && (b->pool = malloc(POOL_BYTES)) != NULL &&
                 stoq_store_open(&b->s, &cfg, &err) == STOQ_OK && fill(b, mib);
-    good = good && beside(b, "alone", alone, 0) && beside(b, "gc", 0, rate) &&
-           beside(b, "after", alone, 0);
+    good = good && beside(b, rate);
     if (b != NULL) {
         good = stoq_store_close(b->s, &err) == STOQ_OK && good;
         free(b->pool);
