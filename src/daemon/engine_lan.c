@@ -13,7 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWERS_WAIT (1500 * STOQ_MS) /* so long a fetch waits for the first neighbour */
+#define ANSWERS_WAIT (1500 * STOQ_MS) /* so long a fetch waits for the first neighbour ... */
+/* ... and so long where a link is so new that it cannot be asked: Linux looks for duplicates of a new IPv6
+ * address for 1 to 2 s (RFC 4862 section 5.4), and tells us when it is done. */
+#define NEW_LINK_WAIT (4 * STOQ_SEC)
 
 struct engine_lan {
     struct stoq_engine *engine;
@@ -27,12 +30,42 @@ struct engine_lan {
 
 _Static_assert(sizeof(struct stoq_addr) == STOQ_PLACE_BYTES, "addresses cross as their bytes");
 
+static void offer(struct engine_lan *el, const struct stoq_peer_id *peer,
+                  const struct stoq_addr *addr)
+{
+    struct stoq_fetch_source source = {.peer = *peer, .addr = *addr};
+    engine_fetches_offer(el->engine, &source);
+    engine_names_offer(el->engine, &source);
+}
+
+static struct stoq_addr addr_of(const struct stoq_neighbour *n)
+{
+    struct stoq_addr addr;
+    memcpy(&addr, &n->addr, sizeof addr);
+    return addr;
+}
+
+static void offer_all(struct engine_lan *el)
+{
+    size_t n = stoq_neighbours_list(&el->neighbours, stoq_now(), el->list, STOQ_COUNT(el->list));
+    for (size_t i = 0; i < n; i++) {
+        struct stoq_addr addr = addr_of(&el->list[i]);
+        offer(el, &el->list[i].peer, &addr);
+    }
+}
+
+/* A link whose own address was still being looked at hears its neighbours and cannot dial them: they are
+ * offered when it can. */
 static void send_due(void *user)
 {
     struct engine_lan *el = user;
     enum stoq_beacon_kind kind;
     if (stoq_neighbours_due(&el->neighbours, stoq_now(), &kind)) {
+        size_t unready = stoq_lan_unready(el->lan);
         (void)stoq_lan_send(el->lan, (uint8_t)kind);
+        if (stoq_lan_unready(el->lan) < unready) {
+            offer_all(el);
+        }
     }
     stoq_timer_set(el->timer, stoq_neighbours_deadline(&el->neighbours));
 }
@@ -44,13 +77,6 @@ static void on_links(void *user)
     stoq_neighbours_restart(&el->neighbours, stoq_now());
     send_due(el);
     engine_dnssd_links_changed(el->dnssd);
-}
-
-static struct stoq_addr addr_of(const struct stoq_neighbour *n)
-{
-    struct stoq_addr addr;
-    memcpy(&addr, &n->addr, sizeof addr);
-    return addr;
 }
 
 static void log_news(struct stoq_engine *e, enum stoq_neighbour_news news,
@@ -85,10 +111,8 @@ static void on_heard(void *user, const struct stoq_beacon *b, const struct stoq_
                                       .link_local = stoq_addr_is_link_local(from)};
     enum stoq_neighbour_news news = stoq_neighbours_heard(&el->neighbours, &heard, stoq_now());
     log_news(el->engine, news, &b->peer, from);
-    if (news == STOQ_NEIGHBOUR_NEW) {
-        struct stoq_fetch_source source = {.peer = b->peer, .addr = *from};
-        engine_fetches_offer(el->engine, &source);
-        engine_names_offer(el->engine, &source);
+    if (news == STOQ_NEIGHBOUR_NEW && stoq_lan_reaches(el->lan, from)) {
+        offer(el, &b->peer, from);
     }
     stoq_timer_set(el->timer, stoq_neighbours_deadline(&el->neighbours));
 }
@@ -191,10 +215,15 @@ size_t engine_lan_sources(struct stoq_engine *e, struct stoq_fetch_source *out, 
     if (e->lan == NULL) {
         return 0;
     }
-    size_t n = stoq_neighbours_list(&e->lan->neighbours, stoq_now(), e->lan->list, out_max);
-    for (size_t i = 0; i < n; i++) {
-        out[i] = (struct stoq_fetch_source){.peer = e->lan->list[i].peer,
-                                            .addr = addr_of(&e->lan->list[i])};
+    const struct stoq_neighbour *list = e->lan->list;
+    size_t known =
+        stoq_neighbours_list(&e->lan->neighbours, stoq_now(), e->lan->list, STOQ_NEIGHBOURS_MAX);
+    size_t n = 0;
+    for (size_t i = 0; i < known && n < out_max; i++) {
+        struct stoq_addr addr = addr_of(&list[i]);
+        if (stoq_lan_reaches(e->lan->lan, &addr)) {
+            out[n++] = (struct stoq_fetch_source){.peer = list[i].peer, .addr = addr};
+        }
     }
     return n;
 }
@@ -207,9 +236,12 @@ stoq_ns engine_lan_ask(struct stoq_engine *e)
         return 0;
     }
     stoq_neighbours_ask(&e->lan->neighbours, stoq_now());
-    stoq_timer_set(e->lan->timer, stoq_neighbours_deadline(&e->lan->neighbours));
-    bool known = stoq_neighbours_list(&e->lan->neighbours, stoq_now(), e->lan->list, 1) > 0;
-    return known ? 0 : ANSWERS_WAIT;
+    send_due(e->lan);
+    struct stoq_fetch_source known;
+    if (engine_lan_sources(e, &known, 1) > 0) {
+        return 0;
+    }
+    return stoq_lan_unready(e->lan->lan) > 0 ? NEW_LINK_WAIT : ANSWERS_WAIT;
 }
 
 struct snapshot {

@@ -32,6 +32,8 @@ struct stoq_lan {
     struct stoq_watch *watch4;
     uint64_t last_sequence;
     stoq_ns total_full_at;
+    unsigned unready[STOQ_LINKS_MAX]; /* links that took nothing of the last beacon */
+    size_t unready_count;
     struct net_guard guard;
     struct stoq_lan_stats stats;
 };
@@ -313,14 +315,33 @@ size_t stoq_lan_send(struct stoq_lan *lan, uint8_t kind)
     size_t took = 0;
     size_t count;
     const struct stoq_link *list = stoq_links_list(lan->cfg.links, &count);
+    lan->unready_count = 0;
     for (size_t i = 0; i < count && datagram.n > 0; i++) {
         const struct stoq_link *l = &list[i];
         bool six = l->v6 && lan->fd6 >= 0 && send_six(lan, l->index, datagram);
         bool four = l->v4 && lan->fd4 >= 0 && send_four(lan, l->index, datagram);
         took += six || four;
+        if (!six && !four) {
+            lan->unready[lan->unready_count++] = l->index;
+        }
     }
     lan->stats.sent += took;
     return took;
+}
+
+size_t stoq_lan_unready(const struct stoq_lan *lan)
+{
+    return lan->unready_count;
+}
+
+bool stoq_lan_reaches(const struct stoq_lan *lan, const struct stoq_addr *addr)
+{
+    for (size_t i = 0; i < lan->unready_count; i++) {
+        if (addr->scope == lan->unready[i]) {
+            return false;
+        }
+    }
+    return true;
 }
 
 void stoq_lan_stats(const struct stoq_lan *lan, struct stoq_lan_stats *out)

@@ -38,6 +38,10 @@ void stoq_lan_free(struct stoq_lan *lan); /* NULL is fine */
 void stoq_lan_links_changed(struct stoq_lan *lan);
 /* Send a beacon out of every link; how many took it. */
 size_t stoq_lan_send(struct stoq_lan *lan, uint8_t kind);
+/* How many links took none of the last: their addresses are not usable yet. */
+size_t stoq_lan_unready(const struct stoq_lan *lan);
+/* Can somebody be reached at this address, as far as that goes? */
+bool stoq_lan_reaches(const struct stoq_lan *lan, const struct stoq_addr *addr);
 
 struct stoq_lan_stats {
     uint64_t sent;

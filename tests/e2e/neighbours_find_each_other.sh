@@ -74,6 +74,19 @@ stop B
 exits 5 ip netns exec "$right" "$STOQ" --home "$(home F)" get "$id"
 says "nobody on this network answers"
 
+# A wire that has just come up: its IPv6 address is checked for duplicates, here for 2 s, and can send nothing. Who asks
+# meanwhile waits for it instead of saying that nobody is there.
+wire bare
+begin "$left" A
+ip netns exec "$right" sysctl -qw net.ipv6.conf.eth0.dad_transmits=2 net.ipv6.conf.eth0.router_solicitation_delay=0
+ip -n "$left" link set eth0 up && ip -n "$right" link set eth0 up
+carrier() { ip -n "$right" link show eth0 | grep -q LOWER_UP && ip -n "$right" -6 addr show eth0 | grep -q fe80; }
+wait_for 20 carrier || fail "the wire does not come up"
+on G init -q >/dev/null
+ip netns exec "$right" "$STOQ" --home "$(home G)" get "$(on A key --json | jq -r .key)/x@1" -o tree5 -q
+same_tree in tree5
+stop A
+
 # The same wire without IPv6.
 wire v4
 begin "$left" A
