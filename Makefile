@@ -36,10 +36,10 @@ sim: ## simulated swarms with SEED, or with two fixed seeds and a fresh one
 	@tools/build debug
 	@tools/sim $(SEED)
 
-sim-dht: ## simulated DHTs of N nodes (1000) with SEED (1)
+sim-dht: ## simulated DHTs of N nodes with SEED (1); WHAT=scenarios, growth, rows or calibration
 	@tools/deps build check
-	@tools/build debug
-	@tools/sim-dht $(or $(N),1000) $(or $(SEED),1)
+	@tools/build release apps/stoq-sim-dht
+	@STOQ_SIM_DHT=build/release/apps/stoq-sim-dht tools/sim-dht $(or $(WHAT),scenarios) "$(N)" $(or $(SEED),1)
 
 sim-swarm: ## one seed and N fetchers (1000) of 64 MiB on capped lines, simulated
 	@tools/deps build check

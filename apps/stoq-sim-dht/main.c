@@ -33,11 +33,14 @@ enum {
     KILL,
     LOSS,
     EXTRA,
+    ROOM,
     BITS,
     SLOT,
     K,
     ALPHA,
     PATHS,
+    CANDIDATES,
+    TTL,
     FOES,
     SYBILS,
     FLIP,
@@ -58,11 +61,15 @@ static struct number numbers[NUMBERS] = {
     [KILL] = {"--kill", 1, 99, 0, "it when so many per cent are announced; it starts again"},
     [LOSS] = {"--loss-ppm", 1, 499999, 10000, "messages lost of a million"},
     [EXTRA] = {"--extra-rtts", 1, 8, 0, "round trips that a call takes besides its own"},
+    [ROOM] = {"--room", 1, 20, 0, "contacts in an answer [5, as in a datagram]"},
     [BITS] = {"--bits", 1, 4, 0, "of a level of the table: 1, 2 or 4 [4]"},
     [SLOT] = {"--slot", 1, 20, 0, "contacts of one slot"},
     [K] = {"--k", 1, 20, 0, "holders of a record"},
     [ALPHA] = {"--alpha", 1, 64, 0, "calls of a lookup at a time"},
     [PATHS] = {"--paths", 1, 8, 0, "that a lookup begins with"},
+    [CANDIDATES] = {"--candidates", 1, 16, 0,
+                    "for a contact of a first table, the nearest gets it"},
+    [TTL] = {"--ttl-s", 1, 86400, 0, "of a newcomer's record [3600]"},
     [FOES] = {"--foes", 1, 99, 0, "per cent of all nodes"},
     [SYBILS] = {"--sybils", 1, 4096, 0, "around the first key"},
     [FLIP] = {"--flip-draw", 1, UINT64_MAX, 0, "turn this draw around"},
@@ -71,19 +78,22 @@ static struct number numbers[NUMBERS] = {
 static int usage(FILE *out)
 {
     (void)fputs(
-        "usage: stoq-sim-dht [--law LAW] [--foe FOE] [--without DEFENCE]... [--by KIND] [--any-rtt] "
-        "[--patient] [--NAME NUMBER]...\n\n",
+        "usage: stoq-sim-dht [--law LAW] [--foe FOE] [--without DEFENCE]... [--by KIND] "
+        "[--still] [--returning] [--any-rtt]\n                    [--patient] [--NAME NUMBER]...\n\n",
         out);
     for (int i = 0; i < NUMBERS; i++) {
         (void)fprintf(out, "  %-20s %s\n", numbers[i].name, numbers[i].help);
     }
-    (void)fputs("  --law                always ipfs debian flatout stable flapping\n"
-                "  --foe                none liars poison sybils\n"
-                "  --without            token caps signature paths\n"
-                "  --by                 datagram cold resumed early warm ...: how calls travel\n"
-                "  --any-rtt            near contacts are not preferred\n"
-                "  --patient            a call is waited for until it fails\n",
-                out);
+    (void)fputs(
+        "  --law                always ipfs debian flatout stable flapping\n"
+        "  --foe                none liars poison sybils forgers\n"
+        "  --without            token caps signature paths clock order proof key crowd\n"
+        "  --by                 datagram cold resumed early warm ...: how calls travel\n"
+        "  --still              nobody comes or leaves, cores are made when they are needed\n"
+        "  --returning          who leaves comes back as he was, nobody else comes\n"
+        "  --any-rtt            near contacts are not preferred\n"
+        "  --patient            a call is waited for until it fails\n",
+        out);
     return out == stdout ? 0 : 2;
 }
 
@@ -102,8 +112,9 @@ static bool take_number(const char *name, const char *text)
 
 static unsigned defence(const char *name)
 {
-    static const char *const names[] = {"token", "caps", "signature", "paths"};
-    for (unsigned i = 0; i < 4; i++) {
+    static const char *const names[] = {"token", "caps",  "signature", "paths", "clock",
+                                        "order", "proof", "key",       "crowd"};
+    for (unsigned i = 0; i < STOQ_COUNT(names); i++) {
         if (strcmp(names[i], name) == 0) {
             return 1u << i;
         }
@@ -124,15 +135,28 @@ static bool take_word(struct sim_dht_config *cfg, const char *name, const char *
     return law >= 0 || foe >= 0 || by >= 0 || without != 0;
 }
 
+static bool take_switch(struct sim_dht_config *cfg, const char *name)
+{
+    bool *const places[] = {&cfg->is_still, &cfg->is_returning, &cfg->shape.any_rtt,
+                            &cfg->shape.patient};
+    static const char *const names[] = {"--still", "--returning", "--any-rtt", "--patient"};
+    for (unsigned i = 0; i < STOQ_COUNT(names); i++) {
+        if (strcmp(names[i], name) == 0) {
+            *places[i] = true;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool parse(struct sim_dht_config *cfg, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         const char *next = i + 1 < argc ? argv[i + 1] : "";
-        if (strcmp(argv[i], "--any-rtt") == 0) {
-            cfg->shape.any_rtt = true;
-        } else if (strcmp(argv[i], "--patient") == 0) {
-            cfg->shape.patient = true;
-        } else if (take_number(argv[i], next) || take_word(cfg, argv[i], next)) {
+        if (take_switch(cfg, argv[i])) {
+            continue;
+        }
+        if (take_number(argv[i], next) || take_word(cfg, argv[i], next)) {
             i++;
         } else {
             (void)fprintf(stderr, "stoq-sim-dht: what is %s %s?\n", argv[i], next);
@@ -157,11 +181,14 @@ static void fill(struct sim_dht_config *cfg)
     cfg->kill_percent = (uint32_t)numbers[KILL].value;
     cfg->loss_ppm = (uint32_t)numbers[LOSS].value;
     cfg->extra_rtts = (uint32_t)numbers[EXTRA].value;
+    cfg->room = (uint32_t)numbers[ROOM].value;
     cfg->shape.digit_bits = (uint8_t)numbers[BITS].value;
     cfg->shape.slot = (uint8_t)numbers[SLOT].value;
     cfg->shape.k = (uint8_t)numbers[K].value;
     cfg->shape.alpha = (uint8_t)numbers[ALPHA].value;
     cfg->shape.paths = (uint8_t)numbers[PATHS].value;
+    cfg->candidates = (uint32_t)numbers[CANDIDATES].value;
+    cfg->shape.ttl_s = (uint32_t)numbers[TTL].value;
     cfg->foe_percent = (uint32_t)numbers[FOES].value;
     cfg->sybils = (uint32_t)numbers[SYBILS].value;
     cfg->flip_draw = numbers[FLIP].value;
@@ -199,6 +226,23 @@ static void print_bulk(const struct sim_dht_config *cfg, const struct sim_dht_re
     line("bulk_kept_right", r->bulk_kept_right);
 }
 
+static void print_attacks(const struct sim_dht_result *r)
+{
+    for (int i = SIM_DHT_FORGED; i < SIM_DHT_WRONGS; i++) {
+        const struct sim_dht_attack *a = &r->attacks[i];
+        const char *name = sim_dht_wrong_str((enum sim_dht_wrong)i);
+        (void)printf("%s_twins_taken %" PRIu32 "\n%s_sent %" PRIu32 "\n%s_answered %" PRIu32
+                     "\n%s_accepted %" PRIu32 "\n%s_returned %" PRIu32 "\n",
+                     name, a->twins, name, a->sent, name, a->answered, name, a->accepted, name,
+                     a->returned);
+    }
+    line("answers_not_signed", r->bad_answers);
+    for (int i = 0; i < STOQ_DHT_REFUSALS; i++) {
+        (void)printf("refused_%s %" PRIu64 "\n", stoq_dht_refusal_str((enum stoq_dht_refusal)i),
+                     r->refused[i]);
+    }
+}
+
 static void print(const struct sim_dht_config *cfg, const struct sim_dht_result *r)
 {
     struct rusage use;
@@ -207,7 +251,8 @@ static void print(const struct sim_dht_config *cfg, const struct sim_dht_result 
     line("sent_bytes", r->bytes);
     line("live", r->live);
     line("came", r->came);
-    ratio("contacts_per_node", r->contacts, r->live);
+    ratio("contacts_per_node", r->contacts, r->cores);
+    ratio("bytes_per_core", r->core_bytes, r->cores);
     ratio("contacts_dead_percent", r->contacts_dead * 100, r->contacts);
     ratio("contacts_foe_percent", r->contacts_foe * 100, r->contacts);
     ratio("foes_percent", (uint64_t)r->foes * 100, r->foes + r->others);
@@ -237,7 +282,11 @@ static void print(const struct sim_dht_config *cfg, const struct sim_dht_result 
         line("found", r->found);
         line("untrue", r->untrue);
         ratio("find_calls", r->find_calls, r->finds);
+        ratio("find_hops", r->find_hops, r->finds);
         print_times("first_record", &r->find);
+    }
+    if (cfg->foe == SIM_DHT_FOE_FORGERS) {
+        print_attacks(r);
     }
     if (getrusage(RUSAGE_SELF, &use) == 0) {
         line("rss_bytes_per_node", (uint64_t)use.ru_maxrss * 1024 / cfg->nodes);

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define REFRESH_MAX (3600 * STOQ_SEC)
+#define PENDING_KEPT 16 /* places of the map, however few calls there are */
 
 const char *stoq_dht_refusal_str(enum stoq_dht_refusal r)
 {
@@ -37,6 +38,7 @@ static void fill_shape(struct stoq_dht_shape *s)
     s->k = s->k == 0 ? STOQ_DHT_K : s->k;
     s->alpha = s->alpha == 0 ? STOQ_DHT_ALPHA : s->alpha;
     s->paths = s->paths == 0 ? STOQ_DHT_PATHS : s->paths;
+    s->ttl_s = s->ttl_s == 0 ? STOQ_DHT_TTL_S : s->ttl_s;
 }
 
 enum stoq_status stoq_dht_new(struct stoq_dht **out, const struct stoq_dht_config *cfg)
@@ -106,11 +108,29 @@ void stoq_dht_free(struct stoq_dht *d)
     free(d);
 }
 
+/* How much an action of a kind lends at most. */
+static const struct {
+    uint16_t contacts;
+    uint16_t records;
+} lends[] = {
+    [STOQ_DHT_CALL] = {1, 1},      [STOQ_DHT_ANSWER] = {STOQ_DHT_ANSWER_MAX, STOQ_DHT_VALUES_MAX},
+    [STOQ_DHT_CHECK] = {0, 1},     [STOQ_DHT_PROVE] = {0, 1},
+    [STOQ_DHT_MAKE] = {0, 0},      [STOQ_DHT_FOUND] = {0, 1},
+    [STOQ_DHT_TRACE] = {1, 0},     [STOQ_DHT_LOOKED] = {STOQ_DHT_WANT_MAX, 0},
+    [STOQ_DHT_ANNOUNCED] = {0, 0},
+};
+
 struct action_node *dht_out(struct stoq_dht *d, enum stoq_dht_action_kind kind)
 {
-    struct action_node *o = d->out_count >= DHT_ACTIONS_MAX ? NULL : calloc(1, sizeof *o);
+    size_t records = lends[kind].records * sizeof(struct stoq_dht_record *);
+    size_t contacts = lends[kind].contacts * sizeof(stoq_contact_no);
+    struct action_node *o = NULL;
+    if (d->out_count < DHT_ACTIONS_MAX) {
+        o = calloc(1, sizeof *o + records + contacts);
+    }
     if (o != NULL) {
         o->action.kind = kind;
+        o->contacts = (stoq_contact_no *)&o->records[lends[kind].records];
         *d->out_last = o;
         d->out_last = &o->next;
         d->out_count++;
@@ -121,11 +141,13 @@ struct action_node *dht_out(struct stoq_dht *d, enum stoq_dht_action_kind kind)
 void dht_out_contact(struct stoq_dht *d, struct action_node *o, stoq_contact_no contact)
 {
     stoq_dht_book_hold(d->cfg.book, contact);
+    STOQ_ASSERT(o->contact_count < lends[o->action.kind].contacts);
     o->contacts[o->contact_count++] = contact;
 }
 
 void dht_out_record(struct action_node *o, struct stoq_dht_record *record)
 {
+    STOQ_ASSERT(o->record_count < lends[o->action.kind].records);
     o->records[o->record_count++] = stoq_dht_record_hold(record);
 }
 
@@ -154,6 +176,10 @@ struct pending *dht_pending(struct stoq_dht *d, enum pending_kind kind)
 void dht_pending_free(struct stoq_dht *d, struct pending *p)
 {
     (void)stoq_map_remove(&d->pending_map, (struct stoq_map_key){p->cookie, 0});
+    if (d->pending_map.count == 0 && d->pending_map.capacity > PENDING_KEPT) {
+        stoq_map_release(
+            &d->pending_map); /* a burst is over: a quiet node keeps none of its room */
+    }
     if (p->prev != NULL) {
         p->prev->next = p->next;
     } else {
@@ -201,7 +227,7 @@ static void met(struct stoq_dht *d, stoq_contact_no contact, stoq_ns rtt_ns)
 {
     uint32_t before = d->table.count;
     table_seen(d, contact, rtt_ns);
-    if (before == 0 && d->table.count > 0) {
+    if (before == 0 && d->table.count > 0 && !d->cfg.shape.still) {
         d->refreshes = 0;
         d->refresh_at = d->now;
         d->upkeep_at = d->now + STOQ_DHT_QUIET;
@@ -497,4 +523,10 @@ void stoq_dht_stats(const struct stoq_dht *d, struct stoq_dht_stats *out)
         out->own_fresh += d->provide.v[i]->enough && d->provide.v[i]->due_at > d->now;
     }
     memcpy(out->refused, d->store.refused, sizeof out->refused);
+    out->bytes = sizeof *d + table_bytes(d) + held_bytes(d) +
+                 d->pending_map.capacity * sizeof(struct stoq_map_slot) +
+                 d->pending_map.count * sizeof(struct pending) +
+                 d->lookup_count * sizeof(struct lookup) + d->provide.count * sizeof(struct own) +
+                 d->provide.capacity * sizeof(struct own *) +
+                 d->provide.by_key.capacity * sizeof(struct stoq_map_slot);
 }

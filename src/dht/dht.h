@@ -71,6 +71,8 @@ struct stoq_dht_shape {
     uint8_t paths;      /* [STOQ_DHT_PATHS] */
     bool any_rtt;       /* near contacts are not preferred to far ones */
     bool patient;       /* a call is waited for until it fails */
+    bool still;         /* its table is what it was told: no upkeep, no lookups of its own */
+    uint32_t ttl_s;     /* of a newcomer's record [STOQ_DHT_TTL_S] */
 };
 
 /* Zero means the default in brackets. */
@@ -91,6 +93,11 @@ struct stoq_dht_config {
         STOQ_DHT_NO_CAPS = 2,      /* no quota, no subnet counts */
         STOQ_DHT_NO_SIGNATURE = 4, /* no record is checked */
         STOQ_DHT_ONE_PATH = 8,     /* lookups do not part */
+        STOQ_DHT_NO_CLOCK = 16,    /* no record is too old or too new */
+        STOQ_DHT_NO_ORDER = 32,    /* an older record takes the place of a newer one */
+        STOQ_DHT_NO_PROOF = 64,    /* nobody is asked whether he is where a record says */
+        STOQ_DHT_NO_KEY = 128,     /* answers may bring records of other keys */
+        STOQ_DHT_NO_CROWD = 256,   /* so many as sit around a key are believed */
     } without;                     /* a set of them */
 };
 
@@ -128,6 +135,7 @@ struct stoq_dht_stats {
     uint64_t handed;     /* copies that newcomers took from us */
     uint64_t signatures; /* asked to be checked */
     uint64_t refused[STOQ_DHT_REFUSALS];
+    uint64_t bytes; /* of memory that is its own: the book's contacts and the records' are not */
 };
 void stoq_dht_stats(const struct stoq_dht *dht, struct stoq_dht_stats *out);
 

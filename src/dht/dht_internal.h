@@ -242,10 +242,10 @@ struct stoq_dht {
 struct action_node {
     struct action_node *next;
     struct stoq_dht_action action;
-    stoq_contact_no contacts[DHT_CANDIDATES]; /* held */
     uint32_t contact_count;
-    struct stoq_dht_record *records[STOQ_DHT_VALUES_MAX]; /* held */
     uint32_t record_count;
+    stoq_contact_no *contacts;         /* held; they lie behind the records */
+    struct stoq_dht_record *records[]; /* held; room for both is by the action's kind */
 };
 
 /* dht.c */
@@ -282,6 +282,7 @@ stoq_ns table_rtt(const struct stoq_dht *d, stoq_contact_no contact);
 /* Look after a contact that has been silent for long. Returns when to come again. */
 stoq_ns table_upkeep(struct stoq_dht *d);
 uint32_t table_levels(const struct stoq_dht *d);
+uint64_t table_bytes(const struct stoq_dht *d);
 void table_release(struct stoq_dht *d);
 
 /* The digit of an id at a level. */
@@ -325,6 +326,7 @@ uint32_t held_list(const struct stoq_dht *d, const struct stoq_hash *key, bool w
 struct stoq_dht_record *held_next(const struct stoq_dht *d, struct held_walk *walk);
 void held_remove_own(struct stoq_dht *d, const struct stoq_hash *key);
 void held_expire(struct stoq_dht *d);
+uint64_t held_bytes(const struct stoq_dht *d);
 void held_release(struct stoq_dht *d);
 /* Seconds that are left of a record by its own account; 0: none, or its times do not hold. */
 uint32_t held_time_left(const struct stoq_dht *d, const struct stoq_dht_record *record);

@@ -34,6 +34,9 @@ void held_refuse(struct stoq_dht *d, enum stoq_dht_refusal why)
 uint32_t held_time_left(const struct stoq_dht *d, const struct stoq_dht_record *r)
 {
     uint64_t wall = dht_wall(d);
+    if ((d->cfg.without & STOQ_DHT_NO_CLOCK) != 0) {
+        return r->ttl_s;
+    }
     if (r->issued_at_s > wall + STOQ_DHT_SKEW_S || r->ttl_s == 0 || r->ttl_s > STOQ_DHT_TTL_MAX_S) {
         return 0;
     }
@@ -131,7 +134,7 @@ static bool has_room(struct stoq_dht *d, const struct stoq_dht_record *r, const 
 
 static uint32_t clamp_ttl(const struct stoq_dht *d, const struct held *before, uint32_t left)
 {
-    uint64_t max = STOQ_DHT_TTL_S;
+    uint64_t max = d->cfg.shape.ttl_s;
     if (before != NULL) {
         uint64_t known_s = (d->now - before->first_at) / STOQ_SEC;
         max = known_s > max ? known_s : max;
@@ -145,10 +148,12 @@ static bool same_bytes(const struct stoq_dht_record *a, const struct stoq_dht_re
     return a == b || stoq_span_eq(stoq_span(a->bytes, a->n), stoq_span(b->bytes, b->n));
 }
 
-static bool is_older(const struct held *before, const struct stoq_dht_record *r)
+static bool is_older(const struct stoq_dht *d, const struct held *before,
+                     const struct stoq_dht_record *r)
 {
-    return r->sequence < before->record->sequence ||
-           (r->sequence == before->record->sequence && !same_bytes(before->record, r));
+    return (d->cfg.without & STOQ_DHT_NO_ORDER) == 0 &&
+           (r->sequence < before->record->sequence ||
+            (r->sequence == before->record->sequence && !same_bytes(before->record, r)));
 }
 
 enum stoq_dht_outcome held_offer(struct stoq_dht *d, const struct stoq_dht_request *q,
@@ -170,7 +175,8 @@ enum stoq_dht_outcome held_offer(struct stoq_dht *d, const struct stoq_dht_reque
         return STOQ_DHT_REJECTED;
     }
     /* A copy of ours that somebody kept is older than what we know, a withdrawal perhaps. */
-    if ((before != NULL && is_older(before, r)) || stoq_hash_eq(&r->publisher.h, &d->cfg.peer.h)) {
+    if ((before != NULL && is_older(d, before, r)) ||
+        stoq_hash_eq(&r->publisher.h, &d->cfg.peer.h)) {
         held_refuse(d, STOQ_DHT_OLD);
         return STOQ_DHT_STALE;
     }
@@ -279,7 +285,7 @@ bool held_take(struct stoq_dht *d, struct stoq_dht_record *r, uint32_t ttl_s, bo
 {
     struct held *h = find(d, r);
     enum stoq_dht_refusal why;
-    if (h != NULL && is_older(h, r)) {
+    if (h != NULL && is_older(d, h, r)) {
         return false; /* another came while this one was checked */
     }
     if (h == NULL) {
@@ -355,6 +361,14 @@ void held_expire(struct stoq_dht *d)
     while ((top = stoq_heap_top(&d->store.expiry)) != NULL && top->key <= d->now) {
         remove_held(d, (struct held *)top);
     }
+}
+
+uint64_t held_bytes(const struct stoq_dht *d)
+{
+    const struct store *s = &d->store;
+    size_t places = s->keys.capacity + s->publishers.capacity + s->groups.capacity;
+    return s->expiry.n * sizeof(struct held) + s->expiry.cap * sizeof(struct stoq_heap_node *) +
+           s->publishers.count * sizeof(struct publisher) + places * sizeof(struct stoq_map_slot);
 }
 
 void held_release(struct stoq_dht *d)

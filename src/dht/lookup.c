@@ -18,6 +18,11 @@
  * they reach as far as we need, else nobody would learn of the sixth to the twentieth: of the nearest, and
  * of the farthest that are wanted, which often belong to another slot, full for the nearest ones. Where there
  * is a crowd, everybody's are.
+ *
+ * How dense ids lie follows from our own neighbourhood, so it is known how many are to be expected within any
+ * distance of a key. Somebody who wants to own a key needs more than that, and nearer: the 17th candidate of
+ * a place where one is to be expected is left out, and the second hundred of ids that were ground for a
+ * key gains nothing over the first sixteen. Honest ids come that close together about never.
  */
 #include "dht/dht_internal.h"
 
@@ -31,6 +36,33 @@
 #define PAGES_FROM                                                                                 \
     6 /* of the nearest and of the last that are wanted: neighbours know each other */
 #define REGION_MAX 128 /* candidates asked because they lie within the radius */
+#define CROWD_SPARE 16 /* candidates anywhere, whatever is to be expected there ... */
+#define CROWD_TIMES 2  /* ... and besides so many times those who are */
+
+static void leave_out(struct stoq_dht *d, struct lookup *l, uint32_t at)
+{
+    stoq_dht_book_drop(d->cfg.book, l->v[at].contact);
+    l->count--;
+    memmove(&l->v[at], &l->v[at + 1], (l->count - at) * sizeof l->v[0]);
+}
+
+/* The candidate at `at` is new. The first one from there on that has too many before it for where it is goes,
+ * or the new one, where that was asked already. */
+static void thin_crowd(struct stoq_dht *d, struct lookup *l, uint32_t at)
+{
+    uint64_t radius = table_key_radius(d);
+    uint64_t one = radius / (CROWD_TIMES * d->cfg.shape.k) + 1; /* more for each such distance */
+    if (radius == UINT64_MAX || (d->cfg.without & STOQ_DHT_NO_CROWD) != 0) {
+        return;
+    }
+    for (uint32_t i = at < CROWD_SPARE ? CROWD_SPARE : at; i < l->count; i++) {
+        uint64_t distance = stoq_dht_distance(&l->target, dht_id_of(d, l->v[i].contact));
+        if (i >= CROWD_SPARE + distance / one) {
+            leave_out(d, l, l->v[i].state == CANDIDATE_FRESH ? i : at);
+            return;
+        }
+    }
+}
 
 static void add(struct stoq_dht *d, struct lookup *l, stoq_contact_no contact, unsigned path,
                 unsigned hop)
@@ -51,16 +83,22 @@ static void add(struct stoq_dht *d, struct lookup *l, stoq_contact_no contact, u
         at--;
     }
     if (l->count == DHT_CANDIDATES) {
-        if (at == l->count || l->v[l->count - 1].state != CANDIDATE_FRESH) {
+        uint32_t out =
+            l->count; /* the farthest that no answer is waited for: what it said is known */
+        while (out > at && l->v[out - 1].state == CANDIDATE_ASKED) {
+            out--;
+        }
+        if (out == at) {
             return;
         }
-        stoq_dht_book_drop(d->cfg.book, l->v[--l->count].contact);
+        leave_out(d, l, out - 1);
     }
     memmove(&l->v[at + 1], &l->v[at], (l->count - at) * sizeof l->v[0]);
     l->v[at] = (struct candidate){
         .contact = contact, .path = (uint8_t)path, .hop = (uint8_t)(hop > 255 ? 255 : hop)};
     l->count++;
     stoq_dht_book_hold(d->cfg.book, contact);
+    thin_crowd(d, l, at);
 }
 
 /* Deal the table's nearest out to paths first .. end - 1. */
@@ -236,11 +274,13 @@ static struct candidate *pick_at_end(struct stoq_dht *d, struct lookup *l)
 {
     bool small = l->value && l->record_count == 0 && d->table.count < STOQ_DHT_SMALL;
     uint64_t radius = l->use == LOOKUP_UPKEEP ? 0 : small ? UINT64_MAX : table_key_radius(d);
-    uint32_t lost; /* others still name them, and page after page is shorter by them */
+    uint32_t lost;
     uint64_t reach = reach_wanted(d, l, &lost);
     /* Whoever wants more than the K nearest needs those who know the farther ones. */
-    bool all = l->want > d->cfg.shape.k || is_crowded(d, l, radius);
-    uint32_t pages = all ? DHT_CANDIDATES : PAGES_FROM;
+    bool crowded = is_crowded(d, l, radius);
+    uint32_t pages = crowded || l->want > d->cfg.shape.k ? DHT_CANDIDATES : PAGES_FROM;
+    uint32_t useless = lost + (crowded ? CROWD_SPARE : 0); /* others name them all the same */
+    reach = crowded && reach < radius ? radius : reach;
     uint32_t rank = 0;
     for (uint32_t i = 0; i < l->count; i++) {
         struct candidate *c = &l->v[i];
@@ -250,7 +290,7 @@ static struct candidate *pick_at_end(struct stoq_dht *d, struct lookup *l)
         if (!wanted) {
             return NULL;
         }
-        bool next_page = c->state == CANDIDATE_GOOD && c->more && c->had < l->want + lost &&
+        bool next_page = c->state == CANDIDATE_GOOD && c->more && c->had < l->want + useless &&
                          c->reach < reach && l->pages &&
                          (rank < pages || (rank < l->want && rank + pages >= l->want));
         bool again = c->state == CANDIDATE_SLOW && !is_given_up(c);
@@ -395,7 +435,8 @@ void lookup_slow(struct stoq_dht *d, struct pending *p)
 
 void lookup_record(struct stoq_dht *d, struct lookup *l, struct stoq_dht_record *r)
 {
-    if (held_time_left(d, r) == 0 || !stoq_hash_eq(&r->key, &l->target)) {
+    bool of_key = stoq_hash_eq(&r->key, &l->target) || (d->cfg.without & STOQ_DHT_NO_KEY) != 0;
+    if (held_time_left(d, r) == 0 || !of_key) {
         return;
     }
     for (uint32_t i = 0; i < l->record_count; i++) {
@@ -466,7 +507,7 @@ void lookup_reply(struct stoq_dht *d, struct pending *p, const struct stoq_dht_r
     struct lookup *l = p->lookup;
     struct candidate *c = candidate_of(l, p->to);
     if (c == NULL) {
-        return; /* it made room for nearer ones: only fresh ones do */
+        return; /* it made room for nearer ones, who is not waited for any more */
     }
     trace(d, l, c, p, reply);
     if (c->state == CANDIDATE_GOOD || p->page != c->had) {

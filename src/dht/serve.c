@@ -89,6 +89,7 @@ static struct pending *await(struct stoq_dht *d, enum pending_kind kind,
 static void store(struct stoq_dht *d, const struct stoq_dht_request *r)
 {
     uint32_t ttl_s;
+    bool own = r->own || (d->cfg.without & STOQ_DHT_NO_PROOF) != 0;
     enum stoq_dht_outcome outcome = held_offer(d, r, &ttl_s);
     struct pending now = {
         .record = r->record, .ttl_s = ttl_s, .request = r->request, .answer = true};
@@ -107,8 +108,8 @@ static void store(struct stoq_dht *d, const struct stoq_dht_request *r)
     }
     d->store.signatures++;
     p->request = r->request;
-    p->answer = r->own;
-    p->upkeep = !r->own;
+    p->answer = own;
+    p->upkeep = !own;
 }
 
 static void checked(struct stoq_dht *d, struct pending *p, bool good)

@@ -365,6 +365,19 @@ uint32_t table_levels(const struct stoq_dht *d)
     return n;
 }
 
+uint64_t table_bytes(const struct stoq_dht *d)
+{
+    uint64_t n = 0;
+    for (unsigned level = 0; level < DHT_LEVELS; level++) {
+        n += d->table.rows[level] != NULL ? sizeof(struct row) : 0;
+        for (unsigned k = 0; d->table.rows[level] != NULL && k < DHT_DIGITS; k++) {
+            const struct slot *s = d->table.rows[level]->slots[k];
+            n += s != NULL ? sizeof *s + s->cap * sizeof s->v[0] : 0;
+        }
+    }
+    return n;
+}
+
 bool stoq_dht_at(const struct stoq_dht *d, size_t at, stoq_ns now, struct stoq_dht_contact *out)
 {
     for (unsigned level = 0; level < DHT_LEVELS; level++) {

@@ -97,7 +97,7 @@ static uint32_t kept_rightly(struct sim_dht_world *w)
         struct stoq_dht_record *r[1];
         uint32_t nearer = 0;
         for (uint32_t n = 0; n < w->node_count; n++) {
-            nearer += w->nodes[n].dht != NULL && n != w->bulk.node &&
+            nearer += sim_dht_is_here(&w->nodes[n]) && n != w->bulk.node &&
                       stoq_dht_nearer(&key, &w->nodes[n].id, &self->id) < 0;
         }
         right += (nearer < k) == (stoq_dht_held(self->dht, &key, w->now, r, 1) == 1);

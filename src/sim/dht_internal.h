@@ -5,7 +5,8 @@
  *
  *   dht_run.c    the world: making it, the loop over events, draws, the trace
  *   dht_life.c   nodes: tables from the true population, coming and leaving
- *   dht_net.c    calls, answers, signatures; what those do who are not honest
+ *   dht_net.c    calls, answers, signatures
+ *   dht_foe.c    what those do who are not honest
  *   dht_bulk.c   one node with very many packages
  *   dht_trial.c  what is measured: lookups, announcements, finds
  */
@@ -15,8 +16,8 @@
 #include "sim/pool.h"
 
 #define SIM_DHT_WALL_S 1700000000u
-#define SIM_DHT_CONTACT_ROOM 5          /* of an answer in a datagram ... */
-#define SIM_DHT_RECORD_ROOM 4           /* ... a record takes a contact's room */
+#define SIM_DHT_RECORD_ROOM 4           /* of an answer; a record takes a contact's room */
+#define SIM_DHT_CANDIDATES_MAX 16u      /* for one place in a first table */
 #define SIM_DHT_SETTLED (30 * STOQ_SEC) /* after that a newcomer is expected to be known */
 
 enum sim_dht_event {
@@ -26,8 +27,12 @@ enum sim_dht_event {
     DHT_EV_WAKE,
     DHT_EV_JOIN,
     DHT_EV_LEAVE,
+    DHT_EV_RETURN,
     DHT_EV_SHOW,     /* a foe shows itself to others */
-    DHT_EV_ANNOUNCE, /* what: trial */
+    DHT_EV_TURN,     /* some are foes from now on */
+    DHT_EV_TWINS,    /* what: key. Foes leave good records with its holders ... */
+    DHT_EV_ATTACK,   /* what: key. ... and others */
+    DHT_EV_ANNOUNCE, /* what: key */
     DHT_EV_MEASURE,
     DHT_EV_LOOK, /* what: trial */
     DHT_EV_SURVIVED,
@@ -41,18 +46,19 @@ struct sim_dht_letter {
     stoq_ns sent_at;
     uint32_t life; /* of the caller: a new core knows nothing of it */
     bool is_answered;
-    bool is_good; /* PROVED */
+    bool is_good;     /* PROVED */
+    bool is_unproven; /* from nobody knows where */
     enum stoq_dht_outcome outcome;
     bool more;
     uint32_t ttl_s;
     uint32_t contact_count;
     uint32_t record_count;
-    stoq_contact_no contacts[SIM_DHT_CONTACT_ROOM];       /* held */
+    stoq_contact_no contacts[STOQ_DHT_ANSWER_MAX];        /* held; w->cfg.room at most */
     struct stoq_dht_record *records[SIM_DHT_RECORD_ROOM]; /* held */
 };
 
 struct sim_dht_node {
-    struct stoq_dht *dht; /* NULL: gone, or not there yet */
+    struct stoq_dht *dht; /* NULL: gone for good, or never needed yet */
     stoq_contact_no contact;
     struct stoq_hash id;
     struct stoq_peer_id peer;
@@ -76,6 +82,8 @@ struct sim_dht_trial {
     bool is_over;
     bool is_exact;
     bool is_untrue;
+    bool is_replayed; /* an older record than its publisher's last was given */
+    bool is_current;  /* and that one */
     stoq_ns began_at;
     stoq_ns first_at; /* a record was found; 0: none */
     struct stoq_dht_looked end;
@@ -88,6 +96,12 @@ struct sim_dht_key {
     struct stoq_dht_announced told;
 };
 
+/* Who holds a record of a key. */
+struct sim_dht_holder {
+    uint32_t key;
+    uint32_t node;
+};
+
 struct sim_dht_bulk {
     uint32_t node;
     uint8_t *done; /* of each package: held by enough when it was killed */
@@ -97,6 +111,18 @@ struct sim_dht_bulk {
     struct stoq_hash saved_at; /* the cursor */
     uint64_t lookups_before;
     stoq_ns began_at;
+};
+
+/* What a record says, and what is wrong with it. A record's bytes tell both (sim_dht_says). */
+struct sim_dht_says {
+    const struct stoq_hash *key;
+    uint32_t publisher; /* node */
+    uint64_t sequence;
+    uint64_t issued_at_s;
+    uint32_t ttl_s;
+    bool withdrawn;
+    enum sim_dht_wrong wrong;
+    bool is_unsigned;
 };
 
 /* Ids in order, as first bits and node. */
@@ -126,6 +152,8 @@ struct sim_dht_world {
     uint32_t trial_count;
     uint32_t trials_left;
     struct sim_dht_key *keys;
+    struct sim_dht_holder *holders; /* when measuring begins, where survival is measured */
+    uint32_t holder_count;
     struct sim_dht_bulk bulk;
     uint32_t asker; /* of the request that is being answered */
     stoq_ns ends_at;
@@ -141,11 +169,19 @@ uint64_t sim_dht_any(struct sim_dht_world *w, uint64_t n);
 void sim_dht_note(struct sim_dht_world *w, uint64_t a, uint64_t b);
 
 /* dht_life.c */
+/* It has come, and has not left. */
+static inline bool sim_dht_is_here(const struct sim_dht_node *n)
+{
+    return n->came_at != STOQ_NEVER && n->left_at == STOQ_NEVER;
+}
+/* Where nodes are still: make its core, if it has none. */
+void sim_dht_need(struct sim_dht_world *w, uint32_t node);
 void sim_dht_populate(struct sim_dht_world *w);
 /* The node's core, new; its sweep goes on from there. */
 void sim_dht_core(struct sim_dht_world *w, uint32_t node, const struct stoq_hash *sweep_from);
 void sim_dht_join(struct sim_dht_world *w, uint32_t node);
 void sim_dht_leave(struct sim_dht_world *w, uint32_t node, bool is_replaced);
+void sim_dht_return(struct sim_dht_world *w, uint32_t node);
 /* Put the foes in order; after is_foe was set. */
 void sim_dht_rank_foes(struct sim_dht_world *w);
 /* One that is there, drawn at random; an honest one. */
@@ -161,10 +197,26 @@ void sim_dht_letter_free(struct sim_dht_world *w, uint32_t letter);
 void sim_dht_request(struct sim_dht_world *w, uint32_t node, uint32_t from, uint32_t letter);
 void sim_dht_reply(struct sim_dht_world *w, uint32_t node, uint32_t from, uint32_t letter);
 void sim_dht_proved(struct sim_dht_world *w, uint32_t node, uint32_t letter);
-void sim_dht_show(struct sim_dht_world *w, uint32_t node);
+/* Send a call; is_unproven: from an address at which the node cannot be reached. */
+void sim_dht_call(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_call *c,
+                  bool is_unproven);
+/* The letter's answer goes to its sender. */
+void sim_dht_answer(struct sim_dht_world *w, uint32_t node, uint32_t to, uint32_t letter,
+                    const struct stoq_dht_answer *a);
+/* A new record, held once. */
+struct stoq_dht_record *sim_dht_record(const struct sim_dht_world *w, const struct sim_dht_says *s);
+enum sim_dht_wrong sim_dht_wrong_of(const struct stoq_dht_record *r);
 void sim_dht_feed(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_event *ev);
 /* Carry out what the core wants, and wake it in time. */
 void sim_dht_drain(struct sim_dht_world *w, uint32_t node);
+
+/* dht_foe.c */
+void sim_dht_turn(struct sim_dht_world *w);
+void sim_dht_show(struct sim_dht_world *w, uint32_t node);
+void sim_dht_lie(struct sim_dht_world *w, uint32_t node, uint32_t from, uint32_t letter);
+void sim_dht_twins(struct sim_dht_world *w, uint32_t key);
+void sim_dht_attack(struct sim_dht_world *w, uint32_t key);
+void sim_dht_count_attacks(struct sim_dht_world *w);
 
 /* dht_bulk.c */
 void sim_dht_bulk(struct sim_dht_world *w);

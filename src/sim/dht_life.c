@@ -1,7 +1,8 @@
 /*
  * Nodes. The first ones do not join one by one: each gets a table out of the true population, as one that
  * has been there for long has it, some candidates for every slot and its neighbours; what follows is the
- * protocol's own doing. Whoever comes later knows one node and joins by it.
+ * protocol's own doing. Whoever comes later knows one node and joins by it. Where nodes are still nobody
+ * comes later, and a core is made when it is needed.
  */
 #include "hash/hash.h"
 #include "sim/dht_internal.h"
@@ -11,7 +12,7 @@
 #define COME_WITHIN (60 * STOQ_SEC)
 #define NEIGHBOURS 24 /* to either side, in the order of ids */
 #define SYBIL_BITS 28 /* that a Sybil's id shares with the key it crowds */
-#define SHOW_EVERY (10 * STOQ_SEC)
+#define SHOW_AFTER (10 * STOQ_SEC)
 
 static struct sim_dht_node *node_new(struct sim_dht_world *w)
 {
@@ -67,13 +68,15 @@ static void begin(struct sim_dht_world *w, uint32_t node)
 {
     struct sim_dht_node *n = &w->nodes[node];
     static const struct stoq_hash nowhere = {{0}};
-    struct stoq_dht_about about = {
-        .id = n->id, .group = node + 1u, .data = (void *)((uintptr_t)node + 1)};
+    /* Everybody has a subnet of his own: what the caps would count is always one, so nobody counts. */
+    struct stoq_dht_about about = {.id = n->id, .data = (void *)((uintptr_t)node + 1)};
     enum stoq_status st = stoq_dht_book_add(w->book, &about, &n->contact);
     STOQ_ASSERT(st == STOQ_OK);
-    sim_dht_core(w, node, &nowhere);
     n->came_at = w->now;
-    session(w, node);
+    if (!w->cfg.is_still) {
+        sim_dht_core(w, node, &nowhere);
+        session(w, node);
+    }
 }
 
 static void meet(struct sim_dht_world *w, uint32_t node, uint32_t other)
@@ -116,17 +119,29 @@ static int by_place(const void *a, const void *b)
     return x->at != y->at ? (x->at < y->at ? -1 : 1) : (x->node < y->node ? -1 : 1);
 }
 
-/* Candidates for one slot: ids that begin with `prefix`, of `bits` bits. Returns how many there are. */
+/* Candidates for one slot: ids that begin with `prefix`, of `bits` bits. Returns how many there are. As many
+ * are met as find a place and as many again, or the nearest by round trip of cfg.candidates times as many. */
 static uint32_t meet_slot(struct sim_dht_world *w, uint32_t node, uint64_t prefix, unsigned bits)
 {
+    struct sim_dht_place pick[SIM_DHT_CANDIDATES_MAX * STOQ_DHT_K];
     uint32_t n = w->cfg.nodes;
     uint32_t slot = w->cfg.shape.slot == 0 ? STOQ_DHT_SLOT : w->cfg.shape.slot;
     uint32_t from = place_at(w->places, n, prefix);
     uint32_t end = place_at(w->places, n, prefix + (((uint64_t)1 << (64 - bits)) - 1));
     uint32_t count = end - from;
-    for (uint32_t i = 0; i < 2 * slot && i < count; i++) {
-        uint32_t at = count <= 2 * slot ? i : (uint32_t)(sim_dht_draw(w, node) % count);
-        meet(w, node, w->places[from + at].node);
+    uint32_t draws = slot * (w->cfg.candidates > 0 ? w->cfg.candidates : 2);
+    uint32_t picked = 0;
+    for (; picked < draws && picked < count; picked++) {
+        uint32_t at = count <= draws ? picked : (uint32_t)(sim_dht_draw(w, node) % count);
+        pick[picked] = (struct sim_dht_place){0, w->places[from + at].node};
+        pick[picked].at = w->cfg.candidates > 0 ? sim_dht_rtt(w, node, pick[picked].node) : 0;
+    }
+    if (w->cfg.candidates > 0) {
+        qsort(pick, picked, sizeof pick[0], by_place);
+        picked = picked < slot ? picked : slot;
+    }
+    for (uint32_t i = 0; i < picked; i++) {
+        meet(w, node, pick[i].node);
     }
     return count;
 }
@@ -163,9 +178,20 @@ void sim_dht_populate(struct sim_dht_world *w)
     qsort(w->places, w->cfg.nodes, sizeof *w->places, by_place);
     for (uint32_t i = 0; i < w->cfg.nodes; i++) {
         begin(w, i);
-        sim_dht_put(w, w->now + sim_dht_draw(w, i) % COME_WITHIN, i, i, DHT_EV_JOIN, 0);
+        if (!w->cfg.is_still) {
+            sim_dht_put(w, w->now + sim_dht_draw(w, i) % COME_WITHIN, i, i, DHT_EV_JOIN, 0);
+        }
     }
     sim_dht_rank_foes(w);
+}
+
+void sim_dht_need(struct sim_dht_world *w, uint32_t node)
+{
+    static const struct stoq_hash nowhere = {{0}};
+    if (w->nodes[node].dht == NULL) {
+        sim_dht_core(w, node, &nowhere);
+        fill_table(w, node);
+    }
 }
 
 void sim_dht_rank_foes(struct sim_dht_world *w)
@@ -174,7 +200,7 @@ void sim_dht_rank_foes(struct sim_dht_world *w)
     STOQ_ASSERT(w->foes != NULL);
     w->foe_count = 0;
     for (uint32_t i = 0; i < w->node_count; i++) {
-        if (w->nodes[i].is_foe && w->nodes[i].left_at == STOQ_NEVER) {
+        if (w->nodes[i].is_foe && sim_dht_is_here(&w->nodes[i])) {
             w->foes[w->foe_count++] = (struct sim_dht_place){first_bits(&w->nodes[i].id), i};
         }
     }
@@ -185,7 +211,7 @@ uint32_t sim_dht_some(struct sim_dht_world *w)
 {
     for (;;) {
         uint32_t i = (uint32_t)sim_dht_any(w, w->node_count);
-        if (w->nodes[i].dht != NULL && !w->nodes[i].is_foe) {
+        if (sim_dht_is_here(&w->nodes[i]) && !w->nodes[i].is_foe) {
             return i;
         }
     }
@@ -193,7 +219,7 @@ uint32_t sim_dht_some(struct sim_dht_world *w)
 
 void sim_dht_join(struct sim_dht_world *w, uint32_t node)
 {
-    if (w->nodes[node].dht == NULL) {
+    if (!sim_dht_is_here(&w->nodes[node])) {
         return; /* its session was shorter than the wait */
     }
     if (node < w->cfg.nodes) {
@@ -202,7 +228,7 @@ void sim_dht_join(struct sim_dht_world *w, uint32_t node)
         meet(w, node, sim_dht_some(w));
     }
     if (w->nodes[node].is_foe) {
-        sim_dht_put(w, w->now + SHOW_EVERY, node, node, DHT_EV_SHOW, 0);
+        sim_dht_put(w, w->now + SHOW_AFTER, node, node, DHT_EV_SHOW, 0);
     }
     sim_dht_drain(w, node);
 }
@@ -219,21 +245,36 @@ static uint32_t come(struct sim_dht_world *w)
 void sim_dht_leave(struct sim_dht_world *w, uint32_t node, bool is_replaced)
 {
     struct sim_dht_node *n = &w->nodes[node];
-    if (n->dht == NULL || n->stays) {
+    if (!sim_dht_is_here(n) || n->stays) {
         return;
     }
     bool was_foe = n->is_foe;
+    n->left_at = w->now;
+    if (is_replaced && w->cfg.is_returning) {
+        sim_dht_put(w, w->now + sim_law_draw(w->cfg.law, sim_dht_draw(w, node)), node, node,
+                    DHT_EV_RETURN, 0);
+        return;
+    }
+    if (!w->cfg.is_still) { /* else its contact goes on being found in tables that are made later */
+        stoq_dht_book_drop(w->book, n->contact);
+        n->contact = 0;
+    }
     stoq_dht_free(n->dht);
     n->dht = NULL;
-    n->left_at = w->now;
-    stoq_dht_book_drop(w->book, n->contact);
-    n->contact = 0;
     if (is_replaced) {
         w->nodes[come(w)].is_foe = was_foe;
     }
     if (was_foe) {
         sim_dht_rank_foes(w);
     }
+}
+
+void sim_dht_return(struct sim_dht_world *w, uint32_t node)
+{
+    w->nodes[node].left_at = STOQ_NEVER;
+    w->nodes[node].came_at = w->now;
+    session(w, node);
+    sim_dht_drain(w, node);
 }
 
 void sim_dht_add_sybils(struct sim_dht_world *w, const struct stoq_hash *key)

@@ -5,16 +5,27 @@
  * are those of the regions and access lines, with up to 0.4 % of jitter; nothing queues, since nothing
  * here is larger than a datagram.
  *
- * A record says in its first bytes whether its signature would hold and who made it, so that forged ones
- * can be counted wherever they get to. Foes name the nearest of their own kind and nobody else.
+ * A record says in its bytes whether its signature would hold, whether its publisher is at the address in it,
+ * what else is wrong with it and who made it, so that wrong ones can be counted wherever they get to. As
+ * in the daemon a record in an answer is looked at before the core sees it: who gives one that is not signed
+ * as it says has given nothing.
  */
 #include "sim/dht_internal.h"
 
 #include <string.h>
 
 #define JITTER_PART 256
-#define SHOWS 8
 #define PROVE_TIMEOUT (2 * STOQ_SEC)
+
+/* Of a record's bytes. */
+enum {
+    AT_SIGNED,
+    AT_PLACED,
+    AT_WRONG,
+    AT_MAKER = 4,
+    AT_SEQUENCE = 8,
+    RECORD_BYTES = 16,
+};
 
 uint32_t sim_dht_of(const struct sim_dht_world *w, stoq_contact_no contact)
 {
@@ -80,7 +91,8 @@ static const struct sim_cost *cost_of(const struct sim_dht_world *w, enum stoq_d
     return sim_cost(kind);
 }
 
-static void call(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_call *c)
+void sim_dht_call(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_call *c,
+                  bool is_unproven)
 {
     uint32_t to = sim_dht_of(w, c->to);
     uint32_t letter = sim_pool_take(&w->letters);
@@ -88,6 +100,7 @@ static void call(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_c
     m->call = *c;
     m->sent_at = w->now;
     m->life = w->nodes[node].life;
+    m->is_unproven = is_unproven;
     stoq_dht_book_hold(w->book, c->to);
     if (c->record != NULL) {
         (void)stoq_dht_record_hold(c->record);
@@ -104,8 +117,8 @@ static void call(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_c
     sim_dht_put(w, w->now + before + one_way(w, node, to), to, node, DHT_EV_REQUEST, letter);
 }
 
-static void answer(struct sim_dht_world *w, uint32_t node, uint32_t to, uint32_t letter,
-                   const struct stoq_dht_answer *a)
+void sim_dht_answer(struct sim_dht_world *w, uint32_t node, uint32_t to, uint32_t letter,
+                    const struct stoq_dht_answer *a)
 {
     struct sim_dht_letter *m = sim_pool_at(&w->letters, letter);
     m->is_answered = true;
@@ -118,7 +131,7 @@ static void answer(struct sim_dht_world *w, uint32_t node, uint32_t to, uint32_t
     }
     m->more = m->more || m->record_count < a->record_count;
     while (m->contact_count < a->contact_count &&
-           m->contact_count + m->record_count < SIM_DHT_CONTACT_ROOM) {
+           m->contact_count + m->record_count < w->cfg.room) {
         stoq_dht_book_hold(w->book, a->contacts[m->contact_count]);
         m->contacts[m->contact_count] = a->contacts[m->contact_count];
         m->contact_count++;
@@ -134,53 +147,57 @@ static void answer(struct sim_dht_world *w, uint32_t node, uint32_t to, uint32_t
     }
 }
 
-/* The foes nearest to the target, by their places in order: as good as is worth a liar's while. */
-static uint32_t foes_near(struct sim_dht_world *w, uint32_t self, const struct stoq_hash *target,
-                          stoq_contact_no *out)
+/* ---- records ---- */
+
+struct stoq_dht_record *sim_dht_record(const struct sim_dht_world *w, const struct sim_dht_says *s)
 {
-    static const struct stoq_hash zero = {{0}};
-    uint64_t at = stoq_dht_distance(target, &zero);
-    uint32_t hi = 0;
-    for (uint32_t span = w->foe_count; span > 0; span /= 2) {
-        while (hi + span <= w->foe_count && w->foes[hi + span - 1].at < at) {
-            hi += span;
-        }
-    }
-    uint32_t lo = hi;
-    uint32_t n = 0;
-    while (n < SIM_DHT_CONTACT_ROOM && (lo > 0 || hi < w->foe_count)) {
-        bool up = lo == 0 || (hi < w->foe_count && w->foes[hi].at - at < at - w->foes[lo - 1].at);
-        uint32_t node = up ? w->foes[hi++].node : w->foes[--lo].node;
-        if (node != self && w->nodes[node].contact != 0) {
-            out[n++] = w->nodes[node].contact;
-        }
-    }
-    return n;
+    uint8_t bytes[RECORD_BYTES] = {0};
+    bytes[AT_SIGNED] = !s->is_unsigned;
+    bytes[AT_PLACED] = s->wrong != SIM_DHT_THIRD_PARTY;
+    bytes[AT_WRONG] = (uint8_t)s->wrong;
+    stoq_le32_put(bytes + AT_MAKER, s->publisher);
+    stoq_le64_put(bytes + AT_SEQUENCE, s->sequence);
+    struct stoq_dht_record *r = stoq_dht_record_new(stoq_span(bytes, sizeof bytes));
+    STOQ_ASSERT(r != NULL);
+    r->key = *s->key;
+    r->publisher = w->nodes[s->publisher].peer;
+    r->group = s->publisher + 1u;
+    r->sequence = s->sequence;
+    r->issued_at_s = s->issued_at_s;
+    r->ttl_s = s->ttl_s;
+    r->withdrawn = s->withdrawn;
+    return r;
 }
 
-static void lie(struct sim_dht_world *w, uint32_t node, uint32_t from, uint32_t letter)
+enum sim_dht_wrong sim_dht_wrong_of(const struct stoq_dht_record *r)
 {
-    struct sim_dht_letter *m = sim_pool_at(&w->letters, letter);
-    stoq_contact_no near[SIM_DHT_CONTACT_ROOM];
-    struct stoq_dht_answer a = {
-        .outcome = STOQ_DHT_DONE, .ttl_s = STOQ_DHT_TTL_S, .contacts = near};
-    if (m->call.ask == STOQ_DHT_FIND_NODE || m->call.ask == STOQ_DHT_FIND_VALUE) {
-        a.contact_count = foes_near(w, node, &m->call.target, near);
-    }
-    answer(w, node, from, letter, &a);
+    return (enum sim_dht_wrong)r->bytes[AT_WRONG];
 }
+
+static bool is_placed(const struct stoq_dht_record *r)
+{
+    return r->bytes[AT_PLACED] == 1;
+}
+
+static bool is_signed(const struct sim_dht_world *w, const struct stoq_dht_record *r)
+{
+    return r->bytes[AT_SIGNED] == 1 || (w->cfg.without & STOQ_DHT_NO_SIGNATURE) != 0;
+}
+
+/* ---- calls, at both ends ---- */
 
 void sim_dht_request(struct sim_dht_world *w, uint32_t node, uint32_t from, uint32_t letter)
 {
     struct sim_dht_letter *m = sim_pool_at(&w->letters, letter);
-    if (w->nodes[node].dht == NULL) {
+    if (!sim_dht_is_here(&w->nodes[node])) {
         silence(w, from, node, letter);
         return;
     }
     if (w->nodes[node].is_foe) {
-        lie(w, node, from, letter);
+        sim_dht_lie(w, node, from, letter);
         return;
     }
+    sim_dht_need(w, node);
     struct stoq_dht_event ev = {.kind = STOQ_DHT_REQUEST};
     ev.u.request = (struct stoq_dht_request){
         .request = letter + 1u,
@@ -190,8 +207,8 @@ void sim_dht_request(struct sim_dht_world *w, uint32_t node, uint32_t from, uint
         .skip = m->call.skip,
         .sender = w->nodes[from].contact,
         .record = m->call.record,
-        .proven = true,
-        .own = m->call.record != NULL &&
+        .proven = !m->is_unproven,
+        .own = m->call.record != NULL && is_placed(m->call.record) &&
                stoq_hash_eq(&m->call.record->publisher.h, &w->nodes[from].peer.h)};
     w->asker = from;
     sim_dht_feed(w, node, &ev);
@@ -206,45 +223,42 @@ void sim_dht_reply(struct sim_dht_world *w, uint32_t node, uint32_t from, uint32
 {
     struct sim_dht_letter *m = sim_pool_at(&w->letters, letter);
     (void)from;
+    bool is_away = !sim_dht_is_here(&w->nodes[node]); /* and will be back, perhaps */
     if (w->nodes[node].dht != NULL && m->life == w->nodes[node].life) {
+        struct stoq_dht_record *good[SIM_DHT_RECORD_ROOM];
         struct stoq_dht_event ev = {.kind = STOQ_DHT_REPLY};
         ev.u.reply = (struct stoq_dht_reply){
             .cookie = m->call.cookie,
-            .outcome = m->outcome,
+            .outcome = is_away ? STOQ_DHT_SILENT : m->outcome,
             .contacts = m->contacts,
             .contact_count = m->contact_count,
-            .records = m->records,
-            .record_count = m->record_count,
+            .records = good,
             .more = m->more,
             .ttl_s = m->ttl_s,
             .rtt_ns = m->outcome == STOQ_DHT_SILENT ? 0 : w->now - m->sent_at};
+        for (uint32_t i = 0; i < m->record_count; i++) {
+            if (is_signed(w, m->records[i])) {
+                good[ev.u.reply.record_count++] = m->records[i];
+            } else {
+                ev.u.reply.bad_count++;
+                w->result->bad_answers++;
+            }
+        }
         sim_dht_feed(w, node, &ev);
         sim_dht_drain(w, node);
     }
     sim_dht_letter_free(w, letter);
 }
 
-/* Who made a record is in its bytes. */
-static uint32_t maker_of(const struct stoq_dht_record *r)
-{
-    return stoq_le32(r->bytes + 4);
-}
-
 static void make(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_make *ask)
 {
-    struct sim_dht_node *n = &w->nodes[node];
-    uint8_t bytes[16] = {1};
-    stoq_le32_put(bytes + 4, node);
-    stoq_le64_put(bytes + 8, ++n->sequence);
-    struct stoq_dht_record *r = stoq_dht_record_new(stoq_span(bytes, sizeof bytes));
-    STOQ_ASSERT(r != NULL);
-    r->key = ask->key;
-    r->publisher = n->peer;
-    r->group = node + 1u;
-    r->sequence = n->sequence;
-    r->issued_at_s = SIM_DHT_WALL_S + w->now / STOQ_SEC;
-    r->ttl_s = w->cfg.survive_ns > 0 ? STOQ_DHT_TTL_MAX_S : ask->ttl_s;
-    r->withdrawn = ask->withdrawn;
+    struct sim_dht_says s = {.key = &ask->key,
+                             .publisher = node,
+                             .sequence = ++w->nodes[node].sequence,
+                             .issued_at_s = SIM_DHT_WALL_S + w->now / STOQ_SEC,
+                             .ttl_s = w->cfg.survive_ns > 0 ? STOQ_DHT_TTL_MAX_S : ask->ttl_s,
+                             .withdrawn = ask->withdrawn};
+    struct stoq_dht_record *r = sim_dht_record(w, &s);
     struct stoq_dht_event ev = {.kind = STOQ_DHT_MADE,
                                 .u.made = {.cookie = ask->cookie, .record = r}};
     sim_dht_feed(w, node, &ev);
@@ -255,18 +269,18 @@ static void check(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_
 {
     struct stoq_dht_event ev = {.kind = STOQ_DHT_CHECKED};
     ev.u.checked.cookie = c->cookie;
-    ev.u.checked.good = c->record->bytes[0] == 1;
+    ev.u.checked.good = c->record->bytes[AT_SIGNED] == 1;
     sim_dht_feed(w, node, &ev);
 }
 
 static void prove(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_check *c)
 {
-    uint32_t maker = maker_of(c->record);
+    uint32_t maker = stoq_le32(c->record->bytes + AT_MAKER);
     uint32_t letter = sim_pool_take(&w->letters);
     struct sim_dht_letter *m = sim_pool_at(&w->letters, letter);
     m->call.cookie = c->cookie;
     m->life = w->nodes[node].life;
-    m->is_good = w->nodes[maker].dht != NULL;
+    m->is_good = is_placed(c->record) && sim_dht_is_here(&w->nodes[maker]);
     const struct sim_cost *cost = cost_of(w, STOQ_DHT_PING);
     stoq_ns work = sim_cost_cpu(cost, false) + sim_cost_cpu(cost, true);
     stoq_ns wait = m->is_good ? sim_dht_rtt(w, node, maker) + work : PROVE_TIMEOUT;
@@ -281,38 +295,21 @@ void sim_dht_proved(struct sim_dht_world *w, uint32_t node, uint32_t letter)
     if (w->nodes[node].dht != NULL && m->life == w->nodes[node].life) {
         struct stoq_dht_event ev = {.kind = STOQ_DHT_CHECKED};
         ev.u.checked.cookie = m->call.cookie;
-        ev.u.checked.good = m->is_good;
+        ev.u.checked.good = m->is_good && sim_dht_is_here(&w->nodes[node]);
         sim_dht_feed(w, node, &ev);
         sim_dht_drain(w, node);
     }
     sim_dht_letter_free(w, letter);
 }
 
-void sim_dht_show(struct sim_dht_world *w, uint32_t node)
-{
-    for (int i = 0; i < SHOWS && w->nodes[node].dht != NULL; i++) {
-        uint32_t to = sim_dht_some(w);
-        struct stoq_dht_call c = {.cookie = UINT64_MAX, /* the answer is nobody's */
-                                  .to = w->nodes[to].contact,
-                                  .ask = STOQ_DHT_FIND_NODE,
-                                  .target = w->nodes[node].id,
-                                  .want = STOQ_DHT_ANSWER_MAX,
-                                  .timeout_ns = STOQ_DHT_HARD};
-        call(w, node, &c);
-    }
-    if (w->nodes[node].dht != NULL) {
-        sim_dht_put(w, w->now + 10 * STOQ_SEC, node, node, DHT_EV_SHOW, 0);
-    }
-}
-
 static void act(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_action *a)
 {
     switch (a->kind) {
     case STOQ_DHT_CALL:
-        call(w, node, &a->u.call);
+        sim_dht_call(w, node, &a->u.call, false);
         break;
     case STOQ_DHT_ANSWER: /* it is the request that is being fed */
-        answer(w, node, w->asker, (uint32_t)(a->u.answer.request - 1), &a->u.answer);
+        sim_dht_answer(w, node, w->asker, (uint32_t)(a->u.answer.request - 1), &a->u.answer);
         break;
     case STOQ_DHT_CHECK:
         check(w, node, &a->u.check);
@@ -340,7 +337,7 @@ static void act(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_ac
 void sim_dht_drain(struct sim_dht_world *w, uint32_t node)
 {
     struct stoq_dht_action a;
-    if (w->nodes[node].dht == NULL) {
+    if (w->nodes[node].dht == NULL || !sim_dht_is_here(&w->nodes[node])) {
         return;
     }
     while (stoq_dht_poll(w->nodes[node].dht, w->now, &a)) {

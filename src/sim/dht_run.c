@@ -7,6 +7,9 @@
  *     warm                           the dead die, liars begin to lie, lookups and finds begin
  *     all over, or 600 s later       the end
  *
+ * Where nodes are still there is no coming and leaving: whoever is asked gets its table then, out of the true
+ * population, so a million cost what those cost that a few thousand lookups meet.
+ *
  * Memory is what keeps many nodes in one process: a contact is in one book for all, a table entry is eight
  * bytes, records are shared and counted.
  */
@@ -20,13 +23,15 @@
 #define SAVE_EVERY (60 * STOQ_SEC)
 #define BULK_TIME (STOQ_SEC / 4) /* a package, at most */
 #define BOOK_MAX (1u << 23)
+#define DATAGRAM_CONTACTS 5
 
 int sim_dht_foe_of(const char *name)
 {
     static const char *const names[SIM_DHT_FOES] = {[SIM_DHT_FOE_NONE] = "none",
                                                     [SIM_DHT_FOE_LIARS] = "liars",
                                                     [SIM_DHT_FOE_POISON] = "poison",
-                                                    [SIM_DHT_FOE_SYBILS] = "sybils"};
+                                                    [SIM_DHT_FOE_SYBILS] = "sybils",
+                                                    [SIM_DHT_FOE_FORGERS] = "forgers"};
     for (int i = 0; i < SIM_DHT_FOES; i++) {
         if (strcmp(names[i], name) == 0) {
             return i;
@@ -94,6 +99,18 @@ static void dispatch(struct sim_dht_world *w, const struct stoq_wheel_event *ev)
     case DHT_EV_LEAVE:
         sim_dht_leave(w, ev->to, true);
         break;
+    case DHT_EV_RETURN:
+        sim_dht_return(w, ev->to);
+        break;
+    case DHT_EV_TURN:
+        sim_dht_turn(w);
+        break;
+    case DHT_EV_TWINS:
+        sim_dht_twins(w, ev->what);
+        break;
+    case DHT_EV_ATTACK:
+        sim_dht_attack(w, ev->what);
+        break;
     case DHT_EV_SHOW:
         sim_dht_show(w, ev->to);
         break;
@@ -125,8 +142,11 @@ static bool is_sane(const struct sim_dht_config *cfg)
            cfg->lookups <= 1u << 24 && cfg->finds <= 1u << 24 && cfg->keys <= 1u << 20 &&
            cfg->packages <= 1u << 20 && cfg->kill_percent < 100 &&
            (cfg->finds == 0 || cfg->keys > 0) && cfg->by < SIM_COST_STREAM &&
-           (cfg->foe != SIM_DHT_FOE_SYBILS || cfg->keys > 0) && cfg->shape.k <= STOQ_DHT_K &&
-           cfg->shape.slot <= STOQ_DHT_K;
+           (cfg->foe != SIM_DHT_FOE_SYBILS || cfg->keys > 0) &&
+           (cfg->foe != SIM_DHT_FOE_FORGERS || cfg->keys > 1) && cfg->shape.k <= STOQ_DHT_K &&
+           cfg->shape.slot <= STOQ_DHT_K && cfg->candidates <= SIM_DHT_CANDIDATES_MAX &&
+           cfg->room <= STOQ_DHT_ANSWER_MAX &&
+           (!cfg->is_still || (cfg->law == SIM_LAW_ALWAYS && cfg->foe <= SIM_DHT_FOE_LIARS));
 }
 
 static void world_make(struct sim_dht_world *w)
@@ -141,6 +161,8 @@ static void world_make(struct sim_dht_world *w)
     w->cfg.warm_ns = w->cfg.warm_ns == 0 ? WARM : w->cfg.warm_ns;
     w->cfg.save_ns = w->cfg.save_ns == 0 ? SAVE_EVERY : w->cfg.save_ns;
     w->cfg.per_s = w->cfg.per_s == 0 ? 20 : w->cfg.per_s;
+    w->cfg.room = w->cfg.room == 0 ? DATAGRAM_CONTACTS : w->cfg.room;
+    w->cfg.shape.still = w->cfg.is_still;
     w->now = STOQ_SEC;
     sim_dht_populate(w);
     sim_dht_plan(w);
@@ -163,6 +185,7 @@ static void world_release(struct sim_dht_world *w)
     sim_pool_release(&w->letters);
     free(w->trials);
     free(w->keys);
+    free(w->holders);
     free(w->bulk.done);
 }
 

@@ -11,6 +11,9 @@
 #define SYBILS_BEFORE (300 * STOQ_SEC)
 #define ANNOUNCE_BEFORE (240 * STOQ_SEC)
 #define ANNOUNCE_WITHIN (60 * STOQ_SEC)
+#define ATTACK_BEFORE (60 * STOQ_SEC)
+#define ATTACK_WITHIN (50 * STOQ_SEC)
+#define ATTACK_AFTER (5 * STOQ_SEC)
 
 static struct stoq_hash some_key(struct sim_dht_world *w)
 {
@@ -37,6 +40,14 @@ void sim_dht_plan(struct sim_dht_world *w)
     if (w->cfg.foe == SIM_DHT_FOE_SYBILS) {
         sim_dht_put(w, measure - SYBILS_BEFORE, 0, 0, DHT_EV_ANNOUNCE, UINT32_MAX);
     }
+    if (w->cfg.foe == SIM_DHT_FOE_FORGERS) {
+        sim_dht_put(w, measure - ATTACK_BEFORE, 0, 0, DHT_EV_TURN, 0);
+    }
+    for (uint32_t i = 0; w->cfg.foe == SIM_DHT_FOE_FORGERS && i < w->cfg.keys; i++) {
+        stoq_ns at = measure - ATTACK_BEFORE + i * (ATTACK_WITHIN / w->cfg.keys);
+        sim_dht_put(w, at, 0, 0, DHT_EV_TWINS, i);
+        sim_dht_put(w, at + ATTACK_AFTER, 0, 0, DHT_EV_ATTACK, i);
+    }
     sim_dht_put(w, measure, 0, 0, DHT_EV_MEASURE, 0);
 }
 
@@ -53,6 +64,7 @@ void sim_dht_announce(struct sim_dht_world *w, uint32_t key)
     k->node = sim_dht_some(w);
     k->began_at = w->now;
     w->nodes[k->node].stays = true;
+    sim_dht_need(w, k->node);
     sim_dht_feed(w, k->node, &ev);
     sim_dht_drain(w, k->node);
 }
@@ -68,54 +80,72 @@ void sim_dht_announced(struct sim_dht_world *w, uint32_t node, const struct stoq
     }
 }
 
-static uint64_t holders(const struct sim_dht_world *w)
+static bool is_held(const struct sim_dht_world *w, uint32_t node, uint32_t key)
 {
-    uint64_t n = 0;
+    const struct sim_dht_node *n = &w->nodes[node];
+    struct stoq_dht_record *r[1];
+    return sim_dht_is_here(n) && n->dht != NULL && !n->is_foe &&
+           stoq_dht_held(n->dht, &w->keys[key].key, w->now, r, 1) == 1;
+}
+
+/* Who holds what now. */
+static void note_holders(struct sim_dht_world *w)
+{
+    uint32_t capacity = 0;
     for (uint32_t i = 0; i < w->node_count; i++) {
-        for (uint32_t k = 0; k < w->cfg.keys && w->nodes[i].dht != NULL; k++) {
-            struct stoq_dht_record *r[1];
-            n += !w->nodes[i].is_foe &&
-                 stoq_dht_held(w->nodes[i].dht, &w->keys[k].key, w->now, r, 1) == 1;
+        for (uint32_t k = 0; k < w->cfg.keys; k++) {
+            if (!is_held(w, i, k)) {
+                continue;
+            }
+            if (w->holder_count == capacity) {
+                capacity = capacity == 0 ? 1024 : 2 * capacity;
+                w->holders = realloc(w->holders, capacity * sizeof *w->holders);
+                STOQ_ASSERT(w->holders != NULL);
+            }
+            w->holders[w->holder_count++] = (struct sim_dht_holder){k, i};
         }
     }
-    return n;
+}
+
+/* Whoever announced is gone and will not do it again. */
+static void retire_announcers(struct sim_dht_world *w)
+{
+    for (uint32_t k = 0; k < w->cfg.keys; k++) {
+        w->nodes[w->keys[k].node].stays = false;
+        sim_dht_leave(w, w->keys[k].node, false);
+    }
 }
 
 static void kill_some(struct sim_dht_world *w)
 {
     uint32_t count = w->node_count;
     for (uint32_t i = 0; i < count; i++) {
-        if (w->nodes[i].dht != NULL && sim_dht_draw(w, i) % 100 < w->cfg.dead_percent) {
+        if (sim_dht_is_here(&w->nodes[i]) && sim_dht_draw(w, i) % 100 < w->cfg.dead_percent) {
             sim_dht_leave(w, i, false);
         }
     }
-}
-
-/* Who of those that have been honest is not any more. */
-static void turn_some(struct sim_dht_world *w)
-{
-    for (uint32_t i = 0; i < w->node_count; i++) {
-        struct sim_dht_node *n = &w->nodes[i];
-        n->is_foe = n->dht != NULL && !n->stays && sim_dht_draw(w, i) % 100 < w->cfg.foe_percent;
-    }
-    sim_dht_rank_foes(w);
 }
 
 static void look_at_tables(struct sim_dht_world *w)
 {
     struct sim_dht_result *r = w->result;
     for (uint32_t i = 0; i < w->node_count; i++) {
+        const struct sim_dht_node *n = &w->nodes[i];
         struct stoq_dht_contact c;
-        r->foes += w->nodes[i].dht != NULL && w->nodes[i].is_foe;
-        r->others += w->nodes[i].dht != NULL && !w->nodes[i].is_foe;
-        if (w->nodes[i].dht == NULL || w->nodes[i].is_foe) {
+        struct stoq_dht_stats s;
+        r->foes += sim_dht_is_here(n) && n->is_foe;
+        r->others += sim_dht_is_here(n) && !n->is_foe;
+        if (!sim_dht_is_here(n) || n->dht == NULL || n->is_foe) {
             continue;
         }
-        for (size_t at = 0; stoq_dht_at(w->nodes[i].dht, at, w->now, &c); at++) {
-            uint32_t who = sim_dht_of(w, c.contact);
+        stoq_dht_stats(n->dht, &s);
+        r->core_bytes += s.bytes;
+        r->cores++;
+        for (size_t at = 0; stoq_dht_at(n->dht, at, w->now, &c); at++) {
+            const struct sim_dht_node *who = &w->nodes[sim_dht_of(w, c.contact)];
             r->contacts += !c.spare;
-            r->contacts_dead += !c.spare && w->nodes[who].dht == NULL;
-            r->contacts_foe += !c.spare && w->nodes[who].is_foe;
+            r->contacts_dead += !c.spare && !sim_dht_is_here(who);
+            r->contacts_foe += !c.spare && who->is_foe;
         }
     }
 }
@@ -125,10 +155,14 @@ void sim_dht_measure(struct sim_dht_world *w)
     stoq_ns step = STOQ_SEC / w->cfg.per_s;
     kill_some(w);
     if (w->cfg.foe == SIM_DHT_FOE_LIARS) {
-        turn_some(w);
+        sim_dht_turn(w);
     }
     look_at_tables(w);
-    w->result->holding = holders(w);
+    if (w->cfg.survive_ns > 0) {
+        retire_announcers(w);
+    }
+    note_holders(w);
+    w->result->holding = w->holder_count;
     for (uint32_t i = 0; i < w->trial_count; i++) {
         w->trials[i].is_find = i >= w->cfg.lookups;
         sim_dht_put(w, w->now + i * step, 0, 0, DHT_EV_LOOK, i);
@@ -144,7 +178,9 @@ void sim_dht_measure(struct sim_dht_world *w)
 
 void sim_dht_survived(struct sim_dht_world *w)
 {
-    w->result->survived = holders(w);
+    for (uint32_t i = 0; i < w->holder_count; i++) {
+        w->result->survived += is_held(w, w->holders[i].node, w->holders[i].key);
+    }
     w->ends_at = w->now;
 }
 
@@ -159,6 +195,7 @@ void sim_dht_look(struct sim_dht_world *w, uint32_t trial)
         t->node = sim_dht_some(w);
     } while (t->is_find && t->node == w->keys[t->of].node);
     t->began_at = w->now;
+    sim_dht_need(w, t->node);
     ev.u.look = (struct stoq_dht_look){.look = trial + 1, .target = t->key, .value = t->is_find};
     sim_dht_feed(w, t->node, &ev);
     sim_dht_drain(w, t->node);
@@ -167,17 +204,22 @@ void sim_dht_look(struct sim_dht_world *w, uint32_t trial)
 void sim_dht_found(struct sim_dht_world *w, const struct stoq_dht_found *f)
 {
     struct sim_dht_trial *t = &w->trials[f->look - 1];
-    const struct sim_dht_node *maker = &w->nodes[w->keys[t->of].node];
+    enum sim_dht_wrong wrong = sim_dht_wrong_of(f->record);
     t->first_at = t->first_at == 0 ? w->now : t->first_at;
-    t->is_untrue = t->is_untrue || f->record->bytes[0] != 1 ||
-                   !stoq_hash_eq(&f->record->publisher.h, &maker->peer.h);
+    t->is_current = t->is_current || wrong == SIM_DHT_RIGHT;
+    if (wrong == SIM_DHT_REPLAYED) { /* counts if nothing newer comes */
+        t->is_replayed = true;
+    } else if (wrong != SIM_DHT_RIGHT) {
+        t->is_untrue = true;
+        w->result->attacks[wrong].returned++;
+    }
 }
 
 /* Was it there all the time, and known to those around it? */
 static bool counts(const struct sim_dht_world *w, uint32_t node, const struct sim_dht_trial *t)
 {
     const struct sim_dht_node *n = &w->nodes[node];
-    return n->dht != NULL && node != t->node && n->came_at + SIM_DHT_SETTLED <= t->began_at;
+    return sim_dht_is_here(n) && node != t->node && n->came_at + SIM_DHT_SETTLED <= t->began_at;
 }
 
 static bool is_exact(const struct sim_dht_world *w, const struct sim_dht_trial *t,
@@ -207,6 +249,10 @@ void sim_dht_looked(struct sim_dht_world *w, const struct stoq_dht_looked *l)
     t->is_over = true;
     t->end = *l;
     t->is_exact = !t->is_find && is_exact(w, t, l);
+    if (t->is_replayed && !t->is_current) {
+        t->is_untrue = true;
+        w->result->attacks[SIM_DHT_REPLAYED].returned++;
+    }
     if (--w->trials_left == 0 && w->cfg.survive_ns == 0 && w->cfg.packages == 0) {
         w->ends_at = w->now;
     }
@@ -263,8 +309,9 @@ static void sum_finds(struct sim_dht_world *w, uint64_t *v)
         const struct sim_dht_trial *t = &w->trials[i];
         r->finds += t->is_over;
         r->find_calls += t->end.calls;
+        r->find_hops += t->end.hops;
         r->untrue += t->is_untrue;
-        if (t->is_over && t->first_at != 0) {
+        if (t->is_over && t->first_at != 0 && !t->is_untrue) {
             v[n++] = t->first_at - t->began_at;
         }
     }
@@ -296,9 +343,17 @@ void sim_dht_sum_up(struct sim_dht_world *w)
     sum_finds(w, v);
     sum_keys(w);
     free(v);
+    sim_dht_count_attacks(w);
     r->trace = w->trace;
     r->came = w->node_count;
     for (uint32_t i = 0; i < w->node_count; i++) {
-        r->live += w->nodes[i].dht != NULL;
+        struct stoq_dht_stats s = {0};
+        r->live += sim_dht_is_here(&w->nodes[i]);
+        if (w->nodes[i].dht != NULL) {
+            stoq_dht_stats(w->nodes[i].dht, &s);
+        }
+        for (int k = 0; k < STOQ_DHT_REFUSALS; k++) {
+            r->refused[k] += s.refused[k];
+        }
     }
 }

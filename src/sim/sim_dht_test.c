@@ -85,6 +85,128 @@ static void foes_hide_nothing(void **state)
     assert_true(r.contacts_foe * 10 * (r.foes + r.others) <= r.contacts * 12 * r.foes);
 }
 
+/* 200 ids made for one key: sixteen of them are believed, and what they withhold others hold. */
+static void a_crowd_is_seen_for_what_it_is(void **state)
+{
+    struct sim_dht_config cfg = {.seed = 6,
+                                 .nodes = 200,
+                                 .warm_ns = 310 * STOQ_SEC,
+                                 .keys = 1,
+                                 .finds = 50,
+                                 .per_s = 50,
+                                 .loss_ppm = 10000,
+                                 .foe = SIM_DHT_FOE_SYBILS,
+                                 .sybils = 200};
+    struct sim_dht_result r = run(&cfg);
+    (void)state;
+    assert_int_equal(r.finds, 50);
+    assert_int_equal(r.found, 50);
+    cfg.without = STOQ_DHT_NO_CROWD;
+    r = run(&cfg);
+    assert_true(r.found < 25);
+}
+
+static struct sim_dht_config forgers(void)
+{
+    return (struct sim_dht_config){.seed = 5,
+                                   .nodes = 80,
+                                   .warm_ns = 260 * STOQ_SEC,
+                                   .keys = 5,
+                                   .finds = 100,
+                                   .per_s = 50,
+                                   .foe = SIM_DHT_FOE_FORGERS,
+                                   .foe_percent = 20};
+}
+
+/* Records in which one thing is wrong, each beside a twin in which nothing is, that was taken before. */
+static void wrong_records_get_nowhere(void **state)
+{
+    struct sim_dht_config cfg = forgers();
+    struct sim_dht_result r = run(&cfg);
+    (void)state;
+    for (int i = SIM_DHT_FORGED; i < SIM_DHT_WRONGS; i++) {
+        assert_true(r.attacks[i].sent >= 50);
+        assert_int_equal(r.attacks[i].twins, r.attacks[i].sent);
+        assert_int_equal(r.attacks[i].accepted, 0);
+        assert_int_equal(r.attacks[i].returned, 0);
+    }
+    assert_int_equal(r.found, 100);
+    assert_int_equal(r.untrue, 0);
+    const struct sim_dht_attack *a = r.attacks;
+    assert_true(a[SIM_DHT_FORGED].answered > 0 && a[SIM_DHT_EXPIRED].answered > 0 &&
+                a[SIM_DHT_WRONG_KEY].answered > 0);
+    assert_true(r.refused[STOQ_DHT_FORGED] >= a[SIM_DHT_FORGED].sent);
+    /* One of another key may be its publisher's who has a newer one of this key there. */
+    assert_true(r.refused[STOQ_DHT_FORGED] + r.refused[STOQ_DHT_OLD] >=
+                a[SIM_DHT_FORGED].sent + a[SIM_DHT_WRONG_KEY].sent + a[SIM_DHT_REPLAYED].sent);
+    assert_true(r.refused[STOQ_DHT_WRONG_TIME] >= a[SIM_DHT_EXPIRED].sent);
+    assert_true(r.refused[STOQ_DHT_NOT_THERE] >= a[SIM_DHT_THIRD_PARTY].sent);
+    assert_true(r.refused[STOQ_DHT_NOT_PROVEN] >= a[SIM_DHT_UNPROVEN].sent);
+    assert_true(r.bad_answers > 0);
+}
+
+/* Each check taken out lets in what it is there for, and nothing else does. */
+static void each_check_is_what_refuses(void **state)
+{
+    static const struct {
+        enum stoq_dht_without without;
+        enum sim_dht_wrong wrong;
+    } cases[] = {
+        {STOQ_DHT_NO_SIGNATURE, SIM_DHT_FORGED},    {STOQ_DHT_NO_ORDER, SIM_DHT_REPLAYED},
+        {STOQ_DHT_NO_CLOCK, SIM_DHT_EXPIRED},       {STOQ_DHT_NO_PROOF, SIM_DHT_THIRD_PARTY},
+        {STOQ_DHT_NO_SIGNATURE, SIM_DHT_WRONG_KEY}, {STOQ_DHT_NO_KEY, SIM_DHT_WRONG_KEY},
+        {STOQ_DHT_NO_TOKEN, SIM_DHT_UNPROVEN},
+    };
+    (void)state;
+    for (unsigned i = 0; i < STOQ_COUNT(cases); i++) {
+        struct sim_dht_config cfg = forgers();
+        cfg.without = cases[i].without;
+        struct sim_dht_result r = run(&cfg);
+        const struct sim_dht_attack *a = &r.attacks[cases[i].wrong];
+        assert_true(a->accepted + a->returned > 0);
+    }
+}
+
+/* A hundred thousand nodes of which only those cost something that lookups meet. With twenty contacts to an
+ * answer a lookup hears of more than it can keep in mind: the near ones are not what it forgets. */
+static void still_nodes_are_made_when_they_are_needed(void **state)
+{
+    struct sim_dht_config cfg = {.seed = 3,
+                                 .nodes = 100000,
+                                 .is_still = true,
+                                 .candidates = 4,
+                                 .room = 20,
+                                 .warm_ns = 250 * STOQ_SEC,
+                                 .dead_percent = 10,
+                                 .lookups = 10,
+                                 .keys = 3,
+                                 .finds = 20,
+                                 .loss_ppm = 10000};
+    struct sim_dht_result r = run(&cfg);
+    (void)state;
+    assert_int_equal(r.exact, 10);
+    assert_int_equal(r.found, 20);
+    assert_true(r.live < 91000 && r.live > 89000);
+    assert_true(r.cores > 30 && r.cores < 1000);
+}
+
+/* Who comes back has what he held: half of the holders are there after a while, and records are found. */
+static void who_comes_back_has_what_he_held(void **state)
+{
+    struct sim_dht_config cfg = {.seed = 3,
+                                 .nodes = 60,
+                                 .law = SIM_LAW_FLAPPING,
+                                 .is_returning = true,
+                                 .warm_ns = 600 * STOQ_SEC,
+                                 .keys = 5,
+                                 .survive_ns = 1200 * STOQ_SEC};
+    struct sim_dht_result r = run(&cfg);
+    (void)state;
+    assert_int_equal(r.came, 60);
+    assert_true(r.live < 60 && r.live > 10);
+    assert_true(r.survived * 4 > r.holding && r.survived < r.holding);
+}
+
 /* A node with many packages that is killed on the way: few lookups, and what it keeps is what somebody would
  * tell it to keep who sees everybody. */
 static void many_packages_share_lookups(void **state)
@@ -119,6 +241,11 @@ int main(void)
         cmocka_unit_test(lookups_find_the_true_nearest_among_the_dead),
         cmocka_unit_test(the_same_seed_gives_the_same_trace),
         cmocka_unit_test(foes_hide_nothing),
+        cmocka_unit_test(a_crowd_is_seen_for_what_it_is),
+        cmocka_unit_test(wrong_records_get_nowhere),
+        cmocka_unit_test(each_check_is_what_refuses),
+        cmocka_unit_test(still_nodes_are_made_when_they_are_needed),
+        cmocka_unit_test(who_comes_back_has_what_he_held),
         cmocka_unit_test(many_packages_share_lookups),
         cmocka_unit_test(worlds_that_make_no_sense_are_refused),
     };
