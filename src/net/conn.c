@@ -164,11 +164,10 @@ static struct net_conn *conn_new(struct stoq_net *net, struct net_socket *socket
 static ngtcp2_cc_algo choose_cc(struct net_conn *conn, stoq_ns min_rtt_ns)
 {
     enum stoq_net_cc cc = conn->net->cfg.cc;
+    conn->near = stoq_addr_is_loopback(&conn->remote) || stoq_addr_is_link_local(&conn->remote) ||
+                 (min_rtt_ns != 0 && min_rtt_ns < SHORT_PATH_NS);
     if (cc == STOQ_NET_CC_AUTO) {
-        bool near = stoq_addr_is_loopback(&conn->remote) ||
-                    stoq_addr_is_link_local(&conn->remote) ||
-                    (min_rtt_ns != 0 && min_rtt_ns < SHORT_PATH_NS);
-        cc = near ? STOQ_NET_CC_CUBIC : STOQ_NET_CC_BBR;
+        cc = conn->near ? STOQ_NET_CC_CUBIC : STOQ_NET_CC_BBR;
     }
     conn->cc = stoq_net_cc_str(cc);
     return cc == STOQ_NET_CC_CUBIC ? NGTCP2_CC_ALGO_CUBIC : NGTCP2_CC_ALGO_BBR;

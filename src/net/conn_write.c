@@ -9,6 +9,11 @@
  * Probes for larger packets are paced like all others, 32 KiB of one at the rate of a connection that knows
  * nothing of its path yet: milliseconds in which nothing else goes out. So they wait until a connection has
  * sent what makes large packets worth having; one that carries questions, or acknowledges, never probes.
+ *
+ * A handshake and the first questions after it are six or eight turns of some hundred microseconds each,
+ * and a processor that went to sleep between them takes half as long again to wake up. So with a peer that
+ * is near the loop stays awake for that long (HURRY_NS after each packet, HURRY_YOUNG_NS in all after the
+ * handshake).
  */
 #include "net/net_internal.h"
 
@@ -16,6 +21,8 @@
 #define BURST_BYTES_MAX (16 * (size_t)NET_SEND_BYTES_MAX)
 #define VECTOR_MAX 16
 #define PROBE_AFTER_BYTES (64 * STOQ_KIB)
+#define HURRY_NS (2 * STOQ_MS)
+#define HURRY_YOUNG_NS (5 * STOQ_MS)
 #define TURN 20 /* runs of packets, one of which looks at the classes from behind */
 
 /* The i-th class to be looked at: in order, or in one run of TURN behind control the last first. */
@@ -202,6 +209,13 @@ static void blame_unreachable(struct net_conn *conn)
     net_conn_end(conn, NET_SILENT);
 }
 
+/* Its next packet is due in no time, and somebody waits for it. */
+static bool is_urgent(const struct net_conn *conn)
+{
+    bool young = conn->state == NET_OPEN && conn->last_ts - conn->opened_at < HURRY_YOUNG_NS;
+    return conn->near && (young || conn->state == NET_HANDSHAKE);
+}
+
 void net_conn_flush(struct net_conn *conn)
 {
     if (conn->q == NULL) {
@@ -230,4 +244,7 @@ void net_conn_flush(struct net_conn *conn)
     }
     ngtcp2_conn_update_pkt_tx_time(conn->q, ts);
     net_conn_set_timer(conn);
+    if (is_urgent(conn)) {
+        stoq_loop_hurry(conn->net->cfg.loop, HURRY_NS);
+    }
 }

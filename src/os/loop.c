@@ -7,16 +7,31 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <uv.h>
 
+/* What hurrying costs is paid back by sleeping SHARE - 1 times as long; so much may be owed when it
+ * begins. */
+#define HURRY_SHARE 20
+#define HURRY_OWED_MAX STOQ_SEC
+#define HURRY_MAX (HURRY_OWED_MAX / HURRY_SHARE) /* at a stretch */
+
 struct stoq_loop {
     uv_loop_t uv;
     uv_async_t wake;
     uv_prepare_t prepare;
+    uv_idle_t hurry; /* while it is active, libuv does not sleep */
+    bool may_hurry;  /* there is another processor for whom we wait for */
+    bool hurries;
+    stoq_ns hurry_began;
+    stoq_ns hurry_until;
+    stoq_ns hurry_paid_at;
+    stoq_ns hurry_spent;
+    uint64_t hurry_times;
     struct stoq_hook *hooks;
     pthread_mutex_t lock; /* guards the queue and stopping */
     struct stoq_post *first;
@@ -85,6 +100,51 @@ static void on_prepare(uv_prepare_t *prepare)
     }
 }
 
+static void hurry_end(struct stoq_loop *loop, stoq_ns now)
+{
+    stoq_ns spent = now - loop->hurry_began;
+    stoq_ns owed_from =
+        loop->hurry_paid_at > loop->hurry_began ? loop->hurry_paid_at : loop->hurry_began;
+    loop->hurries = false;
+    loop->hurry_spent += spent;
+    loop->hurry_paid_at = owed_from + spent * HURRY_SHARE;
+    (void)uv_idle_stop(&loop->hurry);
+}
+
+static void on_hurry(uv_idle_t *idle)
+{
+    struct stoq_loop *loop = idle->data;
+    stoq_ns now = stoq_now();
+    if (now >= loop->hurry_until) {
+        hurry_end(loop, now);
+    } else {
+        (void)sched_yield();
+    }
+}
+
+void stoq_loop_hurry(struct stoq_loop *loop, stoq_ns for_ns)
+{
+    stoq_ns now = stoq_now();
+    bool spent = loop->hurries ? now - loop->hurry_began > HURRY_MAX
+                               : loop->hurry_paid_at > now + HURRY_OWED_MAX;
+    if (!loop->may_hurry || spent) {
+        return;
+    }
+    if (!loop->hurries) {
+        loop->hurries = true;
+        loop->hurry_began = now;
+        loop->hurry_times++;
+        (void)uv_idle_start(&loop->hurry, on_hurry);
+    }
+    loop->hurry_until = now + for_ns;
+}
+
+void stoq_loop_hurried(const struct stoq_loop *loop, uint64_t *times, stoq_ns *spent_ns)
+{
+    *times = loop->hurry_times;
+    *spent_ns = loop->hurry_spent;
+}
+
 enum stoq_status stoq_loop_new(struct stoq_loop **out, struct stoq_error *err)
 {
     struct stoq_loop *loop = calloc(1, sizeof *loop);
@@ -103,8 +163,11 @@ enum stoq_status stoq_loop_new(struct stoq_loop **out, struct stoq_error *err)
         return fail_uv(err, code, "event loop");
     }
     (void)uv_prepare_init(&loop->uv, &loop->prepare);
+    (void)uv_idle_init(&loop->uv, &loop->hurry);
     loop->wake.data = loop;
     loop->prepare.data = loop;
+    loop->hurry.data = loop;
+    loop->may_hurry = sysconf(_SC_NPROCESSORS_ONLN) > 1;
     (void)uv_prepare_start(&loop->prepare, on_prepare);
     STOQ_ASSERT(pthread_mutex_init(&loop->lock, NULL) == 0);
     loop->last = &loop->first;
@@ -120,6 +183,7 @@ void stoq_loop_free(struct stoq_loop *loop)
     run_posts(loop);
     uv_close((uv_handle_t *)&loop->wake, NULL);
     uv_close((uv_handle_t *)&loop->prepare, NULL);
+    uv_close((uv_handle_t *)&loop->hurry, NULL);
     (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
     STOQ_ASSERT(uv_loop_close(&loop->uv) == 0); /* EBUSY: somebody forgot to free a handle */
     pthread_mutex_destroy(&loop->lock);

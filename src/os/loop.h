@@ -26,6 +26,13 @@ void stoq_loop_free(struct stoq_loop *loop);
 void stoq_loop_run(struct stoq_loop *loop);
 /* Any thread; the loop returns after the events at hand. */
 void stoq_loop_stop(struct stoq_loop *loop);
+/* For the next for_ns (counted from the last such call) the loop looks for events again and again, giving way
+ * to whoever else wants the processor, instead of sleeping: for answers that are due in less time than a
+ * sleeping processor takes to wake up. Not on a machine with one processor, and not more than a twentieth of
+ * the time: who calls more often sleeps as usual. */
+void stoq_loop_hurry(struct stoq_loop *loop, stoq_ns for_ns);
+/* How often it was begun, and the time spent so. */
+void stoq_loop_hurried(const struct stoq_loop *loop, uint64_t *times, stoq_ns *spent_ns);
 /* Called each time before the loop blocks, after all events at hand were served: the place to flush
  * what those events produced in one batch. The caller embeds it; hooks run in the order of their
  * adding. Not to be added or removed from inside a hook. */

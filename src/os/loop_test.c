@@ -186,6 +186,54 @@ static void signals_are_events(void **state)
     stoq_loop_free(s.loop);
 }
 
+struct hurried {
+    struct scene scene; /* first */
+    bool asks;
+};
+
+static void ask_to_hurry(void *user)
+{
+    struct hurried *h = user;
+    h->scene.hooks++;
+    if (h->asks) {
+        stoq_loop_hurry(h->scene.loop, STOQ_MS);
+    }
+}
+
+/* For 200 ms, asked each time it would sleep; what was asked last is over before the end. */
+static void hurry_run(struct hurried *h)
+{
+    struct stoq_timer *t;
+    assert_int_equal(stoq_timer_new(&t, h->scene.loop, on_timer, h, NULL), STOQ_OK);
+    stoq_timer_set(t, stoq_now() + 200 * STOQ_MS);
+    stoq_loop_run(h->scene.loop);
+    stoq_timer_free(t);
+}
+
+static void hurrying_looks_again_and_has_an_end(void **state)
+{
+    (void)state;
+    struct hurried h = {0};
+    struct stoq_hook hook = {ask_to_hurry, &h, NULL};
+    uint64_t times;
+    stoq_ns spent;
+    assert_int_equal(stoq_loop_new(&h.scene.loop, NULL), STOQ_OK);
+    stoq_loop_before_wait(h.scene.loop, &hook);
+    hurry_run(&h);
+    assert_true(h.scene.hooks < 10); /* it slept */
+    h.asks = true;
+    hurry_run(&h);
+    stoq_loop_hurried(h.scene.loop, &times, &spent);
+    if (sysconf(_SC_NPROCESSORS_ONLN) > 1) {
+        assert_true(h.scene.hooks > 30);
+        assert_true(times == 1 || times == 2); /* a twentieth of the time, paid for later */
+    } else {
+        assert_int_equal(times, 0);
+    }
+    stoq_loop_unhook(h.scene.loop, &hook);
+    stoq_loop_free(h.scene.loop);
+}
+
 struct counted {
     struct stoq_post post; /* first */
     int runs;
@@ -222,6 +270,7 @@ int main(void)
         cmocka_unit_test(deadline_fires_once_and_precisely),
         cmocka_unit_test(watch_reads_until_freed),
         cmocka_unit_test(posts_can_be_taken_back),
+        cmocka_unit_test(hurrying_looks_again_and_has_an_end),
         cmocka_unit_test(jobs_finish_on_the_loop),
         cmocka_unit_test(queue_refuses_past_its_cap),
         cmocka_unit_test(signals_are_events),
