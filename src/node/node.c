@@ -271,6 +271,9 @@ bool stoq_node_poll(struct stoq_node *n, stoq_ns now, struct stoq_node_action *o
     bool more = node_out_pop(n, out);
     if (!more) {
         time_out(n);
+        for (struct fetch *f = n->fetches; f != NULL; f = f->next) {
+            fetch_late(f);
+        }
         drive(n);
         more = node_out_pop(n, out);
     }

@@ -156,6 +156,7 @@ void fetch_free_over(struct stoq_node *n)
         *at = f->next;
         window_release(f);
         node_blob_drop(n, f->manifest_bytes);
+        node_blob_drop(n, f->signatures);
         node_blob_drop(n, f->shard_list);
         node_blob_drop(n, f->chunk_lists);
         stoq_free(&n->cfg.alloc, f);
@@ -262,7 +263,10 @@ void fetch_opening(struct fetch *f, struct stoq_span payload, enum stoq_status *
     if (*status != STOQ_OK || !take_manifest(f, o.manifest, false, status)) {
         return;
     }
-    fetch_signatures(f, o.signatures, false);
+    f->signatures = node_blob(f->node, o.signatures);
+    if (f->signatures == NULL) {
+        fetch_signatures(f, o.signatures, false);
+    }
     size_t list_bytes = (size_t)f->root.shards * STOQ_MERKLE_SHARD_ENTRY_BYTES;
     if (o.lists.n == 0) {
         want_shard_list(f);
@@ -343,6 +347,16 @@ void fetch_signatures(struct fetch *f, struct stoq_span framed, bool from_store)
         f->signatures_q.open = false;
         f->signatures_done = true;
     }
+}
+
+void fetch_late(struct fetch *f)
+{
+    struct blob *signatures = f->signatures;
+    f->signatures = NULL;
+    if (signatures != NULL && !f->over) {
+        fetch_signatures(f, node_blob_span(signatures), false);
+    }
+    node_blob_drop(f->node, signatures);
 }
 
 static enum stoq_status finish_step(struct fetch *f, enum stoq_node_action_kind kind)

@@ -241,6 +241,7 @@ struct fetch {
     struct blob *manifest_bytes;
     struct stoq_merkle_root root;
     struct blob *shard_list;
+    struct blob *signatures;  /* of the opening, not looked at yet */
     struct blob *chunk_lists; /* of all shards, checked, where the opening brought them */
     uint32_t saves;           /* SAVE_META on their way */
     bool signatures_done;
@@ -432,6 +433,9 @@ void fetch_opening(struct fetch *f, struct stoq_span payload, enum stoq_status *
 void fetch_shard_list(struct fetch *f, struct stoq_span bytes, bool from_store,
                       enum stoq_status *status);
 void fetch_signatures(struct fetch *f, struct stoq_span framed, bool from_store);
+/* What can wait until everything that follows from the last event is under way: an opening's signatures,
+ * which take longer to check than all the rest of it. */
+void fetch_late(struct fetch *f);
 void fetch_saved(struct fetch *f, struct pending *p, enum stoq_status status);
 void fetch_drive(struct fetch *f); /* after every event: whatever can go on now */
 stoq_ns fetch_deadline(const struct fetch *f);
