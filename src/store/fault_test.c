@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define N 100000
@@ -311,6 +312,42 @@ static void a_rewrite_is_read_back(void **state)
     free(p);
 }
 
+struct slow_disk {
+    int flushes;
+    int commits;
+};
+
+static int be_slow(void *user, enum stoq_durable_step step)
+{
+    struct slow_disk *d = user;
+    struct timespec nap = {.tv_nsec = (long)(2 * STOQ_MS)};
+    if (step == STOQ_DURABLE_SEGMENT_FDATASYNC) {
+        __atomic_fetch_add(&d->flushes, 1, __ATOMIC_SEQ_CST);
+        (void)nanosleep(&nap, NULL);
+    } else if (step == STOQ_DURABLE_INDEX_COMMIT) {
+        __atomic_fetch_add(&d->commits, 1, __ATOMIC_SEQ_CST);
+    }
+    return 0;
+}
+
+/* Puts that wait for the disk want their blocks written, not the index: it would be written anew for every
+ * few megabytes, a page for each record. */
+static void waiting_for_room_commits_nothing(void **state)
+{
+    struct stoq_scratch *t = *state;
+    struct slow_disk d = {0};
+    stoq_scratch_open(t);
+    (void)pthread_mutex_lock(&t->s->log.lock);
+    t->s->fault = (struct stoq_durable_fault){be_slow, &d};
+    (void)pthread_mutex_unlock(&t->s->log.lock);
+    put_range(t, 0, STOQ_COMMIT_BYTES_TRIGGER / 2 / N);
+    assert_true(__atomic_load_n(&d.flushes, __ATOMIC_SEQ_CST) >= 4);
+    assert_int_equal(__atomic_load_n(&d.commits, __ATOMIC_SEQ_CST), 0);
+    assert_int_equal(stoq_store_sync(t->s, &t->err), STOQ_OK);
+    assert_true(d.commits >= 1);
+    set_fault(t, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,6 +359,7 @@ int main(void)
         STOQ_SCRATCH_TEST(a_rewrite_is_read_back),
         STOQ_SCRATCH_TEST(a_failed_index_commit_is_tried_again),
         STOQ_SCRATCH_TEST(no_segment_no_put),
+        STOQ_SCRATCH_TEST(waiting_for_room_commits_nothing),
         STOQ_SCRATCH_TEST(a_closing_store_reports_its_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,9 +7,10 @@
  *
  * A caller of sync waits until the index holds the last sequence given out before its call; any
  * number of callers share a round, and appends go on during it. Without callers a round begins
- * when 12 MiB are written, so that memory stays flat and the disk never idles; such a round leaves
- * step 3 to later ones, for a commit costs two flushes more: a crash then means scanning at most
- * 128 MiB of log.
+ * when 6 MiB are written, so that memory stays flat and the disk never idles, or when puts wait for
+ * the room that its blocks take; such a round leaves step 3 to later ones, for a commit costs two
+ * flushes more, and where chunks come in no order a page of the index each: a crash then means
+ * scanning at most 128 MiB of log.
  *
  * When a round fails, whatever it covered stays in memory and readable, "stuck" makes each put and
  * sync try another round, and waiters get the error. A failed fdatasync leads to salvage.c.
@@ -192,9 +193,9 @@ static enum stoq_status commit(struct stoq_store *s, uint64_t limit)
 static enum stoq_status run_round(struct stoq_store *s)
 {
     struct stoq_log *log = &s->log;
-    bool all =
-        log->round_wanted || log->room_wanted || log->wanted_sequence > log->committed_sequence;
-    bool index = all || log->pending.count >= STOQ_PENDING_TRIGGER ||
+    bool wanted = log->round_wanted || log->wanted_sequence > log->committed_sequence;
+    bool all = wanted || log->room_wanted;
+    bool index = wanted || log->pending.count >= STOQ_PENDING_TRIGGER ||
                  log->bytes_since_commit >= STOQ_COMMIT_BYTES_TRIGGER;
     log->round_wanted = false;
     log->room_wanted = false;
