@@ -262,6 +262,9 @@ void engine_ask(struct stoq_engine *e, const struct stoq_node_ask *want)
         return;
     }
     a->payload_max = want->payload_max;
+    if (want->msg->type == STOQ_MSG_METADATA_QUERY) {
+        engine_budget_ask_meta(a, &want->msg->u.metadata_query.id);
+    }
     if (want->early && a->peer->state != PEER_UP) {
         e->early_asks++;
         ask_early(a, a->peer->early_conn);
@@ -471,6 +474,7 @@ void engine_ask_data(struct ask *a, struct stoq_span bytes, bool fin)
     }
     tell_progress(a, arrived, fin);
     if (fin) {
+        engine_budget_took_meta(a, a->payload.n);
         engine_batch_submit(a);
         forget_stream(a);
         engine_ask_finish(a);

@@ -2,6 +2,7 @@
  * Bandwidth. What we send waits piece by piece for its grant before it goes to the transport. What we
  * receive is there when we see it, so its flow-control credit waits instead: the peer may send as much
  * again only when the bytes are within the caps. Nothing blocks; a grant lets the waiting go on.
+ * Metadata goes first and is paid for afterwards: chunks wait for it.
  *
  *     share          a transfer with one peer in one direction: one flow of the bandwidth core
  *       budget         a reply that would send its next piece
@@ -26,6 +27,7 @@ struct share {
     struct share *next;
     struct share *prev;
     enum stoq_qos_dir dir;
+    bool is_meta;
     enum stoq_priority priority;
     struct peer *peer;
     struct stoq_package_id id;
@@ -40,7 +42,7 @@ struct share {
 
 struct debt {
     struct budget budget; /* first */
-    stoq_net_conn conn;
+    stoq_net_conn conn;   /* 0: metadata, which holds no credit back */
     stoq_net_stream stream;
 };
 
@@ -91,8 +93,9 @@ static void share_unref(struct share *s)
 static struct share *share_ref(struct stoq_engine *e, const struct share *want)
 {
     for (struct share *s = e->shares; s != NULL; s = s->next) {
-        if (s->dir == want->dir && s->peer == want->peer && s->priority == want->priority &&
-            s->fetch == want->fetch && stoq_hash_eq(&s->id.h, &want->id.h)) {
+        if (s->dir == want->dir && s->is_meta == want->is_meta && s->peer == want->peer &&
+            s->priority == want->priority && s->fetch == want->fetch &&
+            stoq_hash_eq(&s->id.h, &want->id.h)) {
             s->refs++;
             return s;
         }
@@ -191,7 +194,9 @@ static void let_go(struct stoq_engine *e, struct budget *b, stoq_ns now)
         engine_pump_later(b->serve);
     } else {
         struct debt *d = (struct debt *)b;
-        stoq_net_consumed(e->net, d->conn, d->stream, b->bytes);
+        if (d->conn != 0) {
+            stoq_net_consumed(e->net, d->conn, d->stream, b->bytes);
+        }
         debt_free(d);
     }
 }
@@ -301,6 +306,60 @@ void engine_budget_ask(struct ask *a, const struct stoq_node_ask_chunks *want)
                              .id = want->id,
                              .fetch = want->fetch};
     a->share = share_ref(a->engine, &of);
+}
+
+void engine_budget_ask_meta(struct ask *a, const struct stoq_package_id *id)
+{
+    const struct share of = {.dir = STOQ_QOS_DOWN,
+                             .is_meta = true,
+                             .priority = STOQ_PRIORITY_INTERACTIVE,
+                             .peer = a->peer,
+                             .id = *id};
+    a->share = share_ref(a->engine, &of);
+}
+
+/* Bytes that have gone already: others wait until the caps have room for them. */
+static void owe(struct share *s, uint64_t bytes)
+{
+    struct debt *d = bytes > 0 ? calloc(1, sizeof *d) : NULL;
+    if (d == NULL) {
+        return;
+    }
+    d->budget.share = s;
+    s->refs++;
+    if (share_wait(s, &d->budget, bytes)) {
+        debt_free(d);
+    }
+}
+
+void engine_budget_took_meta(struct ask *a, uint64_t bytes)
+{
+    if (a->share != NULL && a->share->is_meta) {
+        owe(a->share, bytes);
+    }
+}
+
+bool engine_budget_meta(struct inbound *in, uint64_t bytes)
+{
+    struct budget *b = &in->budget;
+    if (b->share == NULL) {
+        const struct share want = {.dir = STOQ_QOS_UP,
+                                   .is_meta = true,
+                                   .priority = STOQ_PRIORITY_INTERACTIVE,
+                                   .peer = in->peer,
+                                   .id = in->id};
+        b->serve = in;
+        b->share = share_ref(in->engine, &want);
+    }
+    if (b->granted || b->share == NULL) {
+        b->granted = false;
+        return true;
+    }
+    if (b->share->first != NULL) {
+        return !b->waits && share_wait(b->share, b, bytes);
+    }
+    owe(b->share, bytes);
+    return true;
 }
 
 void engine_budget_received(struct ask *a, uint64_t bytes)

@@ -634,6 +634,12 @@ uint64_t engine_budget_cap(const struct inbound *in); /* the tightest that holds
 /* Tell a fetch what was held back of it until now. */
 void engine_budget_note(struct stoq_engine *e, stoq_fetch_id fetch);
 void engine_budget_ask(struct ask *a, const struct stoq_node_ask_chunks *want);
+/* The same for metadata, which is not held back but paid for afterwards: a transfer that waits for it would
+ * take its source for dead. Of what we send no more than one reply about a package is owed by a peer. */
+void engine_budget_ask_meta(struct ask *a, const struct stoq_package_id *id);
+void engine_budget_took_meta(struct ask *a, uint64_t bytes);
+/* May this reply go now? False: it is pumped again when what is owed is paid. */
+bool engine_budget_meta(struct inbound *in, uint64_t bytes);
 void engine_budget_stopped(struct ask *a); /* its stream, whose bytes are settled by that */
 void engine_budget_ask_end(struct ask *a);
 void engine_budget_conn_lost(struct stoq_engine *e, stoq_net_conn conn);

@@ -159,9 +159,13 @@ static void meta_released(void *user)
     engine_pump_later(in);
 }
 
+/* Now, or when what was sent before it is paid. */
 static void send_meta(struct inbound *in)
 {
     struct stoq_engine *e = in->engine;
+    if (in->meta.n > 0 && !engine_budget_meta(in, in->meta.n)) {
+        return;
+    }
     struct stoq_message msg = {.type = STOQ_MSG_RESPONSE,
                                .request_id = in->request_id,
                                .u.response = {.kind = in->kind, .payload_bytes = in->meta.n}};
@@ -306,6 +310,10 @@ static void pump_one(struct inbound *in)
 {
     if (in->over) {
         inbound_over(in);
+        return;
+    }
+    if (in->is_meta && in->budget.granted) {
+        send_meta(in);
         return;
     }
     if (in->reading || in->ended || in->is_meta || in->phase != INBOUND_ANSWERING) {
@@ -604,7 +612,7 @@ void engine_serve(struct stoq_engine *e, const struct stoq_node_serve *s, bool i
     (void)stoq_node_peer_hello(e->node, s->peer, &hello);
     in->raw = e->cfg.raw || (hello.features & STOQ_FEATURE_ZSTD) == 0;
     in->tells_cap = (hello.features & STOQ_FEATURE_PRIORITY) != 0;
-    in->priority = s->priority;
+    in->priority = is_meta ? STOQ_PRIORITY_INTERACTIVE : s->priority; /* a transfer waits for it */
     stoq_net_stream_class(e->net, in->conn, in->stream,
                           is_meta ? STOQ_NET_CONTROL : class_of(s->priority));
     if (!is_meta && s->priority == STOQ_PRIORITY_BACKGROUND) {

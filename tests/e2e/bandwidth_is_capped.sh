@@ -31,6 +31,19 @@ wait $fetching || fail "the fetch: $(cat B.get)"
 jq -e '.bytes_from_peers == .bytes' B.get >/dev/null || fail "not all of it: $(cat B.get)"
 wait_for 20 none A || fail "left: $(cat limits)"
 
+# Metadata counts: what a question about it brought is paid for, and until then shows.
+start E
+exits 0 on A limit --up 1kB
+fetch E A
+pays() {
+    on A limit --json >limits &&
+        jq -e 'any(.allocations[]; .class == "interactive" and .direction == "up" and .requested > 0)' limits >/dev/null
+}
+wait_for 20 pays || fail "metadata is not counted: $(cat limits)"
+kill -INT $fetching
+wait $fetching && fail "not interrupted: $(cat E.get)"
+exits 0 on A limit --up none
+
 # What is taken, and from one peer alone; a fetch that is given up leaves nothing either.
 start C
 exits 0 on C limit --down 20kB --peer "$it" --json
