@@ -5,7 +5,10 @@
  *                        \-> FAILED, with an error      an offer repeated is answered with that
  *
  * The engine asks on its own thread whether an offer is taken; everything else happens on threads of
- * ours. What is over stays for REMEMBERED, or until its place is needed.
+ * ours. What is over stays for REMEMBERED, or until its place is needed. How much room the disk has is
+ * looked up on our threads too, since a disk may take its time: at the start, after every offer, and when
+ * an offer finds the figure older than DISK_FRESH. It is judged by the figure there is; what is promised is
+ * counted apart, and who was told yes by an old one is told when the disk is full.
  */
 #include "daemon/replicator.h"
 
@@ -31,6 +34,7 @@
 #define TABLE_MAX (2 * STOQ_REPLICA_OFFERS_MAX) /* those taken, and as many that are over */
 #define REMEMBERED (600 * STOQ_SEC)
 #define RECEIPT_BYTES_MAX ((size_t)STOQ_SIGNED_BODY_MAX + STOQ_SIGNED_SIGNATURE_MAX + 16)
+#define DISK_FRESH (10 * STOQ_SEC)
 #define LOCK_WAIT (60 * STOQ_SEC)                /* for a removal that is running */
 #define KEEP_SECONDS_MAX ((uint64_t)366 * 86400) /* that is promised at most */
 
@@ -60,6 +64,9 @@ struct stoq_replicator {
     struct entry **last;
     size_t count;
     uint64_t promised_bytes; /* of those waiting and at work */
+    uint64_t disk_bytes;     /* free, disk_at; UINT64_MAX: not known */
+    stoq_ns disk_at;
+    bool disk_wanted; /* a thread is to look */
     struct stoq_replicator_status status;
     atomic_bool stopping;
     bool started;
@@ -76,6 +83,7 @@ enum stoq_status stoq_replicator_new(struct stoq_replicator **out, struct stoq_h
     }
     r->host = host;
     r->last = &r->first;
+    r->disk_bytes = UINT64_MAX;
     (void)pthread_mutex_init(&r->lock, NULL);
     (void)pthread_cond_init(&r->changed, NULL);
     *out = r;
@@ -189,23 +197,31 @@ static void look_at_policy(struct stoq_host *host, struct stoq_replica_offer *o,
 static void look_at_room(struct stoq_host *host, struct stoq_replica_offer *o)
 {
     struct stoq_store_room room;
-    struct statvfs fs;
     stoq_store_room(stoq_host_store(host), &room);
     o->free_bytes_quota = UINT64_MAX;
     if (room.quota_bytes > 0) {
         o->free_bytes_quota =
             room.content_bytes_max > room.used_bytes ? room.content_bytes_max - room.used_bytes : 0;
     }
-    o->free_bytes_disk = UINT64_MAX;
-    if (statvfs(stoq_host_home(host)->store_dir, &fs) == 0) {
-        o->free_bytes_disk = (uint64_t)fs.f_bavail * fs.f_frsize;
-    }
+}
+
+/* Not on the engine's thread. lock held; released and taken again. */
+static void look_at_disk(struct stoq_replicator *r)
+{
+    struct statvfs fs;
+    r->disk_wanted = false;
+    (void)pthread_mutex_unlock(&r->lock);
+    bool known = statvfs(stoq_host_home(r->host)->store_dir, &fs) == 0;
+    (void)pthread_mutex_lock(&r->lock);
+    r->disk_bytes = known ? (uint64_t)fs.f_bavail * fs.f_frsize : UINT64_MAX;
+    r->disk_at = stoq_now();
 }
 
 /* lock held. */
 static void count_taken(const struct stoq_replicator *r, struct stoq_replica_offer *o,
                         const struct stoq_peer_id *peer)
 {
+    o->free_bytes_disk = r->disk_bytes;
     o->promised_bytes = r->promised_bytes;
     o->taken = (uint32_t)(r->status.waiting + r->status.at_work);
     for (const struct entry *e = r->first; e != NULL; e = e->next) {
@@ -286,6 +302,10 @@ uint64_t stoq_replicator_offered(void *user, const struct stoq_offer *offer, str
     look_at_policy(r->host, &o, &offer->peer);
     look_at_room(r->host, &o);
     (void)pthread_mutex_lock(&r->lock);
+    if (stoq_now() - r->disk_at > DISK_FRESH) {
+        r->disk_wanted = true;
+        (void)wake_one(r); /* without a thread it stays as it is */
+    }
     forget(r, stoq_now());
     struct entry *e = find(r, offer);
     uint64_t code = STOQ_ERR_BUSY;
@@ -544,7 +564,9 @@ static void *replicator_thread(void *user)
         while (e != NULL && e->state != ENTRY_WAITING && !e->send) {
             e = e->next;
         }
-        if (e == NULL) {
+        if (r->disk_wanted) {
+            look_at_disk(r);
+        } else if (e == NULL) {
             r->idle++;
             (void)pthread_cond_wait(&r->changed, &r->lock);
             r->idle--;
@@ -552,6 +574,7 @@ static void *replicator_thread(void *user)
             send_again(r, e);
         } else {
             work_on(r, e);
+            look_at_disk(r);
         }
     }
     (void)pthread_mutex_unlock(&r->lock);
@@ -562,6 +585,7 @@ void stoq_replicator_start(struct stoq_replicator *r)
 {
     (void)pthread_mutex_lock(&r->lock);
     r->started = true;
+    look_at_disk(r);
     if (r->status.waiting > 0) {
         (void)wake_one(r);
     }
