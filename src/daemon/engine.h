@@ -268,6 +268,18 @@ STOQ_WARN_UNUSED enum stoq_status stoq_engine_ping(struct stoq_engine *engine,
                                                    struct stoq_ping_report *report,
                                                    struct stoq_error *err);
 
+struct stoq_ping_result {
+    enum stoq_status status; /* what stoq_engine_ping returns */
+    struct stoq_ping_report report;
+    struct stoq_error err; /* unless STOQ_OK */
+};
+
+/* Ask count peers side by side: all of them take no longer than the one with the most time. out: count of
+ * them. STOQ_OK; STOQ_NOMEM: nobody was asked. */
+STOQ_WARN_UNUSED enum stoq_status stoq_engine_ping_all(struct stoq_engine *engine,
+                                                       const struct stoq_ping_ask *asks,
+                                                       size_t count, struct stoq_ping_result *out);
+
 /* Dial these and say Hello, each once; returns at once. How it went is in the log, and what was learned
  * of them is remembered. */
 void stoq_engine_contact(struct stoq_engine *engine, const struct stoq_fetch_source *peers,

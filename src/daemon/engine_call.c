@@ -78,14 +78,14 @@ bool engine_wait_watch(struct stoq_engine *e, struct engine_wait *w,
                        const struct engine_patience *how)
 {
     stoq_ns limit = stoq_now() + how->timeout_ns;
-    bool timed_out = false;
+    bool timed_out;
     bool news;
-    while (!engine_wait_some(w, &news)) {
+    do {
         timed_out = stoq_now() >= limit;
         if (timed_out || (how->cancelled != NULL && how->cancelled(how->user))) {
             engine_call(e, how->stop, w);
         }
-    }
+    } while (!engine_wait_some(w, &news));
     return timed_out;
 }
 

@@ -34,9 +34,10 @@ struct engine_patience {
     stoq_ns timeout_ns;
     bool (*cancelled)(void *user); /* NULL: never */
     void *user;
-    void (*stop)(struct stoq_engine *e, void *w); /* on the network thread: it is to end */
+    /* On the network thread: it is to end; it may have. */
+    void (*stop)(struct stoq_engine *e, void *w);
 };
-/* Wait until it is done. True: its time was over. */
+/* Wait until it is done. True: its time was over; without time left it is stopped before it is waited for. */
 bool engine_wait_watch(struct stoq_engine *e, struct engine_wait *w,
                        const struct engine_patience *how);
 

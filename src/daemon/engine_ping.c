@@ -8,6 +8,7 @@
 #include "os/sys.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PING_TIMEOUT (5 * STOQ_SEC)
@@ -15,7 +16,7 @@
 struct ping {
     struct engine_wait wait; /* first */
     struct stoq_engine *engine;
-    const struct stoq_ping_ask *ask;
+    struct stoq_ping_ask ask;
     struct stoq_ping_report *report;
     struct peer *peer;
     bool learning; /* a Hello is under way, or a dial for one */
@@ -67,7 +68,7 @@ static void on_hello(struct ask *a)
         finish(p, a->status);
     } else if (a->reply.type != STOQ_MSG_HELLO) {
         finish(p, refused(p, a));
-    } else if (p->ask->datagram) {
+    } else if (p->ask.datagram) {
         p->report->key_learned = true;
         send_datagram(p);
     } else {
@@ -124,7 +125,7 @@ static void send_hello(struct ping *p)
 static void send_datagram(struct ping *p)
 {
     struct stoq_engine *e = p->engine;
-    const struct stoq_known_peer *known = stoq_known_find(e->known, &p->ask->to.peer);
+    const struct stoq_known_peer *known = stoq_known_find(e->known, &p->ask.to.peer);
     struct stoq_message msg = {.type = STOQ_MSG_PING, .request_id = p->wait.number};
     struct stoq_buf frame;
     if (known == NULL || !known->has_rpc) {
@@ -136,10 +137,10 @@ static void send_datagram(struct ping *p)
     enum stoq_status st = stoq_message_encode(&msg, &frame);
     if (st == STOQ_OK) {
         struct stoq_net_rpc_call call = {
-            .addr = p->ask->to.addr,
+            .addr = p->ask.to.addr,
             .key = known->rpc,
             .message = {frame.p + STOQ_FRAME_HEAD_BYTES, frame.n - STOQ_FRAME_HEAD_BYTES},
-            .timeout_ns = p->ask->timeout_ns,
+            .timeout_ns = p->ask.timeout_ns,
             .cookie = p->wait.number};
         p->sent_at = stoq_now();
         st = stoq_net_rpc(e->net, &call);
@@ -209,7 +210,7 @@ void engine_pings_early(struct stoq_engine *e, struct peer *peer, stoq_net_conn 
     struct ping *p = (struct ping *)e->pings.first;
     while (p != NULL) {
         struct ping *next = (struct ping *)p->wait.next;
-        if (p->peer == peer && p->learning && !p->early && !p->ask->datagram) {
+        if (p->peer == peer && p->learning && !p->early && !p->ask.datagram) {
             struct stoq_message msg = {.type = STOQ_MSG_PING};
             p->early = true;
             p->sent_at = stoq_now();
@@ -248,7 +249,7 @@ static bool has_key(const struct stoq_engine *e, const struct stoq_peer_id *id)
 static void connect_to(struct ping *p)
 {
     struct stoq_engine *e = p->engine;
-    p->peer = engine_peer(e, &p->ask->to.peer);
+    p->peer = engine_peer(e, &p->ask.to.peer);
     if (p->peer == NULL) {
         finish(p, STOQ_FULL);
         return;
@@ -260,8 +261,8 @@ static void connect_to(struct ping *p)
     }
     p->learning = true;
     if (p->peer->state == PEER_IDLE) {
-        engine_peer_address(p->peer, &p->ask->to.addr);
-        engine_peer_dial(e, p->peer, p->ask->timeout_ns); /* p may be over after this */
+        engine_peer_address(p->peer, &p->ask.to.addr);
+        engine_peer_dial(e, p->peer, p->ask.timeout_ns); /* p may be over after this */
     }
 }
 
@@ -272,10 +273,10 @@ static void ping_begin(struct stoq_engine *e, void *arg)
     p->began_at = stoq_now();
     if (e->draining) {
         finish(p, STOQ_BUSY);
-    } else if (p->ask->datagram && e->cfg.connections_only) {
+    } else if (p->ask.datagram && e->cfg.connections_only) {
         (void)snprintf(p->why, sizeof p->why, "transport.datagrams is off here");
         finish(p, STOQ_NOTFOUND);
-    } else if (p->ask->datagram && has_key(e, &p->ask->to.peer)) {
+    } else if (p->ask.datagram && has_key(e, &p->ask.to.peer)) {
         send_datagram(p);
     } else {
         connect_to(p);
@@ -295,27 +296,60 @@ static void ping_stop(struct stoq_engine *e, void *arg)
     }
 }
 
+/* p lies still until its end is waited for. */
+static void begin(struct ping *p, struct stoq_engine *e, const struct stoq_ping_ask *ask,
+                  struct stoq_ping_report *report)
+{
+    *report = (struct stoq_ping_report){0};
+    *p = (struct ping){.engine = e, .ask = *ask, .report = report};
+    p->ask.timeout_ns = ask->timeout_ns == 0 ? PING_TIMEOUT : ask->timeout_ns;
+    engine_wait_init(&p->wait);
+    engine_call(e, ping_begin, p);
+}
+
+/* Its result; time_ns: what is left of its time. */
+static enum stoq_status end(struct ping *p, stoq_ns time_ns, struct stoq_error *err)
+{
+    const struct engine_patience how = {.timeout_ns = time_ns,
+                                        .cancelled = p->ask.cancelled,
+                                        .user = p->ask.user,
+                                        .stop = ping_stop};
+    bool timed_out = engine_wait_watch(p->engine, &p->wait, &how);
+    engine_wait_release(&p->wait);
+    if (p->wait.status == STOQ_OK) {
+        return STOQ_OK;
+    }
+    if (p->wait.status == STOQ_CANCELLED && timed_out) {
+        return stoq_fail(err, STOQ_TIMEOUT, 0, "no answer within %.1f s",
+                         (double)p->ask.timeout_ns / 1e9);
+    }
+    return stoq_fail_code(err, p->wait.status, p->code, "%s", p->why);
+}
+
 enum stoq_status stoq_engine_ping(struct stoq_engine *e, const struct stoq_ping_ask *ask,
                                   struct stoq_ping_report *report, struct stoq_error *err)
 {
-    struct stoq_ping_ask filled = *ask;
-    filled.timeout_ns = ask->timeout_ns == 0 ? PING_TIMEOUT : ask->timeout_ns;
-    *report = (struct stoq_ping_report){0};
-    struct ping p = {.engine = e, .ask = &filled, .report = report};
-    const struct engine_patience how = {.timeout_ns = filled.timeout_ns,
-                                        .cancelled = ask->cancelled,
-                                        .user = ask->user,
-                                        .stop = ping_stop};
-    engine_wait_init(&p.wait);
-    engine_call(e, ping_begin, &p);
-    bool timed_out = engine_wait_watch(e, &p.wait, &how);
-    engine_wait_release(&p.wait);
-    if (p.wait.status == STOQ_OK) {
-        return STOQ_OK;
+    struct ping p;
+    begin(&p, e, ask, report);
+    return end(&p, p.ask.timeout_ns, err);
+}
+
+enum stoq_status stoq_engine_ping_all(struct stoq_engine *e, const struct stoq_ping_ask *asks,
+                                      size_t count, struct stoq_ping_result *out)
+{
+    struct ping *pings = calloc(count == 0 ? 1 : count, sizeof *pings);
+    if (pings == NULL) {
+        return STOQ_NOMEM;
     }
-    if (p.wait.status == STOQ_CANCELLED && timed_out) {
-        return stoq_fail(err, STOQ_TIMEOUT, 0, "no answer within %.1f s",
-                         (double)filled.timeout_ns / 1e9);
+    stoq_ns began_at = stoq_now();
+    for (size_t i = 0; i < count; i++) {
+        begin(&pings[i], e, &asks[i], &out[i].report);
     }
-    return stoq_fail_code(err, p.wait.status, p.code, "%s", p.why);
+    for (size_t i = 0; i < count; i++) {
+        stoq_ns spent = stoq_now() - began_at;
+        stoq_ns time = pings[i].ask.timeout_ns;
+        out[i].status = end(&pings[i], spent < time ? time - spent : 0, &out[i].err);
+    }
+    free(pings);
+    return STOQ_OK;
 }

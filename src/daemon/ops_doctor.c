@@ -228,17 +228,13 @@ static void look_at_ports(struct exam *x)
     note_loopback(x, c->listen_count > 0 && loopback);
 }
 
-static void look_at_peer(struct exam *x, const struct stoq_fetch_source *peer)
+static void tell_of_peer(struct exam *x, const struct stoq_fetch_source *peer,
+                         const struct stoq_ping_result *result)
 {
     char id[STOQ_ID_TEXT_CAP];
     char addr[STOQ_ADDR_TEXT_MAX];
     char where[sizeof id + sizeof addr + 1];
-    struct stoq_ping_report report;
-    struct stoq_error err;
-    const struct stoq_ping_ask ask = {
-        .to = *peer, .timeout_ns = PING_TIME, .cancelled = op_cancelled, .user = x->io};
-    enum stoq_status st = stoq_engine_ping(stoq_host_engine(x->host), &ask, &report, &err);
-    if (st == STOQ_OK) {
+    if (result->status == STOQ_OK) {
         return;
     }
     stoq_peer_id_put(id, &peer->peer);
@@ -246,17 +242,40 @@ static void look_at_peer(struct exam *x, const struct stoq_fetch_source *peer)
     add(x, true,
         &(struct place){
             "peers", where,
-            st == STOQ_PROOF
+            result->status == STOQ_PROOF
                 ? "ask who runs it for its peer id (stoq status), and correct the line"
                 : "does its daemon run, does a firewall let UDP through there? Else take "
                   "the line out of the configuration"},
-        "a peer of the configuration cannot be reached: %.400s", err.text);
+        "a peer of the configuration cannot be reached: %.400s", result->err.text);
+}
+
+/* Side by side: those that are silent cost PING_TIME together. */
+static void ping_peers(struct exam *x)
+{
+    const struct stoq_config *c = x->config;
+    struct stoq_ping_ask asks[PINGS_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < c->peer_count + c->bootstrap_count && n < PINGS_MAX; i++) {
+        const struct stoq_fetch_source *peer =
+            i < c->peer_count ? &c->peers[i] : &c->bootstrap[i - c->peer_count];
+        asks[n++] = (struct stoq_ping_ask){
+            .to = *peer, .timeout_ns = PING_TIME, .cancelled = op_cancelled, .user = x->io};
+    }
+    struct stoq_ping_result *results = calloc(PINGS_MAX, sizeof *results);
+    if (results == NULL ||
+        stoq_engine_ping_all(stoq_host_engine(x->host), asks, n, results) != STOQ_OK) {
+        x->failed = true;
+        n = 0;
+    }
+    for (size_t i = 0; i < n && !op_cancelled(x->io); i++) {
+        tell_of_peer(x, &asks[i].to, &results[i]);
+    }
+    free(results);
 }
 
 static void look_at_peers(struct exam *x)
 {
     const struct stoq_config *c = x->config;
-    size_t n = 0;
     struct stoq_error err;
     const struct stoq_home *home = stoq_host_home(x->host);
     if (c->peer_count + c->bootstrap_count == 0 || access(home->key_file, F_OK) != 0) {
@@ -267,12 +286,7 @@ static void look_at_peers(struct exam *x)
             "the peers of the configuration were not asked: %.400s", err.text);
         return;
     }
-    for (size_t i = 0; i < c->peer_count && n < PINGS_MAX && !op_cancelled(x->io); i++, n++) {
-        look_at_peer(x, &c->peers[i]);
-    }
-    for (size_t i = 0; i < c->bootstrap_count && n < PINGS_MAX && !op_cancelled(x->io); i++, n++) {
-        look_at_peer(x, &c->bootstrap[i]);
-    }
+    ping_peers(x);
 }
 
 static void look_at_dht(struct exam *x)

@@ -49,6 +49,17 @@ printf 'listen = [::1]:0\n[discovery]\nlan = off\n' >>"$conf"
 sound_again || fail "a peer that answers: $(cat out)"
 stop B
 finds peers "$addr"
+
+# Eight that are silent are waited for side by side: 3 s, not 24.
+for port in 1 2 3 4 5 6 7; do
+    echo "peer = $(on "P$port" init --json | jq -r .peer)@[::1]:$port"
+done >eight
+cat "$conf" >>eight
+mv eight "$conf"
+began=$SECONDS
+exits 1 on A doctor --json
+[ $((SECONDS - began)) -lt 16 ] || fail "one after the other: $((SECONDS - began)) s"
+[ "$(jq '[.findings[] | select(.check == "peers")] | length' out)" = 8 ] || fail "not each of them: $(cat out)"
 printf '%s' "$sound" >"$conf"
 
 # Limits.
