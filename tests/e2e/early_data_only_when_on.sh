@@ -4,12 +4,6 @@
 . "$(dirname "$0")/lib.sh"
 "$STOQ" help ping >/dev/null 2>&1 || exit 77 # built without a node
 
-with() { # NAME EARLY
-    on "$1" init -q >/dev/null
-    printf '[transport]\nearly_data = %s\nidle_timeout = 1\n' "$2" >"$1/stoq.conf"
-    start "$1"
-}
-alone() { [ "$(on "$1" status --json | jq .net.connections)" = 0 ]; }
 twice() { # FROM TO: the second ping's `early`
     wait_for 10 alone "$1" || fail "not closed when idle"
     on "$1" ping "$(contact "$2")" --json | jq -e '.early == false and .connected_before == false' >/dev/null || fail "the first ping"
@@ -17,9 +11,9 @@ twice() { # FROM TO: the second ping's `early`
     on "$1" ping "$(contact "$2")" --json >out || fail "$(cat out)"
     jq .early out
 }
-with A on
-with B on
-with C off
+early_data A on
+early_data B on
+early_data C off
 [ "$(twice B A)" = true ] || fail "no early data: $(cat out)"
 jq -e '.group == "resumed" or (.group | startswith("SecP384"))' out >/dev/null || fail "$(cat out)"
 [ "$(twice C A)" = false ] || fail "a dialler without it used it"

@@ -5,12 +5,6 @@
 . "$(dirname "$0")/lib.sh"
 "$STOQ" help ping >/dev/null 2>&1 || exit 77 # built without a node
 
-with() { # NAME EARLY
-    on "$1" init -q >/dev/null
-    printf '[transport]\nearly_data = %s\nidle_timeout = 1\n' "$2" >"$1/stoq.conf"
-    start "$1"
-}
-alone() { [ "$(on "$1" status --json | jq .net.connections)" = 0 ]; }
 figure() { on "$1" status --json | jq ".net.$2"; }
 number=0
 fetch() { # FROM TO: something new, over a connection of its own
@@ -22,9 +16,9 @@ fetch() { # FROM TO: something new, over a connection of its own
     on "$1" get "$id" --from "$(contact "$2")" -o out.d -q >out 2>err || fail "get $number: $(cat err)"
     cmp in out.d/in || fail "other bytes"
 }
-with A on
-with B on
-with C off
+early_data A on
+early_data B on
+early_data C off
 fetch B A # without a ticket
 [ "$(figure B early_asked)" = 0 ] || fail "asked early without a ticket"
 fetch B A

@@ -11,6 +11,8 @@
 #   contact A                prints PEER@ADDRESS of the running daemon A
 #   replica P NAME TAGS [LINE]...   daemon NAME with these lines of configuration, and a peer with these tags
 #                            in P's
+#   early_data NAME on|off   daemon NAME with transport.early_data so, which closes idle connections after a second
+#   alone NAME               it has no connection
 #   knows P COUNT            has P read its configuration again, and waits until it names so many peers
 #   exits CODE COMMAND...    it must exit with CODE; its output is left in $TMP/out and $TMP/err
 #   says TEXT                ... and one of them must hold TEXT
@@ -88,6 +90,15 @@ on() {
 }
 
 contact() { jq -r '.peer + "@" + .listen[0]' "$TMP/$1.ready"; }
+
+early_data() {
+    on "$1" init -q >/dev/null
+    printf '[transport]\nearly_data = %s\nidle_timeout = 1\n' "$2" >"$1/stoq.conf"
+    start "$1"
+}
+
+# shellcheck disable=SC2317
+alone() { [ "$(on "$1" status --json | jq .net.connections)" = 0 ]; }
 
 replica() {
     local of=$1 name=$2 tags=$3
