@@ -8,8 +8,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-int openat(int dir, const char *path, int flags, ...);
-int mkdirat(int dir, const char *path, mode_t mode);
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): the C library's headers have theirs */
 
 static const char *fold(char *out, size_t cap, const char *path)
 {
@@ -40,3 +39,5 @@ int mkdirat(int dir, const char *path, mode_t mode)
     *(void **)&real = dlsym(RTLD_NEXT, "mkdirat");
     return real(dir, fold(name, sizeof name, path), mode);
 }
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

@@ -275,7 +275,8 @@ void crash_record_base(void)
     recording->base_count = recording->op_count;
 }
 
-/* --- in the C library's place --- */
+/* --- in the C library's place; its headers name parameters otherwise --- */
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
 
 static int do_open(int dirfd, const char *path, int flags, mode_t mode)
 {
@@ -495,3 +496,5 @@ int mkdir(const char *path, mode_t mode)
 {
     return mkdirat(AT_FDCWD, path, mode);
 }
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

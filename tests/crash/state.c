@@ -67,9 +67,17 @@ static void file_grow(struct disk *d, uint32_t inode, size_t n)
     }
 }
 
+/* n bytes of a write, from its byte `at` on, into a file that is long enough. */
+static void put_bytes(struct disk *d, const struct crash_op *op, size_t at, size_t n)
+{
+    uint8_t *p = d->file[op->inode].p;
+    if (!d->bad && p != NULL) { /* NULL: it is empty */
+        memcpy(p + op->offset + at, d->log->data + op->data + at, n);
+    }
+}
+
 static void do_write(struct disk *d, const struct crash_op *op, enum how how, struct stoq_prng *r)
 {
-    const uint8_t *p = d->log->data + op->data;
     size_t end = (size_t)(op->offset + op->n);
     size_t first = (SECTOR - (size_t)op->offset % SECTOR) % SECTOR; /* up to a sector's edge */
     if (how == HOW_TORN) {
@@ -77,18 +85,15 @@ static void do_write(struct disk *d, const struct crash_op *op, enum how how, st
         size_t n = first + SECTOR * (size_t)stoq_prng_below(r, sectors + 1);
         n = n < op->n ? n : (size_t)op->n;
         file_grow(d, op->inode, (size_t)op->offset + n);
-        memcpy(d->file[op->inode].p + op->offset, p, d->bad ? 0 : n);
+        put_bytes(d, op, 0, n);
         return;
     }
     file_grow(d, op->inode, end);
-    if (d->bad || how == HOW_SIZE) {
-        return;
-    }
-    for (size_t at = 0; at < op->n;) {
+    for (size_t at = 0; how != HOW_SIZE && at < op->n;) {
         size_t n = at == 0 && first > 0 ? first : SECTOR;
         n = n < op->n - at ? n : (size_t)op->n - at;
         if (how == HOW_WHOLE || stoq_prng_below(r, 2) == 0) {
-            memcpy(d->file[op->inode].p + op->offset + at, p + at, n);
+            put_bytes(d, op, at, n);
         }
         at += n;
     }
@@ -258,7 +263,8 @@ static bool put_file(const struct file *f, const char *path)
     return close(fd) == 0 && good;
 }
 
-/* The folder `inode`, level by level; a store has three. */
+/* The folder `inode`, level by level; a store has three, and no more than five are gone into. */
+/* NOLINTNEXTLINE(misc-no-recursion) */
 static bool put_folder(const struct disk *d, uint32_t inode, const char *dir, int level)
 {
     for (size_t i = 0; i < d->entry_count; i++) {
