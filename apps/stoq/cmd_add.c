@@ -78,6 +78,10 @@ static int publish_args(struct cmd *cmd, json_t *args)
         json_object_set_new(args, "in_place", json_true()) != 0) {
         rc = STOQ_EXIT_FAILED;
     }
+    if (rc == 0 && cmd_flag(cmd, "newest") &&
+        json_object_set_new(args, "newest", json_true()) != 0) {
+        rc = STOQ_EXIT_FAILED;
+    }
     if (rc == 0 && cmd_flag(cmd, "private") &&
         json_object_set_new(args, "private", json_true()) != 0) {
         rc = STOQ_EXIT_FAILED;
@@ -139,14 +143,17 @@ int cmd_publish(struct cmd *cmd)
             (void)fprintf(stderr,
                           "made a key of private packages; 'stoq key private' tells where\n");
         }
-        (void)fprintf(stderr, "%s %s: %s in %llu chunks, %s new, %s stored, %.2f s, %s\n",
+        (void)fprintf(stderr, "%s %s: %s in %llu chunks, %s new, %s stored, %.2f s, %s%s\n",
                       stoq_json_text(result, "name"), stoq_json_text(result, "version"),
                       human_bytes(a, stoq_json_u64(result, "bytes", 0)),
                       (unsigned long long)stoq_json_u64(result, "chunks", 0),
                       human_bytes(b, stoq_json_u64(result, "bytes_new", 0)),
                       human_bytes(c, stoq_json_u64(result, "bytes_stored", 0)),
                       json_number_value(json_object_get(result, "seconds")),
-                      stoq_json_text(result, "signed_by") != NULL ? "signed" : "unsigned");
+                      stoq_json_text(result, "signed_by") != NULL ? "signed" : "unsigned",
+                      json_is_false(json_object_get(result, "newest"))
+                          ? ", not the newest release of its name (--newest)"
+                          : "");
     }
     json_decref(result);
     return cmd_finish(cmd);

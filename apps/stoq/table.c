@@ -18,6 +18,7 @@ static const struct cmd_option publish_options[] = {
     {"depends", 0, "NAME[@REQ][#ID]", "a package it needs", true},
     {"alias", 0, "ALG,...", "make its files findable by b3sum, sha256, sha512, sha3-256", true},
     {"entry", 0, "FILENAME", "with -: what the package's one file is called [NAME]", false},
+    {"newest", 0, NULL, "it is the newest release of its name, whatever its version", false},
     {"in-place", 0, NULL, "refer to the files where they are, store no second copy", false},
     {"no-sign", 0, NULL, "leave it unsigned", false},
     {"private", 0, NULL, "cut it by this home's private key: lengths of chunks tell nothing",
@@ -176,7 +177,7 @@ static const struct cmd_row rows[] = {
          "Chunks that are here already are not fetched. What was fetched before a failure stays,\n"
          "so a second get goes on from there. A seed need not be published: it is cut and hashed\n"
          "first, and what the package shares with it is not fetched.\n"
-         "KEY/NAME is the release of that name which the publisher with this key signed last, or\n"
+         "KEY/NAME is the newest release of that name by the publisher with this key, or\n"
          "with @VERSION that version's: looked for with peers, neighbours and in the DHT.\n"
          "With a digest instead of an id: one file of a package that is here, published with\n"
          "--alias, checked against the digest (exit code 4).",

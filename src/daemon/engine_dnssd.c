@@ -123,10 +123,8 @@ static enum stoq_status init_responder(struct engine_dnssd *ed)
     const char *mark = peer + sizeof "peer1q" - 1;
     (void)snprintf(instance, sizeof instance, "stoq %.*s", NAME_SYMBOLS, mark);
     (void)snprintf(host, sizeof host, "stoq-%.*s", NAME_SYMBOLS, mark);
-    struct stoq_dnssd_config cfg = {.instance = instance,
-                                    .host = host,
-                                    .port = ed->at.port,
-                                    .txt = stoq_wr_span(&txt)};
+    struct stoq_dnssd_config cfg = {
+        .instance = instance, .host = host, .port = ed->at.port, .txt = stoq_wr_span(&txt)};
     stoq_entropy(&cfg.seed, sizeof cfg.seed);
     return stoq_dnssd_init(&ed->responder, &cfg);
 }
@@ -142,12 +140,8 @@ enum stoq_status engine_dnssd_new(struct engine_dnssd **out, struct stoq_engine 
     ed->engine = e;
     ed->links = links;
     ed->at = *at;
-    struct stoq_mdns_config cfg = {.loop = e->loop,
-                                   .links = links,
-                                   .v4 = at->v4,
-                                   .v6 = at->v6,
-                                   .heard = on_heard,
-                                   .user = ed};
+    struct stoq_mdns_config cfg = {
+        .loop = e->loop, .links = links, .v4 = at->v4, .v6 = at->v6, .heard = on_heard, .user = ed};
     STOQ_ASSERT(init_responder(ed) == STOQ_OK);
     enum stoq_status st = stoq_timer_new(&ed->timer, e->loop, on_timer, ed, err);
     if (st == STOQ_OK) {

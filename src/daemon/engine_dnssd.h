@@ -17,8 +17,7 @@ struct engine_lan_port {
 };
 
 /* Begin. STOQ_OK; STOQ_IO: another program has the port for itself; STOQ_NOMEM. */
-STOQ_WARN_UNUSED enum stoq_status engine_dnssd_new(struct engine_dnssd **out,
-                                                   struct stoq_engine *e,
+STOQ_WARN_UNUSED enum stoq_status engine_dnssd_new(struct engine_dnssd **out, struct stoq_engine *e,
                                                    const struct stoq_links *links,
                                                    const struct engine_lan_port *at,
                                                    struct stoq_error *err);

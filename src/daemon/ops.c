@@ -18,6 +18,7 @@ static const struct stoq_json_key publish_keys[] = {
     {"threads", STOQ_JSON_UINT, false},     {"aliases", STOQ_JSON_TEXTS, false},
     {"strict", STOQ_JSON_BOOL, false},      {"secondary", STOQ_JSON_TEXT, false},
     {"profile", STOQ_JSON_UINT, false},     {"in_place", STOQ_JSON_BOOL, false},
+    {"newest", STOQ_JSON_BOOL, false},
 };
 static const struct stoq_json_key get_keys[] = {
     {"id", STOQ_JSON_TEXT, true},          {"output", STOQ_JSON_TEXT, false},

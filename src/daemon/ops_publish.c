@@ -192,6 +192,7 @@ static enum stoq_status fill_ask(struct stoq_host *host, const json_t *args, str
     in->ask.license = stoq_json_text(args, "license");
     in->ask.key = stoq_json_bool(args, "sign", true) ? stoq_host_key(host) : NULL;
     in->ask.pointers = in->ask.private_key == NULL ? stoq_host_record_lock(host) : NULL;
+    in->ask.is_newest = stoq_json_bool(args, "newest", false);
     in->ask.profile = (unsigned)profile;
     in->ask.in_place = stoq_json_bool(args, "in_place", false);
     in->ask.read_bytes = (size_t)read_bytes;
@@ -224,14 +225,15 @@ static json_t *to_json(const struct inputs *in)
     }
     stoq_package_id_put(id, &r->id);
     return json_pack(
-        "{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:O, s:o}",
+        "{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:O, s:o}",
         "id", id, "name", in->ask.name, "version", in->ask.version, "existed", (int)r->existed,
         "bytes", (json_int_t)r->bytes, "table_bytes", (json_int_t)r->table_bytes, "chunks",
         (json_int_t)r->chunks, "shards", (json_int_t)r->shards, "entries", (json_int_t)r->entries,
         "files", (json_int_t)r->files, "chunks_new", (json_int_t)r->chunks_new, "bytes_new",
         (json_int_t)r->bytes_new, "bytes_stored", (json_int_t)r->bytes_stored, "bytes_in_place",
         (json_int_t)r->bytes_in_place, "aliases", (json_int_t)r->aliases, "signed_by",
-        op_key_id(r->is_signed, &r->signer), "warnings", in->warnings, "seconds",
+        op_key_id(r->is_signed, &r->signer), "newest",
+        r->is_named ? json_boolean(r->is_newest) : json_null(), "warnings", in->warnings, "seconds",
         op_seconds(r->elapsed_ns));
 }
 

@@ -2,6 +2,7 @@
 
 #include "daemon/local.h"
 #include "os/sys.h"
+#include "package/version.h"
 
 #include <string.h>
 
@@ -74,44 +75,78 @@ enum stoq_status stoq_pointers_keep(struct stoq_store *store, pthread_mutex_t *l
     return st == STOQ_OK ? stoq_store_sync(store, err) : st;
 }
 
-/* One more than the highest under these keys, and no less than the microsecond it is. */
-static uint64_t next_sequence(struct stoq_store *store, const struct stoq_hash *keys, size_t n)
+/* Where a pointer is kept: that of its version, and that of the newest, whatever its version. */
+enum { OF_VERSION, OF_NEWEST, KEYS };
+
+struct release {
+    struct stoq_store *store;
+    struct stoq_pointer p;
+    struct stoq_hash keys[KEYS];
+    struct stoq_pointer_kept had[KEYS]; /* n = 0: none */
+    bool is_newest;
+};
+
+static enum stoq_status load_both(struct release *r, struct stoq_error *err)
 {
-    uint64_t sequence = stoq_wall_seconds() * US_PER_S;
-    struct stoq_pointer_kept had;
-    struct stoq_error none;
-    for (size_t i = 0; i < n; i++) {
-        if (stoq_pointers_load(store, &keys[i], &had, &none) == STOQ_OK &&
-            had.p.sequence >= sequence && had.p.sequence < UINT64_MAX) {
-            sequence = had.p.sequence + 1;
+    for (size_t i = 0; i < KEYS; i++) {
+        enum stoq_status st = stoq_pointers_load(r->store, &r->keys[i], &r->had[i], err);
+        if (st != STOQ_OK && st != STOQ_NOTFOUND && st != STOQ_MALFORMED) {
+            return st;
         }
     }
-    return sequence;
+    return STOQ_OK;
 }
 
-static bool is_said(struct stoq_store *store, const struct stoq_hash *key,
-                    const struct stoq_package_id *id, uint64_t now_s)
+/* Is the release that counts as the newest a later one than this, as their versions say? */
+static bool is_behind(const struct release *r)
 {
-    struct stoq_pointer_kept had;
-    struct stoq_error none;
-    return stoq_pointers_load(store, key, &had, &none) == STOQ_OK &&
-           stoq_hash_eq(&had.p.id.h, &id->h) && had.p.expires_s > now_s + STOQ_POINTER_LIFE_S / 2;
+    const struct stoq_pointer_kept *newest = &r->had[OF_NEWEST];
+    return newest->n > 0 && newest->p.expires_s > r->p.issued_at_s &&
+           stoq_version_cmp(r->p.version, newest->p.version) < 0;
+}
+
+static bool is_said(const struct stoq_pointer_kept *had, const struct stoq_pointer *p)
+{
+    return had->n > 0 && stoq_hash_eq(&had->p.id.h, &p->id.h) &&
+           had->p.expires_s > p->issued_at_s + STOQ_POINTER_LIFE_S / 2;
+}
+
+/* Higher than what was said of this version. The newest release has the highest of all: of several good
+ * pointers of a name that counts, whoever shows them. False: there is no such number. */
+static bool choose_sequence(struct release *r)
+{
+    const struct stoq_pointer_kept *newest = &r->had[OF_NEWEST];
+    uint64_t last = r->had[OF_VERSION].n > 0 ? r->had[OF_VERSION].p.sequence : 0;
+    uint64_t top = newest->n > 0 ? newest->p.sequence : 0;
+    if (r->is_newest) {
+        uint64_t now = r->p.issued_at_s * US_PER_S;
+        top = last > top ? last : top;
+        r->p.sequence = now > top ? now : top + 1;
+        return top < UINT64_MAX;
+    }
+    uint64_t below = top > US_PER_S ? top - US_PER_S : 1; /* with room for as many again */
+    r->p.sequence = last < below ? below : last + 1;
+    return r->p.sequence < top;
 }
 
 /* The lock is held. */
-static enum stoq_status sign_and_put(struct stoq_store *store, const struct stoq_key *key,
-                                     struct stoq_pointer *p, const struct stoq_hash *keys, size_t n,
+static enum stoq_status sign_and_put(struct release *r, const struct stoq_key *key,
                                      struct stoq_error *err)
 {
     struct stoq_buf bytes;
+    if (!choose_sequence(r)) {
+        return stoq_fail(err, STOQ_RANGE, 0,
+                         "no sequence is left for this release pointer below the newest");
+    }
     stoq_buf_init(&bytes, STOQ_POINTER_BYTES_MAX);
-    p->sequence = next_sequence(store, keys, n);
-    enum stoq_status st = stoq_pointer_sign(key, p, &bytes);
+    enum stoq_status st = stoq_pointer_sign(key, &r->p, &bytes);
     if (st != STOQ_OK) {
         st = stoq_fail(err, st, 0, "sign a release pointer: %s", stoq_status_str(st));
     }
-    for (size_t i = 0; i < n && st == STOQ_OK; i++) {
-        st = put(store, &keys[i], stoq_buf_span(&bytes), err);
+    for (size_t i = 0; i < KEYS && st == STOQ_OK; i++) {
+        if (i != OF_NEWEST || r->is_newest) {
+            st = put(r->store, &r->keys[i], stoq_buf_span(&bytes), err);
+        }
     }
     stoq_buf_release(&bytes);
     return st;
@@ -119,24 +154,30 @@ static enum stoq_status sign_and_put(struct stoq_store *store, const struct stoq
 
 enum stoq_status stoq_pointers_publish(struct stoq_store *store, pthread_mutex_t *lock,
                                        const struct stoq_key *key, const struct stoq_package_id *id,
-                                       const struct stoq_pointer_name *name, struct stoq_error *err)
+                                       const struct stoq_pointer_name *name, bool *is_newest,
+                                       struct stoq_error *err)
 {
     struct stoq_pointer_name newest = *name;
     newest.version.n = 0;
-    const struct stoq_hash keys[] = {stoq_pointer_key(name), stoq_pointer_key(&newest)};
     uint64_t now_s = stoq_wall_seconds();
-    struct stoq_pointer p = {.spki = stoq_key_spki(key),
-                             .name = name->name,
-                             .version = name->version,
-                             .id = *id,
-                             .issued_at_s = now_s,
-                             .expires_s = now_s + STOQ_POINTER_LIFE_S};
-    enum stoq_status st = STOQ_OK;
+    struct release r = {.store = store,
+                        .p = {.spki = stoq_key_spki(key),
+                              .name = name->name,
+                              .version = name->version,
+                              .id = *id,
+                              .issued_at_s = now_s,
+                              .expires_s = now_s + STOQ_POINTER_LIFE_S},
+                        .keys = {stoq_pointer_key(name), stoq_pointer_key(&newest)}};
     pthread_mutex_lock(lock);
-    if (!is_said(store, &keys[0], id, now_s) || !is_said(store, &keys[1], id, now_s)) {
-        st = sign_and_put(store, key, &p, keys, STOQ_COUNT(keys), err);
+    enum stoq_status st = load_both(&r, err);
+    r.is_newest = st == STOQ_OK && (*is_newest || !is_behind(&r));
+    bool said =
+        is_said(&r.had[OF_VERSION], &r.p) && (!r.is_newest || is_said(&r.had[OF_NEWEST], &r.p));
+    if (st == STOQ_OK && !said) {
+        st = sign_and_put(&r, key, err);
     }
     pthread_mutex_unlock(lock);
+    *is_newest = r.is_newest;
     return st;
 }
 

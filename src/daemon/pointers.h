@@ -43,14 +43,22 @@ STOQ_WARN_UNUSED enum stoq_status stoq_pointers_keep(struct stoq_store *store,
                                                      struct stoq_error *err);
 
 /*
- * Say that this name and version are this package, newer than all that was said before, unless that was said
- * last and holds for half of its time yet. Durable after the next sync. As stoq_pointers_keep.
+ * Say that this name and version are this package, newer than all that was said of that version before,
+ * unless that was said last and holds for half of its time yet. Durable after the next sync. As
+ * stoq_pointers_keep.
  *
- * name  whose publisher is key's id
+ * name       whose publisher is key's id
+ * is_newest  in: it becomes the newest release of the name, whatever its version; out: it is. Unasked it
+ *            becomes so unless the newest one that holds has a later version (package/version.h)
+ *
+ * STOQ_RANGE: no sequence is left below the newest's
  */
-STOQ_WARN_UNUSED enum stoq_status stoq_pointers_publish(
-    struct stoq_store *store, pthread_mutex_t *lock, const struct stoq_key *key,
-    const struct stoq_package_id *id, const struct stoq_pointer_name *name, struct stoq_error *err);
+STOQ_WARN_UNUSED enum stoq_status stoq_pointers_publish(struct stoq_store *store,
+                                                        pthread_mutex_t *lock,
+                                                        const struct stoq_key *key,
+                                                        const struct stoq_package_id *id,
+                                                        const struct stoq_pointer_name *name,
+                                                        bool *is_newest, struct stoq_error *err);
 
 /* Append what is told others of this key: the pointer, sealed. STOQ_OK; STOQ_NOTFOUND: there is none, its
  * time is over, or its package is not here whole; STOQ_FULL, STOQ_IO, STOQ_NOMEM. */

@@ -165,13 +165,16 @@ static enum stoq_status put_description(struct publish *p, const struct stoq_mer
     return st;
 }
 
-static enum stoq_status put_pointer(const struct publish *p, struct stoq_error *err)
+static enum stoq_status put_pointer(struct publish *p, struct stoq_error *err)
 {
     const struct stoq_pointer_name name = {.publisher = stoq_key_id(p->ask->key),
                                            .name = stoq_span_str(p->ask->name),
                                            .version = stoq_span_str(p->ask->version)};
-    return stoq_pointers_publish(p->store, p->ask->pointers, p->ask->key, &p->report->id, &name,
-                                 err);
+    p->report->is_newest = p->ask->is_newest;
+    enum stoq_status st = stoq_pointers_publish(p->store, p->ask->pointers, p->ask->key,
+                                                &p->report->id, &name, &p->report->is_newest, err);
+    p->report->is_named = st == STOQ_OK;
+    return st;
 }
 
 const char *publish_entry_name(const struct publish *p)

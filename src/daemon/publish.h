@@ -44,6 +44,7 @@ struct stoq_publish_ask {
     /* The key signs that this name and version are this package, too (daemon/pointers.h); held meanwhile.
      * NULL: it does not. */
     pthread_mutex_t *pointers;
+    bool is_newest; /* and the newest release of the name, though a later version was published */
     /* Make every file known by these digests too (daemon/alias.h): fit ones, each once. With
      * threads each algorithm has one more. */
     enum stoq_hash_alg aliases[STOQ_HASH_MANY_MAX];
@@ -83,6 +84,8 @@ struct stoq_publish_report {
     uint64_t warnings;            /* given, or that would have been */
     bool is_signed;
     struct stoq_key_id signer; /* when signed */
+    bool is_named;             /* a release pointer says which package it is */
+    bool is_newest;            /* and that it is the newest release of the name */
     uint64_t elapsed_ns;       /* until everything was durable */
 };
 

@@ -33,8 +33,8 @@ enum stoq_dnssd_record {
 };
 
 struct stoq_dnssd_addr {
-    uint8_t ip[16];   /* IPv4 mapped */
-    uint8_t bits;     /* of its network's prefix, counted in these 16 bytes */
+    uint8_t ip[16]; /* IPv4 mapped */
+    uint8_t bits;   /* of its network's prefix, counted in these 16 bytes */
 };
 struct stoq_dnssd_place {
     unsigned index; /* the shell's name of the link */
@@ -64,7 +64,7 @@ struct stoq_dnssd_link {
     stoq_ns next_at;
     unsigned pending; /* records to be multicast at pending_at */
     stoq_ns pending_at;
-    uint64_t pending_from;    /* who alone asked for them; 0: several */
+    uint64_t pending_from;               /* who alone asked for them; 0: several */
     stoq_ns free_at[STOQ_DNSSD_RECORDS]; /* multicast again from then on */
     stoq_ns said_at[STOQ_DNSSD_RECORDS]; /* multicast last; 0: never */
     bool failed;                         /* the last probe could not be sent */
@@ -72,10 +72,10 @@ struct stoq_dnssd_link {
 };
 
 struct stoq_dnssd_stats {
-    uint64_t queries;  /* that asked for something of ours */
-    uint64_t sent;     /* datagrams */
-    uint64_t refused;  /* malformed */
-    uint64_t renamed;  /* somebody else had the name */
+    uint64_t queries;    /* that asked for something of ours */
+    uint64_t sent;       /* datagrams */
+    uint64_t refused;    /* malformed */
+    uint64_t renamed;    /* somebody else had the name */
     uint64_t unanswered; /* unicast answers over their rate, or to another network */
 };
 
@@ -90,7 +90,7 @@ struct stoq_dnssd {
     uint8_t txt[STOQ_DNSSD_TXT_MAX];
     size_t txt_n;
     struct stoq_prng prng;
-    unsigned name_number; /* 1: as configured */
+    unsigned name_number;    /* 1: as configured */
     stoq_ns conflict_at[15]; /* the last ones, a ring (RFC 6762 section 8.1) */
     size_t conflicts;
     bool leaving;

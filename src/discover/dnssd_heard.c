@@ -171,8 +171,8 @@ static void note_rival(const struct heard *h, const struct stoq_dns_entry *e, st
         return;
     }
     enum stoq_dnssd_record record = dnssd_set_of(h->d, e);
-    both[host].foreign = both[host].foreign || record == STOQ_DNSSD_RECORDS ||
-                         !dnssd_is_ours(h->d, record, e);
+    both[host].foreign =
+        both[host].foreign || record == STOQ_DNSSD_RECORDS || !dnssd_is_ours(h->d, record, e);
     rival_add(&both[host], e->type, e);
 }
 
@@ -189,10 +189,10 @@ static void contest(const struct heard *h, const struct rivals both[2])
 }
 
 struct query {
-    unsigned records;              /* of ours that answer it */
-    unsigned known;                /* of those, what the asker has */
-    bool alone;                    /* each question says that a unicast answer will do */
-    bool probe;                    /* it claims names itself */
+    unsigned records;               /* of ours that answer it */
+    unsigned known;                 /* of those, what the asker has */
+    bool alone;                     /* each question says that a unicast answer will do */
+    bool probe;                     /* it claims names itself */
     struct stoq_dns_entry question; /* the first that is for us */
     struct rivals rivals[2];        /* of the instance, of the host */
 };
@@ -293,9 +293,9 @@ static size_t take_query(struct heard *h)
         return 0;
     }
     if (legacy || (q.alone && !q.probe && heard_lately(h, records))) {
-        return may_answer_alone(h) ? dnssd_write_alone(h->d, h->l, h->in.id,
-                                                       legacy ? &q.question : NULL, records)
-                                   : 0;
+        return may_answer_alone(h)
+                   ? dnssd_write_alone(h->d, h->l, h->in.id, legacy ? &q.question : NULL, records)
+                   : 0;
     }
     answer_all(h, &q, records);
     return 0;
@@ -312,7 +312,8 @@ static bool take_record(struct heard *h, const struct stoq_dns_entry *e)
     if (dnssd_is_ours(h->d, record, e)) {
         bool short_lived = e->ttl < dnssd_ttl_of(record) / 2;
         if (short_lived && at_work && record != STOQ_DNSSD_SERVICES) {
-            dnssd_want(h->l, DNSSD_BIT(record), h->now, 0); /* said by others, and wrong: section 6.6 */
+            dnssd_want(h->l, DNSSD_BIT(record), h->now,
+                       0); /* said by others, and wrong: section 6.6 */
         } else if (!short_lived && record == STOQ_DNSSD_SERVICES) {
             h->l->pending &= ~DNSSD_BIT(record); /* another gave the same answer: section 7.4 */
         }

@@ -39,8 +39,7 @@ bool dnssd_rename(struct stoq_dnssd *d)
     return stoq_dns_name(&d->instance, of_instance) && stoq_dns_name(&d->host, of_host);
 }
 
-const struct stoq_dns_name *dnssd_name_of(const struct stoq_dnssd *d,
-                                          enum stoq_dnssd_record record)
+const struct stoq_dns_name *dnssd_name_of(const struct stoq_dnssd *d, enum stoq_dnssd_record record)
 {
     switch (record) {
     case STOQ_DNSSD_SERVICES:
@@ -241,7 +240,8 @@ static void put_probe_questions(struct stoq_dnssd *d, struct stoq_dns_wr *m)
         d->entry.name = *names[i];
         d->entry.type = STOQ_DNS_ANY;
         d->entry.class = STOQ_DNS_IN;
-        d->entry.top = false; /* answers to all: 5353 may be shared, and one sharer alone would hear */
+        d->entry.top =
+            false; /* answers to all: 5353 may be shared, and one sharer alone would hear */
         (void)stoq_dns_put(m, &d->entry);
     }
 }

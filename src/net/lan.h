@@ -22,9 +22,9 @@ struct stoq_lan;
 struct stoq_lan_config {
     struct stoq_loop *loop;
     const struct stoq_links *links; /* kept */
-    const struct stoq_key *key; /* kept */
-    uint16_t port;              /* where we serve; 0: nobody */
-    const uint8_t *seal_key;    /* of a private network (stoq_beacon_key), kept; NULL: none */
+    const struct stoq_key *key;     /* kept */
+    uint16_t port;                  /* where we serve; 0: nobody */
+    const uint8_t *seal_key;        /* of a private network (stoq_beacon_key), kept; NULL: none */
     /* A verified beacon, our own included; from has the peer's port, or 0. */
     void (*heard)(void *user, const struct stoq_beacon *b, const struct stoq_addr *from);
     void *user;

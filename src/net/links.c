@@ -98,8 +98,7 @@ static bool scan(struct stoq_links *links)
         }
     }
     freeifaddrs(all);
-    return before != links->count ||
-           memcmp(links->before, links->list, sizeof links->list) != 0;
+    return before != links->count || memcmp(links->before, links->list, sizeof links->list) != 0;
 }
 
 /* Does the kernel tell of an address? */
@@ -165,8 +164,7 @@ enum stoq_status stoq_links_new(struct stoq_links **out, struct stoq_loop *loop,
     links->user = user;
     links->fd = open_route(); /* without it, as in some sandboxes, the links stay those of now */
     if (links->fd >= 0) {
-        enum stoq_status st =
-            stoq_watch_new(&links->watch, loop, links->fd, on_route, links, err);
+        enum stoq_status st = stoq_watch_new(&links->watch, loop, links->fd, on_route, links, err);
         if (st != STOQ_OK) {
             stoq_links_free(links);
             return st;

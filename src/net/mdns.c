@@ -19,8 +19,7 @@
 #define DATAGRAMS_A_TURN 64
 #define HOPS 255 /* RFC 6762 section 11 */
 
-static const struct in6_addr group6 = {
-    {{0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xfb}}};
+static const struct in6_addr group6 = {{{0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xfb}}};
 static const uint8_t group4[4] = {224, 0, 0, 251};
 
 struct six {
@@ -239,8 +238,7 @@ void stoq_mdns_links_changed(struct stoq_mdns *m)
     size_t n;
     const struct stoq_link *list = stoq_links_list(m->cfg.links, &n);
     for (size_t i = 0; i < STOQ_MDNS_LINKS_MAX; i++) {
-        const struct stoq_link *l =
-            m->six[i].fd >= 0 ? known_link(m, m->six[i].index) : NULL;
+        const struct stoq_link *l = m->six[i].fd >= 0 ? known_link(m, m->six[i].index) : NULL;
         if (m->six[i].fd >= 0 && (l == NULL || !l->v6)) {
             drop_six(&m->six[i]);
         }

@@ -9,7 +9,7 @@
 #include "os/loop.h"
 
 #define STOQ_MDNS_PORT 5353
-#define STOQ_MDNS_LINKS_MAX 16         /* an IPv6 socket each */
+#define STOQ_MDNS_LINKS_MAX 16            /* an IPv6 socket each */
 #define STOQ_MDNS_HOST_DATAGRAMS_PER_S 50 /* of one address, looked at; twice that at once */
 #define STOQ_MDNS_DATAGRAMS_PER_S 1000    /* of all: some 2 us each */
 #define STOQ_MDNS_DATAGRAM_MAX 9000       /* RFC 6762 section 17 */

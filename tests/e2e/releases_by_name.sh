@@ -44,6 +44,30 @@ start Old
 [ "$(on C get "$key/tool" --from "$(contact Old)" --json | jq -r .version)" = 2 ] || fail "taken back to an older release"
 stop Old
 
+# A correction of an older branch is a release of its own and not the newest, unless that is asked for. A later
+# version than all is.
+begin H
+publish() { head -c 5000 /dev/urandom >h/file && on H publish h --name lib --json --version "$@" | jq -c '[.id, .newest]'; }
+is() { [ "$(on "$1" get "$branch$2" --from "$(contact H)" --json | jq -r .version)" = "$3" ] || fail "$1: lib$2 is not $3"; }
+mkdir h
+branch=$(on H key --json | jq -r .key)/lib
+[ "$(publish 1.9 | jq '.[1]')" = true ] || fail "the first release is the newest"
+[ "$(publish 1.10 | jq '.[1]')" = true ] || fail "1.10 comes after 1.9"
+[ "$(publish 1.9.1 | jq '.[1]')" = false ] || fail "a correction of 1.9 became the newest"
+[ "$(publish 1.9.1 | jq '.[1]')" = false ] || fail "and once more"
+[ "$(publish 1.10-rc2 | jq '.[1]')" = false ] || fail "a release candidate came after its release"
+is I @1.9.1 1.9.1
+is I '' 1.10
+is I @1.9 1.9
+sequence() { on H find "$branch$1" --json | jq .sequence; }
+[ "$(sequence @1.9.1)" -lt "$(sequence '')" ] || fail "whoever shows 1.9.1 as the newest would be believed"
+[ "$(publish 1.9.2 --newest | jq '.[1]')" = true ] || fail "--newest"
+is I '' 1.9.2
+[ "$(publish 2 | jq '.[1]')" = true ] || fail "2 comes after 1.9.2"
+is I '' 2
+[ "$(on H publish h --name lib --version 3 --no-sign --json | jq .newest)" = null ] || fail "nothing signed says so"
+stop H
+
 # Another publisher's package of that name is another release.
 begin F
 on F publish one --name tool --version 9 >/dev/null
