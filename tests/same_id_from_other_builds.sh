@@ -40,7 +40,7 @@ words() { # words PROGRAM: what it makes of the tree
     "$1" merkle root tree/large --min 4096 --avg 16384 --max 65535 --norm 3
     "$1" hash tree/large
     "$(dirname "$1")/stoq-sim" --seed 7 --fetchers 12 --seeds 3 --lie 1 --package-kib 2048 --law flapping --loss-ppm 10000
-    "$(dirname "$1")/stoq-sim-dht" --seed 7 --nodes 60 --law flapping --warm-s 310 --dead 10 --lookups 40 --keys 5 --finds 40 \
+    "$(dirname "$1")/stoq-sim-dht" --seed 7 --nodes 30 --law flapping --warm-s 305 --dead 10 --lookups 20 --keys 5 --finds 20 \
         --foe forgers --foes 20 | grep -v ^rss_
 }
 words "$STOQ" >want

@@ -17,7 +17,7 @@
 static struct sim_dht_node *node_new(struct sim_dht_world *w)
 {
     if (w->node_count == w->node_cap) {
-        w->node_cap = w->node_cap == 0 ? 1024 : w->node_cap * 2;
+        w->node_cap = w->node_cap == 0 ? 16 : w->node_cap * 2; /* small worlds grow too: tests see it */
         w->nodes = realloc(w->nodes, w->node_cap * sizeof *w->nodes);
         STOQ_ASSERT(w->nodes != NULL);
     }
@@ -32,7 +32,9 @@ static struct sim_dht_node *node_new(struct sim_dht_world *w)
     n->id = stoq_hash_blake3(stoq_span(n->peer.h.b, sizeof n->peer.h.b));
     n->prng = stoq_prng(stoq_le64(n->peer.h.b));
     n->region = (uint8_t)sim_region_draw(sim_dht_draw(w, number));
-    n->line_rtt_ns = sim_line_draw(sim_dht_draw(w, number), sim_dht_draw(w, number), 0).rtt_ns;
+    uint64_t class_draw = sim_dht_draw(w, number);
+    uint64_t rtt_draw = sim_dht_draw(w, number);
+    n->line_rtt_ns = sim_line_draw(class_draw, rtt_draw, 0).rtt_ns;
     return n;
 }
 
@@ -262,7 +264,8 @@ void sim_dht_leave(struct sim_dht_world *w, uint32_t node, bool is_replaced)
     stoq_dht_free(n->dht);
     n->dht = NULL;
     if (is_replaced) {
-        w->nodes[come(w)].is_foe = was_foe;
+        uint32_t newcomer = come(w); /* the nodes may lie elsewhere after it */
+        w->nodes[newcomer].is_foe = was_foe;
     }
     if (was_foe) {
         sim_dht_rank_foes(w);
