@@ -33,6 +33,26 @@ on A status --json >status
 jq -e --argjson sent "$sent" '.net.dropped_outsider >= 2 and .net.wire_bytes_sent == $sent and .net.handshakes == 0' status >/dev/null ||
     fail "something went back: $(jq .net status)"
 
+# Nor does anything that a scanner sends: other versions of QUIC (which a server answers with a list of its own), handshakes of
+# nobody, packets of connections that are not (answered by a reset elsewhere), sealed datagrams and beacons of no network.
+sent=$(on A status --json | jq .net.wire_bytes_sent)
+received=$(on A status --json | jq .net.wire_bytes_received)
+python3 - "$(jq -r '.listen[0]' A.ready)" <<'PY' || fail "a scanner got an answer"
+import os, select, socket, sys
+host, port = sys.argv[1].rsplit(":", 1)
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.connect((host.strip("[]"), int(port)))
+ids = bytes([8]) + os.urandom(8) + bytes([8]) + os.urandom(8)
+for first in range(0, 256, 4):
+    for version in (b"\0\0\0\1", b"\x6b\x33\x43\xcf", b"\x1a\x2a\x3a\x4a", b"\0\0\0\0"):
+        for size in (21, 64, 600, 1200, 1400):
+            s.send((bytes([first | 3]) + version + ids + bytes(2) + os.urandom(1400))[:size])
+sys.exit(bool(select.select([s], [], [], 1)[0]))
+PY
+took() { [ "$(on A status --json | jq .net.wire_bytes_received)" -gt $((received + 100000)) ]; }
+wait_for 20 took || fail "nothing of the scanner's came"
+[ "$(on A status --json | jq .net.wire_bytes_sent)" = "$sent" ] || fail "something went back to a scanner"
+
 # The same network without its key, but with what a member sent.
 tool=$here/../tools/udp_tape.py
 listens() { jq -r '.listen[0]' "$1.ready"; }
