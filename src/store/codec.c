@@ -7,10 +7,10 @@
  * bytes as stored.
  *
  * A chunk is packed once and travels often, but a publish is waited for. STOQ_STORE_LEVEL_AUTO packs at
- * level 6 and tries once more, harder, what that leaves at 45 to 65 % of its length: machine code mostly,
+ * level 6 and tries once more, harder, what that leaves at 40 to 70 % of its length: machine code mostly,
  * where zstd's optimal parser with matches of three bytes wins most for its time. In chunks of 32 KiB,
- * beside level 5: postgresql-15 3.2 % less at 34 MB/s (38 % of the chunks tried; all of them: 4.6 % at 23;
- * level 14: 4.9 % at 14; level 5: 90), perl 4.7 % less at 39 MB/s, C headers 2.1 % less at 104 MB/s
+ * beside level 5: postgresql-15 3.8 % less at 29 MB/s (51 % of the chunks tried; 30 to 90 %: 4.6 % at 23;
+ * level 14: 4.9 % at 14; level 5: 90), perl 4.8 % less at 37 MB/s, C headers 2.1 % less at 103 MB/s
  * (level 5: 144).
  *
  * A frame from disk or from a peer is unpacked into exactly raw_len bytes in one call: zstd never
@@ -33,8 +33,8 @@
 #define PROBE_PART 32
 #define AUTO_LEVEL 6
 /* What AUTO_LEVEL leaves between these two parts of the payload's length is tried harder. */
-#define HARDER_PERCENT_MIN 45
-#define HARDER_PERCENT_MAX 65
+#define HARDER_PERCENT_MIN 40
+#define HARDER_PERCENT_MAX 70
 #define LEVEL_HARDER (STOQ_STORE_LEVEL_MAX + 1)
 /* Below this a frame's own header eats what compression gains. */
 #define COMPRESS_BYTES_MIN 64
