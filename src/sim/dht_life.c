@@ -17,7 +17,8 @@
 static struct sim_dht_node *node_new(struct sim_dht_world *w)
 {
     if (w->node_count == w->node_cap) {
-        w->node_cap = w->node_cap == 0 ? 16 : w->node_cap * 2; /* small worlds grow too: tests see it */
+        w->node_cap =
+            w->node_cap == 0 ? 16 : w->node_cap * 2; /* small worlds grow too: tests see it */
         w->nodes = realloc(w->nodes, w->node_cap * sizeof *w->nodes);
         STOQ_ASSERT(w->nodes != NULL);
     }
