@@ -4,7 +4,7 @@
  * pacing has to be done here, where packets are made: a chunk at once would stand in a slow path's queue for
  * 50 ms.
  *
- * What it judges the path by is the shortest round trip of the last 50 to 100 ms (the filter of RFC 6817,
+ * What it judges the path by is the shortest round trip of the last 25 to 50 ms (the filter of RFC 6817,
  * section 4.2): a queue is in all of them, a late acknowledgement of a busy machine in some.
  */
 #include "net/net_internal.h"
@@ -12,7 +12,7 @@
 #define HOLDS_NS (5 * STOQ_MS)
 #define HOLDS_LEAST 3000
 #define WORTH_WAKING 1200 /* a packet */
-#define RTT_STRETCH_NS (50 * STOQ_MS)
+#define RTT_STRETCH_NS (25 * STOQ_MS)
 #define RATE_MAX ((uint64_t)1000 * 1000 * 1000 * 1000)
 
 static int64_t most(const struct net_yield *y)

@@ -21,7 +21,12 @@ struct stoq_qos_path {
 
 struct stoq_qos_yield {
     uint64_t rate_bytes_per_s;
-    bool has_met_queue; /* it grows by steps, not by doubling */
+    bool has_met_queue;           /* it grows by steps, not by doubling */
+    bool is_over;                 /* the last look saw too much of one */
+    bool waits;                   /* for the next one: it sees what was before */
+    uint32_t calm;                /* looks since then that grew by steps */
+    stoq_ns queue_ns;             /* as the last look saw it */
+    uint64_t carries_bytes_per_s; /* what of ours the path was last seen to carry; 0: not known */
     stoq_ns looked_at;
     struct stoq_qos_path last;
     stoq_ns base_ns[STOQ_QOS_YIELD_BASES]; /* shortest round trip of each minute; 0: none */
