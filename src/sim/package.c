@@ -115,7 +115,6 @@ void sim_package_make(struct sim_package *p, const struct sim_config *cfg)
     p->seed = sim_mix(cfg->seed + 1);
     p->bytes = cfg->package_bytes;
     make_tree(p, cfg, &root);
-    p->root = root.hash;
     struct stoq_manifest *m = sim_alloc(1, sizeof *m);
     *m = (struct stoq_manifest){.name = stoq_span_str("simulated"),
                                 .version = stoq_span_str("1"),
@@ -144,7 +143,7 @@ void sim_package_release(struct sim_package *p)
     stoq_map_release(&p->by_hash);
 }
 
-uint32_t sim_package_shard_of(const struct sim_package *p, uint64_t chunk)
+static uint32_t shard_of(const struct sim_package *p, uint64_t chunk)
 {
     uint32_t lo = 0;
     uint32_t hi = p->shards;
@@ -161,7 +160,7 @@ uint32_t sim_package_shard_of(const struct sim_package *p, uint64_t chunk)
 
 struct stoq_merkle_chunk sim_package_chunk(const struct sim_package *p, uint64_t index)
 {
-    uint32_t s = sim_package_shard_of(p, index);
+    uint32_t s = shard_of(p, index);
     return stoq_merkle_chunk_at(stoq_buf_span(&p->lists[s]), (size_t)(index - p->first_chunk[s]));
 }
 

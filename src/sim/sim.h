@@ -55,7 +55,7 @@ struct sim_config {
     uint32_t loss_ppm;         /* of packets */
     stoq_ns arrive_within_ns;  /* fetchers begin at random moments of this time [all at once] */
     enum sim_cost_kind dial; /* how connections begin: COLD, one of its variants, RESUMED [COLD] */
-    enum sim_law law;        /* sessions of fetchers; then away for as long again */
+    enum sim_law law;        /* sessions of fetchers; then away for another draw of it */
     bool nat;                /* access lines that are not public cannot be dialled */
     uint32_t
         kinds[SIM_KINDS];  /* how many of the seeds are of this kind; the first ones are honest */
@@ -65,7 +65,7 @@ struct sim_config {
     stoq_ns until;         /* when it is given up [1 h] */
     uint64_t flip_draw;    /* which random draw comes out the other way round [none] */
     enum sim_canary canary;
-    stoq_ns curve_step; /* keep how many have finished, once in this time [none] */
+    stoq_ns curve_step; /* keep how many bytes fetchers have, once in this time [none] */
 };
 
 #define SIM_CURVE_MAX 4096

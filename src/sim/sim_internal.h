@@ -6,7 +6,8 @@
  *   sim.c      the world: making it, the loop over events, draws, the trace
  *   package.c  the package that is fetched: its lists, and its bytes on demand
  *   life.c     what nodes are; begin, leave, return, die
- *   link.c     connections: dialling, requests on their way, loss of a connection
+ *   cost.c     what exchanges cost on the daemon's transport
+ *   link.c     connections: dialling, what both ends have to do for it, loss of a connection
  *   uplink.c   replies on their way: uplink, path, downlink, acknowledgements
  *   serve.c    what a node's shell answers from its store
  *   take.c     what a node's shell does with the bytes that come
@@ -64,7 +65,6 @@ enum sim_event_kind {
 /* What is fetched, the same for everybody. */
 struct sim_package {
     struct stoq_package_id id;
-    struct stoq_hash root;
     struct stoq_buf manifest;
     struct stoq_buf shard_list;
     struct stoq_buf *lists; /* per shard */
@@ -268,7 +268,6 @@ void sim_package_release(struct sim_package *p);
 struct stoq_merkle_chunk sim_package_chunk(const struct sim_package *p, uint64_t index);
 /* Its number among chunks or shards; UINT32_MAX: none. */
 uint32_t sim_package_find(const struct sim_package *p, const struct stoq_hash *hash);
-uint32_t sim_package_shard_of(const struct sim_package *p, uint64_t chunk);
 /* A chunk's bytes; out has room. */
 void sim_package_bytes(const struct sim_package *p, uint64_t index, uint8_t *out);
 

@@ -1,9 +1,10 @@
 /*
  * How a reply's bytes travel. An uplink sends one piece at a time, the connections that have something
  * to send in turn, on a capped one chunk by chunk; a connection's replies go one after the other, urgent
- * ones first. A piece takes its
- * bytes by the rate of the uplink, half a round trip, waits its turn at the downlink, takes its bytes
- * by that rate, and is acknowledged half a round trip later:
+ * ones first. A piece takes its bytes by the rate of the uplink, half a round trip, waits its turn at the
+ * downlink, takes its bytes by that rate, and is acknowledged half a round trip later. On an access line
+ * the heads of its datagrams and its acknowledgements take their time too (cost.h), as does what belongs
+ * to no reply: requests and handshakes.
  *
  *     queue of the connection --EV_UP--> path --EV_ARRIVE--> downlink --EV_DELIVER--> taken --EV_ACK-->
  *
