@@ -44,9 +44,9 @@ bool net_guard_reply(struct net_guard *g, stoq_ns now)
     return take(&g->reply_full_at, now, STOQ_SEC / NET_GUARD_REPLIES_PER_S, STOQ_SEC / 10);
 }
 
-bool net_guard_rpc(struct net_guard *g, uint64_t prefix, stoq_ns now)
+bool net_guard_rpc(struct net_guard *g, uint64_t payer, stoq_ns now)
 {
-    return take(&slot_of(g, prefix)->rpc_full_at, now, STOQ_SEC / NET_GUARD_RPCS_PREFIX_PER_S,
+    return take(&slot_of(g, payer)->rpc_full_at, now, STOQ_SEC / NET_GUARD_RPCS_PREFIX_PER_S,
                 STOQ_SEC) &&
            take(&g->rpc_full_at, now, STOQ_SEC / NET_GUARD_RPCS_PER_S, STOQ_SEC / 10);
 }

@@ -38,11 +38,11 @@ bool net_guard_admit(struct net_guard *g, uint64_t prefix, stoq_ns now);
  * the one bucket: NET_GUARD_REPLIES_PER_S a second. */
 #define NET_GUARD_REPLIES_PER_S 25000 /* some 13 us each: a third of a core at worst */
 bool net_guard_reply(struct net_guard *g, stoq_ns now);
-/* May one sealed datagram be opened now? Takes a token of its prefix and one of all: some 0.2 ms each, so
- * half a core at worst. */
+/* May one sealed datagram be opened now? Takes a token of its payer (net_rpc_payer) and one of all: some
+ * 0.2 ms each, so half a core at worst. */
 #define NET_GUARD_RPCS_PREFIX_PER_S 200
 #define NET_GUARD_RPCS_PER_S 2500
-bool net_guard_rpc(struct net_guard *g, uint64_t prefix, stoq_ns now);
+bool net_guard_rpc(struct net_guard *g, uint64_t payer, stoq_ns now);
 /* Count a handshake begun; false: too many in all or from this prefix, nothing is counted. */
 bool net_guard_enter(struct net_guard *g, uint64_t prefix);
 /* One that entered is finished or given up. */

@@ -9,6 +9,7 @@
  */
 #include "net/rpc.h"
 
+#include "base/ip.h"
 #include "hash/hash.h"
 #include "net/net_internal.h"
 
@@ -250,6 +251,16 @@ static void answer(struct stoq_net *net, struct net_socket *socket, const struct
     }
 }
 
+uint64_t net_rpc_payer(const struct stoq_addr *from)
+{
+    enum stoq_ip_scope scope = stoq_ip_scope(from->ip);
+    if (scope == STOQ_IP_LOOPBACK) {
+        return stoq_le64(from->ip + 8) ^ from->port;
+    }
+    bool is_local = scope == STOQ_IP_PRIVATE || scope == STOQ_IP_LINK;
+    return is_local ? stoq_le64(from->ip + 8) : stoq_addr_prefix(from);
+}
+
 void net_rpc_receive(struct stoq_net *net, struct net_socket *socket, const struct net_datagram *d,
                      struct stoq_span bytes)
 {
@@ -262,7 +273,7 @@ void net_rpc_receive(struct stoq_net *net, struct net_socket *socket, const stru
         net->stats.dropped_malformed++;
         return;
     }
-    if (!net_guard_rpc(net->guard, stoq_addr_prefix(&d->from), net->now)) {
+    if (!net_guard_rpc(net->guard, net_rpc_payer(&d->from), net->now)) {
         net->stats.rpc_dropped++;
         return;
     }

@@ -22,6 +22,9 @@ struct net_rpc {
 STOQ_WARN_UNUSED enum stoq_status net_rpc_init(struct stoq_net *net);
 /* Ends every call with STOQ_CANCELLED. */
 void net_rpc_release(struct stoq_net *net);
+/* On whose account a request from there goes (net_guard_rpc): a subnet's out in the world, where one owner
+ * has many addresses; a host's in private networks, where many share a subnet; a process's on this host. */
+uint64_t net_rpc_payer(const struct stoq_addr *from);
 /* A datagram whose first byte is below 0x40. */
 void net_rpc_receive(struct stoq_net *net, struct net_socket *socket, const struct net_datagram *d,
                      struct stoq_span bytes);

@@ -272,6 +272,25 @@ static void no_reply_is_a_timeout(void **state)
     pipe_release(&p);
 }
 
+static uint64_t payer(const char *text)
+{
+    struct stoq_addr a;
+    assert_int_equal(stoq_addr_parse(&a, stoq_span(text, strlen(text)), 0), STOQ_OK);
+    return net_rpc_payer(&a);
+}
+
+static void neighbours_have_accounts_of_their_own(void **state)
+{
+    (void)state;
+    assert_true(payer("93.184.216.1:5") == payer("93.184.216.200:6"));
+    assert_true(payer("93.184.216.1:5") != payer("93.184.217.1:5"));
+    assert_true(payer("[2a00:1:2::1]:5") == payer("[2a00:1:2:3::1]:6"));
+    assert_true(payer("192.168.1.4:5") != payer("192.168.1.5:5"));
+    assert_true(payer("192.168.1.4:5") == payer("192.168.1.4:6"));
+    assert_true(payer("127.0.0.1:5") != payer("127.0.0.1:6"));
+    assert_true(payer("[::1]:5") != payer("[::1]:6"));
+}
+
 static void replies_are_never_longer(void **state)
 {
     struct net_pipe p;
@@ -515,12 +534,19 @@ static void insiders_pass_a_retry(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sealed_and_opened),          cmocka_unit_test(changed_bits_are_refused),
-        cmocka_unit_test(answered_in_one_round_trip), cmocka_unit_test(lost_ones_are_sent_again),
-        cmocka_unit_test(no_reply_is_a_timeout),      cmocka_unit_test(replies_are_never_longer),
-        cmocka_unit_test(rates_are_capped),           cmocka_unit_test(outsiders_get_no_packet),
-        cmocka_unit_test(copies_get_no_packet),       cmocka_unit_test(first_flights_are_for_one),
-        cmocka_unit_test(probes_get_no_packet),       cmocka_unit_test(insiders_pass_a_retry),
+        cmocka_unit_test(sealed_and_opened),
+        cmocka_unit_test(changed_bits_are_refused),
+        cmocka_unit_test(answered_in_one_round_trip),
+        cmocka_unit_test(lost_ones_are_sent_again),
+        cmocka_unit_test(no_reply_is_a_timeout),
+        cmocka_unit_test(replies_are_never_longer),
+        cmocka_unit_test(rates_are_capped),
+        cmocka_unit_test(outsiders_get_no_packet),
+        cmocka_unit_test(copies_get_no_packet),
+        cmocka_unit_test(first_flights_are_for_one),
+        cmocka_unit_test(probes_get_no_packet),
+        cmocka_unit_test(insiders_pass_a_retry),
+        cmocka_unit_test(neighbours_have_accounts_of_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
