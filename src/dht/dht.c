@@ -56,14 +56,11 @@ enum stoq_status stoq_dht_new(struct stoq_dht **out, const struct stoq_dht_confi
     d->soft_at = STOQ_NEVER;
     d->upkeep_at = STOQ_NEVER;
     d->refresh_at = STOQ_NEVER;
-    d->provide.next_at = STOQ_NEVER;
-    d->provide.cursor = cfg->sweep_from;
-    d->provide.sorted = true;
     stoq_map_init(&d->pending_map, cfg->seed + 1);
     stoq_map_init(&d->store.keys, cfg->seed + 2);
     stoq_map_init(&d->store.publishers, cfg->seed + 3);
     stoq_map_init(&d->store.groups, cfg->seed + 4);
-    stoq_map_init(&d->provide.by_key, cfg->seed + 5);
+    provide_init(d);
     if (cfg->self != 0) {
         stoq_dht_book_hold(cfg->book, cfg->self);
     }
@@ -305,7 +302,7 @@ static enum stoq_status look(struct stoq_dht *d, const struct stoq_dht_look *ask
         struct stoq_dht_record *here[STOQ_DHT_VALUES_MAX];
         uint32_t n = held_list(d, &l->target, false, here, STOQ_DHT_VALUES_MAX);
         for (uint32_t i = 0; i < n; i++) {
-            lookup_record(d, l, here[i]);
+            (void)lookup_record(d, l, here[i]);
         }
     }
     lookup_drive(d, l);

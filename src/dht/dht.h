@@ -30,7 +30,8 @@
 #define STOQ_DHT_KEY_GROUP 16                   /* of them from one subnet */
 #define STOQ_DHT_PUBLISHER_RECORDS 4096         /* live ones of one publisher */
 #define STOQ_DHT_PUBLISHER_BURST 400            /* stores of one publisher at once ... */
-#define STOQ_DHT_PUBLISHER_EVERY (1 * STOQ_SEC) /* ... and then one in so long */
+#define STOQ_DHT_PUBLISHER_EVERY (1 * STOQ_SEC) /* ... and then one in so long ... */
+#define STOQ_DHT_RENEWAL_S 900u   /* ... but for those of which one was taken in so long ago */
 #define STOQ_DHT_RECORDS 65536    /* [config] held for others; some 20 MiB, with values 60 */
 #define STOQ_DHT_GROUP_SHARE 8    /* one subnet may have this part of them */
 #define STOQ_DHT_TTL_S 3600u      /* what a newcomer's record lives ... */

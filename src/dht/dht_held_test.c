@@ -201,6 +201,35 @@ static void a_million_records_change_nothing_for_others(void **state)
     }
 }
 
+/* What a publisher may have here he may keep here, whatever became of his bucket. */
+static void renewals_take_no_token(void **state)
+{
+    struct world *w = world_new(1, 1);
+    struct stoq_peer_id who = publisher(1);
+    const uint32_t count = 2 * STOQ_DHT_PUBLISHER_BURST;
+    struct stoq_hash key;
+    (void)state;
+    for (uint32_t i = 0; i < count; i++) {
+        if (i == STOQ_DHT_PUBLISHER_BURST) {
+            world_run(w, w->now + STOQ_DHT_PUBLISHER_BURST * STOQ_DHT_PUBLISHER_EVERY);
+        }
+        key = world_key(i);
+        assert_int_equal(offer(w, world_record(&key, &who, 1, world_wall(w), 3600)), STOQ_DHT_DONE);
+    }
+    world_run(w, w->now + STOQ_DHT_RENEWAL_S * STOQ_SEC);
+    for (uint32_t round = 0; round < 2; round++) {
+        uint32_t taken = 0;
+        for (uint32_t i = 0; i < count; i++) {
+            key = world_key(i);
+            struct stoq_dht_record *r = world_record(&key, &who, 2 + round, world_wall(w), 3600);
+            taken += offer(w, r) == STOQ_DHT_DONE;
+        }
+        /* Again at once, they come out of the bucket. */
+        assert_int_equal(taken, round == 0 ? count : STOQ_DHT_PUBLISHER_BURST);
+    }
+    world_free(w);
+}
+
 static void a_forger_does_not_spend_his_victims_tokens(void **state)
 {
     struct world *w = world_new(1, 1);
@@ -363,6 +392,7 @@ int main(void)
         cmocka_unit_test(attacks_are_refused_and_honest_twins_taken),
         cmocka_unit_test(a_flood_stays_under_its_caps),
         cmocka_unit_test(a_million_records_change_nothing_for_others),
+        cmocka_unit_test(renewals_take_no_token),
         cmocka_unit_test(a_forger_does_not_spend_his_victims_tokens),
         cmocka_unit_test(our_own_record_comes_from_nobody_else),
         cmocka_unit_test(who_stays_may_stay_longer),

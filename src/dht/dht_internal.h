@@ -106,6 +106,7 @@ struct candidate {
     uint8_t had;    /* contacts or records of its answers, for the next page */
     bool more;      /* there is a next page */
     bool gave;      /* a record */
+    uint8_t told;   /* records of its answers, one of each provider */
     uint64_t reach; /* distance of the farthest it named */
 };
 enum lookup_use {
@@ -123,14 +124,14 @@ struct lookup {
     bool deep;
     bool trace;
     bool over;
-    bool pages; /* answers are read to their ends */
+    bool pages;     /* answers are read to their ends */
+    bool everybody; /* is asked, not only who is near */
     uint32_t want;
     uint32_t paths;
     uint32_t turn;      /* the path whose turn it is */
     uint32_t in_flight; /* waited for */
     uint32_t calls;
     uint32_t silent;
-    uint32_t givers; /* contacts that gave records */
     uint32_t hops;
     stoq_ns began_at;
     stoq_ns soft; /* longest honest answer so far, for contacts never measured; 0: none */
@@ -174,17 +175,24 @@ struct hands {
 struct own {
     struct stoq_hash key;
     stoq_ns due_at;
-    struct job *job; /* under way */
+    stoq_ns held_until; /* who took the last announcement has it */
+    struct job *job;    /* under way */
+    /* As the last announcement ended: */
     uint32_t wanted;
     uint32_t got;
+    uint32_t known; /* contacts we had */
+    /* Of the one under way: */
+    uint32_t asked; /* as wanted */
+    uint32_t taken; /* as got */
+    uint32_t busy;  /* holders that had no room, or asked us to go slower */
     uint32_t open;  /* stores not closed yet */
     uint32_t ttl_s; /* the shortest granted */
     uint32_t tries; /* in a row that did not reach enough */
     bool urgent;
     bool enough;
+    bool beside; /* it is kept here though we are not one of the K */
     bool withdrawn;
     bool taken_back; /* the record that is being left names no address */
-    bool local;      /* the record is among those held here */
 };
 struct job {
     struct job *next;
@@ -210,6 +218,10 @@ struct provide {
     uint32_t makes;  /* records being signed */
     stoq_ns next_at; /* nothing is due before */
     stoq_ns began_at;
+    /* Somebody has come or gone: what all hold is looked through then. */
+    stoq_ns changed_at;
+    stoq_ns changed_wait;
+    stoq_ns changed_last;
 };
 
 struct stoq_dht {
@@ -301,8 +313,8 @@ uint64_t table_size(const struct stoq_dht *d);
 /* lookup.c */
 /* NULL: no memory, or too many. */
 struct lookup *lookup_new(struct stoq_dht *d, const struct stoq_hash *target, enum lookup_use use);
-/* It has come to know this record. */
-void lookup_record(struct stoq_dht *d, struct lookup *l, struct stoq_dht_record *r);
+/* It is told this record; false: one that does not count, or no room. */
+bool lookup_record(struct stoq_dht *d, struct lookup *l, struct stoq_dht_record *r);
 void lookup_drive(struct stoq_dht *d, struct lookup *l);
 void lookup_reply(struct stoq_dht *d, struct pending *p, const struct stoq_dht_reply *reply);
 /* Its soft time is over. */
@@ -350,6 +362,9 @@ void provide_looked(struct stoq_dht *d, struct lookup *l);
 void provide_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record *record);
 void provide_stored(struct stoq_dht *d, struct pending *p, const struct stoq_dht_reply *reply);
 void provide_run(struct stoq_dht *d);
+/* A contact has come into the table, or left it. */
+void provide_changed(struct stoq_dht *d);
+void provide_init(struct stoq_dht *d);
 /* Everything up to there has been announced: what is under way has not. */
 struct stoq_hash provide_swept(const struct stoq_dht *d);
 stoq_ns provide_deadline(const struct stoq_dht *d);

@@ -89,8 +89,10 @@ void hand_met(struct stoq_dht *d, stoq_contact_no newcomer)
         return;
     }
     uint32_t n = table_nearest(d, &d->cfg.id, 0, near, STOQ_COUNT(near));
+    bool few = d->table.count < d->cfg.shape.k; /* ours are announced again then */
     while (d->hands.count < HANDS_MAX && (r = held_next(d, &walk)) != NULL) {
-        if (stoq_dht_distance(&d->cfg.id, &r->key) <= 2 * radius &&
+        bool ours = stoq_hash_eq(&r->publisher.h, &d->cfg.peer.h);
+        if (!(few && ours) && stoq_dht_distance(&d->cfg.id, &r->key) <= 2 * radius &&
             is_ours_to_give(d, &r->key, newcomer, near, n)) {
             push(d, newcomer, r, 0);
         }

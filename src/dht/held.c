@@ -16,6 +16,7 @@ struct held {
     struct held *next;            /* of the same key */
     struct stoq_dht_record *record;
     stoq_ns first_at; /* since when this publisher has had one here */
+    uint32_t taken_s; /* when this one was */
     bool ours;
 };
 
@@ -89,6 +90,17 @@ static uint32_t records_max(const struct stoq_dht *d)
 static struct publisher *publisher_of(const struct stoq_dht *d, const struct stoq_peer_id *id)
 {
     return stoq_map_get(&d->store.publishers, dht_map_key(id->h.b));
+}
+
+static uint32_t now_s(const struct stoq_dht *d)
+{
+    return (uint32_t)(d->now / STOQ_SEC);
+}
+
+/* In its time: as many as a publisher may have here he may renew. */
+static bool is_renewal(const struct stoq_dht *d, const struct held *before)
+{
+    return before != NULL && now_s(d) - before->taken_s >= STOQ_DHT_RENEWAL_S;
 }
 
 /* One token out of its bucket; false: it is empty. */
@@ -180,7 +192,7 @@ enum stoq_dht_outcome held_offer(struct stoq_dht *d, const struct stoq_dht_reque
         held_refuse(d, STOQ_DHT_OLD);
         return STOQ_DHT_STALE;
     }
-    if (caps && p != NULL && !spend(d, p)) {
+    if (caps && p != NULL && !is_renewal(d, before) && !spend(d, p)) {
         held_refuse(d, STOQ_DHT_RATE);
         return STOQ_DHT_BUSY;
     }
@@ -303,6 +315,7 @@ bool held_take(struct stoq_dht *d, struct stoq_dht_record *r, uint32_t ttl_s, bo
         stoq_dht_record_drop(h->record);
     }
     h->record = stoq_dht_record_hold(r);
+    h->taken_s = now_s(d);
     stoq_heap_put(&d->store.expiry, &h->expiry, d->now + ttl_s * STOQ_SEC);
     d->store.taken += !ours;
     return true;

@@ -10,9 +10,11 @@
  * waited for any more, though its answer is still taken: a dead contact costs its own round trip. Since
  * datagrams are lost, one that would be among the K is asked up to three times before it is left out.
  *
- * A lookup for records ends when it has enough of them, or three holders have told what they have. One that
- * comes up empty begins again with twice the paths, from others of our table, up to eight. In a small network
- * it asks everybody in the end: all holders may have died at once, and the provider has its own record.
+ * A lookup for records ends when it has enough of them, or three holders have told all that is known, to
+ * the last page: one that says less, a copy left on the path say, is heard and not counted.
+ * One that comes up empty begins again with twice the paths, from others of our table, up to eight. In a
+ * small network it asks everybody, in the end or as soon as somebody is slow: all holders may have died at
+ * once, and the provider has its own record.
  *
  * Answers that come in a datagram have room for a few contacts; those of some are turned page by page until
  * they reach as far as we need, else nobody would learn of the sixth to the twentieth: of the nearest, and
@@ -29,7 +31,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GIVERS_ENOUGH 3
+#define AGREE_ENOUGH 3
 #define SOFT_EXTRA (15 * STOQ_MS)
 #define ASKS_MAX 3  /* for one page of answers: datagrams are lost */
 #define END_ALPHA 2 /* times as many calls at once when it is clear who is to be asked */
@@ -183,9 +185,10 @@ static stoq_ns patience(const struct stoq_dht *d, const struct lookup *l, const 
 {
     static const stoq_ns unknown[ASKS_MAX] = {STOQ_DHT_SOFT_FIRST, 400 * STOQ_MS, 1 * STOQ_SEC};
     stoq_ns rtt = table_rtt(d, c->contact);
-    stoq_ns soft = rtt > 0                       ? c->asks * (rtt + rtt / 2 + SOFT_EXTRA)
-                   : c->asks == 1 && l->soft > 0 ? 2 * l->soft + SOFT_EXTRA
-                                                 : unknown[c->asks - 1];
+    bool like_others = l->soft > 0 && (c->asks == 1 || l->everybody);
+    stoq_ns soft = rtt > 0       ? c->asks * (rtt + rtt / 2 + SOFT_EXTRA)
+                   : like_others ? c->asks * (2 * l->soft + SOFT_EXTRA)
+                                 : unknown[c->asks - 1];
     return soft < STOQ_DHT_HARD && !d->cfg.shape.patient ? soft : STOQ_DHT_HARD;
 }
 
@@ -272,8 +275,7 @@ static uint64_t reach_wanted(const struct stoq_dht *d, const struct lookup *l, u
 /* When the paths are at their ends: the nearest of all that have not been asked, or not to the end. */
 static struct candidate *pick_at_end(struct stoq_dht *d, struct lookup *l)
 {
-    bool small = l->value && l->record_count == 0 && d->table.count < STOQ_DHT_SMALL;
-    uint64_t radius = l->use == LOOKUP_UPKEEP ? 0 : small ? UINT64_MAX : table_key_radius(d);
+    uint64_t radius = l->use == LOOKUP_UPKEEP ? 0 : l->everybody ? UINT64_MAX : table_key_radius(d);
     uint32_t lost;
     uint64_t reach = reach_wanted(d, l, &lost);
     /* Whoever wants more than the K nearest needs those who know the farther ones. */
@@ -314,10 +316,36 @@ static struct candidate *pick_page(struct lookup *l)
     return NULL;
 }
 
+/* How many have told every record that is known, and know no more. */
+static uint32_t agreeing(const struct lookup *l)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < l->count; i++) {
+        const struct candidate *c = &l->v[i];
+        n += c->state == CANDIDATE_GOOD && !c->more && c->told == l->record_count;
+    }
+    return n;
+}
+
 static bool is_content(const struct lookup *l)
 {
     return l->value && !l->deep && l->record_count > 0 &&
-           (l->record_count >= l->want || l->givers >= GIVERS_ENOUGH);
+           (l->record_count >= l->want || agreeing(l) >= AGREE_ENOUGH);
+}
+
+/* In a small network: whoever is known at all. False: that is so already, or would be too many. */
+static bool ask_everybody(struct stoq_dht *d, struct lookup *l)
+{
+    stoq_contact_no all[STOQ_DHT_SMALL];
+    if (!l->value || l->everybody || d->table.count >= STOQ_DHT_SMALL) {
+        return false;
+    }
+    uint32_t n = table_nearest(d, &l->target, 0, all, STOQ_DHT_SMALL);
+    for (uint32_t i = 0; i < n; i++) {
+        add(d, l, all[i], i % l->paths, 1);
+    }
+    l->everybody = true;
+    return true;
 }
 
 /* Nothing was found: the same again with more paths, from others. */
@@ -333,9 +361,13 @@ static bool widen(struct stoq_dht *d, struct lookup *l)
     return l->count > before;
 }
 
-/* Leave a record with the nearest node that lacks it: the next one who asks finds it sooner. */
+/* Leave a record with the nearest node that lacks it: the next one who asks finds it sooner. In a small
+ * network everybody is one hop away, and such copies would only speak for a provider that is gone. */
 static void leave_on_path(struct stoq_dht *d, struct lookup *l)
 {
+    if (d->table.count < STOQ_DHT_SMALL) {
+        return;
+    }
     for (uint32_t i = 0; i < l->count; i++) {
         const struct candidate *c = &l->v[i];
         if (c->state == CANDIDATE_GOOD && !c->gave) {
@@ -405,7 +437,7 @@ void lookup_drive(struct stoq_dht *d, struct lookup *l)
             ask(d, l, c);
         } else if (l->in_flight > 0) {
             return;
-        } else if (!widen(d, l)) {
+        } else if (!ask_everybody(d, l) && !widen(d, l)) {
             finish(d, l);
         }
     }
@@ -429,28 +461,30 @@ void lookup_slow(struct stoq_dht *d, struct pending *p)
     if (c != NULL && c->state == CANDIDATE_ASKED) {
         c->state = CANDIDATE_SLOW;
         l->in_flight--;
+        /* Holders may be dead: no time is lost with those that are left. */
+        (void)ask_everybody(d, l);
     }
     lookup_drive(d, l);
 }
 
-void lookup_record(struct stoq_dht *d, struct lookup *l, struct stoq_dht_record *r)
+bool lookup_record(struct stoq_dht *d, struct lookup *l, struct stoq_dht_record *r)
 {
     bool of_key = stoq_hash_eq(&r->key, &l->target) || (d->cfg.without & STOQ_DHT_NO_KEY) != 0;
     if (held_time_left(d, r) == 0 || !of_key) {
-        return;
+        return false;
     }
     for (uint32_t i = 0; i < l->record_count; i++) {
         if (!stoq_hash_eq(&l->records[i]->publisher.h, &r->publisher.h)) {
             continue;
         }
         if (r->sequence <= l->records[i]->sequence) {
-            return;
+            return true;
         }
         stoq_dht_record_drop(l->records[i]); /* a newer one of the same peer */
         l->records[i] = l->records[--l->record_count];
     }
     if (l->record_count == STOQ_DHT_VALUES_MAX) {
-        return;
+        return false;
     }
     l->records[l->record_count++] = stoq_dht_record_hold(r);
     struct action_node *o = l->use == LOOKUP_SHELL ? dht_out(d, STOQ_DHT_FOUND) : NULL;
@@ -458,6 +492,7 @@ void lookup_record(struct stoq_dht *d, struct lookup *l, struct stoq_dht_record 
         dht_out_record(o, r);
         o->action.u.found = (struct stoq_dht_found){.look = l->number, .record = r};
     }
+    return true;
 }
 
 static void trace(struct stoq_dht *d, const struct lookup *l, const struct candidate *c,
@@ -487,11 +522,10 @@ static void take_answer(struct stoq_dht *d, struct lookup *l, struct candidate *
     c->more = reply->more && reply->record_count + reply->contact_count > 0;
     if (reply->record_count > 0) {
         l->hops = l->hops == 0 ? hop : l->hops;
-        l->givers += c->gave ? 0 : 1;
         c->gave = true;
     }
     for (uint32_t i = 0; i < reply->record_count; i++) {
-        lookup_record(d, l, reply->records[i]);
+        c->told = (uint8_t)(c->told + lookup_record(d, l, reply->records[i]));
     }
     for (uint32_t i = 0; i < reply->contact_count; i++) {
         uint64_t far = stoq_dht_distance(&l->target, dht_id_of(d, reply->contacts[i]));

@@ -8,8 +8,8 @@
  *
  * A record goes to the K nearest of those that answered, two of one subnet at most, to everybody else within
  * the radius in which K nodes are expected, and stays here too when we are one of the K ourselves. It is
- * announced when a majority of the wanted hold it: of K, or of all there are. Else, and where there are
- * fewer than K nodes in all, it is tried again soon.
+ * announced when a majority of the wanted hold it: of K, or of all there are. Else it is tried again soon.
+ * Where there are fewer than K nodes in all, everybody holds it: whoever comes or goes makes it due again.
  */
 #include "dht/dht_internal.h"
 
@@ -27,6 +27,8 @@
 #define WITHDRAW_TRIES 6
 #define ALONE_AFTER (10 * STOQ_SEC)
 #define NOT_MADE_AGAIN (60 * STOQ_SEC)
+#define CHANGED_FIRST (5 * STOQ_SEC) /* others come at the same time, and are waited for */
+#define CHANGED_MAX (300 * STOQ_SEC)
 
 static struct own *own_of(const struct stoq_dht *d, const struct stoq_hash *key)
 {
@@ -92,7 +94,6 @@ void provide_withdraw(struct stoq_dht *d, const struct stoq_hash *key)
         o->tries = 0;
         o->urgent = true;
         held_remove_own(d, key);
-        o->local = false;
         due(d, o, d->now);
     }
 }
@@ -334,16 +335,37 @@ static void tell(struct stoq_dht *d, const struct own *o)
     }
 }
 
+/* When to try again what has not reached enough. Somebody with a spent quota has asked us to go slower. */
+static stoq_ns retry_after(const struct own *o, stoq_ns life)
+{
+    stoq_ns max = o->busy > 0 || life < RETRY_MAX ? life : RETRY_MAX;
+    stoq_ns again = RETRY_FIRST << (o->tries < DOUBLINGS_MAX ? o->tries : DOUBLINGS_MAX);
+    return again < max ? again : max;
+}
+
+/* Those that were too busy for this record have the one before, as long as that lives. */
+static uint32_t old_ones(const struct stoq_dht *d, const struct own *o)
+{
+    uint32_t old = d->now < o->held_until && o->got > o->taken ? o->got - o->taken : 0;
+    return o->busy < old ? o->busy : old;
+}
+
 /* All its stores are closed. */
 static void settle(struct stoq_dht *d, struct own *o)
 {
     stoq_ns life = (stoq_ns)o->ttl_s * STOQ_SEC / 2;
-    o->enough = o->wanted > 0 && o->got >= o->wanted / 2 + 1;
-    bool thin = !o->enough || o->wanted < d->cfg.shape.k;
-    stoq_ns again = RETRY_FIRST << (o->tries < DOUBLINGS_MAX ? o->tries : DOUBLINGS_MAX);
-    again = o->enough || again < RETRY_MAX ? again : RETRY_MAX;
-    o->tries = thin ? o->tries + 1 : 0;
-    again = thin && again < life ? again : life;
+    uint32_t majority = o->asked / 2 + 1;
+    bool renewed = o->asked > 0 && o->taken >= majority;
+    if (!renewed) {
+        o->taken += old_ones(d, o);
+    }
+    o->enough = o->asked > 0 && o->taken >= majority;
+    o->held_until = renewed ? d->now + 2 * life : o->held_until;
+    o->wanted = o->asked;
+    o->got = o->taken + o->beside;
+    stoq_ns again = renewed ? life : retry_after(o, life);
+    o->tries = renewed ? 0 : o->tries + 1;
+    o->known = d->table.count;
     o->job = NULL;
     if (o->withdrawn !=
         o->taken_back) { /* withdrawn, or announced again, while this was under way */
@@ -422,8 +444,9 @@ static void choose(struct stoq_dht *d, const struct job *j, const struct stoq_ha
 /* holds: as one of the K. */
 static void keep_here(struct stoq_dht *d, struct own *o, struct stoq_dht_record *record, bool holds)
 {
-    o->local = held_take(d, record, record->ttl_s, true);
-    o->got += o->local && holds;
+    bool kept = held_take(d, record, record->ttl_s, true);
+    o->taken += kept && holds;
+    o->beside = kept && !holds;
 }
 
 static void send_stores(struct stoq_dht *d, struct job *j, struct own *o, const struct holders *h,
@@ -456,17 +479,18 @@ void provide_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record 
         return;
     }
     choose(d, j, &o->key, &h);
-    o->wanted = h.wanted;
+    o->asked = h.wanted;
     o->taken_back = record->withdrawn;
-    o->got = 0;
+    o->taken = 0;
+    o->beside = false;
+    o->busy = 0;
     o->ttl_s = record->ttl_s;
     bool small = d->table.count < STOQ_DHT_SMALL && d->cfg.self != 0;
     if ((h.self || small) && !record->withdrawn) {
         keep_here(d, o, record, h.self);
     } else {
         held_remove_own(d, &o->key);
-        o->got += h.self; /* taken back here already */
-        o->local = false;
+        o->taken += h.self; /* taken back here already */
     }
     send_stores(d, j, o, &h, record);
     if (o->open == 0) {
@@ -482,14 +506,41 @@ void provide_stored(struct stoq_dht *d, struct pending *p, const struct stoq_dht
     d->provide.stores--;
     j->open--;
     o->open--;
+    o->busy += reply->outcome == STOQ_DHT_BUSY;
     if (reply->outcome == STOQ_DHT_DONE) {
-        o->got++;
+        o->taken++;
         o->ttl_s = reply->ttl_s > 0 && reply->ttl_s < o->ttl_s ? reply->ttl_s : o->ttl_s;
     }
     if (o->open == 0) {
         settle(d, o);
     }
     jobs_drive(d);
+}
+
+void provide_changed(struct stoq_dht *d)
+{
+    struct provide *pr = &d->provide;
+    if (pr->count == 0 || d->table.count > STOQ_DHT_SMALL || pr->changed_at != STOQ_NEVER) {
+        return;
+    }
+    bool calm = d->now - pr->changed_last > 2 * CHANGED_MAX;
+    stoq_ns wait = calm || pr->changed_wait == 0 ? CHANGED_FIRST : 2 * pr->changed_wait;
+    pr->changed_wait = wait < CHANGED_MAX ? wait : CHANGED_MAX;
+    pr->changed_at = d->now + pr->changed_wait;
+}
+
+/* What everybody holds, because there are few: some have come or gone since it was announced. */
+static void announce_to_few(struct stoq_dht *d)
+{
+    struct provide *pr = &d->provide;
+    pr->changed_at = STOQ_NEVER;
+    pr->changed_last = d->now;
+    for (uint32_t i = 0; i < pr->count; i++) {
+        struct own *o = pr->v[i];
+        if (o->enough && o->wanted < d->cfg.shape.k && o->known != d->table.count) {
+            due(d, o, d->now);
+        }
+    }
 }
 
 static bool is_open(const struct provide *pr)
@@ -500,6 +551,9 @@ static bool is_open(const struct provide *pr)
 void provide_run(struct stoq_dht *d)
 {
     struct provide *pr = &d->provide;
+    if (pr->changed_at <= d->now) {
+        announce_to_few(d);
+    }
     jobs_drive(d); /* one may have waited for the stores of another */
     while (is_open(pr) && pr->next_at <= d->now) {
         uint32_t i = next_due(d);
@@ -524,7 +578,8 @@ struct stoq_hash provide_swept(const struct stoq_dht *d)
 
 stoq_ns provide_deadline(const struct stoq_dht *d)
 {
-    return is_open(&d->provide) ? d->provide.next_at : STOQ_NEVER;
+    stoq_ns next_at = is_open(&d->provide) ? d->provide.next_at : STOQ_NEVER;
+    return next_at < d->provide.changed_at ? next_at : d->provide.changed_at;
 }
 
 bool stoq_dht_own(const struct stoq_dht *d, const struct stoq_hash *key, stoq_ns now,
@@ -541,6 +596,15 @@ bool stoq_dht_own(const struct stoq_dht *d, const struct stoq_hash *key, stoq_ns
                                        .withdrawn = o->withdrawn,
                                        .again_in_ns = o->due_at > now ? o->due_at - now : 0};
     return true;
+}
+
+void provide_init(struct stoq_dht *d)
+{
+    d->provide.next_at = STOQ_NEVER;
+    d->provide.changed_at = STOQ_NEVER;
+    d->provide.cursor = d->cfg.sweep_from;
+    d->provide.sorted = true;
+    stoq_map_init(&d->provide.by_key, d->cfg.seed + 5);
 }
 
 void provide_release(struct stoq_dht *d)

@@ -130,6 +130,7 @@ static struct slot *slot_room(struct stoq_dht *d, stoq_contact_no contact)
 static void count_change(struct stoq_dht *d)
 {
     d->table.near_known = false;
+    provide_changed(d);
 }
 
 static void entry_out(struct stoq_dht *d, struct slot *s, struct entry *e)

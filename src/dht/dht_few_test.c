@@ -1,0 +1,143 @@
+/* Networks smaller than K, where everybody holds everything; lookups that end with all there is to know. */
+#include "dht/dht_world_test.h"
+
+#define KEYS 180 /* of one daemon: sixty packages with their names */
+
+static void announce_all(struct world *w, uint32_t n, uint32_t keys)
+{
+    for (uint32_t i = 0; i < keys; i++) {
+        struct stoq_dht_event ev = {.kind = STOQ_DHT_ANNOUNCE};
+        ev.u.announce.key = world_key(i);
+        world_feed(w, n, &ev);
+    }
+    world_drain(w, n);
+}
+
+static struct stoq_dht_stats stats_of(const struct world *w, uint32_t n)
+{
+    struct stoq_dht_stats s;
+    stoq_dht_stats(w->nodes[n].dht, &s);
+    return s;
+}
+
+/* How many of node 0's records are said to be with as many as hold them: all who live. */
+static uint32_t told_truly(struct world *w, uint32_t keys, uint32_t living)
+{
+    uint32_t right = 0;
+    for (uint32_t i = 0; i < keys; i++) {
+        struct stoq_hash key = world_key(i);
+        struct stoq_dht_announced a;
+        bool own = stoq_dht_own(w->nodes[0].dht, &key, w->now, &a);
+        right += own && a.enough && a.wanted == living && a.got == living &&
+                 world_holders(w, &key) == living;
+    }
+    return right;
+}
+
+/* No quota is spent by announcing what all have, and what is said of it holds at any time. */
+static void many_records_stay_where_few_are(void **state)
+{
+    static const uint32_t sizes[] = {1, 2, 3, 20};
+    (void)state;
+    for (size_t s = 0; s < STOQ_COUNT(sizes); s++) {
+        struct world *w = world_new(sizes[s], 41);
+        announce_all(w, 0, KEYS);
+        world_run(w, w->now + 60 * STOQ_SEC);
+        uint32_t stores = w->stores;
+        assert_int_equal(stores, KEYS * (sizes[s] - 1));
+        for (uint32_t t = 0; t < 120; t++) {
+            assert_int_equal(stats_of(w, 0).own_held, KEYS);
+            world_run(w, w->now + 60 * STOQ_SEC);
+        }
+        assert_int_equal(told_truly(w, KEYS, sizes[s]), KEYS);
+        /* Two hours: five times at half the hour that they live, an eighth sooner at most. */
+        assert_true(w->stores - stores <= 5 * stores);
+        world_free(w);
+    }
+}
+
+static void who_comes_or_goes_is_counted(void **state)
+{
+    struct world *w = world_new(2, 42);
+    const uint32_t third = 2;
+    (void)state;
+    announce_all(w, 0, 50);
+    world_run(w, w->now + 60 * STOQ_SEC);
+    assert_int_equal(told_truly(w, 50, 2), 50);
+    w->count++;
+    world_node_new(w, third, false);
+    world_met(w, third, 1);
+    world_run(w, w->now + 30 * STOQ_SEC);
+    assert_int_equal(told_truly(w, 50, 3), 50);
+    w->nodes[1].dead = true;
+    world_run(w, w->now + 3600 * STOQ_SEC);
+    assert_int_equal(told_truly(w, 50, 2), 50);
+    assert_int_equal(stats_of(w, 0).own_held, 50);
+    world_free(w);
+}
+
+/* A record of somebody who is no node. */
+static void leave_with(struct world *w, uint32_t n, const struct stoq_hash *key, uint8_t provider)
+{
+    struct stoq_dht_event ev = {.kind = STOQ_DHT_REQUEST};
+    const struct stoq_peer_id who = {.h = {{provider, 0xff}}};
+    struct stoq_dht_record *r = world_record(key, &who, 1, world_wall(w), STOQ_DHT_TTL_S);
+    ev.u.request = (struct stoq_dht_request){
+        .request = 1, .ask = STOQ_DHT_STORE, .record = r, .proven = true, .own = true};
+    world_feed(w, n, &ev);
+    world_drain(w, n);
+    stoq_dht_record_drop(r);
+}
+
+/* An answer has room for four of them: three holders that told their first four have not told all. */
+static void a_lookup_ends_with_all_providers(void **state)
+{
+    struct world *w = world_new(120, 43);
+    uint32_t found = 0;
+    (void)state;
+    for (uint32_t i = 0; i < 20; i++) {
+        struct stoq_hash key = world_key(500 + i);
+        uint32_t near[10];
+        uint32_t n = world_nearest(w, &key, near, STOQ_COUNT(near));
+        for (uint32_t k = 0; k < n; k++) {
+            for (uint8_t provider = 1; provider < STOQ_DHT_ENOUGH; provider++) {
+                leave_with(w, near[k], &key, provider);
+            }
+        }
+        world_look(w, 100, &key, true, false);
+        found += w->look.found;
+    }
+    assert_int_equal(found, 20 * (STOQ_DHT_ENOUGH - 1));
+    world_free(w);
+}
+
+/* The only one who knows the living provider is that provider itself. */
+static void a_dead_providers_record_does_not_end_a_lookup(void **state)
+{
+    struct world *w = world_new(45, 44);
+    uint32_t found = 0;
+    (void)state;
+    for (uint32_t i = 0; i < 20; i++) {
+        struct stoq_hash key = world_key(700 + i);
+        uint32_t near[45];
+        uint32_t n = world_nearest(w, &key, near, STOQ_COUNT(near));
+        leave_with(w, near[0], &key, 1);
+        leave_with(w, near[1], &key, 1);
+        leave_with(w, near[n - 1], &key, 2);
+        world_look(w, near[n - 2], &key, true, false);
+        found += w->look.found;
+    }
+    assert_int_equal(found, 40);
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(many_records_stay_where_few_are),
+        cmocka_unit_test(who_comes_or_goes_is_counted),
+        cmocka_unit_test(a_lookup_ends_with_all_providers),
+        cmocka_unit_test(a_dead_providers_record_does_not_end_a_lookup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
