@@ -261,7 +261,8 @@ MESSAGES = {
     16: ("FindNode", lambda b: fields(b, request=({1: HASH, 2: uint(1, 20)}, PAGE), answer=({3: NEAR}, {7: only_true}))),
     17: ("FindValue", lambda b: fields(b, request=({1: HASH, 2: uint(1, 64)}, PAGE),
                                        answer=({3: NEAR, 4: array(LOCATION, 64)}, {7: only_true}))),
-    18: ("Store", lambda b: fields(b, request=({1: LOCATION}, {}), answer=({2: uint(1, 86400)}, {}))),
+    18: ("Store", lambda b: fields(b, request=({1: LOCATION}, {3: array(LOCATION, 15, 1)}), answer=({2: uint(1, 86400)}, {}),
+                                   answers=({4: array(uint(0, 86400), 16, 2)}, {}))),
 }
 
 

@@ -1,8 +1,7 @@
 /*
  * The DHT with its messages. A call of the core becomes a message to the address of its contact, with the
  * token that this contact gave us last; what comes back is checked record by record before the core sees
- * it, so the core knows only contacts whose id is earned and providers whose signature holds. Requests are
- * answered at once: whatever the core wants checked for that is checked in the same call.
+ * it, so the core knows only contacts whose id is earned and providers whose signature holds.
  */
 #include "node/node_dht_internal.h"
 
@@ -10,7 +9,6 @@
 #include <string.h>
 
 #define ERRANDS_MAX 4096
-#define ANSWER_HEAD 32 /* bytes of an answer beside its records */
 #define JOIN_TIMEOUT (5 * STOQ_SEC)
 #define PROVE_TIMEOUT (2 * STOQ_SEC)
 
@@ -55,6 +53,7 @@ enum stoq_status stoq_node_dht_new(struct stoq_node_dht **out,
     }
     stoq_map_init(&nd->errands, cfg->seed + 9);
     stoq_buf_init(&nd->self_signed, STOQ_SIGNED_BODY_MAX + STOQ_SIGNED_SIGNATURE_MAX + 16);
+    stoq_buf_init(&nd->more, STOQ_FRAME_BYTES_MAX);
     enum stoq_status st = build(nd);
     if (st != STOQ_OK) {
         stoq_node_dht_free(nd);
@@ -73,12 +72,15 @@ void stoq_node_dht_free(struct stoq_node_dht *nd)
         return;
     }
     stoq_dht_free(nd->core);
+    node_dht_stores_release(nd);
     while ((e = stoq_map_next(&nd->errands, &at)) != NULL) {
+        node_dht_store_calls_free(e->stores);
         free(e);
     }
     stoq_map_release(&nd->errands);
     stoq_dht_book_free(nd->book);
     stoq_buf_release(&nd->self_signed);
+    stoq_buf_release(&nd->more);
     free(nd);
 }
 
@@ -111,7 +113,7 @@ bool stoq_node_dht_who(const struct stoq_node_dht *nd, stoq_contact_no contact,
 }
 
 /* NULL: too many are on their way. */
-static struct errand *errand_new(struct stoq_node_dht *nd, enum errand_kind kind)
+struct errand *node_dht_errand_new(struct stoq_node_dht *nd, enum errand_kind kind)
 {
     struct errand *e = nd->errands.count >= ERRANDS_MAX ? NULL : calloc(1, sizeof *e);
     uint64_t cookie = nd->last_cookie + 1;
@@ -125,9 +127,10 @@ static struct errand *errand_new(struct stoq_node_dht *nd, enum errand_kind kind
     return e;
 }
 
-static void errand_free(struct stoq_node_dht *nd, struct errand *e)
+void node_dht_errand_free(struct stoq_node_dht *nd, struct errand *e)
 {
     (void)stoq_map_remove(&nd->errands, (struct stoq_map_key){e->cookie, 0});
+    node_dht_store_calls_free(e->stores);
     stoq_dht_book_drop(nd->book, e->contact);
     free(e);
 }
@@ -159,9 +162,6 @@ static void call_message(struct stoq_node_dht *nd, const struct stoq_dht_call *c
 {
     if (c->ask == STOQ_DHT_PING) {
         nd->msg = (struct stoq_message){.type = STOQ_MSG_PING};
-    } else if (c->ask == STOQ_DHT_STORE) {
-        nd->msg = (struct stoq_message){.type = STOQ_MSG_STORE,
-                                        .u.store.record = node_dht_record_parts(c->record)};
     } else {
         find_message(nd, c->ask == STOQ_DHT_FIND_VALUE, &c->target, c->want, c->skip);
     }
@@ -174,11 +174,32 @@ static void fail_call(struct stoq_node_dht *nd, uint64_t cookie, stoq_ns now)
     node_dht_tell(nd, &ev, now);
 }
 
-/* False: it is closed already. */
+void node_dht_lend_call(struct stoq_node_dht *nd, const struct errand *e, stoq_ns timeout_ns,
+                        struct stoq_node_dht_action *out)
+{
+    nd->lent = *node_dht_card(nd, e->contact);
+    out->kind = STOQ_NODE_DHT_CALL;
+    out->u.call = (struct stoq_node_dht_call){
+        .cookie = e->cookie,
+        .peer = nd->lent.peer,
+        .addr = nd->lent.addresses[nd->lent.at % nd->lent.address_count],
+        .rpc_key = nd->lent.rpc_key.b,
+        .token = nd->lent.has_token ? nd->lent.token : NULL,
+        .msg = &nd->msg,
+        .timeout_ns = timeout_ns};
+}
+
+/* False: it is closed already, or goes with others. */
 static bool send_call(struct stoq_node_dht *nd, const struct stoq_dht_call *c,
                       struct stoq_node_dht_action *out, stoq_ns now)
 {
-    struct errand *e = errand_new(nd, ERRAND_CALL);
+    if (c->ask == STOQ_DHT_STORE) {
+        if (!node_dht_gather(nd, c, now)) {
+            fail_call(nd, c->cookie, now);
+        }
+        return false;
+    }
+    struct errand *e = node_dht_errand_new(nd, ERRAND_CALL);
     if (e == NULL) {
         fail_call(nd, c->cookie, now);
         return false;
@@ -188,16 +209,7 @@ static bool send_call(struct stoq_node_dht *nd, const struct stoq_dht_call *c,
     stoq_dht_book_hold(nd->book, c->to);
     node_dht_renew_self(nd, now);
     call_message(nd, c);
-    nd->lent = *node_dht_card(nd, c->to);
-    out->kind = STOQ_NODE_DHT_CALL;
-    out->u.call = (struct stoq_node_dht_call){
-        .cookie = e->cookie,
-        .peer = nd->lent.peer,
-        .addr = nd->lent.addresses[nd->lent.at % nd->lent.address_count],
-        .rpc_key = nd->lent.rpc_key.b,
-        .token = nd->lent.has_token ? nd->lent.token : NULL,
-        .msg = &nd->msg,
-        .timeout_ns = c->timeout_ns};
+    node_dht_lend_call(nd, e, c->timeout_ns, out);
     return true;
 }
 
@@ -215,7 +227,7 @@ static bool send_prove(struct stoq_node_dht *nd, const struct stoq_dht_check *c,
     struct stoq_contact rec;
     struct errand *e = NULL;
     if (stoq_contact_decode(s.body, &rec) == STOQ_OK && rec.has_rpc_key && rec.addresses.n > 0) {
-        e = errand_new(nd, ERRAND_PROVE);
+        e = node_dht_errand_new(nd, ERRAND_PROVE);
     }
     if (e == NULL) {
         feed_checked(nd, c->cookie, false, now);
@@ -241,7 +253,7 @@ void stoq_node_dht_join(struct stoq_node_dht *nd, const struct stoq_peer_id *pee
     struct errand *e =
         nd->join_count == STOQ_COUNT(nd->joins) || stoq_hash_eq(&peer->h, &nd->peer.h)
             ? NULL
-            : errand_new(nd, ERRAND_JOIN);
+            : node_dht_errand_new(nd, ERRAND_JOIN);
     (void)now;
     if (e != NULL) {
         e->peer = *peer;
@@ -281,102 +293,6 @@ static bool tell_found(struct stoq_node_dht *nd, const struct stoq_dht_found *f,
     return true;
 }
 
-/* ---- answers ---- */
-
-static enum stoq_error_code code_of(enum stoq_dht_outcome outcome)
-{
-    switch (outcome) {
-    case STOQ_DHT_BUSY:
-        return STOQ_ERR_BUSY;
-    case STOQ_DHT_STALE:
-        return STOQ_ERR_STALE;
-    case STOQ_DHT_REJECTED:
-        return STOQ_ERR_SIGNATURE_REJECTED;
-    default:
-        return STOQ_ERR_REFUSED;
-    }
-}
-
-static bool add_item(struct stoq_buf *items, struct stoq_span item, size_t room, uint32_t *count)
-{
-    if (items->n + item.n > room || stoq_buf_add(items, item) != STOQ_OK) {
-        return false;
-    }
-    (*count)++;
-    return true;
-}
-
-/* The contacts of an answer that fit; the rest is said to be there. */
-static uint32_t add_contacts(struct stoq_node_dht *nd, const struct stoq_dht_answer *a,
-                             struct stoq_buf *items, size_t room, bool *more)
-{
-    uint32_t count = 0;
-    const struct stoq_message *q = nd->request;
-    if (q->type == STOQ_MSG_FIND_NODE && nd->self_signed.n > 0 &&
-        stoq_hash_eq(&q->u.find_node.target, &nd->peer.h)) {
-        (void)add_item(items, stoq_buf_span(&nd->self_signed), room, &count);
-    }
-    for (uint32_t i = 0; i < a->contact_count && count < STOQ_FIND_NEAR_MAX; i++) {
-        const struct card *card = node_dht_card(nd, a->contacts[i]);
-        if (!add_item(items, stoq_span(card->signed_bytes, card->signed_n), room, &count)) {
-            *more = true;
-            break;
-        }
-    }
-    return count;
-}
-
-static void put_find(struct stoq_node_dht *nd, const struct stoq_dht_answer *a)
-{
-    struct stoq_buf near;
-    struct stoq_buf values;
-    size_t room = nd->answer_room > ANSWER_HEAD ? nd->answer_room - ANSWER_HEAD : 0;
-    bool more = a->more;
-    bool cut = false;
-    uint32_t value_count = 0;
-    struct stoq_message m = {.type = nd->request->type, .request_id = nd->request->request_id};
-    stoq_buf_init(&near, STOQ_FRAME_BYTES_MAX);
-    stoq_buf_init(&values, STOQ_FRAME_BYTES_MAX);
-    for (uint32_t i = 0; i < a->record_count; i++) {
-        struct stoq_span item = stoq_span(a->records[i]->bytes, a->records[i]->n);
-        if (!add_item(&values, item, room, &value_count)) {
-            more = true;
-            break;
-        }
-    }
-    uint32_t near_count = add_contacts(nd, a, &near, room - values.n, &cut);
-    more = more || (cut && value_count == 0);
-    struct stoq_signed_list near_list = {near_count, stoq_buf_span(&near)};
-    if (m.type == STOQ_MSG_FIND_NODE) {
-        m.u.find_node = (struct stoq_msg_find_node){
-            .is_answer = true, .near = near_list, .page = {.more = more}};
-    } else {
-        m.u.find_value =
-            (struct stoq_msg_find_value){.is_answer = true,
-                                         .values = {value_count, stoq_buf_span(&values)},
-                                         .near = near_list,
-                                         .page = {.more = more}};
-    }
-    nd->answer_status = stoq_message_encode(&m, nd->answer);
-    stoq_buf_release(&near);
-    stoq_buf_release(&values);
-}
-
-static void put_answer(struct stoq_node_dht *nd, const struct stoq_dht_answer *a)
-{
-    struct stoq_message m = {.type = nd->request->type, .request_id = nd->request->request_id};
-    if (a->outcome != STOQ_DHT_DONE) {
-        m.type = STOQ_MSG_ERROR;
-        m.u.error = (struct stoq_msg_error){.code = code_of(a->outcome)};
-    } else if (m.type == STOQ_MSG_STORE) {
-        m.u.store = (struct stoq_msg_store){.is_answer = true, .ttl_s = a->ttl_s};
-    } else if (m.type != STOQ_MSG_PING) {
-        put_find(nd, a);
-        return;
-    }
-    nd->answer_status = stoq_message_encode(&m, nd->answer);
-}
-
 static void make(struct stoq_node_dht *nd, const struct stoq_dht_make *ask, stoq_ns now)
 {
     struct stoq_dht_record *r = node_dht_make(nd, ask, now);
@@ -385,9 +301,8 @@ static void make(struct stoq_node_dht *nd, const struct stoq_dht_make *ask, stoq
     stoq_dht_record_drop(r);
 }
 
-/* What the core wants; false: it was seen to here. */
-static bool act(struct stoq_node_dht *nd, const struct stoq_dht_action *a,
-                struct stoq_node_dht_action *out, stoq_ns now)
+bool node_dht_act(struct stoq_node_dht *nd, const struct stoq_dht_action *a,
+                  struct stoq_node_dht_action *out, stoq_ns now)
 {
     switch (a->kind) {
     case STOQ_DHT_CALL:
@@ -399,7 +314,7 @@ static bool act(struct stoq_node_dht *nd, const struct stoq_dht_action *a,
         return false;
     case STOQ_DHT_ANSWER:
         if (nd->request != NULL) {
-            put_answer(nd, &a->u.answer);
+            node_dht_put_answer(nd, &a->u.answer);
         }
         return false;
     case STOQ_DHT_MAKE:
@@ -431,79 +346,18 @@ bool stoq_node_dht_poll(struct stoq_node_dht *nd, stoq_ns now, struct stoq_node_
         return true;
     }
     while (stoq_dht_poll(nd->core, now, &a)) {
-        if (act(nd, &a, out, now)) {
+        if (node_dht_act(nd, &a, out, now)) {
             return true;
         }
     }
-    return false;
+    return node_dht_send_stores(nd, out, now);
 }
 
 stoq_ns stoq_node_dht_deadline(const struct stoq_node_dht *nd)
 {
-    return nd->join_count > 0 ? 0 : stoq_dht_deadline(nd->core);
-}
-
-/* The request as the core has it; false: not one of the DHT's. */
-static bool read_request(struct stoq_node_dht *nd, const struct stoq_message *m,
-                         const struct stoq_node_dht_from *from, struct stoq_dht_request *out,
-                         stoq_ns now)
-{
-    const struct stoq_find_page *page = NULL;
-    *out = (struct stoq_dht_request){.request = 1, .proven = from->peer != NULL || from->proven};
-    if (m->type == STOQ_MSG_PING) {
-        out->ask = STOQ_DHT_PING;
-    } else if (m->type == STOQ_MSG_FIND_NODE && !m->u.find_node.is_answer) {
-        out->ask = STOQ_DHT_FIND_NODE;
-        out->target = m->u.find_node.target;
-        out->want = m->u.find_node.want;
-        page = &m->u.find_node.page;
-    } else if (m->type == STOQ_MSG_FIND_VALUE && !m->u.find_value.is_answer) {
-        out->ask = STOQ_DHT_FIND_VALUE;
-        out->target = m->u.find_value.key;
-        out->want = m->u.find_value.want;
-        page = &m->u.find_value.page;
-    } else if (m->type == STOQ_MSG_STORE && !m->u.store.is_answer) {
-        out->ask = STOQ_DHT_STORE;
-        out->record = node_dht_record(&m->u.store.record);
-        if (out->record == NULL) {
-            return false;
-        }
-        out->own = from->peer != NULL
-                       ? stoq_hash_eq(&from->peer->h, &out->record->publisher.h)
-                       : out->record->withdrawn || node_dht_names_address(out->record, &from->addr);
-    } else {
-        return false;
-    }
-    if (page != NULL) {
-        out->skip = page->skip;
-        out->sender = page->asker.body.n > 0 ? node_dht_contact(nd, &page->asker, now) : 0;
-    }
-    return true;
-}
-
-enum stoq_status stoq_node_dht_answer(struct stoq_node_dht *nd, const struct stoq_message *request,
-                                      const struct stoq_node_dht_from *from, struct stoq_buf *out,
-                                      stoq_ns now)
-{
-    struct stoq_dht_event ev = {.kind = STOQ_DHT_REQUEST};
-    if (!read_request(nd, request, from, &ev.u.request, now)) {
-        return STOQ_FULL;
-    }
-    nd->request = request;
-    nd->answer = out;
-    nd->answer_room = from->room;
-    nd->answer_status = STOQ_FULL;
-    node_dht_renew_self(nd, now);
-    node_dht_tell(nd, &ev, now);
-    struct stoq_dht_action a;
-    while (nd->answer_status == STOQ_FULL && stoq_dht_poll_answer(nd->core, &a)) {
-        struct stoq_node_dht_action ignored;
-        (void)act(nd, &a, &ignored, now);
-    }
-    nd->request = NULL;
-    stoq_dht_book_drop(nd->book, ev.u.request.sender);
-    stoq_dht_record_drop(ev.u.request.record);
-    return nd->answer_status;
+    stoq_ns core = stoq_dht_deadline(nd->core);
+    stoq_ns stores = node_dht_stores_deadline(nd);
+    return nd->join_count > 0 ? 0 : core < stores ? core : stores;
 }
 
 /* ---- replies ---- */
@@ -573,8 +427,6 @@ static void read_reply(struct stoq_node_dht *nd, const struct stoq_message *m,
         read_near(nd, m->u.find_value.near.items, lists, out, now);
         read_values(m->u.find_value.values.items, lists, out);
         out->more = m->u.find_value.page.more;
-    } else if (m->type == STOQ_MSG_STORE && m->u.store.is_answer) {
-        out->ttl_s = m->u.store.ttl_s;
     }
 }
 
@@ -637,6 +489,8 @@ void stoq_node_dht_replied(struct stoq_node_dht *nd, uint64_t cookie, enum stoq_
     }
     if (e->kind == ERRAND_CALL) {
         node_dht_tell(nd, &ev, now);
+    } else if (e->kind == ERRAND_STORES) {
+        node_dht_stores_replied(nd, e, out, reply, now);
     } else if (e->kind == ERRAND_PROVE) {
         feed_checked(nd, e->core_cookie, out->outcome == STOQ_DHT_DONE, now);
     } else {
@@ -648,5 +502,5 @@ void stoq_node_dht_replied(struct stoq_node_dht *nd, uint64_t cookie, enum stoq_
     for (uint32_t i = 0; i < out->record_count; i++) {
         stoq_dht_record_drop(lists.records[i]);
     }
-    errand_free(nd, e);
+    node_dht_errand_free(nd, e);
 }

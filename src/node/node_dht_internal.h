@@ -1,6 +1,9 @@
 #ifndef STOQ_NODE_NODE_DHT_INTERNAL_H
 #define STOQ_NODE_NODE_DHT_INTERNAL_H
-/* node_dht.c drives the core; node_dht_codec.c turns signed records into contacts and back. */
+/*
+ * node_dht.c drives the core; node_dht_codec.c turns signed records into contacts and back;
+ * node_dht_answer.c answers others; node_dht_stores.c gathers stores of one holder.
+ */
 #include "base/map.h"
 #include "node/node_dht.h"
 
@@ -14,11 +17,21 @@ struct card {
     uint32_t at; /* which of them is used: another after a silence */
     uint8_t token[STOQ_NODE_DHT_TOKEN_BYTES];
     bool has_token;
+    stoq_ns stores_at; /* no message of stores goes to it before */
     uint32_t signed_n; /* the record, as it travels */
     uint8_t *signed_bytes;
 };
 
-enum errand_kind { ERRAND_CALL, ERRAND_PROVE, ERRAND_JOIN };
+enum errand_kind { ERRAND_CALL, ERRAND_STORES, ERRAND_PROVE, ERRAND_JOIN };
+
+/* A STORE of the core's. */
+struct store_call {
+    struct store_call *next;
+    uint64_t core_cookie;
+    struct stoq_dht_record *record; /* held */
+};
+
+struct parcel;
 
 /* A call on its way. */
 struct errand {
@@ -27,6 +40,7 @@ struct errand {
     uint64_t core_cookie;
     stoq_contact_no contact; /* held; 0: none */
     struct stoq_peer_id peer;
+    struct store_call *stores; /* of STORES, instead of core_cookie */
 };
 
 struct stoq_node_dht {
@@ -43,8 +57,10 @@ struct stoq_node_dht {
     stoq_ns self_until; /* our own record is signed anew then */
     struct stoq_map errands;
     uint64_t last_cookie;
+    struct parcel *parcels; /* stores that wait for others, or for their turn */
     /* What the last poll lends. */
     struct stoq_message msg;
+    struct stoq_buf more; /* of a Store: its records but the first */
     struct card lent;
     struct stoq_node_dht_addr found[STOQ_NODE_DHT_ADDRESSES_MAX];
     struct stoq_buf self_signed; /* our contact record; empty: none */
@@ -56,7 +72,37 @@ struct stoq_node_dht {
     const struct stoq_message *request;
     size_t answer_room;
     enum stoq_status answer_status;
+    enum stoq_dht_outcome stored; /* of a record that is offered */
+    uint32_t stored_ttl_s;
 };
+
+/* node_dht.c */
+struct errand *node_dht_errand_new(struct stoq_node_dht *nd, enum errand_kind kind); /* or NULL */
+void node_dht_errand_free(struct stoq_node_dht *nd, struct errand *e);
+/* Make nd->msg a call to the errand's contact. */
+void node_dht_lend_call(struct stoq_node_dht *nd, const struct errand *e, stoq_ns timeout_ns,
+                        struct stoq_node_dht_action *out);
+
+/* What the core wants; false: it was seen to here. */
+bool node_dht_act(struct stoq_node_dht *nd, const struct stoq_dht_action *a,
+                  struct stoq_node_dht_action *out, stoq_ns now);
+
+/* node_dht_answer.c */
+/* The core's answer to nd->request. */
+void node_dht_put_answer(struct stoq_node_dht *nd, const struct stoq_dht_answer *a);
+
+/* node_dht_stores.c */
+/* Take a STORE of the core's; it goes soon. False: no memory. */
+bool node_dht_gather(struct stoq_node_dht *nd, const struct stoq_dht_call *c, stoq_ns now);
+/* The next message of stores; false: none is ready. */
+bool node_dht_send_stores(struct stoq_node_dht *nd, struct stoq_node_dht_action *out, stoq_ns now);
+stoq_ns node_dht_stores_deadline(const struct stoq_node_dht *nd);
+/* Its answer, or that there is none: how. reply is looked at where it is DONE. */
+void node_dht_stores_replied(struct stoq_node_dht *nd, const struct errand *e,
+                             const struct stoq_dht_reply *how, const struct stoq_message *reply,
+                             stoq_ns now);
+void node_dht_store_calls_free(struct store_call *first); /* NULL is fine */
+void node_dht_stores_release(struct stoq_node_dht *nd);
 
 /* An event that the core always takes in. */
 void node_dht_tell(struct stoq_node_dht *nd, const struct stoq_dht_event *ev, stoq_ns now);

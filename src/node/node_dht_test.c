@@ -31,6 +31,10 @@ struct side {
     size_t value_n;
     bool looked;
     unsigned announced; /* holders of what it announced last */
+    /* Messages of Store that came to it, their records, and when the last did. */
+    unsigned store_messages;
+    unsigned store_records;
+    stoq_ns store_at;
 };
 
 static struct side sides[SIDES];
@@ -109,6 +113,20 @@ static bool exchange(const struct side *from, struct side *to, const struct stoq
     return answered;
 }
 
+/* A Store fits a datagram, and there are not too many of them. */
+static void note_store(struct side *to, const struct stoq_message *msg)
+{
+    struct stoq_buf frame;
+    stoq_buf_init(&frame, STOQ_FRAME_BYTES_MAX + STOQ_FRAME_HEAD_BYTES);
+    assert_int_equal(stoq_message_encode(msg, &frame), STOQ_OK);
+    assert_true(frame.n - STOQ_FRAME_HEAD_BYTES <= 1125);
+    stoq_buf_release(&frame);
+    assert_true(to->store_at == 0 || now >= to->store_at + 10 * STOQ_MS);
+    to->store_at = now;
+    to->store_messages++;
+    to->store_records += 1 + msg->u.store.more.count;
+}
+
 static void call(struct side *from, const struct stoq_node_dht_call *c)
 {
     struct side *to = side_of(&c->peer);
@@ -118,6 +136,9 @@ static void call(struct side *from, const struct stoq_node_dht_call *c)
     if (to == NULL) {
         stoq_node_dht_replied(from->nd, cookie, STOQ_TIMEOUT, NULL, NULL, 0, now);
         return;
+    }
+    if (c->msg->type == STOQ_MSG_STORE) {
+        note_store(to, c->msg);
     }
     bool answered = exchange(from, to, c->msg, &bytes, &reply);
     now += STOQ_MS;
@@ -338,6 +359,69 @@ static void records_outlive_their_providers(void **state)
     assert_int_equal(sides[2].found, 0);
 }
 
+static void stores_travel_together(void **state)
+{
+    enum { KEYS = 40 };
+    struct stoq_dht_stats stats;
+    (void)state;
+    for (uint8_t i = 0; i < KEYS; i++) {
+        feed(&sides[0],
+             (struct stoq_dht_event){.kind = STOQ_DHT_ANNOUNCE, .u.announce.key = {{i, 7}}});
+    }
+    run(5 * STOQ_SEC);
+    stoq_dht_stats(stoq_node_dht_core(sides[0].nd), &stats);
+    assert_int_equal(stats.own_held, KEYS);
+    for (size_t i = 1; i < 3; i++) {
+        assert_int_equal(sides[i].store_records, KEYS);
+        assert_true(sides[i].store_messages <= KEYS / 4 + 1);
+        stoq_dht_stats(stoq_node_dht_core(sides[i].nd), &stats);
+        assert_int_equal(stats.records, KEYS);
+    }
+}
+
+/* Each is answered for; behind one that is forged none is looked at. */
+static void records_of_one_message_stand_alone(void **state)
+{
+    struct stoq_dht_record *held;
+    struct stoq_dht_record *other;
+    struct stoq_hash second = {{0x11}};
+    struct stoq_message reply;
+    struct stoq_buf bytes;
+    struct stoq_buf more;
+    uint8_t forged[2048];
+    (void)state;
+    announce(&sides[0]);
+    feed(&sides[0], (struct stoq_dht_event){.kind = STOQ_DHT_ANNOUNCE,
+                                            .u.announce = {.key = second, .urgent = true}});
+    run(2 * STOQ_SEC);
+    struct stoq_dht *core = stoq_node_dht_core(sides[1].nd);
+    assert_int_equal(stoq_dht_held(core, &key, now, &held, 1), 1);
+    assert_int_equal(stoq_dht_held(core, &second, now, &other, 1), 1);
+    memcpy(forged, other->bytes, other->n);
+    forged[other->n - 1] ^= 1; /* of its signature */
+    for (int is_forged = 0; is_forged < 2; is_forged++) {
+        struct side *fresh = add_side(false);
+        struct stoq_span items = stoq_span(held->bytes, held->n);
+        struct stoq_message msg = {.type = STOQ_MSG_STORE};
+        stoq_buf_init(&more, 4096);
+        assert_true(stoq_signed_next(&items, &msg.u.store.record));
+        assert_int_equal(
+            stoq_buf_add(&more, stoq_span(is_forged ? forged : other->bytes, other->n)), STOQ_OK);
+        assert_int_equal(stoq_buf_add(&more, stoq_span(held->bytes, held->n)), STOQ_OK);
+        msg.u.store.more = (struct stoq_signed_list){2, stoq_buf_span(&more)};
+        assert_true(exchange(&sides[0], fresh, &msg, &bytes, &reply));
+        assert_true(reply.type == STOQ_MSG_STORE && reply.u.store.kept_count == 3);
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(reply.u.store.kept_s[i] > 0, i == 0 || !is_forged);
+        }
+        stoq_buf_release(&bytes);
+        stoq_buf_release(&more);
+        stoq_node_dht_free(fresh->nd);
+        stoq_key_free(fresh->key);
+        side_count--;
+    }
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -345,7 +429,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(what_is_announced_is_found),           CASE(a_record_says_its_value),
         CASE(a_record_that_was_touched_is_refused), CASE(who_was_there_is_remembered),
-        CASE(records_outlive_their_providers),
+        CASE(records_outlive_their_providers),      CASE(stores_travel_together),
+        CASE(records_of_one_message_stand_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

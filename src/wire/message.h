@@ -30,9 +30,10 @@
 #define STOQ_ANNOUNCE_TEXT_MAX 128                /* bytes of a package's name and of its version */
 #define STOQ_EXCHANGE_PEERS_MAX 50                /* records in a PeerExchange */
 #define STOQ_OFFER_SOURCES_MAX 8                  /* contacts in an Offer */
-#define STOQ_FIND_NEAR_MAX 20   /* contacts in an answer to FindNode and FindValue */
-#define STOQ_FIND_VALUES_MAX 64 /* location records in an answer to FindValue */
-#define STOQ_FIND_SKIP_MAX 1024 /* contacts or records that a request may leave out */
+#define STOQ_FIND_NEAR_MAX 20     /* contacts in an answer to FindNode and FindValue */
+#define STOQ_FIND_VALUES_MAX 64   /* location records in an answer to FindValue */
+#define STOQ_STORE_RECORDS_MAX 16 /* location records in a Store */
+#define STOQ_FIND_SKIP_MAX 1024   /* contacts or records that a request may leave out */
 
 /* Frame types. Which of them a responder serves its Hello tells; others are answered with
  * Error{Unsupported}. */
@@ -261,11 +262,14 @@ struct stoq_msg_find_value {
     struct stoq_find_page page;
 };
 
-/* Request: a location record. Answer: for how long it is kept. */
+/* Request: location records, the first and then more. Answer: for how long it is kept, or they are. */
 struct stoq_msg_store {
     bool is_answer;
     struct stoq_signed record;
-    uint32_t ttl_s; /* 1 .. STOQ_CONTACT_TTL_MAX */
+    struct stoq_signed_list more;            /* up to STOQ_STORE_RECORDS_MAX - 1 */
+    uint32_t ttl_s;                          /* of one alone: 1 .. STOQ_CONTACT_TTL_MAX */
+    uint32_t kept_count;                     /* of several: as many as the request has, else 0 */
+    uint32_t kept_s[STOQ_STORE_RECORDS_MAX]; /* likewise; 0: it is not taken */
 };
 
 struct stoq_message {

@@ -394,6 +394,31 @@ static void finding_and_storing(void **state)
     out = round_trip(&m, &back);
     assert_int_equal(back.u.store.ttl_s, 86400);
     stoq_buf_release(&out);
+
+    struct stoq_buf more;
+    m.u.store = (struct stoq_msg_store){.record = rec};
+    m.u.store.more = list_of(&more, true, STOQ_STORE_RECORDS_MAX - 1);
+    out = round_trip(&m, &back);
+    assert_int_equal(back.u.store.more.count, STOQ_STORE_RECORDS_MAX - 1);
+    stoq_buf_release(&out);
+    stoq_buf_release(&more);
+    m.u.store.more = list_of(&more, true, STOQ_STORE_RECORDS_MAX);
+    refused(&m);
+    stoq_buf_release(&more);
+    m.u.store = (struct stoq_msg_store){
+        .is_answer = true, .kept_count = 3, .kept_s = {3600, 0, STOQ_CONTACT_TTL_MAX}};
+    out = round_trip(&m, &back);
+    assert_true(back.u.store.is_answer);
+    assert_int_equal(back.u.store.kept_count, 3);
+    assert_memory_equal(back.u.store.kept_s, m.u.store.kept_s, 3 * sizeof(uint32_t));
+    stoq_buf_release(&out);
+    m.u.store.kept_s[1] = STOQ_CONTACT_TTL_MAX + 1;
+    refused(&m);
+    m.u.store.kept_s[1] = 0;
+    m.u.store.kept_count = 1; /* that is a plain answer */
+    refused(&m);
+    m.u.store.kept_count = STOQ_STORE_RECORDS_MAX + 1;
+    refused(&m);
     stoq_buf_release(&body);
 }
 

@@ -175,15 +175,52 @@ static const struct stoq_field find_value_fields[] = {
 const struct message_body message_find_value = {.form = STOQ_FORM(find_value_fields),
                                                 .keys = find_value_keys};
 
+static void get_kept(struct stoq_cbor_rd *r, const struct stoq_field *f, void *at, void *memory)
+{
+    struct stoq_msg_store *m = at;
+    uint64_t n = stoq_cbor_rd_array(r);
+    if (n < 2 || n > STOQ_STORE_RECORDS_MAX) {
+        stoq_cbor_rd_fail(r, STOQ_MALFORMED);
+        return;
+    }
+    for (uint64_t i = 0; i < n; i++) {
+        m->kept_s[i] = (uint32_t)stoq_cbor_rd_uint_in(r, 0, STOQ_CONTACT_TTL_MAX);
+    }
+    m->kept_count = (uint32_t)n;
+    m->is_answer = true;
+    stoq_cbor_rd_leave(r);
+}
+
+static bool put_kept(struct stoq_cbor_wr *w, const struct stoq_field *f, const void *at)
+{
+    const struct stoq_msg_store *m = at;
+    if (m->kept_count < 2 || m->kept_count > STOQ_STORE_RECORDS_MAX) {
+        return false;
+    }
+    stoq_cbor_put_array(w, m->kept_count);
+    for (uint32_t i = 0; i < m->kept_count; i++) {
+        if (m->kept_s[i] > STOQ_CONTACT_TTL_MAX) {
+            return false;
+        }
+        stoq_cbor_put_uint(w, m->kept_s[i]);
+    }
+    return true;
+}
+
 static uint32_t store_keys(const void *body)
 {
     const struct stoq_msg_store *m = body;
-    return m->is_answer ? STOQ_KEY(2) : STOQ_KEY(1);
+    if (m->is_answer) {
+        return m->kept_count > 0 ? STOQ_KEY(4) : STOQ_KEY(2);
+    }
+    return STOQ_KEY(1) | (m->more.count > 0 ? STOQ_KEY(3) : 0);
 }
 
 static const struct stoq_field store_fields[] = {
     {1, IS_LOCATION(struct stoq_msg_store, record), .optional = true},
     {2, STOQ_IS_UINT(struct stoq_msg_store, ttl_s, 1, STOQ_CONTACT_TTL_MAX),
      STOQ_SETS(struct stoq_msg_store, is_answer)},
+    {3, IS_LOCATIONS(struct stoq_msg_store, more, STOQ_STORE_RECORDS_MAX - 1), .optional = true},
+    {4, STOQ_IS_OWN_OF_ALL(get_kept, put_kept), .optional = true},
 };
 const struct message_body message_store = {.form = STOQ_FORM(store_fields), .keys = store_keys};

@@ -216,16 +216,30 @@ static struct stoq_find_page page(struct maker *mk)
     return p;
 }
 
+static void fill_store(struct maker *mk, struct stoq_msg_store *m)
+{
+    bool several = below(mk, 2) == 0;
+    if (!m->is_answer) {
+        if (several) {
+            m->more = contacts(mk, &mk->values, true, 1, STOQ_STORE_RECORDS_MAX - 1);
+        }
+        m->record = contact(mk, true); /* in the memory that those were made in */
+    } else if (several) {
+        m->kept_count = (uint32_t)within(mk, 2, STOQ_STORE_RECORDS_MAX);
+        for (uint32_t i = 0; i < m->kept_count; i++) {
+            m->kept_s[i] = (uint32_t)within(mk, 0, STOQ_CONTACT_TTL_MAX);
+        }
+    } else {
+        m->ttl_s = (uint32_t)within(mk, 1, STOQ_CONTACT_TTL_MAX);
+    }
+}
+
 static void fill_dht(struct maker *mk, struct stoq_message *m)
 {
     bool is_answer = below(mk, 2) == 0;
     if (m->type == STOQ_MSG_STORE) {
         m->u.store = (struct stoq_msg_store){.is_answer = is_answer};
-        if (is_answer) {
-            m->u.store.ttl_s = (uint32_t)within(mk, 1, STOQ_CONTACT_TTL_MAX);
-        } else {
-            m->u.store.record = contact(mk, true);
-        }
+        fill_store(mk, &m->u.store);
         return;
     }
     struct stoq_signed_list near = contacts(mk, &mk->near, false, 0, STOQ_FIND_NEAR_MAX);
