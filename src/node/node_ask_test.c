@@ -294,6 +294,33 @@ static void a_source_of_another_version_is_none(void **state)
     assert_false(stoq_node_peer_hello(node, 1, &hello));
 }
 
+/* A dead source whose connection does not know it yet holds up nothing for long. */
+static void another_is_asked_soon(void **state)
+{
+    (void)state;
+    struct wishes w = begin(2);
+    stoq_node_cookie first = w.asked;
+    assert_true(until_asked(&w) <= 200 * STOQ_MS);
+    assert_true(w.asked != first);
+    assert_true(until_asked(&w) >= 500 * STOQ_MS); /* both were asked: they are slow, not dead */
+    stop();
+}
+
+static void who_comes_later_is_asked_at_once(void **state)
+{
+    (void)state;
+    struct wishes w = begin(1);
+    now += 2 * META_PATIENCE;
+    w = poll_all();
+    assert_int_equal(w.asked, 0); /* of whom? */
+    feed((struct stoq_node_event){.kind = STOQ_NODE_ADD_SOURCE,
+                                  .u.source = {.fetch = fetch, .peer = 2}});
+    link_up(2);
+    w = poll_all();
+    assert_true(w.asked != 0);
+    stop();
+}
+
 /* It says Hello and nothing more. */
 static void a_question_has_its_time(void **state)
 {
@@ -501,6 +528,8 @@ int main(void)
         ALONE(a_reply_is_no_longer_than_asked),
         ALONE(the_sync_waits_for_what_is_saved),
         ALONE(a_source_of_another_version_is_none),
+        ALONE(another_is_asked_soon),
+        ALONE(who_comes_later_is_asked_at_once),
         ALONE(a_question_has_its_time),
         ALONE(a_connection_is_made_again_a_few_times),
         ALONE(a_liar_is_no_source_again),

@@ -35,7 +35,11 @@
 #define LOOK_AGAIN                                                                                 \
     (250 * STOQ_MS)   /* at sources that lacked what is wanted: they may be fetching it */
 #define REDIALS_MAX 3 /* of a source whose connection was lost */
-#define META_PATIENCE (1 * STOQ_SEC) /* until another source is asked the same, if there is one */
+/* Until another source is asked the same, if there is one: of what is large, and of what is not, which a
+ * source that lives answers at once. With each that is slow it is half as long, down to an eighth. */
+#define META_PATIENCE (1 * STOQ_SEC)
+#define META_PATIENCE_SMALL (100 * STOQ_MS) /* and four round trips */
+#define META_PATIENCE_HALVES 3
 #define NOMEM_RETRY (50 * STOQ_MS)
 #define RECENT_MAX 1024 /* chunks that came last, for have-checks which crossed them: 32 KiB */
 
@@ -235,6 +239,7 @@ struct fetch {
     struct source sources[STOQ_NODE_SOURCES_MAX];
     uint32_t source_count;
     uint32_t source_turn;
+    uint32_t slow_in_a_row; /* sources that were asked for small metadata and have not answered */
     struct question manifest_q;
     struct question list_q;
     struct question signatures_q;
@@ -354,6 +359,8 @@ void meta_reply(struct stoq_node *n, struct pending *p, const struct stoq_node_r
 void meta_loaded(struct stoq_node *n, struct pending *p, const struct stoq_node_loaded *loaded);
 /* No answer yet: the next source may be asked the same, and the first answer counts. */
 void meta_ask_other(struct fetch *f, struct pending *p);
+/* A source can be asked now: questions that others have not answered in time go to it. */
+void meta_source_came(struct fetch *f, stoq_peer peer);
 /* Ask what is still open and not asked. */
 void meta_drive(struct fetch *f);
 

@@ -63,6 +63,35 @@ static bool opens(const struct fetch *f, const struct source *s)
     return !s->no_opening && !says_no;
 }
 
+/* What opens a fetch is small; lists may be megabytes, and slow for that. */
+static bool is_small(enum stoq_meta_kind kind)
+{
+    return kind == STOQ_META_MANIFEST || kind == STOQ_META_OPENING || kind == STOQ_META_SIGNATURES;
+}
+
+static uint32_t usable_but(const struct fetch *f, stoq_peer peer)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < f->source_count; i++) {
+        n += f->sources[i].state == SOURCE_USABLE && f->sources[i].peer != peer;
+    }
+    return n;
+}
+
+/* A source may be dead and its connection not know it yet; nine of ten may. Once all were asked there is no
+ * hurry. */
+static stoq_ns patience(const struct fetch *f, const struct source *s, enum stoq_meta_kind kind)
+{
+    const struct link *l = node_link(f->node, s->peer);
+    uint32_t slow = f->slow_in_a_row;
+    if (!is_small(kind) || l == NULL || (slow > 0 && slow >= usable_but(f, s->peer))) {
+        return META_PATIENCE;
+    }
+    uint32_t halves = slow < META_PATIENCE_HALVES ? slow : META_PATIENCE_HALVES;
+    stoq_ns small = (META_PATIENCE_SMALL + 4 * l->rtt_ns) >> halves;
+    return small < META_PATIENCE ? small : META_PATIENCE;
+}
+
 bool meta_ask(struct fetch *f, enum stoq_meta_kind kind, struct stoq_range shards,
               uint64_t payload_max)
 {
@@ -89,7 +118,7 @@ bool meta_ask(struct fetch *f, enum stoq_meta_kind kind, struct stoq_range shard
     p->shards = shards;
     p->early = early;
     p->deadline = n->now + STOQ_NODE_META_TIMEOUT;
-    p->other_at = n->now + META_PATIENCE;
+    p->other_at = n->now + patience(f, s, kind);
     o->msg = (struct stoq_message){
         .type = STOQ_MSG_METADATA_QUERY,
         .request_id = p->cookie,
@@ -144,13 +173,21 @@ static void not_asked(struct fetch *f, const struct pending *p)
 
 void meta_ask_other(struct fetch *f, struct pending *p)
 {
-    uint32_t usable = 0;
-    for (uint32_t i = 0; i < f->source_count; i++) {
-        usable += f->sources[i].state == SOURCE_USABLE;
-    }
-    if (usable > 1) {
+    if (usable_but(f, p->peer) > 0) {
         p->other = true;
+        f->slow_in_a_row++;
         not_asked(f, p);
+    }
+}
+
+void meta_source_came(struct fetch *f, stoq_peer peer)
+{
+    for (struct pending *p = f->node->pending_first; p != NULL; p = p->next) {
+        bool overdue = p->kind == PENDING_META && p->meta != STOQ_META_HAVE_CHUNKS && !p->other &&
+                       p->other_at == STOQ_NEVER;
+        if (overdue && p->fetch == f && p->peer != peer) {
+            p->other_at = f->node->now;
+        }
     }
 }
 
@@ -297,6 +334,7 @@ void meta_reply(struct stoq_node *n, struct pending *p, const struct stoq_node_r
                 reply->status == STOQ_OK && !p->timed_out && reply->msg->type == STOQ_MSG_ERROR);
         return;
     }
+    f->slow_in_a_row = 0;
     if (s != NULL) {
         s->busy = 0;
         s->lost = 0;

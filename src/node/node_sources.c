@@ -50,6 +50,7 @@ void fetch_source_ready(struct fetch *f, struct source *s, const struct link *l)
     if (s->report.step == STOQ_NODE_STEP_DIAL) {
         s->report.step = STOQ_NODE_STEP_HELLO;
     }
+    meta_source_came(f, s->peer);
     if (l->hello == HELLO_KNOWN) {
         swarm_peer(f, s, l);
     }
