@@ -22,7 +22,7 @@
 #define REJOIN_MAX (30 * STOQ_SEC)
 #define CLOCK_EVERY (600 * STOQ_SEC)
 
-static uint64_t wall_us(void)
+uint64_t dht_wall_us(void)
 {
     struct timespec t;
     (void)clock_gettime(CLOCK_REALTIME, &t);
@@ -110,7 +110,7 @@ static void open_node(struct engine_dht *ed)
                                        .nonce = ed->search.nonce,
                                        .client = ed->client,
                                        .rpc_key = ed->client ? NULL : stoq_net_rpc_key(e->net),
-                                       .wall_us = wall_us(),
+                                       .wall_us = dht_wall_us(),
                                        .sweep_from = ed->remembered.sweep_at,
                                        .value = dht_said,
                                        .user = ed};
@@ -321,7 +321,7 @@ stoq_ns engine_dht_run(struct stoq_engine *e, stoq_ns now)
         return STOQ_NEVER;
     }
     if (now >= ed->clock_at) {
-        stoq_node_dht_clock(ed->nd, wall_us(), now);
+        stoq_node_dht_clock(ed->nd, dht_wall_us(), now);
         ed->clock_at = now + CLOCK_EVERY;
     }
     if (now >= ed->save_at) {

@@ -108,12 +108,20 @@ static void keep_provider(struct engine_dht *ed, const struct stoq_hash *key,
     }
 }
 
+/* What is left of a record that is as old as it says. */
+static stoq_ns time_left(const struct stoq_node_dht_found *f)
+{
+    uint64_t over_s = f->issued_at_s + f->ttl_s;
+    uint64_t wall_s = dht_wall_us() / 1000000;
+    return over_s > wall_s ? (over_s - wall_s) * STOQ_SEC : 0;
+}
+
 static void take_provider(struct engine_dht *ed, struct dht_wait *w,
                           const struct stoq_node_dht_found *f)
 {
     struct stoq_engine_dht_found *all = w->found;
     struct stoq_engine_dht_provider *out = NULL;
-    stoq_ns until = stoq_now() + (stoq_ns)f->ttl_s * STOQ_SEC;
+    stoq_ns until = stoq_now() + time_left(f);
     w->providers++;
     if (all != NULL && all->provider_count < STOQ_DHT_FOUND_MAX) {
         out = &all->providers[all->provider_count++];

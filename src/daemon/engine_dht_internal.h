@@ -92,6 +92,7 @@ static inline struct stoq_addr from_dht(const struct stoq_node_dht_addr *a)
 }
 
 /* engine_dht.c */
+uint64_t dht_wall_us(void); /* since 1970 */
 /* Get an id, where we have none, and begin. */
 void dht_begin(struct engine_dht *ed);
 void dht_join_all(struct engine_dht *ed);
