@@ -79,7 +79,8 @@ static int usage(FILE *out)
 {
     (void)fputs(
         "usage: stoq-sim-dht [--law LAW] [--foe FOE] [--without DEFENCE]... [--by KIND] "
-        "[--still] [--returning] [--any-rtt]\n                    [--patient] [--NAME NUMBER]...\n\n",
+        "[--still] [--returning] [--any-rtt]\n                    [--patient] [--each] "
+        "[--NAME NUMBER]...\n\n",
         out);
     for (int i = 0; i < NUMBERS; i++) {
         (void)fprintf(out, "  %-20s %s\n", numbers[i].name, numbers[i].help);
@@ -92,7 +93,8 @@ static int usage(FILE *out)
         "  --still              nobody comes or leaves, cores are made when they are needed\n"
         "  --returning          who leaves comes back as he was, nobody else comes\n"
         "  --any-rtt            near contacts are not preferred\n"
-        "  --patient            a call is waited for until it fails\n",
+        "  --patient            a call is waited for until it fails\n"
+        "  --each               print every pair's round trip and every lookup's time, too\n",
         out);
     return out == stdout ? 0 : 2;
 }
@@ -135,6 +137,18 @@ static bool take_word(struct sim_dht_config *cfg, const char *name, const char *
     return law >= 0 || foe >= 0 || by >= 0 || without != 0;
 }
 
+static void print_path(void *user, uint32_t a, uint32_t b, stoq_ns rtt)
+{
+    (void)user;
+    (void)printf("rtt_us %" PRIu32 " %" PRIu32 " %" PRIu64 "\n", a, b, rtt / 1000);
+}
+
+static void print_lookup(void *user, stoq_ns took)
+{
+    (void)user;
+    (void)printf("took_us %" PRIu64 "\n", took / 1000);
+}
+
 static bool take_switch(struct sim_dht_config *cfg, const char *name)
 {
     bool *const places[] = {&cfg->is_still, &cfg->is_returning, &cfg->shape.any_rtt,
@@ -145,6 +159,11 @@ static bool take_switch(struct sim_dht_config *cfg, const char *name)
             *places[i] = true;
             return true;
         }
+    }
+    if (strcmp(name, "--each") == 0) {
+        cfg->path = print_path;
+        cfg->looked = print_lookup;
+        return true;
     }
     return false;
 }

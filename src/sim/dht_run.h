@@ -63,6 +63,11 @@ struct sim_dht_config {
     uint32_t foe_percent;
     uint32_t sybils;
     uint64_t flip_draw; /* which random draw comes out the other way round [none] */
+    /* At the end, for whoever compares the world with another one: every pair's round trip, and how long each
+     * lookup took that ended. NULL: nobody does. */
+    void (*path)(void *user, uint32_t a, uint32_t b, stoq_ns rtt);
+    void (*looked)(void *user, stoq_ns took);
+    void *user;
 };
 
 /* Of one thing that can be wrong with a record. */

@@ -335,6 +335,20 @@ static void sum_keys(struct sim_dht_world *w)
     free(v);
 }
 
+static void tell_each(const struct sim_dht_world *w)
+{
+    for (uint32_t a = 0; w->cfg.path != NULL && a < w->cfg.nodes; a++) {
+        for (uint32_t b = a + 1; b < w->cfg.nodes; b++) {
+            w->cfg.path(w->cfg.user, a, b, sim_dht_rtt(w, a, b));
+        }
+    }
+    for (uint32_t i = 0; w->cfg.looked != NULL && i < w->cfg.lookups; i++) {
+        if (w->trials[i].is_over) {
+            w->cfg.looked(w->cfg.user, w->trials[i].end.took_ns);
+        }
+    }
+}
+
 void sim_dht_sum_up(struct sim_dht_world *w)
 {
     struct sim_dht_result *r = w->result;
@@ -344,6 +358,7 @@ void sim_dht_sum_up(struct sim_dht_world *w)
     sum_keys(w);
     free(v);
     sim_dht_count_attacks(w);
+    tell_each(w);
     r->trace = w->trace;
     r->came = w->node_count;
     for (uint32_t i = 0; i < w->node_count; i++) {
