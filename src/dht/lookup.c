@@ -478,7 +478,7 @@ bool lookup_record(struct stoq_dht *d, struct lookup *l, struct stoq_dht_record 
             continue;
         }
         if (r->sequence <= l->records[i]->sequence) {
-            return true;
+            return r->sequence == l->records[i]->sequence;
         }
         stoq_dht_record_drop(l->records[i]); /* a newer one of the same peer */
         l->records[i] = l->records[--l->record_count];
@@ -520,12 +520,15 @@ static void take_answer(struct stoq_dht *d, struct lookup *l, struct candidate *
     uint32_t had = c->had + (reply->record_count > 0 ? reply->record_count : reply->contact_count);
     c->had = (uint8_t)(had > 255 ? 255 : had);
     c->more = reply->more && reply->record_count + reply->contact_count > 0;
-    if (reply->record_count > 0) {
+    bool gives = false; /* what is over, of another key or not the newest is nothing given */
+    for (uint32_t i = 0; i < reply->record_count; i++) {
+        bool counts = lookup_record(d, l, reply->records[i]);
+        c->told = (uint8_t)(c->told + counts);
+        gives = gives || counts;
+    }
+    if (gives) {
         l->hops = l->hops == 0 ? hop : l->hops;
         c->gave = true;
-    }
-    for (uint32_t i = 0; i < reply->record_count; i++) {
-        c->told = (uint8_t)(c->told + lookup_record(d, l, reply->records[i]));
     }
     for (uint32_t i = 0; i < reply->contact_count; i++) {
         uint64_t far = stoq_dht_distance(&l->target, dht_id_of(d, reply->contacts[i]));

@@ -70,6 +70,8 @@ struct sim_dht_node {
     uint64_t sequence; /* of its last record */
     uint32_t life;     /* how many cores it had */
     uint8_t region;
+    bool is_ready;   /* it has a core, and a table if it is one of the first */
+    bool has_joined; /* it does what it wants; before that it answers and no more */
     bool is_foe;
     bool stays; /* until the end: it announces something that is measured */
 };
@@ -174,7 +176,7 @@ static inline bool sim_dht_is_here(const struct sim_dht_node *n)
 {
     return n->came_at != STOQ_NEVER && n->left_at == STOQ_NEVER;
 }
-/* Where nodes are still: make its core, if it has none. */
+/* It is asked: make its core and its table, if it has none. */
 void sim_dht_need(struct sim_dht_world *w, uint32_t node);
 void sim_dht_populate(struct sim_dht_world *w);
 /* The node's core, new; its sweep goes on from there. */

@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-#define COME_WITHIN (60 * STOQ_SEC)
+#define COME_WITHIN (180 * STOQ_SEC)
 #define NEIGHBOURS 24 /* to either side, in the order of ids */
 #define SYBIL_BITS 28 /* that a Sybil's id shares with the key it crowds */
 #define SHOW_AFTER (10 * STOQ_SEC)
@@ -70,16 +70,13 @@ void sim_dht_core(struct sim_dht_world *w, uint32_t node, const struct stoq_hash
 static void begin(struct sim_dht_world *w, uint32_t node)
 {
     struct sim_dht_node *n = &w->nodes[node];
-    static const struct stoq_hash nowhere = {{0}};
     /* Everybody has a subnet of his own: what the caps would count is always one, so nobody counts. */
     struct stoq_dht_about about = {.id = n->id, .data = (void *)((uintptr_t)node + 1)};
     enum stoq_status st = stoq_dht_book_add(w->book, &about, &n->contact);
     STOQ_ASSERT(st == STOQ_OK);
     n->came_at = w->now;
-    if (!w->cfg.is_still) {
-        sim_dht_core(w, node, &nowhere);
-        session(w, node);
-    }
+    n->has_joined = w->cfg.is_still;
+    session(w, node);
 }
 
 static void meet(struct sim_dht_world *w, uint32_t node, uint32_t other)
@@ -171,6 +168,7 @@ static void fill_table(struct sim_dht_world *w, uint32_t node)
 
 void sim_dht_populate(struct sim_dht_world *w)
 {
+    stoq_ns within = w->cfg.warm_ns / 5 < COME_WITHIN ? w->cfg.warm_ns / 5 : COME_WITHIN;
     bool poison = w->cfg.foe == SIM_DHT_FOE_POISON;
     w->places = sim_alloc(w->cfg.nodes, sizeof *w->places);
     for (uint32_t i = 0; i < w->cfg.nodes; i++) {
@@ -182,7 +180,7 @@ void sim_dht_populate(struct sim_dht_world *w)
     for (uint32_t i = 0; i < w->cfg.nodes; i++) {
         begin(w, i);
         if (!w->cfg.is_still) {
-            sim_dht_put(w, w->now + sim_dht_draw(w, i) % COME_WITHIN, i, i, DHT_EV_JOIN, 0);
+            sim_dht_put(w, w->now + sim_dht_draw(w, i) % within, i, i, DHT_EV_JOIN, 0);
         }
     }
     sim_dht_rank_foes(w);
@@ -191,9 +189,12 @@ void sim_dht_populate(struct sim_dht_world *w)
 void sim_dht_need(struct sim_dht_world *w, uint32_t node)
 {
     static const struct stoq_hash nowhere = {{0}};
-    if (w->nodes[node].dht == NULL) {
+    if (!w->nodes[node].is_ready) {
+        w->nodes[node].is_ready = true;
         sim_dht_core(w, node, &nowhere);
-        fill_table(w, node);
+        if (node < w->cfg.nodes) {
+            fill_table(w, node);
+        }
     }
 }
 
@@ -222,12 +223,12 @@ uint32_t sim_dht_some(struct sim_dht_world *w)
 
 void sim_dht_join(struct sim_dht_world *w, uint32_t node)
 {
-    if (!sim_dht_is_here(&w->nodes[node])) {
-        return; /* its session was shorter than the wait */
+    if (!sim_dht_is_here(&w->nodes[node]) || w->nodes[node].has_joined) {
+        return; /* its session was shorter than the wait, or it was needed before */
     }
-    if (node < w->cfg.nodes) {
-        fill_table(w, node);
-    } else {
+    sim_dht_need(w, node);
+    w->nodes[node].has_joined = true;
+    if (node >= w->cfg.nodes) {
         meet(w, node, sim_dht_some(w));
     }
     if (w->nodes[node].is_foe) {

@@ -340,9 +340,14 @@ void sim_dht_drain(struct sim_dht_world *w, uint32_t node)
     if (w->nodes[node].dht == NULL || !sim_dht_is_here(&w->nodes[node])) {
         return;
     }
-    while (stoq_dht_poll(w->nodes[node].dht, w->now, &a)) {
+    bool has_joined = w->nodes[node].has_joined;
+    while (has_joined ? stoq_dht_poll(w->nodes[node].dht, w->now, &a)
+                      : stoq_dht_poll_answer(w->nodes[node].dht, &a)) {
         sim_dht_note(w, a.kind, node);
         act(w, node, &a);
+    }
+    if (!has_joined) {
+        return;
     }
     struct sim_dht_node *n = &w->nodes[node];
     stoq_ns at = stoq_dht_deadline(n->dht);

@@ -2,7 +2,8 @@
  * The world of the DHT simulator: one wheel of events, each of which touches one node, in an order in
  * which no pointer takes part; chance is drawn from a generator per node and one of the world's own.
  *
- *     0 ................ 60 s        nodes come, each with a table out of the true population
+ *     0 ................ 180 s       nodes begin, each with a table out of the true population: those asked
+ *                                    before answer out of theirs. A fifth of warm at most
  *     warm - 300 s                   Sybils come; keys are announced 60 s later
  *     warm                           the dead die, liars begin to lie, lookups and finds begin
  *     all over, or 600 s later       the end

@@ -65,6 +65,7 @@ void sim_dht_announce(struct sim_dht_world *w, uint32_t key)
     k->began_at = w->now;
     w->nodes[k->node].stays = true;
     sim_dht_need(w, k->node);
+    sim_dht_join(w, k->node);
     sim_dht_feed(w, k->node, &ev);
     sim_dht_drain(w, k->node);
 }
@@ -196,6 +197,7 @@ void sim_dht_look(struct sim_dht_world *w, uint32_t trial)
     } while (t->is_find && t->node == w->keys[t->of].node);
     t->began_at = w->now;
     sim_dht_need(w, t->node);
+    sim_dht_join(w, t->node);
     ev.u.look = (struct stoq_dht_look){.look = trial + 1, .target = t->key, .value = t->is_find};
     sim_dht_feed(w, t->node, &ev);
     sim_dht_drain(w, t->node);
