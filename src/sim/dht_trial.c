@@ -206,9 +206,11 @@ void sim_dht_look(struct sim_dht_world *w, uint32_t trial)
 void sim_dht_found(struct sim_dht_world *w, const struct stoq_dht_found *f)
 {
     struct sim_dht_trial *t = &w->trials[f->look - 1];
+    const struct sim_dht_node *maker = &w->nodes[w->keys[t->of].node];
     enum sim_dht_wrong wrong = sim_dht_wrong_of(f->record);
     t->first_at = t->first_at == 0 ? w->now : t->first_at;
-    t->is_current = t->is_current || wrong == SIM_DHT_RIGHT;
+    t->is_current = t->is_current || (wrong == SIM_DHT_RIGHT &&
+                                      stoq_hash_eq(&f->record->publisher.h, &maker->peer.h));
     if (wrong == SIM_DHT_REPLAYED) { /* counts if nothing newer comes */
         t->is_replayed = true;
     } else if (wrong != SIM_DHT_RIGHT) {
@@ -251,8 +253,7 @@ void sim_dht_looked(struct sim_dht_world *w, const struct stoq_dht_looked *l)
     t->is_over = true;
     t->end = *l;
     t->is_exact = !t->is_find && is_exact(w, t, l);
-    if (t->is_replayed && !t->is_current) {
-        t->is_untrue = true;
+    if (t->is_replayed && !t->is_current) { /* a liar's word, signed, not over, and not the last */
         w->result->attacks[SIM_DHT_REPLAYED].returned++;
     }
     if (--w->trials_left == 0 && w->cfg.survive_ns == 0 && w->cfg.packages == 0) {
