@@ -82,6 +82,7 @@ struct stoq_qos {
     size_t flow_count; /* places used so far */
     size_t flow_room;
     size_t waiting;
+    uint32_t waiting_class[STOQ_QOS_DIRS][STOQ_PRIORITIES];
     stoq_ns now;
 };
 

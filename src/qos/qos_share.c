@@ -57,6 +57,7 @@ void qos_stop_waiting(struct stoq_qos *q, struct qos_flow *f)
         f->wanted = 0;
         g->turn.waiting--;
         q->band[g->dir][qos_band_of(g->priority)].waiting--;
+        q->waiting_class[g->dir][g->priority]--;
         q->waiting--;
     }
 }
@@ -84,6 +85,7 @@ bool stoq_qos_want(struct stoq_qos *q, stoq_qos_flow flow, uint64_t bytes, stoq_
         begin_waiting(&q->band[g->dir][band], q->band_now[g->dir]);
         begin_waiting(&g->turn, q->group_now[g->dir][band]);
         f->place = ++q->place;
+        q->waiting_class[g->dir][g->priority]++;
         q->waiting++;
     }
     f->wanted += bytes;
@@ -108,16 +110,30 @@ static struct draws draws_of(struct stoq_qos *q, const struct qos_flow *f)
         {&q->all[dir], &q->of_class[dir][f->group->priority], &f->party->cap[dir]}};
 }
 
-static bool may_go(struct stoq_qos *q, const struct qos_flow *f, stoq_ns now)
+static bool is_open(struct qos_bucket *b, stoq_ns now)
 {
-    struct draws d = draws_of(q, f);
-    for (size_t i = 0; i < STOQ_COUNT(d.bucket); i++) {
-        qos_bucket_fill(d.bucket[i], now);
-        if (qos_bucket_open_at(d.bucket[i], now) > now) {
-            return false;
+    qos_bucket_fill(b, now);
+    return qos_bucket_open_at(b, now) <= now;
+}
+
+/* What the caps of all together and of classes let through: looked at once, and not for each flow, since
+ * most of the time they are what everybody waits for. */
+struct gates {
+    bool open[STOQ_QOS_DIRS][STOQ_PRIORITIES];
+};
+
+/* False: nobody who waits can go. */
+static bool look_at_gates(struct stoq_qos *q, stoq_ns now, struct gates *out)
+{
+    bool any = false;
+    for (int dir = 0; dir < STOQ_QOS_DIRS; dir++) {
+        for (int c = 0; c < STOQ_PRIORITIES; c++) {
+            out->open[dir][c] = q->waiting_class[dir][c] > 0 && is_open(&q->all[dir], now) &&
+                                is_open(&q->of_class[dir][c], now);
+            any = any || out->open[dir][c];
         }
     }
-    return true;
+    return any;
 }
 
 static bool is_before(const struct stoq_qos *q, const struct qos_flow *a, const struct qos_flow *b)
@@ -165,10 +181,15 @@ static void grant(struct stoq_qos *q, struct qos_flow *f, stoq_ns now, struct st
 bool stoq_qos_poll(struct stoq_qos *q, stoq_ns now, struct stoq_qos_grant *out)
 {
     struct qos_flow *best = NULL;
+    struct gates gates;
     q->now = now;
-    for (size_t i = 0; i < q->flow_count && q->waiting > 0; i++) {
+    if (q->waiting == 0 || !look_at_gates(q, now, &gates)) {
+        return false;
+    }
+    for (size_t i = 0; i < q->flow_count; i++) {
         struct qos_flow *f = &q->flows[i];
-        if (f->party != NULL && f->wanted > 0 && may_go(q, f, now) && is_before(q, f, best)) {
+        if (f->wanted > 0 && gates.open[f->group->dir][f->group->priority] &&
+            is_before(q, f, best) && is_open(&f->party->cap[f->group->dir], now)) {
             best = f;
         }
     }
@@ -195,9 +216,33 @@ stoq_ns stoq_qos_queue(const struct stoq_qos *q, enum stoq_qos_dir dir, enum sto
     return rate == 0 ? 0 : *bytes * 1000 / rate * STOQ_MS;
 }
 
+static stoq_ns later(stoq_ns a, stoq_ns b)
+{
+    return a > b ? a : b;
+}
+
+/* Without caps of peers a class waits as one. */
+static stoq_ns deadline_of_classes(const struct stoq_qos *q)
+{
+    stoq_ns at = STOQ_NEVER;
+    for (int dir = 0; dir < STOQ_QOS_DIRS; dir++) {
+        for (int c = 0; c < STOQ_PRIORITIES; c++) {
+            if (q->waiting_class[dir][c] > 0) {
+                stoq_ns mine = later(qos_bucket_open_at(&q->all[dir], q->now),
+                                     qos_bucket_open_at(&q->of_class[dir][c], q->now));
+                at = mine < at ? mine : at;
+            }
+        }
+    }
+    return at;
+}
+
 stoq_ns stoq_qos_deadline(const struct stoq_qos *q)
 {
     stoq_ns at = STOQ_NEVER;
+    if (q->capped == 0) {
+        return deadline_of_classes(q);
+    }
     for (size_t i = 0; i < q->flow_count && q->waiting > 0; i++) {
         const struct qos_flow *f = &q->flows[i];
         if (f->party == NULL || f->wanted == 0) {
