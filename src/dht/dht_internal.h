@@ -313,7 +313,7 @@ uint64_t table_size(const struct stoq_dht *d);
 /* lookup.c */
 /* NULL: no memory, or too many. */
 struct lookup *lookup_new(struct stoq_dht *d, const struct stoq_hash *target, enum lookup_use use);
-/* It is told this record; false: it is not of its key, or over, or older than another, or there is no room. */
+/* It is told this record; false: not of its key, over, older than one it knows, or no room. */
 bool lookup_record(struct stoq_dht *d, struct lookup *l, struct stoq_dht_record *r);
 void lookup_drive(struct stoq_dht *d, struct lookup *l);
 void lookup_reply(struct stoq_dht *d, struct pending *p, const struct stoq_dht_reply *reply);
