@@ -258,6 +258,17 @@ bool engine_budget_send(struct inbound *in, uint64_t bytes)
     return !b->waits && share_wait(b->share, b, bytes);
 }
 
+/* What a reply that waits has to send yet: this piece, and what is likely to follow. What has gone already
+ * has no reply any more. */
+static uint64_t left_of(const struct budget *b)
+{
+    const struct inbound *in = b->serve;
+    uint64_t whole = in == NULL ? 0 : (uint64_t)in->chunk_count * QUEUE_CHUNK_BYTES;
+    uint64_t left = in != NULL && whole > in->bytes_out ? whole - in->bytes_out : 0;
+    left = left < QUEUE_REPLY_BYTES ? left : QUEUE_REPLY_BYTES;
+    return left > b->bytes ? left : b->bytes;
+}
+
 stoq_ns engine_budget_queue(const struct stoq_engine *e, enum stoq_priority priority,
                             uint64_t *bytes)
 {
@@ -266,15 +277,10 @@ stoq_ns engine_budget_queue(const struct stoq_engine *e, enum stoq_priority prio
     stoq_ns ns = stoq_qos_queue(e->qos, STOQ_QOS_UP, priority, bytes);
     uint64_t behind = 0;
     for (const struct share *s = e->shares; s != NULL && ns > 0; s = s->next) {
-        const struct inbound *in =
-            s->dir == STOQ_QOS_UP && s->first != NULL ? s->first->serve : NULL;
-        if (in == NULL || s->priority == STOQ_PRIORITY_BACKGROUND) {
-            continue;
+        bool counts = s->dir == STOQ_QOS_UP && s->priority != STOQ_PRIORITY_BACKGROUND;
+        for (const struct budget *b = s->first; b != NULL && counts; b = b->next) {
+            behind += left_of(b) - (b == s->first ? b->bytes : 0); /* which the core has counted */
         }
-        uint64_t whole = (uint64_t)in->chunk_count * QUEUE_CHUNK_BYTES;
-        uint64_t left = whole > in->bytes_out ? whole - in->bytes_out : 0;
-        left = left < QUEUE_REPLY_BYTES ? left : QUEUE_REPLY_BYTES;
-        behind += left > s->first->bytes ? left - s->first->bytes : 0;
     }
     *bytes += behind;
     return ns == 0 ? 0 : ns + behind * 1000 / rate * STOQ_MS;

@@ -458,9 +458,11 @@ static void inbound_decide(struct inbound *in, enum stoq_status st, struct stoq_
         ev = (struct stoq_node_event){
             .kind = STOQ_NODE_INBOUND,
             .u.inbound = {.peer = in->peer->number, .stream = in->number, .msg = &msg}};
-        if (msg.type == STOQ_MSG_CHUNK_REQUEST) {
-            ev.u.inbound.queue_ns =
-                engine_budget_queue(e, msg.u.chunk_request.priority, &ev.u.inbound.queue_bytes);
+        if (msg.type == STOQ_MSG_CHUNK_REQUEST || msg.type == STOQ_MSG_METADATA_QUERY) {
+            bool is_chunks = msg.type == STOQ_MSG_CHUNK_REQUEST;
+            ev.u.inbound.queue_ns = engine_budget_queue(
+                e, is_chunks ? msg.u.chunk_request.priority : STOQ_PRIORITY_NORMAL,
+                &ev.u.inbound.queue_bytes);
         }
     } else {
         ev = (struct stoq_node_event){.kind = STOQ_NODE_INBOUND_BAD,

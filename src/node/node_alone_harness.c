@@ -49,6 +49,16 @@ void answer_status(stoq_node_cookie cookie, enum stoq_status status)
     feed((struct stoq_node_event){.kind = STOQ_NODE_REPLY, .u.reply = {cookie, status, NULL, {0}}});
 }
 
+struct wishes answer(stoq_node_cookie cookie, enum stoq_meta_kind kind, struct stoq_span payload)
+{
+    struct stoq_message msg = {.type = STOQ_MSG_RESPONSE, .request_id = cookie};
+    msg.u.response.kind = kind;
+    msg.u.response.payload_bytes = payload.n;
+    feed((struct stoq_node_event){.kind = STOQ_NODE_REPLY,
+                                  .u.reply = {cookie, STOQ_OK, &msg, payload}});
+    return poll_all();
+}
+
 static void see_ask(const struct stoq_node_ask *ask, struct wishes *w)
 {
     if (ask->msg->type == STOQ_MSG_HELLO) {
@@ -62,12 +72,19 @@ static void see_ask(const struct stoq_node_ask *ask, struct wishes *w)
         w->asked_kind = ask->msg->u.metadata_query.kind;
         w->early = ask->early;
     }
+    if (ask->msg->type == STOQ_MSG_METADATA_QUERY &&
+        ask->msg->u.metadata_query.kind == STOQ_META_CHUNK_LISTS) {
+        assert_true(w->list_count < STOQ_COUNT(w->lists));
+        w->lists[w->list_count++] =
+            (struct asked_lists){ask->cookie, ask->peer, ask->msg->u.metadata_query.shards};
+    }
 }
 
 /* The store: of a package it has no lists and all chunks. */
 static void see_store(const struct stoq_node_action *a)
 {
-    static const uint8_t all[] = {0xff, 0xff};
+    static uint8_t all[STOQ_MERKLE_SHARD_CHUNKS_MAX / 8];
+    memset(all, 0xff, sizeof all);
     if (a->kind == STOQ_NODE_LOAD_META) {
         feed((struct stoq_node_event){.kind = STOQ_NODE_LOADED,
                                       .u.loaded = {a->u.meta.cookie, STOQ_NOTFOUND, {0}}});

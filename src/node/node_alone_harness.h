@@ -27,6 +27,12 @@ struct wishes {
     stoq_node_cookie asked; /* of the last ASK for metadata but signatures */
     enum stoq_meta_kind asked_kind;
     bool early; /* that one may go with the first packets */
+    struct asked_lists {
+        stoq_node_cookie cookie;
+        stoq_peer peer;
+        struct stoq_range shards;
+    } lists[8]; /* all ASKs for chunk lists */
+    unsigned list_count;
     stoq_node_cookie cancelled;
     stoq_node_cookie hello; /* of the last ASK of Hello */
     uint64_t error;         /* code of the last Error sent */
@@ -48,5 +54,7 @@ void link_up(stoq_peer peer);
 /* The reply to an ask of ours: an Error message; none, for this reason. */
 void answer_error(stoq_node_cookie cookie, enum stoq_error_code code);
 void answer_status(stoq_node_cookie cookie, enum stoq_status status);
+/* The reply brings this; then poll_all. */
+struct wishes answer(stoq_node_cookie cookie, enum stoq_meta_kind kind, struct stoq_span payload);
 
 #endif

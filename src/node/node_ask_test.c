@@ -146,17 +146,6 @@ static void unmake(struct made *m)
     stoq_buf_release(&m->chunk_list);
 }
 
-static struct wishes answer(stoq_node_cookie cookie, enum stoq_meta_kind kind,
-                            struct stoq_span payload)
-{
-    struct stoq_message msg = {.type = STOQ_MSG_RESPONSE, .request_id = cookie};
-    msg.u.response.kind = kind;
-    msg.u.response.payload_bytes = payload.n;
-    feed((struct stoq_node_event){.kind = STOQ_NODE_REPLY,
-                                  .u.reply = {cookie, STOQ_OK, &msg, payload}});
-    return poll_all();
-}
-
 /* While others are looked for a fetch waits for them, with sources that failed or without any. */
 static void it_does_not_end_while_sources_are_looked_for(void **state)
 {

@@ -6,6 +6,9 @@
  *
  *     missing -> map asked -> bits to the swarm -> asked again after have_every() .. HAVE_IDLE
  *
+ * One query asks for many shards, all at hand where they are not too many; else for some of them, and
+ * the next one goes on behind them.
+ *
  * Polled and not pushed: who asks knows what it is still short of, and the one who serves keeps no list of
  * who wants to be told.
  */
@@ -14,6 +17,8 @@
 #define HAVE_EVERY (250 * STOQ_MS)
 #define HAVE_SHARE (10 * STOQ_MS) /* of the time between two maps, per source that is asked */
 #define HAVE_IDLE (1 * STOQ_SEC)  /* nothing new comes from it at present */
+#define HAVE_CHUNKS                                                                                \
+    16384u /* in one map, some gigabyte: each is looked up there. The rest in the next one */
 
 static bool is_mapped(const struct source *s)
 {
@@ -59,11 +64,39 @@ void have_missing(struct fetch *f, struct source *s, const struct shard *shard)
     }
 }
 
-/* The shards at hand, from the first to the last, and how many bits tell of them. */
-static struct stoq_range at_hand(const struct fetch *f, uint64_t *bits)
+void have_opened(struct fetch *f, const struct shard *shard)
 {
-    const struct shard *first = f->shards[0];
-    const struct shard *last = f->shards[f->shard_count - 1];
+    for (uint32_t i = 0; i < f->source_count && !f->over; i++) {
+        if (is_mapped(&f->sources[i])) {
+            forget(f, &f->sources[i], shard);
+        }
+    }
+}
+
+/* The next shards at hand that its map is asked for, from where the last one ended, and how many bits tell of
+ * them. Behind the last it begins anew. */
+static struct stoq_range next_shards(const struct fetch *f, struct source *s, uint64_t *first_chunk,
+                                     uint64_t *bits)
+{
+    uint32_t i = 0;
+    while (i < f->shard_count && f->shards[i]->index < s->map_shard) {
+        i++;
+    }
+    i = i == f->shard_count ? 0 : i;
+    s->map_whole = s->map_whole || i == 0;
+    const struct shard *first = f->shards[i];
+    const struct shard *last = first;
+    for (; i < f->shard_count; i++) {
+        const struct shard *shard = f->shards[i];
+        uint64_t span = shard->first_chunk + shard->entry.chunks - first->first_chunk;
+        if (shard->index - first->index >= STOQ_META_LISTS_MAX ||
+            (span > HAVE_CHUNKS && shard != first)) {
+            break;
+        }
+        last = shard;
+    }
+    s->map_shard = last->index + 1;
+    *first_chunk = first->first_chunk;
     *bits = last->first_chunk + last->entry.chunks - first->first_chunk;
     return (struct stoq_range){first->index, (uint32_t)(last->index - first->index + 1)};
 }
@@ -72,11 +105,8 @@ static void ask_map(struct fetch *f, struct source *s)
 {
     struct stoq_node *n = f->node;
     uint64_t bits;
-    struct stoq_range shards = at_hand(f, &bits);
-    if (shards.count > STOQ_META_HAVE_MAX) {
-        s->map_at = n->now + HAVE_IDLE; /* a reader has left a hole: its end comes first */
-        return;
-    }
+    uint64_t first_chunk;
+    struct stoq_range shards = next_shards(f, s, &first_chunk, &bits);
     struct pending *p = node_pending(n, PENDING_META, f);
     struct out *o = p == NULL ? NULL : node_out(n, STOQ_NODE_ASK);
     if (o == NULL) {
@@ -89,7 +119,7 @@ static void ask_map(struct fetch *f, struct source *s)
     p->peer = s->peer;
     p->meta = STOQ_META_HAVE_CHUNKS;
     p->shards = shards;
-    p->first_chunk = f->shards[0]->first_chunk;
+    p->first_chunk = first_chunk;
     p->deadline = n->now + STOQ_NODE_META_TIMEOUT;
     o->msg = (struct stoq_message){
         .type = STOQ_MSG_METADATA_QUERY,
@@ -160,7 +190,10 @@ static void take_map(struct fetch *f, struct source *s, const struct pending *p,
                        &is_whole);
         }
     }
-    s->is_partial = !is_whole;
+    s->map_whole = s->map_whole && is_whole;
+    if (f->shard_count == 0 || f->shards[f->shard_count - 1]->index < s->map_shard) {
+        s->is_partial = !s->map_whole; /* of all shards at hand, in as many maps as they took */
+    }
     s->map_wait = is_useful || s->map_wait == 0 ? have_every(f) : 2 * s->map_wait;
     s->map_wait = s->map_wait < HAVE_IDLE ? s->map_wait : HAVE_IDLE;
     s->map_at = f->node->now + s->map_wait;
@@ -185,6 +218,8 @@ void have_reply(struct stoq_node *n, const struct pending *p, const struct stoq_
         return;
     }
     s->map_at = n->now + HAVE_IDLE;
+    bool was_whole = s->map_whole;
+    s->map_whole = false;
     if (reply->status != STOQ_OK || reply->msg->type == STOQ_MSG_ERROR || p->cancelled) {
         return; /* it has its reasons; what it says is missing is known besides */
     }
@@ -196,6 +231,7 @@ void have_reply(struct stoq_node *n, const struct pending *p, const struct stoq_
         node_charge(n, p->peer, STOQ_NODE_BAD_REPLY, true);
         fetch_source_fail(f, s, STOQ_MALFORMED);
     } else if (s->in_swarm) {
+        s->map_whole = was_whole;
         take_map(f, s, p, reply->payload);
     }
 }

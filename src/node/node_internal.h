@@ -26,14 +26,19 @@
 
 #define LISTS_PER_QUERY 32 /* chunk lists asked for at once: some 180 kB */
 #define LIST_QUERIES_MAX 4 /* outstanding, of one fetch */
-#define LOADS_MAX 16       /* chunk lists being read from the store, of one fetch */
-#define BUSY_MAX 20        /* answers of Busy in a row until a source is given up */
-#define BUSY_RETRY (200 * STOQ_MS)
-#define LOST_RETRY (50 * STOQ_MS) /* after a stream that broke off, doubling with each in a row */
-#define LOST_DOUBLINGS 6          /* to 3.2 s */
-#define LOST_MAX 12               /* in a row, in some 20 s, until a source is given up */
+#define FEW_SOURCES                                                                                \
+    8 /* more: they may be fetching it too, and each is asked for one list at first */
+#define LOADS_MAX 16               /* chunk lists being read from the store, of one fetch */
+#define BUSY_MAX 20                /* answers of Busy in a row until a source is given up */
+#define BUSY_RETRY (200 * STOQ_MS) /* at most, and half of it at least ... */
+#define BUSY_TRIES 4               /* ... so many times in a row, then twice as long, ... */
+#define BUSY_DOUBLINGS 3           /* ... up to 1.6 s */
+#define LOST_RETRY (50 * STOQ_MS)  /* after a stream that broke off, doubling with each in a row */
+#define LOST_DOUBLINGS 6           /* to 3.2 s */
+#define LOST_MAX 12                /* in a row, in some 20 s, until a source is given up */
 #define LOOK_AGAIN                                                                                 \
     (250 * STOQ_MS)   /* at sources that lacked what is wanted: they may be fetching it */
+#define REVIVED_MAX 8 /* a source that lacks the package and asks for it, again and again */
 #define REDIALS_MAX 3 /* of a source whose connection was lost */
 /* Until another source is asked the same, if there is one: of what is large, and of what is not, which a
  * source that lives answers at once. With each that is slow it is half as long, down to an eighth. */
@@ -91,7 +96,9 @@ struct pending {
 
 #define SPREAD_MAX 1024           /* chunks sent last that are remembered: 24 KiB, where many ask */
 #define SPREAD_FOR (8 * STOQ_SEC) /* that the others ask one another for it */
-#define SPREAD_QUEUE (20 * STOQ_MS) /* of our line: less, and everybody gets everything */
+#define SPREAD_QUEUE (20 * STOQ_MS)       /* of our line: less, and everybody gets everything */
+#define SPREAD_META_QUEUE (100 * STOQ_MS) /* likewise of metadata: they go before chunks */
+#define SPREAD_META_WAIT (2 * STOQ_SEC)   /* that one peer is sent to others for them */
 
 /* A chunk, and to whom it went. */
 struct spread_chunk {
@@ -130,6 +137,7 @@ struct link {
     uint32_t serves;
     uint32_t replies; /* to it, not yet polled */
     uint32_t faults;
+    stoq_ns sent_away_at; /* since when it is told to ask others for metadata; 0: it is not */
     enum stoq_status hello_status;
 };
 
@@ -143,12 +151,16 @@ struct source {
     stoq_peer peer;
     enum source_state state;
     bool in_swarm;
-    bool said_missing; /* it lacks chunks that were asked of it */
-    bool said_damaged; /* it will not have them later either */
-    bool no_opening;   /* it does not answer STOQ_META_OPENING */
-    bool is_partial;   /* its map is asked for */
-    stoq_ns map_at;    /* when next; STOQ_NEVER: it is on its way */
-    stoq_ns map_wait;  /* from the last one to the next */
+    bool said_missing;  /* it lacks chunks that were asked of it */
+    bool said_damaged;  /* it will not have them later either */
+    bool no_opening;    /* it does not answer STOQ_META_OPENING */
+    uint8_t lists_max;  /* chunk lists in one query to it: more with each answer; 0: none yet */
+    uint8_t revived;    /* times that it lacked the package and then asked us for it */
+    bool is_partial;    /* its map is asked for */
+    bool map_whole;     /* so far in this round of maps it has all that is wanted */
+    uint64_t map_shard; /* the next map begins at this shard */
+    stoq_ns map_at;     /* when next; STOQ_NEVER: it is on its way */
+    stoq_ns map_wait;   /* from the last one to the next */
     enum stoq_status
         last_status;  /* of its last request, if that failed; STOQ_OK since a chunk came */
     uint32_t redials; /* after a connection that had worked was lost */
@@ -335,6 +347,8 @@ void node_charge(struct stoq_node *n, stoq_peer peer, enum stoq_node_why why, bo
 /* node_sources.c */
 struct source *fetch_source(struct fetch *f, stoq_peer peer); /* NULL: not one of its */
 void fetch_source_fail(struct fetch *f, struct source *s, enum stoq_status status);
+/* It asks us for a package: one that lacked it is fetching it now. */
+void fetch_source_asks(struct stoq_node *n, const struct link *l, const struct stoq_package_id *id);
 /* Its connection is gone: dial again, within reason. */
 void fetch_source_lost(struct fetch *f, struct source *s, enum stoq_status status);
 void fetch_source_ready(struct fetch *f, struct source *s, const struct link *l);
@@ -351,8 +365,10 @@ enum stoq_status fetch_verdict(const struct fetch *f); /* why no source could he
 enum stoq_status meta_load(struct fetch *f, enum stoq_meta_kind kind, struct stoq_hash key,
                            uint64_t shard);
 /* Ask some source; false: none usable now. */
-bool meta_ask(struct fetch *f, enum stoq_meta_kind kind, struct stoq_range shards,
-              uint64_t payload_max);
+bool meta_ask(struct fetch *f, enum stoq_meta_kind kind, uint64_t payload_max);
+/* Ask this source for chunk lists; early: with its connection's first packets. False: no memory. */
+bool meta_ask_lists(struct fetch *f, struct source *s, bool early, struct stoq_range shards,
+                    uint64_t payload_max);
 enum stoq_status meta_save(struct fetch *f, enum stoq_meta_kind kind, struct stoq_hash key,
                            const struct stoq_key_id *signer, struct blob *bytes);
 void meta_reply(struct stoq_node *n, struct pending *p, const struct stoq_node_reply *reply);
@@ -403,6 +419,8 @@ void swarm_moved(struct fetch *f);
 /* node_have.c */
 /* It lacks something, of this shard if that is still at hand. */
 void have_missing(struct fetch *f, struct source *s, const struct shard *shard);
+/* The swarm has been given what is wanted of a shard: nothing is known of what partial holders have of it. */
+void have_opened(struct fetch *f, const struct shard *shard);
 void have_drive(struct fetch *f);
 stoq_ns have_deadline(const struct fetch *f);
 void have_reply(struct stoq_node *n, const struct pending *p, const struct stoq_node_reply *reply);
@@ -470,5 +488,9 @@ void serve_done(struct stoq_node *n, const struct stoq_node_served *served);
 bool spread_holds_back(const struct stoq_node *n, const struct stoq_node_inbound *in);
 /* They go to this peer. */
 void spread_note(struct stoq_node *n, const struct stoq_node_inbound *in);
+/* The same for metadata; who was told so for a while is not any more. */
+bool spread_holds_back_meta(const struct stoq_node *n, struct link *l,
+                            const struct stoq_node_inbound *in);
+void spread_note_meta(struct stoq_node *n, struct link *l, const struct stoq_node_inbound *in);
 
 #endif

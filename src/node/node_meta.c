@@ -92,19 +92,10 @@ static stoq_ns patience(const struct fetch *f, const struct source *s, enum stoq
     return small < META_PATIENCE ? small : META_PATIENCE;
 }
 
-bool meta_ask(struct fetch *f, enum stoq_meta_kind kind, struct stoq_range shards,
-              uint64_t payload_max)
+static bool ask(struct fetch *f, const struct source *s, bool early, enum stoq_meta_kind kind,
+                struct stoq_range shards, uint64_t payload_max)
 {
     struct stoq_node *n = f->node;
-    bool early;
-    struct source *s = fetch_source_pick(f, &early);
-    if (s == NULL) {
-        return false;
-    }
-    if (kind == STOQ_META_MANIFEST && opens(f, s)) {
-        kind = STOQ_META_OPENING;
-        payload_max = OPENING_MAX;
-    }
     struct pending *p = node_pending(n, PENDING_META, f);
     struct out *o = p == NULL ? NULL : node_out(n, STOQ_NODE_ASK);
     if (o == NULL) {
@@ -131,10 +122,30 @@ bool meta_ask(struct fetch *f, enum stoq_meta_kind kind, struct stoq_range shard
     return true;
 }
 
+bool meta_ask(struct fetch *f, enum stoq_meta_kind kind, uint64_t payload_max)
+{
+    bool early;
+    struct source *s = fetch_source_pick(f, &early);
+    if (s == NULL) {
+        return false;
+    }
+    if (kind == STOQ_META_MANIFEST && opens(f, s)) {
+        kind = STOQ_META_OPENING;
+        payload_max = OPENING_MAX;
+    }
+    return ask(f, s, early, kind, (struct stoq_range){0, 0}, payload_max);
+}
+
+bool meta_ask_lists(struct fetch *f, struct source *s, bool early, struct stoq_range shards,
+                    uint64_t payload_max)
+{
+    return ask(f, s, early, STOQ_META_CHUNK_LISTS, shards, payload_max);
+}
+
 static void ask_question(struct fetch *f, struct question *q, uint64_t payload_max)
 {
     if (q->open && !q->asked) {
-        q->asked = meta_ask(f, q->kind, (struct stoq_range){0, 0}, payload_max);
+        q->asked = meta_ask(f, q->kind, payload_max);
     }
 }
 
@@ -250,6 +261,27 @@ static enum stoq_status take_payload(struct fetch *f, const struct pending *p,
     return st;
 }
 
+/* It has no room, or fetches the package too and lacks that yet. Many may have been told so at the same
+ * moment: not all come back at the same moment. */
+static void come_again(struct fetch *f, struct source *s)
+{
+    uint32_t doublings = (s->busy - 1) / BUSY_TRIES;
+    stoq_ns wait = BUSY_RETRY << (doublings < BUSY_DOUBLINGS ? doublings : BUSY_DOUBLINGS);
+    s->retry_at = f->node->now + wait / 2 + stoq_prng_below(&f->node->prng, wait / 2);
+    s->lists_max = 1;
+}
+
+/* Something was to be had: whoever had nothing yet may have it by now. */
+static void got_further(struct fetch *f, struct source *s, const struct pending *p)
+{
+    for (uint32_t i = 0; i < f->source_count; i++) {
+        f->sources[i].busy = 0;
+    }
+    if (s != NULL && p->meta == STOQ_META_CHUNK_LISTS && s->lists_max < LISTS_PER_QUERY) {
+        s->lists_max *= 2;
+    }
+}
+
 /* No answer worth having: what that says of the source. said: it was an Error message. */
 static void refused(struct fetch *f, struct source *s, struct pending *p, enum stoq_status status,
                     bool said)
@@ -278,7 +310,7 @@ static void refused(struct fetch *f, struct source *s, struct pending *p, enum s
     bool is_early =
         status == STOQ_BUSY || (status == STOQ_NOTFOUND && p->meta == STOQ_META_CHUNK_LISTS);
     if (is_early && ++s->busy < BUSY_MAX) {
-        s->retry_at = f->node->now + BUSY_RETRY;
+        come_again(f, s);
         return;
     }
     if (status == STOQ_NET && !said && ++s->lost < LOST_MAX) {
@@ -335,8 +367,8 @@ void meta_reply(struct stoq_node *n, struct pending *p, const struct stoq_node_r
         return;
     }
     f->slow_in_a_row = 0;
+    got_further(f, s, p);
     if (s != NULL) {
-        s->busy = 0;
         s->lost = 0;
         s->report.wire_bytes += reply->payload.n;
     }

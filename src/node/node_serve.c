@@ -139,6 +139,17 @@ static bool is_too_early(const struct stoq_node *n, const struct stoq_message *m
     return false;
 }
 
+/* Whoever asks for more than how a package begins knows that, and fetches it. */
+static void note_asker(struct stoq_node *n, const struct link *l, const struct stoq_message *msg)
+{
+    const struct stoq_msg_metadata_query *q = &msg->u.metadata_query;
+    if (msg->type == STOQ_MSG_CHUNK_REQUEST) {
+        fetch_source_asks(n, l, &msg->u.chunk_request.id);
+    } else if (q->kind != STOQ_META_MANIFEST && q->kind != STOQ_META_OPENING) {
+        fetch_source_asks(n, l, &q->id);
+    }
+}
+
 /* It would wait so long that the asker might take us for dead: it may ask others meanwhile. */
 static bool is_crowded(const struct stoq_node_inbound *in)
 {
@@ -163,6 +174,9 @@ void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in)
                "too many requests under way");
         return;
     }
+    if (heavy && n->fetches != NULL) {
+        note_asker(n, l, in->msg);
+    }
     if (heavy && is_too_early(n, in->msg)) {
         refuse(n, in->peer, in->stream, in->msg->request_id, STOQ_ERR_BUSY,
                "it is being fetched here");
@@ -174,6 +188,11 @@ void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in)
         return;
     }
     if (in->msg->type == STOQ_MSG_CHUNK_REQUEST && spread_holds_back(n, in)) {
+        refuse(n, in->peer, in->stream, in->msg->request_id, STOQ_ERR_BUSY,
+               "it was sent to others just now");
+        return;
+    }
+    if (in->msg->type == STOQ_MSG_METADATA_QUERY && spread_holds_back_meta(n, l, in)) {
         refuse(n, in->peer, in->stream, in->msg->request_id, STOQ_ERR_BUSY,
                "it was sent to others just now");
         return;
@@ -191,6 +210,7 @@ void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in)
         answer_ping(n, in);
         break;
     case STOQ_MSG_METADATA_QUERY:
+        spread_note_meta(n, l, in);
         serve_meta(n, in);
         break;
     case STOQ_MSG_CHUNK_REQUEST:

@@ -56,6 +56,28 @@ void fetch_source_ready(struct fetch *f, struct source *s, const struct link *l)
     }
 }
 
+void fetch_source_asks(struct stoq_node *n, const struct link *l, const struct stoq_package_id *id)
+{
+    for (struct fetch *f = n->fetches; f != NULL; f = f->next) {
+        bool is_ours = fetch_runs(f) && stoq_hash_eq(&f->package.h, &id->h);
+        struct source *s = is_ours ? fetch_source(f, l->peer) : NULL;
+        struct stoq_swarm_peer_stats stats;
+        if (s == NULL || s->revived == REVIVED_MAX || !l->up) {
+            continue;
+        }
+        bool is_left = s->in_swarm && s->last_status == STOQ_NOTFOUND &&
+                       stoq_swarm_peer_stats(f->swarm, s->peer, &stats) && !stats.usable;
+        if (is_left || (s->state == SOURCE_FAILED && s->report.status == STOQ_NOTFOUND)) {
+            s->revived++;
+            s->busy = 0;
+            s->last_status = STOQ_OK;
+            s->report.status = STOQ_OK;
+            swarm_peer_gone(f, s);
+            fetch_source_ready(f, s, l);
+        }
+    }
+}
+
 enum stoq_status fetch_source_add(struct fetch *f, stoq_peer peer)
 {
     if (fetch_source(f, peer) != NULL) {

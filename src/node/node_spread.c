@@ -6,6 +6,11 @@
  * for another one or come again, and meanwhile find it at the one who has it. That is what BitTorrent calls
  * super-seeding, without a word of its own in the protocol.
  *
+ * So with metadata, which whoever has them serves as well: of a thousand who begin at the same moment a
+ * few get each list from us, the others from them. Metadata do not wait behind chunks, so only a longer
+ * queue counts, and who has been told to come again for two seconds may know nobody else: it gets what
+ * it asks for.
+ *
  * Only who holds the package whole does so: a chunk of one who is still fetching is asked for because it is
  * rare. And only while there is a queue: a line that has time sends what is wanted, however often, so that
  * those who cannot ask one another are served no slower.
@@ -41,11 +46,16 @@ static bool is_fetching(const struct stoq_node *n, const struct stoq_package_id 
     return f != NULL;
 }
 
+/* As long as many wait for us: is it something that they can have from one another? */
+static bool is_for_others(const struct stoq_node *n, const struct stoq_package_id *id)
+{
+    return n->spread != NULL && !is_fetching(n, id);
+}
+
 bool spread_holds_back(const struct stoq_node *n, const struct stoq_node_inbound *in)
 {
     const struct stoq_msg_chunk_request *q = &in->msg->u.chunk_request;
-    if (n->spread == NULL || in->queue_ns < SPREAD_QUEUE || q->chunk_count > SPREAD_MAX ||
-        is_fetching(n, &q->id)) {
+    if (in->queue_ns < SPREAD_QUEUE || q->chunk_count > SPREAD_MAX || !is_for_others(n, &q->id)) {
         return false;
     }
     for (uint32_t r = 0; r < q->range_count; r++) {
@@ -58,16 +68,82 @@ bool spread_holds_back(const struct stoq_node *n, const struct stoq_node_inbound
     return true;
 }
 
-void spread_note(struct stoq_node *n, const struct stoq_node_inbound *in)
+static bool begin(struct stoq_node *n, const struct stoq_node_inbound *in)
 {
-    const struct stoq_msg_chunk_request *q = &in->msg->u.chunk_request;
     if (n->spread == NULL && in->queue_ns > 0) {
         n->spread = stoq_alloc(&n->cfg.alloc, SPREAD_MAX, sizeof *n->spread);
     }
-    for (uint32_t r = 0; r < q->range_count && n->spread != NULL; r++) {
+    return n->spread != NULL;
+}
+
+static void note(struct stoq_node *n, uint64_t key, stoq_peer peer)
+{
+    n->spread[n->spread_next++ % SPREAD_MAX] = (struct spread_chunk){key, n->now, peer};
+}
+
+void spread_note(struct stoq_node *n, const struct stoq_node_inbound *in)
+{
+    const struct stoq_msg_chunk_request *q = &in->msg->u.chunk_request;
+    if (!begin(n, in)) {
+        return;
+    }
+    for (uint32_t r = 0; r < q->range_count; r++) {
         for (uint32_t k = 0; k < q->ranges[r].count; k++) {
-            n->spread[n->spread_next++ % SPREAD_MAX] =
-                (struct spread_chunk){key_of(&q->id, q->ranges[r].first + k), n->now, in->peer};
+            note(n, key_of(&q->id, q->ranges[r].first + k), in->peer);
+        }
+    }
+}
+
+/* What the query asks for comes in so many parts: lists, each by itself, or one thing. 0: something that is
+ * answered whoever asks. */
+static uint32_t part_count(const struct stoq_msg_metadata_query *q)
+{
+    switch (q->kind) {
+    case STOQ_META_CHUNK_LISTS:
+        return q->shards.count;
+    case STOQ_META_MANIFEST:
+    case STOQ_META_OPENING:
+    case STOQ_META_SHARD_LIST:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+/* No chunk has that index. */
+static uint64_t key_of_part(const struct stoq_msg_metadata_query *q, uint32_t i)
+{
+    return key_of(&q->id, (UINT64_C(8) + q->kind) << 56 | (q->shards.first + i));
+}
+
+bool spread_holds_back_meta(const struct stoq_node *n, struct link *l,
+                            const struct stoq_node_inbound *in)
+{
+    const struct stoq_msg_metadata_query *q = &in->msg->u.metadata_query;
+    uint32_t parts = part_count(q);
+    if (in->queue_ns < SPREAD_META_QUEUE || parts == 0 || !is_for_others(n, &q->id)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < parts; i++) {
+        if (!is_spread(n, key_of_part(q, i), in->peer)) {
+            return false;
+        }
+    }
+    l->sent_away_at = l->sent_away_at == 0 ? n->now : l->sent_away_at;
+    return n->now - l->sent_away_at < SPREAD_META_WAIT;
+}
+
+void spread_note_meta(struct stoq_node *n, struct link *l, const struct stoq_node_inbound *in)
+{
+    const struct stoq_msg_metadata_query *q = &in->msg->u.metadata_query;
+    uint32_t parts = part_count(q);
+    if (parts == 0) {
+        return;
+    }
+    l->sent_away_at = 0;
+    if (begin(n, in)) {
+        for (uint32_t i = 0; i < parts; i++) {
+            note(n, key_of_part(q, i), in->peer);
         }
     }
 }

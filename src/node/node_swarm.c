@@ -233,6 +233,7 @@ static bool count_chunk(struct fetch *f, struct pending *p, const struct stoq_no
     swarm_moved(f);
     if (src != NULL) {
         src->last_status = STOQ_OK;
+        src->busy = 0; /* it may lack a list yet, and be worth asking again */
         src->report.chunks++;
         src->report.bytes += bytes;
     }

@@ -162,28 +162,69 @@ void window_asked(struct fetch *f, struct stoq_range shards, bool asked)
     }
 }
 
-/* Ask for the lists that the store lacks, neighbours together. */
+/* How many lists one query asks a source for. With many sources most may be fetching it too: nobody has all
+ * lists, and each is asked for one until it has brought some. */
+static uint32_t lists_max(const struct fetch *f, struct source *s)
+{
+    if (s->lists_max == 0) {
+        s->lists_max = f->source_count > FEW_SOURCES ? 1 : LISTS_PER_QUERY;
+    }
+    return s->lists_max;
+}
+
+/* Ask for the list of the i-th shard at hand, and for those behind it as far as the source may have them.
+ * How many; 0: nobody can be asked now. */
+static uint32_t ask_run(struct fetch *f, uint32_t i)
+{
+    bool early;
+    struct source *s = fetch_source_pick(f, &early);
+    if (s == NULL) {
+        return 0;
+    }
+    struct stoq_range r = {f->shards[i]->index, 0};
+    uint64_t bytes = 0;
+    uint32_t most = lists_max(f, s);
+    for (; i < f->shard_count && r.count < most && f->shards[i]->state == SHARD_WANTED &&
+           f->shards[i]->index == r.first + r.count;
+         i++) {
+        bytes += f->shards[i]->entry.chunks * STOQ_MERKLE_CHUNK_ENTRY_BYTES;
+        r.count++;
+    }
+    if (!meta_ask_lists(f, s, early, r, bytes)) {
+        return 0;
+    }
+    f->queries++;
+    window_asked(f, r, true);
+    return r.count;
+}
+
+static bool lacks_lists(const struct fetch *f)
+{
+    for (uint32_t i = 0; i < f->shard_count; i++) {
+        if (f->shards[i]->state == SHARD_WANTED) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Ask for the lists that the store lacks, neighbours together. Of many who fetch the same each begins at
+ * another one, and soon has something for the others. */
 static void ask_lists(struct fetch *f)
 {
-    for (uint32_t i = 0; i < f->shard_count && f->queries < LIST_QUERIES_MAX;) {
-        struct shard *s = f->shards[i];
-        if (s->state != SHARD_WANTED) {
-            i++;
-            continue;
-        }
-        struct stoq_range r = {s->index, 0};
-        uint64_t bytes = 0;
-        while (i < f->shard_count && r.count < LISTS_PER_QUERY &&
-               f->shards[i]->state == SHARD_WANTED && f->shards[i]->index == r.first + r.count) {
-            bytes += f->shards[i]->entry.chunks * STOQ_MERKLE_CHUNK_ENTRY_BYTES;
-            r.count++;
-            i++;
-        }
-        if (!meta_ask(f, STOQ_META_CHUNK_LISTS, r, bytes)) {
+    if (f->queries == LIST_QUERIES_MAX || !lacks_lists(f)) {
+        return;
+    }
+    bool in_order = f->source_count <= FEW_SOURCES || f->strategy == STOQ_SWARM_SEQUENTIAL;
+    uint32_t at =
+        in_order ? 0 : (uint32_t)stoq_prng_below(&f->node->prng, (uint64_t)f->shard_count);
+    for (uint32_t k = 0; k < f->shard_count && f->queries < LIST_QUERIES_MAX;) {
+        uint32_t i = (at + k) % f->shard_count;
+        uint32_t asked = f->shards[i]->state == SHARD_WANTED ? ask_run(f, i) : 1;
+        if (asked == 0) {
             return;
         }
-        f->queries++;
-        window_asked(f, r, true);
+        k += asked;
     }
 }
 
@@ -398,8 +439,8 @@ void window_have(struct fetch *f, const struct pending *p, const uint8_t *bits)
             return;
         }
     }
-    if (is_its_turn(f, s)) {
-        (void)feed(f, s);
+    if (is_its_turn(f, s) && feed(f, s)) {
+        have_opened(f, s);
     }
 }
 

@@ -240,9 +240,12 @@ void sim_uplink_queue(const struct sim_world *w, uint32_t node, uint64_t *bytes,
     size_t at = 0;
     *bytes = 0;
     while (w->cfg.up_bytes_per_s != 0 && (l = stoq_map_next(&n->links, &at)) != NULL) {
-        const struct sim_flow *f = l->first_flow == SIM_NONE ? NULL : sim_flow(w, l->first_flow);
-        uint64_t left = f == NULL ? 0 : f->total - f->sent;
-        *bytes += left < SIM_QUEUE_REPLY ? left : SIM_QUEUE_REPLY;
+        for (uint32_t at_flow = l->first_flow; at_flow != SIM_NONE;) {
+            const struct sim_flow *f = sim_flow(w, at_flow);
+            uint64_t left = f->total - f->sent;
+            *bytes += left < SIM_QUEUE_REPLY ? left : SIM_QUEUE_REPLY;
+            at_flow = f->next;
+        }
     }
     *ns = time_for(*bytes, up_rate(w, node));
 }

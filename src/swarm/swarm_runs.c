@@ -202,11 +202,13 @@ bool stoq_swarm_run_helps(const struct stoq_swarm *sw, const struct swarm_run *r
     if (have == NULL) {
         return run->wanted > 0 && !sw->peer[peer_slot].partial;
     }
-    uint64_t any = 0;
-    for (size_t i = 0; i < STOQ_COUNT(have->bits); i++) {
-        any |= have->bits[i] & run->wanted_bits[i];
+    size_t words = run->wanted > 0 ? (run->count + 63u) / 64 : 0;
+    for (size_t i = 0; i < words; i++) {
+        if ((have->bits[i] & run->wanted_bits[i]) != 0) {
+            return true;
+        }
     }
-    return any != 0;
+    return false;
 }
 
 bool stoq_swarm_holds(const struct stoq_swarm *sw, const struct swarm_run *run, uint32_t i,
