@@ -31,7 +31,7 @@
 #define READ_EVERY STOQ_MS
 #define SYNC_EVERY 16
 #define COLLECT_SECONDS 12
-#define STILL_SECONDS 4
+#define STILL_SECONDS 3
 #define SETTLE (STOQ_SEC)
 
 struct samples {
