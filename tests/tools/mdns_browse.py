@@ -10,6 +10,7 @@ usage: mdns_browse.py browse LINK FAMILY SECONDS COUNT   ask for _stoq._udp.loca
        mdns_browse.py claim LINK FAMILY NAME SECONDS     own the service NAME on another port: answer what asks for it
 FAMILY is 4 or 6.
 """
+import errno
 import json
 import select
 import socket
@@ -143,13 +144,28 @@ def messages(s, end):
             yield None, None
 
 
+def say(s, msg, group):
+    """Send to the group; a link that has just come up has no address for two seconds or so, while the kernel
+    looks for duplicates: then this waits."""
+    for _ in range(200):
+        try:
+            return s.sendto(msg, group)
+        except OSError as e:
+            if e.errno not in (errno.EADDRNOTAVAIL, errno.ENETUNREACH):
+                raise
+        time.sleep(0.1)
+    sys.exit(f"no address to send from within 20 s: {group}")
+
+
 def browse(link, family, seconds, count):
     s, group = join(link, family)
     services, instances, hosts = set(), {}, {}
-    asked, end = 0, time.monotonic() + seconds
-    for msg, _ in messages(s, end):
+    question = query([(TYPE, "PTR"), ("_services._dns-sd._udp.local.", "PTR")])
+    say(s, question, group)
+    asked = time.monotonic()
+    for msg, _ in messages(s, asked + seconds):
         if time.monotonic() >= asked + 1:
-            s.sendto(query([(TYPE, "PTR"), ("_services._dns-sd._udp.local.", "PTR")]), group)
+            say(s, question, group)
             asked = time.monotonic()
         for r in msg["records"] if msg and msg["response"] else []:
             if r["type"] == "PTR" and r["name"] == TYPE:
@@ -185,7 +201,7 @@ def legacy(link, family, seconds):
     s, group = join(link, family, 0)
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        s.sendto(query([(TYPE, "PTR")], 4711), group)
+        say(s, query([(TYPE, "PTR")], 4711), group)
         if select.select([s], [], [], 0.4)[0]:
             print(json.dumps(parse(s.recvfrom(9000)[0])))
             return
@@ -199,7 +215,7 @@ def claim(link, family, name, seconds):
     print("ready", flush=True)
     for msg, _ in messages(s, time.monotonic() + seconds):
         if msg and not msg["response"] and any(q["name"] == name for q in msg["questions"]):
-            s.sendto(answer, group)
+            say(s, answer, group)
 
 
 def main():
