@@ -92,4 +92,15 @@ static inline void begin(struct world *w, struct sender *t, uint64_t total)
     assert_int_equal(stoq_net_stream_open(w->a.net, w->a.conn, &t->stream), STOQ_OK);
 }
 
+/* One who takes bytes and never says that they may go. */
+static inline void hoard(struct side *s, stoq_net_conn conn, stoq_net_stream stream,
+                         struct stoq_span bytes, bool fin)
+{
+    (void)s;
+    (void)conn;
+    (void)stream;
+    (void)bytes;
+    (void)fin;
+}
+
 #endif

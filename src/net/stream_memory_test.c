@@ -1,16 +1,6 @@
 /* What connections hold: how much at most, who is turned away then, and that all of it is counted. */
 #include "net/net_sender.h"
 
-static void keep_all(struct side *s, stoq_net_conn conn, stoq_net_stream stream,
-                     struct stoq_span bytes, bool fin)
-{
-    (void)s;
-    (void)conn;
-    (void)stream;
-    (void)bytes;
-    (void)fin;
-}
-
 static bool b_has_mebibyte(struct world *w)
 {
     return w->b.received >= STOQ_MIB;
@@ -78,7 +68,7 @@ static void held_bytes_are_counted(void **state)
     struct stoq_net_config b = {.connections_max = 16};
     world_init(&w, NULL, &b);
     world_connect(&w);
-    w.b.on_data = keep_all;
+    w.b.on_data = hoard;
     begin(&w, &t, STOQ_MIB);
     pump(&t);
     assert_true(world_run(&w, b_has_mebibyte));

@@ -53,16 +53,6 @@ static void big_stream_comes_back_intact(void **state)
     world_release(&w);
 }
 
-static void hoard(struct side *s, stoq_net_conn conn, stoq_net_stream stream,
-                  struct stoq_span bytes, bool fin)
-{
-    (void)s;
-    (void)conn;
-    (void)stream;
-    (void)bytes;
-    (void)fin;
-}
-
 static void unconsumed_bytes_hold_the_sender(void **state)
 {
     (void)state;

@@ -129,3 +129,19 @@ void link_up(stoq_peer peer)
 {
     feed((struct stoq_node_event){.kind = STOQ_NODE_LINK_UP, .u.link = {.peer = peer}});
 }
+
+struct stoq_package_id make_manifest(struct stoq_buf *out, const struct stoq_merkle_root *root)
+{
+    struct stoq_manifest manifest = {.name = stoq_span_str("test"),
+                                     .version = stoq_span_str("1"),
+                                     .profile = STOQ_PROFILE_1,
+                                     .table_bytes = 100,
+                                     .entries = 1,
+                                     .shards = root->shards,
+                                     .chunks = root->chunks,
+                                     .bytes = root->bytes,
+                                     .root = root->hash};
+    stoq_buf_init(out, STOQ_MANIFEST_BYTES_MAX);
+    assert_int_equal(stoq_manifest_encode(&manifest, out), STOQ_OK);
+    return stoq_manifest_id(stoq_buf_span(out));
+}

@@ -56,5 +56,7 @@ void answer_error(stoq_node_cookie cookie, enum stoq_error_code code);
 void answer_status(stoq_node_cookie cookie, enum stoq_status status);
 /* The reply brings this; then poll_all. */
 struct wishes answer(stoq_node_cookie cookie, enum stoq_meta_kind kind, struct stoq_span payload);
+/* The manifest of a package with this root, into an uninitialised buf; its id. */
+struct stoq_package_id make_manifest(struct stoq_buf *out, const struct stoq_merkle_root *root);
 
 #endif

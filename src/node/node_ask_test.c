@@ -111,7 +111,6 @@ static void make(struct made *m)
     struct stoq_merkle_root root;
     bool is_closed;
     uint8_t entry[STOQ_MERKLE_SHARD_ENTRY_BYTES];
-    stoq_buf_init(&m->manifest, STOQ_MANIFEST_BYTES_MAX);
     stoq_buf_init(&m->shard_list, 1000);
     stoq_buf_init(&m->chunk_list, 1000);
     assert_int_equal(stoq_merkle_new(&tree, &cfg), STOQ_OK);
@@ -126,17 +125,7 @@ static void make(struct made *m)
     assert_int_equal(stoq_buf_add(&m->shard_list, stoq_span(entry, sizeof entry)), STOQ_OK);
     assert_int_equal(stoq_buf_add(&m->chunk_list, closed.list), STOQ_OK);
     stoq_merkle_free(tree);
-    struct stoq_manifest manifest = {.name = stoq_span_str("test"),
-                                     .version = stoq_span_str("1"),
-                                     .profile = STOQ_PROFILE_1,
-                                     .table_bytes = 100,
-                                     .entries = 1,
-                                     .shards = root.shards,
-                                     .chunks = root.chunks,
-                                     .bytes = root.bytes,
-                                     .root = root.hash};
-    assert_int_equal(stoq_manifest_encode(&manifest, &m->manifest), STOQ_OK);
-    m->id = stoq_manifest_id(stoq_buf_span(&m->manifest));
+    m->id = make_manifest(&m->manifest, &root);
 }
 
 static void unmake(struct made *m)

@@ -102,7 +102,6 @@ static void many_make(struct many *m)
     struct stoq_merkle_root root;
     bool is_closed;
     *m = (struct many){.shards = 0};
-    stoq_buf_init(&m->manifest, STOQ_MANIFEST_BYTES_MAX);
     stoq_buf_init(&m->shard_list, SHARDS_MAX * STOQ_MERKLE_SHARD_ENTRY_BYTES);
     stoq_buf_init(&m->lists, STOQ_META_BYTES_MAX);
     assert_int_equal(stoq_merkle_new(&tree, &cfg), STOQ_OK);
@@ -120,17 +119,7 @@ static void many_make(struct many *m)
     }
     stoq_merkle_free(tree);
     assert_true(m->shards >= LIST_QUERIES_MAX + LISTS_PER_QUERY);
-    struct stoq_manifest manifest = {.name = stoq_span_str("test"),
-                                     .version = stoq_span_str("1"),
-                                     .profile = STOQ_PROFILE_1,
-                                     .table_bytes = 100,
-                                     .entries = 1,
-                                     .shards = root.shards,
-                                     .chunks = root.chunks,
-                                     .bytes = root.bytes,
-                                     .root = root.hash};
-    assert_int_equal(stoq_manifest_encode(&manifest, &m->manifest), STOQ_OK);
-    m->id = stoq_manifest_id(stoq_buf_span(&m->manifest));
+    m->id = make_manifest(&m->manifest, &root);
 }
 
 static void many_release(struct many *m)
