@@ -201,11 +201,11 @@ static enum stoq_status pack(struct stoq_codec *codec, struct stoq_codec_slot *s
         return st;
     }
     size_t less;
-    st = squeeze(codec, slot, LEVEL_HARDER, payload, n - 1, &less);
-    if (less > 0) {
+    /* Without memory for a harder try the easier one's result is as good. */
+    if (squeeze(codec, slot, LEVEL_HARDER, payload, n - 1, &less) == STOQ_OK && less > 0) {
         *out = stoq_span(slot->harder.p, less);
     }
-    return st;
+    return STOQ_OK;
 }
 
 uint64_t stoq_codec_compressions(const struct stoq_codec *codec)

@@ -67,6 +67,66 @@ static void only_what_packs_is_packed(void **state)
     stoq_codec_free(codec);
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) /* they have their own */
+#define REALLOC_FAILS 0
+#else
+#define REALLOC_FAILS 1
+static int reallocs_left; /* the last of these fails; 0: none does */
+
+void *__libc_realloc(void *p, size_t n); /* glibc's, behind ours */
+void *realloc(void *p, size_t n)
+{
+    if (reallocs_left > 0 && --reallocs_left == 0) {
+        return NULL;
+    }
+    return __libc_realloc(p, n);
+}
+
+/* What AUTO tries harder: its bytes take some half of their length. */
+static void fill_halves(uint8_t *p, size_t n)
+{
+    vectors_fill(p, n, 7);
+    for (size_t i = 0; i < n; i++) {
+        p[i] &= 0x0f;
+    }
+}
+
+static struct stoq_coded encode_failing(struct stoq_span payload, int nth, enum stoq_status *st)
+{
+    struct stoq_codec *codec;
+    struct stoq_coded coded;
+    assert_int_equal(stoq_codec_new(&codec, STOQ_STORE_LEVEL_AUTO), STOQ_OK);
+    reallocs_left = nth;
+    *st = stoq_codec_encode(codec, payload, &coded);
+    assert_true(reallocs_left == 0); /* it came to that */
+    if (*st == STOQ_OK) {
+        stoq_codec_put_back(codec, coded.slot);
+    }
+    stoq_codec_free(codec);
+    return coded;
+}
+
+/* The buffers of the probe and of the first try are needed; that of the harder one is not. */
+static void a_harder_try_needs_no_memory(void **state)
+{
+    (void)state;
+    enum stoq_status st;
+    uint8_t *p = malloc(50000);
+    assert_non_null(p);
+    fill_halves(p, 50000);
+    struct stoq_span payload = stoq_span(p, 50000);
+    (void)encode_failing(payload, 1, &st);
+    assert_int_equal(st, STOQ_NOMEM);
+    (void)encode_failing(payload, 2, &st);
+    assert_int_equal(st, STOQ_NOMEM);
+    struct stoq_coded coded = encode_failing(payload, 3, &st);
+    assert_int_equal(st, STOQ_OK);
+    assert_int_equal(coded.info.flags, STOQ_STORED_ZSTD);
+    assert_in_range(coded.info.stored_len, 50000 * 40 / 100, 50000 * 70 / 100);
+    free(p);
+}
+#endif
+
 /* A frame of n zero bytes. */
 static struct stoq_span zeros_packed(struct stoq_codec *codec, size_t n, struct stoq_coded *coded)
 {
@@ -150,6 +210,9 @@ int main(void)
         cmocka_unit_test(a_newer_segment_is_recognised),
         cmocka_unit_test(impossible_shapes_are_refused),
         cmocka_unit_test(only_what_packs_is_packed),
+#if REALLOC_FAILS
+        cmocka_unit_test(a_harder_try_needs_no_memory),
+#endif
         cmocka_unit_test(bombs_are_refused),
         cmocka_unit_test(frames_are_single_and_whole),
     };
