@@ -24,6 +24,8 @@ struct engine_lan {
     struct stoq_lan *lan;
     struct engine_dnssd *dnssd; /* NULL: not announced so */
     struct stoq_timer *timer;
+    uint8_t (*keys)
+        [STOQ_BEACON_KEY_BYTES]; /* that of our beacons, and of each peer that is allowed; NULL: none */
     struct stoq_neighbours neighbours;
     struct stoq_neighbour list[STOQ_NEIGHBOURS_MAX]; /* where one is made */
 };
@@ -96,6 +98,9 @@ static void log_news(struct stoq_engine *e, enum stoq_neighbour_news news,
 static void on_heard(void *user, const struct stoq_beacon *b, const struct stoq_addr *from)
 {
     struct engine_lan *el = user;
+    if (!engine_allows(el->engine, &b->peer)) {
+        return; /* it is not told of us either */
+    }
     struct stoq_place_addr place;
     struct stoq_addr host = *from;
     uint64_t hash = stoq_addr_prefix(&host);
@@ -132,20 +137,43 @@ static struct engine_lan_port serving_at(const struct stoq_engine *e)
     return at;
 }
 
+/* Where a list of peers makes the network each one's beacons have a key that whoever lists it can make. */
+static enum stoq_status make_keys(struct engine_lan *el, struct stoq_lan_config *cfg)
+{
+    const struct stoq_engine *e = el->engine;
+    struct stoq_peer_id self = stoq_key_peer_id(e->cfg.key);
+    if (e->private) {
+        cfg->seal_key = cfg->open_keys = e->beacon_key;
+        cfg->open_count = 1;
+    } else if (e->allow != NULL) {
+        el->keys = calloc(1 + e->cfg.allow_count, sizeof *el->keys);
+        if (el->keys == NULL) {
+            return STOQ_NOMEM;
+        }
+        stoq_beacon_peer_key(el->keys[0], &self);
+        for (size_t i = 0; i < e->cfg.allow_count; i++) {
+            stoq_beacon_peer_key(el->keys[1 + i], &e->allow[i]);
+        }
+        cfg->seal_key = el->keys[0];
+        cfg->open_keys = el->keys[1];
+        cfg->open_count = e->cfg.allow_count;
+    }
+    return STOQ_OK;
+}
+
 static enum stoq_status open_parts(struct engine_lan *el, uint16_t port, struct stoq_error *err)
 {
     struct stoq_engine *e = el->engine;
+    struct stoq_lan_config cfg = {
+        .loop = e->loop, .key = e->cfg.key, .port = port, .heard = on_heard, .user = el};
+    if (make_keys(el, &cfg) != STOQ_OK) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "LAN discovery: out of memory");
+    }
     enum stoq_status st = stoq_timer_new(&el->timer, e->loop, send_due, el, err);
     if (st == STOQ_OK) {
         st = stoq_links_new(&el->links, e->loop, on_links, el, err);
     }
-    struct stoq_lan_config cfg = {.loop = e->loop,
-                                  .links = el->links,
-                                  .key = e->cfg.key,
-                                  .port = port,
-                                  .seal_key = e->private ? e->beacon_key : NULL,
-                                  .heard = on_heard,
-                                  .user = el};
+    cfg.links = el->links;
     return st == STOQ_OK ? stoq_lan_new(&el->lan, &cfg, err) : st;
 }
 
@@ -206,6 +234,7 @@ void engine_lan_free(struct stoq_engine *e)
     stoq_lan_free(e->lan->lan);
     stoq_links_free(e->lan->links);
     stoq_timer_free(e->lan->timer);
+    free(e->lan->keys);
     free(e->lan);
     e->lan = NULL;
 }

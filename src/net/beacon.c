@@ -1,16 +1,11 @@
 #include "net/beacon.h"
 
 #include "hash/hash.h"
-#include "net/seal.h"
 #include "sign/sign.h"
 #include "wire/form.h"
 
-#include <string.h>
-
 #define BODY_BYTES_MAX 64
 #define KIND_MAX 3
-#define SEALED 0x03 /* first byte; an open beacon begins with 0x82 */
-#define SEALED_HEAD_BYTES (1 + STOQ_BEACON_NONCE_BYTES)
 
 /* A beacon of a later version is one, whatever else it says. */
 static void get_version(struct stoq_cbor_rd *r, const struct stoq_field *f, void *at, void *memory)
@@ -96,56 +91,4 @@ enum stoq_status stoq_beacon_decode(struct stoq_beacon *out, struct stoq_span da
     b.peer = stoq_spki_peer_id(sealed.spki);
     *out = b;
     return STOQ_OK;
-}
-
-void stoq_beacon_key(uint8_t out[STOQ_BEACON_KEY_BYTES], const uint8_t network_key[32])
-{
-    struct stoq_hash h =
-        stoq_hash_blake3_2(stoq_span_str("stoq network beacon v1"), stoq_span(network_key, 32));
-    memcpy(out, h.b, STOQ_BEACON_KEY_BYTES);
-}
-
-static void gcm_keys(uint8_t out[NET_GCM_KEYS_BYTES], const uint8_t *key, const uint8_t *nonce)
-{
-    memcpy(out, key, STOQ_BEACON_KEY_BYTES);
-    memcpy(out + STOQ_BEACON_KEY_BYTES, nonce, STOQ_BEACON_NONCE_BYTES);
-}
-
-enum stoq_status stoq_beacon_seal(const uint8_t key[STOQ_BEACON_KEY_BYTES],
-                                  const uint8_t nonce[STOQ_BEACON_NONCE_BYTES],
-                                  struct stoq_span beacon, uint8_t out[STOQ_BEACON_BYTES_MAX],
-                                  size_t *n)
-{
-    uint8_t keys[NET_GCM_KEYS_BYTES];
-    size_t total = SEALED_HEAD_BYTES + beacon.n + NET_GCM_TAG_BYTES;
-    if (total > STOQ_BEACON_BYTES_MAX) {
-        return STOQ_RANGE;
-    }
-    out[0] = SEALED;
-    memcpy(out + 1, nonce, STOQ_BEACON_NONCE_BYTES);
-    gcm_keys(keys, key, nonce);
-    *n = total;
-    return net_gcm(true, keys, stoq_span(out, 1), beacon.p, beacon.n, out + SEALED_HEAD_BYTES,
-                   out + SEALED_HEAD_BYTES + beacon.n)
-               ? STOQ_OK
-               : STOQ_NOMEM;
-}
-
-enum stoq_status stoq_beacon_open(const uint8_t key[STOQ_BEACON_KEY_BYTES],
-                                  struct stoq_span datagram, uint8_t out[STOQ_BEACON_BYTES_MAX],
-                                  size_t *n)
-{
-    uint8_t keys[NET_GCM_KEYS_BYTES];
-    uint8_t tag[NET_GCM_TAG_BYTES];
-    if (datagram.n <= SEALED_HEAD_BYTES + NET_GCM_TAG_BYTES || datagram.n > STOQ_BEACON_BYTES_MAX ||
-        datagram.p[0] != SEALED) {
-        return STOQ_PROOF;
-    }
-    *n = datagram.n - SEALED_HEAD_BYTES - NET_GCM_TAG_BYTES;
-    memcpy(tag, datagram.p + datagram.n - sizeof tag, sizeof tag);
-    gcm_keys(keys, key, datagram.p + 1);
-    return net_gcm(false, keys, stoq_span(datagram.p, 1), datagram.p + SEALED_HEAD_BYTES, *n, out,
-                   tag)
-               ? STOQ_OK
-               : STOQ_PROOF;
 }

@@ -32,19 +32,32 @@ STOQ_WARN_UNUSED enum stoq_status stoq_beacon_encode(const struct stoq_beacon *b
 STOQ_WARN_UNUSED enum stoq_status stoq_beacon_decode(struct stoq_beacon *out,
                                                      struct stoq_span datagram);
 
-/* In a private network beacons travel sealed, so that others read neither who nor where. */
+/*
+ * In a private network beacons travel sealed, all of one length: who has no key that opens one reads neither
+ * who nor where, and cannot tell one from another (docs/PROTOCOL.md section 12). The keys are the network's,
+ * or where a list of peers makes the network, each sender's own, which whoever lists that sender knows.
+ */
 #define STOQ_BEACON_KEY_BYTES 16
-#define STOQ_BEACON_NONCE_BYTES 12
+#define STOQ_BEACON_SALT_BYTES 8
+#define STOQ_BEACON_SEALED_BYTES 256
 /* The beacons' key of a network's. */
 void stoq_beacon_key(uint8_t out[STOQ_BEACON_KEY_BYTES], const uint8_t network_key[32]);
-/* nonce: random, new for each. STOQ_OK, STOQ_RANGE: too long a beacon, STOQ_NOMEM. */
+/* That of a sender without a network key. */
+void stoq_beacon_peer_key(uint8_t out[STOQ_BEACON_KEY_BYTES], const struct stoq_peer_id *sender);
+/* salt: random, new for each. STOQ_OK, STOQ_RANGE: too long a beacon, STOQ_NOMEM. */
 STOQ_WARN_UNUSED enum stoq_status stoq_beacon_seal(const uint8_t key[STOQ_BEACON_KEY_BYTES],
-                                                   const uint8_t nonce[STOQ_BEACON_NONCE_BYTES],
+                                                   const uint8_t salt[STOQ_BEACON_SALT_BYTES],
                                                    struct stoq_span beacon,
-                                                   uint8_t out[STOQ_BEACON_BYTES_MAX], size_t *n);
-/* STOQ_OK: the beacon's bytes are in out; STOQ_PROOF: of another network, or of none. */
-STOQ_WARN_UNUSED enum stoq_status stoq_beacon_open(const uint8_t key[STOQ_BEACON_KEY_BYTES],
+                                                   uint8_t out[STOQ_BEACON_SEALED_BYTES]);
+/*
+ * keys  count of them, one behind the other; a hash of each is made, and where that fits it is tried
+ *
+ * STOQ_OK: the beacon's bytes are in out, and *tag stands for this datagram and no other; STOQ_PROOF: of
+ * another network, or of none.
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_beacon_open(const uint8_t *keys, size_t count,
                                                    struct stoq_span datagram,
-                                                   uint8_t out[STOQ_BEACON_BYTES_MAX], size_t *n);
+                                                   uint8_t out[STOQ_BEACON_BYTES_MAX], size_t *n,
+                                                   uint64_t *tag);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Datagrams as anybody on the link can send them. What decodes was signed by the peer it names, so it
- * encodes to the same bytes with that peer's key; here that is the key of the corpus.
+ * Datagrams as anybody on the link can send them, open and sealed. What decodes was signed by the peer it
+ * names, so it encodes to the same bytes with that peer's key; here that is the key of the corpus.
  */
 #include "net/beacon.h"
 
@@ -14,6 +14,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const uint8_t seed[STOQ_KEY_SEED_BYTES] = {1};
     struct stoq_beacon b;
+    static const uint8_t keys[2][STOQ_BEACON_KEY_BYTES] = {{1}};
+    uint8_t plain[STOQ_BEACON_BYTES_MAX];
+    uint64_t tag;
+    size_t n;
+    if (stoq_beacon_open(keys[0], 2, stoq_span(data, size), plain, &n, &tag) == STOQ_OK) {
+        STOQ_ASSERT(n <= sizeof plain && size == STOQ_BEACON_SEALED_BYTES);
+    }
     if (stoq_beacon_decode(&b, stoq_span(data, size)) != STOQ_OK) {
         return 0;
     }

@@ -95,35 +95,80 @@ static void sealed_beacons_open_in_their_network_alone(void **state)
 {
     (void)state;
     uint8_t network[32] = {5};
-    uint8_t key[STOQ_BEACON_KEY_BYTES];
-    uint8_t other[STOQ_BEACON_KEY_BYTES];
-    uint8_t nonce[STOQ_BEACON_NONCE_BYTES] = {3};
-    uint8_t sealed[STOQ_BEACON_BYTES_MAX];
+    uint8_t keys[3][STOQ_BEACON_KEY_BYTES];
+    const uint8_t *key = keys[2];
+    uint8_t salt[STOQ_BEACON_SALT_BYTES] = {3};
+    uint8_t sealed[STOQ_BEACON_SEALED_BYTES];
     uint8_t plain[STOQ_BEACON_BYTES_MAX];
-    size_t n;
+    const struct stoq_span whole = stoq_span(sealed, sizeof sealed);
     size_t got;
-    stoq_beacon_key(key, network);
+    uint64_t tag;
+    uint64_t other_tag;
+    stoq_beacon_key(keys[2], network);
     network[31] = 1;
-    stoq_beacon_key(other, network);
+    stoq_beacon_key(keys[0], network);
+    stoq_beacon_peer_key(keys[1], &(struct stoq_peer_id){.h.b = {5}});
     struct stoq_span beacon = stoq_span_str("as good as any");
-    assert_int_equal(stoq_beacon_seal(key, nonce, beacon, sealed, &n), STOQ_OK);
-    assert_int_equal(n, 1 + 12 + beacon.n + 16);
-    assert_int_equal(stoq_beacon_open(key, stoq_span(sealed, n), plain, &got), STOQ_OK);
+    assert_int_equal(stoq_beacon_seal(key, salt, beacon, sealed), STOQ_OK);
+    assert_int_equal(stoq_beacon_open(keys[0], 3, whole, plain, &got, &tag), STOQ_OK);
     assert_int_equal(got, beacon.n);
     assert_memory_equal(plain, beacon.p, got);
-    assert_int_equal(stoq_beacon_open(other, stoq_span(sealed, n), plain, &got), STOQ_PROOF);
-    assert_int_equal(stoq_beacon_open(key, beacon, plain, &got), STOQ_PROOF);
-    for (size_t bit = 0; bit < 8 * n; bit++) {
+    assert_int_equal(stoq_beacon_open(keys[0], 2, whole, plain, &got, &tag), STOQ_PROOF);
+    assert_int_equal(stoq_beacon_open(key, 0, whole, plain, &got, &tag), STOQ_PROOF);
+    assert_int_equal(stoq_beacon_open(key, 1, beacon, plain, &got, &tag), STOQ_PROOF);
+    for (size_t bit = 0; bit < 8 * sizeof sealed; bit++) {
         sealed[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        assert_int_equal(stoq_beacon_open(key, stoq_span(sealed, n), plain, &got), STOQ_PROOF);
+        assert_int_equal(stoq_beacon_open(key, 1, whole, plain, &got, &tag), STOQ_PROOF);
         sealed[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
-    for (size_t cut = 0; cut < n; cut++) {
-        assert_int_equal(stoq_beacon_open(key, stoq_span(sealed, cut), plain, &got), STOQ_PROOF);
+    for (size_t cut = 0; cut < sizeof sealed; cut++) {
+        struct stoq_span part = stoq_span(sealed, cut);
+        assert_int_equal(stoq_beacon_open(key, 1, part, plain, &got, &tag), STOQ_PROOF);
     }
-    static const uint8_t long_one[STOQ_BEACON_BYTES_MAX];
-    assert_int_equal(stoq_beacon_seal(key, nonce, stoq_span(long_one, sizeof long_one), sealed, &n),
-                     STOQ_RANGE);
+    /* One more is another datagram, of the same length as any. */
+    assert_int_equal(stoq_beacon_open(key, 1, whole, plain, &got, &tag), STOQ_OK);
+    salt[0]++;
+    assert_int_equal(stoq_beacon_seal(key, salt, stoq_span_str(""), sealed), STOQ_OK);
+    assert_int_equal(stoq_beacon_open(key, 1, whole, plain, &got, &other_tag), STOQ_OK);
+    assert_int_equal(got, 0);
+    assert_true(tag != other_tag);
+    static const uint8_t long_one[STOQ_BEACON_SEALED_BYTES];
+    struct stoq_span most = stoq_span(long_one, STOQ_BEACON_SEALED_BYTES - 1 - 12 - 2 - 16);
+    assert_int_equal(stoq_beacon_seal(key, salt, most, sealed), STOQ_OK);
+    most.n++;
+    assert_int_equal(stoq_beacon_seal(key, salt, most, sealed), STOQ_RANGE);
+}
+
+/* docs/PROTOCOL.md section 12; made with Python's cryptography and tests/vectors/encoder. */
+static void sealed_beacons_have_the_documented_bytes(void **state)
+{
+    (void)state;
+    struct vectors v;
+    unsigned seen = 0;
+    vectors_open(&v, "beacons");
+    while (vectors_next(&v)) {
+        bool of_peer = vectors_is(&v, "sealed-peer");
+        uint8_t key[STOQ_BEACON_KEY_BYTES];
+        uint8_t sealed[STOQ_BEACON_SEALED_BYTES];
+        if (!of_peer && !vectors_is(&v, "sealed-network")) {
+            continue;
+        }
+        struct stoq_peer_id id;
+        memcpy(id.h.b, vectors_bytes(&v, 1).p, sizeof id.h.b);
+        if (of_peer) {
+            stoq_beacon_peer_key(key, &id);
+        } else {
+            stoq_beacon_key(key, id.h.b);
+        }
+        struct stoq_span want = vectors_bytes(&v, 4);
+        assert_int_equal(
+            stoq_beacon_seal(key, vectors_bytes(&v, 2).p, vectors_bytes(&v, 3), sealed), STOQ_OK);
+        assert_int_equal(want.n, sizeof sealed);
+        assert_memory_equal(sealed, want.p, want.n);
+        seen++;
+    }
+    vectors_close(&v);
+    assert_int_equal(seen, 2);
 }
 
 int main(void)
@@ -133,6 +178,7 @@ int main(void)
         cmocka_unit_test(what_is_no_beacon_is_refused_for_its_reason),
         cmocka_unit_test(no_flipped_bit_is_believed),
         cmocka_unit_test(sealed_beacons_open_in_their_network_alone),
+        cmocka_unit_test(sealed_beacons_have_the_documented_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 
 #include "hash/hash.h"
 #include "net/guard.h"
+#include "net/replay.h"
 #include "os/sys.h"
 
 #include <arpa/inet.h>
@@ -19,6 +20,8 @@
 
 #define DATAGRAMS_A_TURN 64
 #define TOTAL_BURST STOQ_SEC
+#define ASK 2             /* the kind of a beacon that is answered */
+#define COPIES_KNOWN 4096 /* sealed beacons that are remembered: seven a second, some 400 kB */
 
 static const struct in6_addr group6 = {
     {{0xff, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x73, 0x74, 0x6f, 0x71}}};
@@ -35,6 +38,8 @@ struct stoq_lan {
     unsigned unready[STOQ_LINKS_MAX]; /* links that took nothing of the last beacon */
     size_t unready_count;
     struct net_guard guard;
+    struct net_replay replay; /* of sealed beacons */
+    uint64_t taken;
     struct stoq_lan_stats stats;
 };
 
@@ -127,17 +132,45 @@ static bool admit(struct stoq_lan *lan, const struct stoq_addr *from)
     return true;
 }
 
+static uint64_t wall_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/*
+ * What a member sent is good once, for some minutes (docs/PROTOCOL.md section 12): who recorded a question
+ * and asks it again is not answered, and where he sends a HERE from moves no neighbour. An answer may have
+ * been made before we began, by a clock that is late.
+ */
+static bool is_fresh(struct stoq_lan *lan, const struct stoq_beacon *b, uint64_t tag)
+{
+    uint64_t now = wall_us() / 1000;
+    uint64_t made = b->sequence / 1000;
+    enum net_replay_answer answer = net_replay_take(&lan->replay, tag, ++lan->taken, made, now);
+    if (b->kind == ASK || answer != NET_REPLAY_CLOCK) {
+        return answer == NET_REPLAY_FRESH;
+    }
+    return made + NET_REPLAY_WINDOW_MS >= now && made <= now + NET_REPLAY_WINDOW_MS;
+}
+
 /* The beacon inside a datagram: in a private network only sealed ones count. */
-static enum stoq_status open_beacon(const struct stoq_lan *lan, struct stoq_span datagram,
+static enum stoq_status open_beacon(struct stoq_lan *lan, struct stoq_span datagram,
                                     struct stoq_beacon *b)
 {
     uint8_t plain[STOQ_BEACON_BYTES_MAX];
     size_t n = 0;
+    uint64_t tag = 0;
     if (lan->cfg.seal_key == NULL) {
         return stoq_beacon_decode(b, datagram);
     }
-    enum stoq_status st = stoq_beacon_open(lan->cfg.seal_key, datagram, plain, &n);
-    return st == STOQ_OK ? stoq_beacon_decode(b, stoq_span(plain, n)) : st;
+    enum stoq_status st =
+        stoq_beacon_open(lan->cfg.open_keys, lan->cfg.open_count, datagram, plain, &n, &tag);
+    if (st == STOQ_OK) {
+        st = stoq_beacon_decode(b, stoq_span(plain, n));
+    }
+    return st == STOQ_OK && !is_fresh(lan, b, tag) ? STOQ_PROOF : st;
 }
 
 static void take(struct stoq_lan *lan, struct stoq_span datagram, struct stoq_addr *from)
@@ -227,6 +260,10 @@ enum stoq_status stoq_lan_new(struct stoq_lan **out, const struct stoq_lan_confi
     if (lan->fd6 < 0 && lan->fd4 < 0) {
         st = stoq_fail(err, STOQ_IO, errno, "LAN discovery: port %d", STOQ_LAN_PORT);
     }
+    if (st == STOQ_OK && cfg->seal_key != NULL &&
+        net_replay_init(&lan->replay, COPIES_KNOWN, wall_us() / 1000) != STOQ_OK) {
+        st = stoq_fail(err, STOQ_NOMEM, 0, "LAN discovery: out of memory");
+    }
     if (st == STOQ_OK) {
         st = watch(lan, &lan->watch6, lan->fd6, on_six, err);
     }
@@ -255,6 +292,7 @@ void stoq_lan_free(struct stoq_lan *lan)
             close(fds[i]);
         }
     }
+    net_replay_release(&lan->replay);
     free(lan);
 }
 
@@ -264,8 +302,8 @@ static bool send_six(struct stoq_lan *lan, unsigned index, struct stoq_span data
                               .sin6_port = htons(STOQ_LAN_PORT),
                               .sin6_addr = group6,
                               .sin6_scope_id = index};
-    return sendto(lan->fd6, datagram.p, datagram.n, MSG_NOSIGNAL, (struct sockaddr *)&to,
-                  sizeof to) >= 0;
+    return datagram.n > 0 && sendto(lan->fd6, datagram.p, datagram.n, MSG_NOSIGNAL,
+                                    (struct sockaddr *)&to, sizeof to) >= 0;
 }
 
 static bool send_four(struct stoq_lan *lan, unsigned index, struct stoq_span datagram)
@@ -273,7 +311,8 @@ static bool send_four(struct stoq_lan *lan, unsigned index, struct stoq_span dat
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(STOQ_LAN_PORT)};
     struct ip_mreqn out = {.imr_ifindex = (int)index};
     memcpy(&to.sin_addr, group4, sizeof group4);
-    return setsockopt(lan->fd4, IPPROTO_IP, IP_MULTICAST_IF, &out, sizeof out) == 0 &&
+    return datagram.n > 0 &&
+           setsockopt(lan->fd4, IPPROTO_IP, IP_MULTICAST_IF, &out, sizeof out) == 0 &&
            sendto(lan->fd4, datagram.p, datagram.n, MSG_NOSIGNAL, (struct sockaddr *)&to,
                   sizeof to) >= 0;
 }
@@ -281,51 +320,56 @@ static bool send_four(struct stoq_lan *lan, unsigned index, struct stoq_span dat
 /* Microseconds of the wall clock, and never twice the same. */
 static uint64_t next_sequence(struct stoq_lan *lan)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    uint64_t us = wall_us();
     lan->last_sequence = us > lan->last_sequence ? us : lan->last_sequence + 1;
     return lan->last_sequence;
 }
 
-/* The datagram to be sent; 0: there is none. */
-static size_t make_beacon(struct stoq_lan *lan, uint8_t kind, uint8_t out[STOQ_BEACON_BYTES_MAX])
+/* The datagram for one link and family; empty: there is none. Each is sealed for itself, so that a neighbour
+ * whom two of them reach takes neither for a copy. */
+static struct stoq_span cover(struct stoq_lan *lan, struct stoq_span beacon,
+                              uint8_t out[STOQ_BEACON_SEALED_BYTES])
 {
-    struct stoq_beacon b = {.kind = kind, .sequence = next_sequence(lan), .port = lan->cfg.port};
-    struct stoq_buf plain;
-    size_t n = 0;
-    stoq_buf_init(&plain, STOQ_BEACON_BYTES_MAX);
-    enum stoq_status st = stoq_beacon_encode(&b, lan->cfg.key, &plain);
-    if (st == STOQ_OK && lan->cfg.seal_key != NULL) {
-        uint8_t nonce[STOQ_BEACON_NONCE_BYTES];
-        stoq_entropy(nonce, sizeof nonce);
-        st = stoq_beacon_seal(lan->cfg.seal_key, nonce, stoq_buf_span(&plain), out, &n);
-    } else if (st == STOQ_OK) {
-        n = plain.n;
-        memcpy(out, plain.p, n);
+    uint8_t salt[STOQ_BEACON_SALT_BYTES];
+    if (lan->cfg.seal_key == NULL) {
+        return beacon;
     }
-    stoq_buf_release(&plain);
-    return st == STOQ_OK ? n : 0;
+    stoq_entropy(salt, sizeof salt);
+    bool sealed = stoq_beacon_seal(lan->cfg.seal_key, salt, beacon, out) == STOQ_OK;
+    return stoq_span(out, sealed ? STOQ_BEACON_SEALED_BYTES : 0);
 }
 
-size_t stoq_lan_send(struct stoq_lan *lan, uint8_t kind)
+/* Out of every link; how many took it. */
+static size_t send_all(struct stoq_lan *lan, struct stoq_span beacon)
 {
-    uint8_t bytes[STOQ_BEACON_BYTES_MAX];
-    struct stoq_span datagram = stoq_span(bytes, make_beacon(lan, kind, bytes));
+    uint8_t bytes[STOQ_BEACON_SEALED_BYTES];
     size_t took = 0;
     size_t count;
     const struct stoq_link *list = stoq_links_list(lan->cfg.links, &count);
     lan->unready_count = 0;
-    for (size_t i = 0; i < count && datagram.n > 0; i++) {
+    for (size_t i = 0; i < count; i++) {
         const struct stoq_link *l = &list[i];
-        bool six = l->v6 && lan->fd6 >= 0 && send_six(lan, l->index, datagram);
-        bool four = l->v4 && lan->fd4 >= 0 && send_four(lan, l->index, datagram);
+        bool six = l->v6 && lan->fd6 >= 0 && send_six(lan, l->index, cover(lan, beacon, bytes));
+        bool four = l->v4 && lan->fd4 >= 0 && send_four(lan, l->index, cover(lan, beacon, bytes));
         took += six || four;
         if (!six && !four) {
             lan->unready[lan->unready_count++] = l->index;
         }
     }
-    lan->stats.sent += took;
+    return took;
+}
+
+size_t stoq_lan_send(struct stoq_lan *lan, uint8_t kind)
+{
+    struct stoq_beacon b = {.kind = kind, .sequence = next_sequence(lan), .port = lan->cfg.port};
+    struct stoq_buf plain;
+    size_t took = 0;
+    stoq_buf_init(&plain, STOQ_BEACON_BYTES_MAX);
+    if (stoq_beacon_encode(&b, lan->cfg.key, &plain) == STOQ_OK) {
+        took = send_all(lan, stoq_buf_span(&plain));
+        lan->stats.sent += took;
+    }
+    stoq_buf_release(&plain);
     return took;
 }
 

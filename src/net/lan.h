@@ -24,7 +24,11 @@ struct stoq_lan_config {
     const struct stoq_links *links; /* kept */
     const struct stoq_key *key;     /* kept */
     uint16_t port;                  /* where we serve; 0: nobody */
-    const uint8_t *seal_key;        /* of a private network (stoq_beacon_key), kept; NULL: none */
+    /* Of a private network, kept: the key under which ours are sealed (NULL: it is none), and open_count
+     * keys, one behind the other, under which others' are. */
+    const uint8_t *seal_key;
+    const uint8_t *open_keys;
+    size_t open_count;
     /* A verified beacon, our own included; from has the peer's port, or 0. */
     void (*heard)(void *user, const struct stoq_beacon *b, const struct stoq_addr *from);
     void *user;
@@ -45,8 +49,9 @@ bool stoq_lan_reaches(const struct stoq_lan *lan, const struct stoq_addr *addr);
 
 struct stoq_lan_stats {
     uint64_t sent;
-    uint64_t heard;     /* verified */
-    uint64_t refused;   /* malformed, forged, of another version */
+    uint64_t heard; /* verified */
+    uint64_t
+        refused; /* malformed, forged, of another version; in a private network of strangers, or copies */
     uint64_t throttled; /* not looked at */
 };
 void stoq_lan_stats(const struct stoq_lan *lan, struct stoq_lan_stats *out);

@@ -361,7 +361,7 @@ static enum stoq_status init_parts(struct stoq_net *net, struct stoq_error *err)
         st = net_tickets_init(&net->tickets);
     }
     if (st == STOQ_OK && net->private) {
-        st = net_replay_init(&net->replay, net_member_now(net));
+        st = net_replay_init(&net->replay, NET_REPLAY_HALF, net_member_now(net));
     }
     if (st == STOQ_OK) {
         st = net_rpc_init(net);

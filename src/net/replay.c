@@ -13,14 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOTS (2 * (size_t)NET_REPLAY_HALF)
-_Static_assert((SLOTS & (SLOTS - 1)) == 0, "a power of two");
-
-enum stoq_status net_replay_init(struct net_replay *r, uint64_t now_ms)
+enum stoq_status net_replay_init(struct net_replay *r, size_t half, uint64_t now_ms)
 {
-    *r = (struct net_replay){.now.since_ms = now_ms, .floor_ms = now_ms};
-    r->now.v = calloc(SLOTS, sizeof *r->now.v);
-    r->before.v = calloc(SLOTS, sizeof *r->before.v);
+    STOQ_ASSERT(half > 0 && (half & (half - 1)) == 0);
+    *r = (struct net_replay){.now.since_ms = now_ms, .slots = 2 * half, .floor_ms = now_ms};
+    r->now.v = calloc(r->slots, sizeof *r->now.v);
+    r->before.v = calloc(r->slots, sizeof *r->before.v);
     return r->now.v == NULL || r->before.v == NULL ? STOQ_NOMEM : STOQ_OK;
 }
 
@@ -32,11 +30,12 @@ void net_replay_release(struct net_replay *r)
 }
 
 /* Its slot, or the empty one where it would be: there always is one. */
-static struct net_replay_entry *find(const struct net_replay_half *h, uint64_t tag)
+static struct net_replay_entry *find(const struct net_replay *r, const struct net_replay_half *h,
+                                     uint64_t tag)
 {
-    size_t at = tag & (SLOTS - 1);
+    size_t at = tag & (r->slots - 1);
     while (h->v[at].tag != 0 && h->v[at].tag != tag) {
-        at = (at + 1) & (SLOTS - 1);
+        at = (at + 1) & (r->slots - 1);
     }
     return &h->v[at];
 }
@@ -46,7 +45,7 @@ static void turn_over(struct net_replay *r, uint64_t now_ms)
     struct net_replay_half old = r->before;
     if (old.count > 0) {
         r->floor_ms = old.newest_ms + 1 > r->floor_ms ? old.newest_ms + 1 : r->floor_ms;
-        memset(old.v, 0, SLOTS * sizeof *old.v);
+        memset(old.v, 0, r->slots * sizeof *old.v);
     }
     r->before = r->now;
     r->now = (struct net_replay_half){.v = old.v, .since_ms = now_ms};
@@ -54,11 +53,10 @@ static void turn_over(struct net_replay *r, uint64_t now_ms)
 
 static void remember(struct net_replay *r, const struct net_replay_entry *e, uint64_t made_ms)
 {
-    if (r->now.count >= NET_REPLAY_HALF ||
-        e->seen_ms >= r->now.since_ms + 2 * NET_REPLAY_WINDOW_MS) {
+    if (r->now.count >= r->slots / 2 || e->seen_ms >= r->now.since_ms + 2 * NET_REPLAY_WINDOW_MS) {
         turn_over(r, e->seen_ms);
     }
-    *find(&r->now, e->tag) = *e;
+    *find(r, &r->now, e->tag) = *e;
     r->now.count++;
     r->now.newest_ms = made_ms > r->now.newest_ms ? made_ms : r->now.newest_ms;
 }
@@ -71,8 +69,8 @@ enum net_replay_answer net_replay_take(struct net_replay *r, uint64_t tag, uint6
         made_ms < r->floor_ms) {
         return NET_REPLAY_CLOCK;
     }
-    const struct net_replay_entry *known = find(&r->now, e.tag);
-    known = known->tag == 0 ? find(&r->before, e.tag) : known;
+    const struct net_replay_entry *known = find(r, &r->now, e.tag);
+    known = known->tag == 0 ? find(r, &r->before, e.tag) : known;
     if (known->tag != 0) {
         bool again = known->from == from && now_ms <= known->seen_ms + NET_REPLAY_AGAIN_MS;
         return again ? NET_REPLAY_FRESH : NET_REPLAY_COPY;

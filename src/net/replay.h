@@ -12,7 +12,8 @@
 #define NET_REPLAY_WINDOW_MS UINT64_C(300000)
 /* A sender may repeat itself for so long, from the address it began at: its handshake's packets are lost. */
 #define NET_REPLAY_AGAIN_MS UINT64_C(30000)
-/* Remembered at least; twice as many at most. 55 a second for the time that they are remembered. */
+/* Of first packets and sealed requests remembered at least; twice as many at most. 55 a second for the time
+ * that they are remembered. */
 #define NET_REPLAY_HALF 32768u
 
 struct net_replay_entry {
@@ -22,7 +23,7 @@ struct net_replay_entry {
 };
 
 struct net_replay_half {
-    struct net_replay_entry *v; /* 2 * NET_REPLAY_HALF: half of them stay empty */
+    struct net_replay_entry *v; /* half of them stay empty */
     size_t count;
     uint64_t since_ms;
     uint64_t newest_ms; /* the latest time that any of them says */
@@ -31,6 +32,7 @@ struct net_replay_half {
 struct net_replay {
     struct net_replay_half now;
     struct net_replay_half before;
+    size_t slots;      /* of each half */
     uint64_t floor_ms; /* what was made earlier may have been forgotten */
 };
 
@@ -40,8 +42,9 @@ enum net_replay_answer {
     NET_REPLAY_CLOCK, /* made too long ago, or in the future, or before we can remember */
 };
 
-/* Nothing made before now_ms is taken. STOQ_NOMEM. */
-STOQ_WARN_UNUSED enum stoq_status net_replay_init(struct net_replay *r, uint64_t now_ms);
+/* half: so many are remembered at least, a power of two. Nothing made before now_ms is taken. STOQ_NOMEM. */
+STOQ_WARN_UNUSED enum stoq_status net_replay_init(struct net_replay *r, size_t half,
+                                                  uint64_t now_ms);
 /* Fine on zeros. */
 void net_replay_release(struct net_replay *r);
 /*

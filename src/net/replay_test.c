@@ -14,7 +14,7 @@ static int begin(void **state)
 {
     static struct net_replay r;
     *state = &r;
-    return net_replay_init(&r, START) == STOQ_OK ? 0 : 1;
+    return net_replay_init(&r, NET_REPLAY_HALF, START) == STOQ_OK ? 0 : 1;
 }
 
 static int end(void **state)

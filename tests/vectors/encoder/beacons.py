@@ -1,6 +1,7 @@
 """docs/PROTOCOL.md section 13: the beacons of LAN discovery."""
 from encoder.cbor import cbor
 from encoder.common import blake3
+from encoder.gcm import aes128_gcm
 from encoder.sign import envelope
 
 
@@ -9,10 +10,19 @@ def beacon(seed, body, context="beacon", **change):
     return cbor([raw, cbor(envelope(seed, context, blake3(raw), **change))])
 
 
+def sealed(label, of, salt, plain):
+    """Section 12: of is the network's key, or the sender's peer id."""
+    key = blake3(label + of)[:16]
+    nonce = salt + blake3(key + salt)[:4]
+    inside = len(plain).to_bytes(2, "little") + plain
+    return b"\3" + nonce + aes128_gcm(key, nonce, inside + bytes(227 - len(inside)), b"\3")
+
+
 def make_beacons():
     lines = [
         "# Section 13. beacon SEED KIND SEQUENCE PORT DATAGRAM; refused WHY DATAGRAM, where WHY is the",
-        "# outcome: proof, version or malformed.",
+        "# outcome: proof, version or malformed. Section 12. sealed-network KEY SALT BEACON DATAGRAM; sealed-peer",
+        "# PEERID SALT BEACON DATAGRAM.",
     ]
     seed = bytes([1]) + bytes(31)
     for kind, sequence, port in ((1, 1795500000000000, 4477), (2, 1795500000000001, 1), (2, 0, 0),
@@ -44,5 +54,9 @@ def make_beacons():
         ("malformed", cbor([cbor(good)])),
         ("malformed", b"\x9b" + b"\xff" * 8),
     ]
+    for name, label, of in (("network", b"stoq network beacon v1", bytes([7] * 32)),
+                            ("peer", b"stoq peer beacon v1", bytes([8] * 32))):
+        salt = bytes(range(8))
+        lines.append("sealed-%s %s %s %s %s" % (name, of.hex(), salt.hex(), raw.hex(), sealed(label, of, salt, raw).hex()))
     lines += ["refused %s %s" % (why, datagram.hex()) for why, datagram in refused]
     return lines
