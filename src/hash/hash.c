@@ -1,10 +1,16 @@
 #include "hash/hash.h"
+#include "hash/xxh.h"
 
-/* The streaming state on the stack: its layout is in this part of the header. */
-#define XXH_STATIC_LINKING_ONLY
 #include <blake3.h>
 #include <string.h>
-#include <xxhash.h>
+
+#ifdef STOQ_XXH_DISPATCH
+/* The first call chooses, for all of them, and writes that down without a lock: before there are threads. */
+__attribute__((constructor)) static void choose(void)
+{
+    (void)XXH3_64bits("", 0);
+}
+#endif
 
 struct stoq_hash stoq_hash_blake3(struct stoq_span s)
 {

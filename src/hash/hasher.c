@@ -3,12 +3,12 @@
  * hasher keeps the first failure and final reports it: callers check once.
  */
 #include "hash/hash.h"
+#include "hash/xxh.h"
 
 #include <blake3.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 static const EVP_MD *evp_of(enum stoq_hash_alg alg)
 {
