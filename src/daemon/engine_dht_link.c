@@ -95,6 +95,9 @@ bool dht_link_is_better(const struct engine_dht *ed, const struct stoq_node_dht_
     struct stoq_engine *e = ed->engine;
     struct peer *p = engine_peer_find(e, &call->peer);
     struct stoq_msg_hello hello;
+    if (call->at_addr) {
+        return false;
+    }
     if (call->rpc_key == NULL || e->cfg.connections_only) {
         return true;
     }

@@ -60,7 +60,7 @@ struct stoq_dht_event {
             stoq_contact_no sender;         /* as it says it is; 0: it does not say */
             struct stoq_dht_record *record; /* STORE; its form is checked, its signature is not */
             bool proven;                    /* what is sent back reaches it */
-            bool own; /* it is at an address that the record names, or signed it */
+            bool own; /* the record names where it is seen to be, or no address: nothing to PROVE */
         } request;
         struct stoq_dht_reply {
             uint64_t cookie;

@@ -225,8 +225,10 @@ static bool send_prove(struct stoq_node_dht *nd, const struct stoq_dht_check *c,
 {
     struct stoq_signed s = node_dht_record_parts(c->record);
     struct stoq_contact rec;
+    struct stoq_node_dht_addr addr;
     struct errand *e = NULL;
-    if (stoq_contact_decode(s.body, &rec) == STOQ_OK && rec.has_rpc_key && rec.addresses.n > 0) {
+    if (stoq_contact_decode(s.body, &rec) == STOQ_OK && rec.has_rpc_key &&
+        node_dht_ping_address(nd, rec.addresses, &addr)) {
         e = node_dht_errand_new(nd, ERRAND_PROVE);
     }
     if (e == NULL) {
@@ -240,10 +242,11 @@ static bool send_prove(struct stoq_node_dht *nd, const struct stoq_dht_check *c,
     out->kind = STOQ_NODE_DHT_CALL;
     out->u.call = (struct stoq_node_dht_call){.cookie = e->cookie,
                                               .peer = nd->lent.peer,
+                                              .addr = addr,
                                               .rpc_key = nd->lent.rpc_key.b,
+                                              .at_addr = true,
                                               .msg = &nd->msg,
                                               .timeout_ns = PROVE_TIMEOUT};
-    memcpy(out->u.call.addr.b, rec.addresses.p, sizeof out->u.call.addr.b);
     return true;
 }
 

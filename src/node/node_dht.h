@@ -78,6 +78,7 @@ struct stoq_node_dht_call {
     struct stoq_peer_id peer;
     struct stoq_node_dht_addr addr;
     const uint8_t *rpc_key;         /* NULL: over a connection */
+    bool at_addr; /* who answers has to be at addr: a connection from elsewhere will not do */
     const uint8_t *token;           /* what it gave us last; NULL: none */
     const struct stoq_message *msg; /* its request id is the shell's to set */
     stoq_ns timeout_ns;

@@ -152,6 +152,15 @@ static void ask_core(struct stoq_node_dht *nd, const struct stoq_dht_event *ev, 
     }
 }
 
+/* Does whoever sends it show, by being where it is, that the record's addresses are its publisher's? Else the
+ * publisher is pinged there first: a key says who somebody is, not where. What names no address has nothing
+ * to show. */
+static bool is_at_home(const struct stoq_dht_record *r, const struct stoq_node_dht_from *from)
+{
+    bool is_publisher = from->peer == NULL || stoq_hash_eq(&from->peer->h, &r->publisher.h);
+    return r->withdrawn || (is_publisher && node_dht_names_address(r, &from->addr));
+}
+
 /* One of the records of a Store: nd->stored. */
 static void offer(struct stoq_node_dht *nd, const struct stoq_signed *s,
                   const struct stoq_node_dht_from *from, stoq_ns now)
@@ -162,13 +171,11 @@ static void offer(struct stoq_node_dht *nd, const struct stoq_signed *s,
     if (r == NULL) {
         return;
     }
-    ev.u.request = (struct stoq_dht_request){
-        .request = 1,
-        .ask = STOQ_DHT_STORE,
-        .record = r,
-        .proven = from->peer != NULL || from->proven,
-        .own = from->peer != NULL ? stoq_hash_eq(&from->peer->h, &r->publisher.h)
-                                  : r->withdrawn || node_dht_names_address(r, &from->addr)};
+    ev.u.request = (struct stoq_dht_request){.request = 1,
+                                             .ask = STOQ_DHT_STORE,
+                                             .record = r,
+                                             .proven = from->peer != NULL || from->proven,
+                                             .own = is_at_home(r, from)};
     ask_core(nd, &ev, now);
     stoq_dht_record_drop(r);
 }

@@ -224,6 +224,39 @@ bool node_dht_names_address(const struct stoq_dht_record *r, const struct stoq_n
     return false;
 }
 
+static bool is_v4(const struct stoq_node_dht_addr *a)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    return memcmp(a->b, mapped, sizeof mapped) == 0;
+}
+
+/* The best to ping of where it says that its signer is: public and of a family that we have, public, any. */
+static unsigned ping_rank(const struct stoq_node_dht *nd, const struct stoq_node_dht_addr *a)
+{
+    bool has_family = false;
+    for (uint32_t i = 0; i < nd->cfg.address_count; i++) {
+        has_family = has_family || is_v4(&nd->cfg.addresses[i]) == is_v4(a);
+    }
+    bool is_public = scope_of(a) == STOQ_IP_PUBLIC;
+    return !usable(nd, a) ? 0 : is_public && has_family ? 3 : is_public ? 2 : 1;
+}
+
+bool node_dht_ping_address(const struct stoq_node_dht *nd, struct stoq_span addresses,
+                           struct stoq_node_dht_addr *out)
+{
+    unsigned best = 0;
+    for (size_t i = 0; i < addresses.n; i += STOQ_CONTACT_ADDRESS_BYTES) {
+        struct stoq_node_dht_addr a;
+        memcpy(a.b, addresses.p + i, sizeof a.b);
+        unsigned rank = ping_rank(nd, &a);
+        if (rank > best) {
+            best = rank;
+            *out = a;
+        }
+    }
+    return best > 0;
+}
+
 /* What is in every record of ours. A sequence is the microsecond it was made in, or one more than the
  * last. */
 static struct stoq_contact our_record(struct stoq_node_dht *nd, stoq_ns now)

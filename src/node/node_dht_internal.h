@@ -123,6 +123,9 @@ struct stoq_dht_record *node_dht_make(struct stoq_node_dht *nd, const struct sto
                                       stoq_ns now);
 /* Sign our own contact record anew where that is due. */
 void node_dht_renew_self(struct stoq_node_dht *nd, stoq_ns now);
+/* At which of a record's addresses its publisher is pinged; false: none means anything here. */
+bool node_dht_ping_address(const struct stoq_node_dht *nd, struct stoq_span addresses,
+                           struct stoq_node_dht_addr *out);
 bool node_dht_names_address(const struct stoq_dht_record *r, const struct stoq_node_dht_addr *addr);
 
 #endif

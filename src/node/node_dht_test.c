@@ -4,6 +4,7 @@
  */
 #include "node/node_dht.h"
 
+#include "sign/object.h"
 #include "wire/frame.h"
 
 #include <setjmp.h>
@@ -21,6 +22,7 @@ struct side {
     struct stoq_key *key;
     struct stoq_peer_id peer;
     struct stoq_node_dht_addr addr;
+    struct stoq_node_dht_addr also; /* it answers there, too */
     struct stoq_node_dht *nd;
     struct stoq_span says; /* under any key of its own */
     bool gone;
@@ -37,6 +39,7 @@ struct side {
     stoq_ns store_at;
 };
 
+static bool by_datagram; /* what exchange brings, does not come over a connection */
 static struct side sides[SIDES];
 static size_t side_count;
 static stoq_ns now;
@@ -59,6 +62,7 @@ static struct side *add_side(bool client)
     s->addr.b[15] = 1; /* [::1] */
     s->addr.b[16] = (uint8_t)side_count;
     s->addr.b[17] = 0x40;
+    s->also = s->addr;
     struct stoq_dht_search search = {.rules = {1, BITS}, .peer = s->peer};
     while (!stoq_dht_search_run(&search, 1000)) {
     }
@@ -94,8 +98,10 @@ static bool exchange(const struct side *from, struct side *to, const struct stoq
     struct stoq_buf frame;
     struct stoq_message heard;
     struct stoq_message sent = *msg;
-    const struct stoq_node_dht_from at = {
-        .peer = &from->peer, .addr = from->addr, .proven = true, .room = STOQ_FRAME_BYTES_MAX};
+    const struct stoq_node_dht_from at = {.peer = by_datagram ? NULL : &from->peer,
+                                          .addr = from->addr,
+                                          .proven = true,
+                                          .room = STOQ_FRAME_BYTES_MAX};
     sent.request_id = 7;
     stoq_buf_init(&frame, STOQ_FRAME_BYTES_MAX + STOQ_FRAME_HEAD_BYTES);
     stoq_buf_init(bytes, STOQ_FRAME_BYTES_MAX + STOQ_FRAME_HEAD_BYTES);
@@ -133,7 +139,9 @@ static void call(struct side *from, const struct stoq_node_dht_call *c)
     struct stoq_message reply;
     struct stoq_buf bytes;
     uint64_t cookie = c->cookie;
-    if (to == NULL) {
+    bool is_there = to != NULL && (memcmp(&to->addr, &c->addr, sizeof to->addr) == 0 ||
+                                   memcmp(&to->also, &c->addr, sizeof to->also) == 0);
+    if (!is_there) {
         stoq_node_dht_replied(from->nd, cookie, STOQ_TIMEOUT, NULL, NULL, 0, now);
         return;
     }
@@ -422,6 +430,91 @@ static void records_of_one_message_stand_alone(void **state)
     }
 }
 
+/* Leave with a holder a record by `by` that names this address. True: the Store was answered for. */
+static bool leave(struct side *by, struct side *holder, const struct stoq_node_dht_addr *addr)
+{
+    static uint64_t sequence = WALL_US;
+    struct stoq_hash rpc_key = {{7}};
+    struct stoq_contact rec = {.spki = stoq_key_spki(by->key),
+                               .addresses = stoq_span(addr, sizeof *addr),
+                               .sequence = ++sequence,
+                               .issued_at_s = (WALL_US + now / 1000) / 1000000,
+                               .ttl_s = 600,
+                               .has_rpc_key = true,
+                               .rpc_key = rpc_key,
+                               .has_key = true,
+                               .key = key};
+    struct stoq_message msg = {.type = STOQ_MSG_STORE};
+    struct stoq_message reply = {0};
+    struct stoq_buf body;
+    struct stoq_buf record;
+    struct stoq_buf bytes;
+    stoq_buf_init(&body, STOQ_SIGNED_BODY_MAX);
+    stoq_buf_init(&record, 4096);
+    assert_int_equal(stoq_contact_encode(&rec, &body), STOQ_OK);
+    assert_int_equal(stoq_object_sign(by->key, STOQ_SIGN_LOCATION, stoq_buf_span(&body), &record),
+                     STOQ_OK);
+    struct stoq_span items = stoq_buf_span(&record);
+    assert_true(stoq_signed_next(&items, &msg.u.store.record));
+    bool answered = exchange(by, holder, &msg, &bytes, &reply);
+    stoq_buf_release(&bytes);
+    stoq_buf_release(&record);
+    stoq_buf_release(&body);
+    return answered && reply.type == STOQ_MSG_STORE;
+}
+
+/* Is the last record that was left told to others? */
+static bool is_told(const struct side *holder, const struct stoq_node_dht_addr *addr)
+{
+    struct stoq_dht_record *held;
+    struct stoq_contact rec;
+    struct stoq_signed s;
+    if (stoq_dht_held(stoq_node_dht_core(holder->nd), &key, now, &held, 1) == 0) {
+        return false;
+    }
+    struct stoq_span items = stoq_span(held->bytes, held->n);
+    assert_true(stoq_signed_next(&items, &s));
+    assert_int_equal(stoq_contact_decode(s.body, &rec), STOQ_OK);
+    return memcmp(rec.addresses.p, addr, sizeof *addr) == 0;
+}
+
+/* Whoever signs a record shows who he is, and not where: not over a connection either. An address at which he
+ * is not seen is pinged, sealed to him, before anybody is told of it; and his own, before, is told on. */
+static void an_address_is_its_publishers(void **state)
+{
+    struct side *by = &sides[0];
+    struct side *holder = &sides[1];
+    struct stoq_dht_stats stats;
+    struct stoq_node_dht_addr nobodys = by->addr;
+    struct stoq_node_dht_addr private = by->addr;
+    unsigned not_there = 0;
+    (void)state;
+    memcpy(nobodys.b, (uint8_t[]){0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 9, 9, 9}, 16);
+    memcpy(private.b, (uint8_t[]){0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 9, 9, 9}, 16);
+    sides[2].addr.b[15] = 1;
+    memcpy(sides[2].also.b, (uint8_t[]){0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 2, 2, 2}, 16);
+    memcpy(by->also.b, (uint8_t[]){0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 1, 1, 1}, 16);
+    const struct stoq_node_dht_addr wrong[] = {nobodys, sides[2].also, private};
+    for (int way = 0; way < 2; way++) {
+        by_datagram = way == 1;
+        assert_true(leave(by, holder, &by->addr));
+        assert_true(is_told(holder, &by->addr)); /* at once: he is seen there */
+        for (size_t i = 0; i < STOQ_COUNT(wrong); i++) {
+            assert_true(leave(by, holder, &wrong[i]));
+            assert_true(is_told(holder, &by->addr));
+            run(3 * STOQ_SEC);
+            assert_true(is_told(holder, &by->addr));
+            stoq_dht_stats(stoq_node_dht_core(holder->nd), &stats);
+            assert_int_equal(stats.refused[STOQ_DHT_NOT_THERE], ++not_there);
+        }
+        assert_true(leave(by, holder, &by->also));
+        assert_false(is_told(holder, &by->also));
+        run(3 * STOQ_SEC);
+        assert_true(is_told(holder, &by->also)); /* he has answered there */
+    }
+    by_datagram = false;
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -430,7 +523,7 @@ int main(void)
         CASE(what_is_announced_is_found),           CASE(a_record_says_its_value),
         CASE(a_record_that_was_touched_is_refused), CASE(who_was_there_is_remembered),
         CASE(records_outlive_their_providers),      CASE(stores_travel_together),
-        CASE(records_of_one_message_stand_alone),
+        CASE(records_of_one_message_stand_alone),   CASE(an_address_is_its_publishers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
