@@ -513,6 +513,7 @@ void stoq_dht_stats(const struct stoq_dht *d, struct stoq_dht_stats *out)
                                    .lookups = d->lookups_done,
                                    .stores = d->store.taken,
                                    .handed = d->hands.given,
+                                   .mended = d->mended,
                                    .signatures = d->store.signatures};
     for (uint32_t i = 0; i < d->provide.count; i++) {
         out->own_held += d->provide.v[i]->enough;

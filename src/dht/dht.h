@@ -134,6 +134,7 @@ struct stoq_dht_stats {
     uint64_t lookups;    /* since new */
     uint64_t stores;     /* records taken in */
     uint64_t handed;     /* copies that newcomers took from us */
+    uint64_t mended;     /* newer records sent to holders that told an older one */
     uint64_t signatures; /* asked to be checked */
     uint64_t refused[STOQ_DHT_REFUSALS];
     uint64_t bytes; /* of memory that is its own: the book's contacts and the records' are not */

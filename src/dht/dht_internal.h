@@ -21,8 +21,9 @@
 #define DHT_DIGITS 16
 #define DHT_SPARES 3       /* of a slot: who takes the place of one that is gone */
 #define DHT_CANDIDATES 200 /* of one lookup: 8 paths of 20, and room for liars */
-#define DHT_CHECKS_MAX 16  /* contacts being looked at at a time */
-#define DHT_PROVES_MAX 32  /* records whose provider is being asked */
+#define DHT_TOLD_MAX 64   /* records of a lookup's answers that are remembered with who told them */
+#define DHT_CHECKS_MAX 16 /* contacts being looked at at a time */
+#define DHT_PROVES_MAX 32 /* records whose provider is being asked */
 #define DHT_ACTIONS_MAX                                                                            \
     4096 /* not polled yet; reached by no honest peer: requests are dropped then */
 
@@ -109,6 +110,11 @@ struct candidate {
     uint8_t told;   /* records of its answers, one of each provider */
     uint64_t reach; /* distance of the farthest it named */
 };
+/* Who has told which record: some turn out to be older than what others have. */
+struct told {
+    stoq_contact_no contact;        /* held */
+    struct stoq_dht_record *record; /* held */
+};
 enum lookup_use {
     LOOKUP_SHELL,
     LOOKUP_UPKEEP,
@@ -139,6 +145,8 @@ struct lookup {
     struct candidate v[DHT_CANDIDATES]; /* nearest first */
     uint32_t record_count;
     struct stoq_dht_record *records[STOQ_DHT_VALUES_MAX]; /* held */
+    uint32_t told_count;
+    struct told told[DHT_TOLD_MAX];
 };
 
 /* held.c */
@@ -238,6 +246,7 @@ struct stoq_dht {
     struct lookup *lookups;
     uint32_t lookup_count;
     uint64_t lookups_done;
+    uint64_t mended;
     struct store store;
     struct hands hands;
     struct provide provide;

@@ -266,6 +266,63 @@ static void copies_are_left_on_the_path(void **state)
     world_free(w);
 }
 
+/* The sequence of what a node holds; 0: nothing. */
+static uint64_t sequence_at(const struct world *w, uint32_t n, const struct stoq_hash *key)
+{
+    struct stoq_dht_record *r;
+    return stoq_dht_held(w->nodes[n].dht, key, w->now, &r, 1) == 0 ? 0 : r->sequence;
+}
+
+/* Its publisher brings it. */
+static void bring(struct world *w, uint32_t to, struct stoq_dht_record *r)
+{
+    struct stoq_dht_event ev = {.kind = STOQ_DHT_REQUEST};
+    ev.u.request = (struct stoq_dht_request){
+        .request = 1, .ask = STOQ_DHT_STORE, .record = r, .proven = true, .own = true};
+    world_feed(w, to, &ev);
+    world_drain(w, to);
+}
+
+/* An older record, good in all else, lies with some who never had the newer one: whoever reads both takes the
+ * newer, and tells them of it. */
+static void who_reads_mends_what_is_stale(void **state)
+{
+    enum { STALE = 3 };
+    struct world *w = world_new(120, 17);
+    struct stoq_hash key = world_key(1);
+    struct stoq_peer_id who = w->nodes[0].peer;
+    uint32_t near[STOQ_DHT_K];
+    struct stoq_dht_stats stats;
+    (void)state;
+    uint64_t wall = world_wall(w);
+    struct stoq_dht_record *old = world_record(&key, &who, 6, wall, 3600);
+    struct stoq_dht_record *fresh = world_record(&key, &who, 7, wall, 3600);
+    uint32_t n = world_nearest(w, &key, near, STOQ_DHT_K);
+    for (uint32_t i = 0; i < n; i++) {
+        bring(w, near[i], i % 2 == 0 && i < 2 * STALE ? old : fresh);
+    }
+    for (uint32_t i = 0; i < 2 * STALE; i++) {
+        assert_int_equal(sequence_at(w, near[i], &key), i % 2 == 0 ? 6 : 7);
+    }
+    uint32_t reader = near[0] == 100 || near[0] == 0 ? 101 : 100;
+    world_look(w, reader, &key, true, true);
+    assert_int_equal(w->look.records[w->look.found - 1]->sequence, 7); /* the newest is told last */
+    world_run(w, w->now + 5 * STOQ_SEC);
+    stoq_dht_stats(w->nodes[reader].dht, &stats);
+    assert_int_equal(stats.mended, STALE);
+    for (uint32_t i = 0; i < n; i++) {
+        assert_int_equal(sequence_at(w, near[i], &key), 7);
+    }
+    bring(w, near[0], old); /* and once more: he knows better now */
+    assert_int_equal(sequence_at(w, near[0], &key), 7);
+    world_look(w, reader, &key, true, true);
+    stoq_dht_stats(w->nodes[reader].dht, &stats);
+    assert_int_equal(stats.mended, STALE); /* there is nothing left to mend */
+    stoq_dht_record_drop(old);
+    stoq_dht_record_drop(fresh);
+    world_free(w);
+}
+
 /* The walk over slots finds what a look at everybody finds. */
 static void the_nearest_are_the_nearest(void **state)
 {
@@ -516,6 +573,7 @@ int main(void)
         cmocka_unit_test(a_sweep_shares_lookups),
         cmocka_unit_test(newcomers_are_given_what_they_are_near_to),
         cmocka_unit_test(copies_are_left_on_the_path),
+        cmocka_unit_test(who_reads_mends_what_is_stale),
         cmocka_unit_test(the_nearest_are_the_nearest),
         cmocka_unit_test(later_sweeps_share_lookups_too),
         cmocka_unit_test(a_sweep_goes_on_where_it_stood),

@@ -33,6 +33,7 @@
 
 #define AGREE_ENOUGH 3
 #define SOFT_EXTRA (15 * STOQ_MS)
+#define MENDS_MAX 4 /* stale holders that one lookup gives what is newer */
 #define ASKS_MAX 3  /* for one page of answers: datagrams are lost */
 #define END_ALPHA 2 /* times as many calls at once when it is clear who is to be asked */
 #define PAGES_FROM                                                                                 \
@@ -154,6 +155,10 @@ void lookup_free(struct stoq_dht *d, struct lookup *l)
     }
     for (uint32_t i = 0; i < l->record_count; i++) {
         stoq_dht_record_drop(l->records[i]);
+    }
+    for (uint32_t i = 0; i < l->told_count; i++) {
+        stoq_dht_book_drop(d->cfg.book, l->told[i].contact);
+        stoq_dht_record_drop(l->told[i].record);
     }
     free(l);
 }
@@ -378,6 +383,44 @@ static void leave_on_path(struct stoq_dht *d, struct lookup *l)
     }
 }
 
+static void note_told(struct stoq_dht *d, struct lookup *l, stoq_contact_no who,
+                      struct stoq_dht_record *r)
+{
+    if (l->told_count < DHT_TOLD_MAX && stoq_hash_eq(&r->key, &l->target)) {
+        stoq_dht_book_hold(d->cfg.book, who);
+        l->told[l->told_count++] = (struct told){who, stoq_dht_record_hold(r)};
+    }
+}
+
+/* Of the same publisher, and newer than this one; NULL: none is known. */
+static struct stoq_dht_record *newer_of(const struct lookup *l, const struct stoq_dht_record *r)
+{
+    for (uint32_t i = 0; i < l->record_count; i++) {
+        struct stoq_dht_record *known = l->records[i];
+        if (known->sequence > r->sequence && stoq_hash_eq(&known->publisher.h, &r->publisher.h)) {
+            return known;
+        }
+    }
+    return NULL;
+}
+
+/* Who told an older record than others has not heard of the newer one, or was given the older again by
+ * somebody who likes it better. He is given the newest: he will refuse the older from then on. */
+static void mend_stale(struct stoq_dht *d, struct lookup *l)
+{
+    uint32_t mended = 0;
+    for (uint32_t i = 0; i < l->told_count && mended < MENDS_MAX; i++) {
+        struct stoq_dht_record *newest = newer_of(l, l->told[i].record);
+        if (newest != NULL) {
+            struct stoq_dht_call call = {
+                .ask = STOQ_DHT_STORE, .target = l->target, .record = newest};
+            (void)dht_call(d, l->told[i].contact, &call);
+            mended++;
+        }
+    }
+    d->mended += mended;
+}
+
 static void tell_looked(struct stoq_dht *d, struct lookup *l)
 {
     struct action_node *o = dht_out(d, STOQ_DHT_LOOKED);
@@ -410,6 +453,7 @@ static void finish(struct stoq_dht *d, struct lookup *l)
     if (l->record_count > 0 && !l->deep) {
         leave_on_path(d, l);
     }
+    mend_stale(d, l);
     if (l->use == LOOKUP_SHELL) {
         tell_looked(d, l);
     } else if (l->use == LOOKUP_JOB) {
@@ -523,6 +567,7 @@ static void take_answer(struct stoq_dht *d, struct lookup *l, struct candidate *
     bool gives = false; /* what is over, of another key or not the newest is nothing given */
     for (uint32_t i = 0; i < reply->record_count; i++) {
         bool counts = lookup_record(d, l, reply->records[i]);
+        note_told(d, l, c->contact, reply->records[i]);
         c->told = (uint8_t)(c->told + counts);
         gives = gives || counts;
     }
