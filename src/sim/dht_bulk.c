@@ -12,21 +12,23 @@
 
 #define TABLE_MAX 2048
 
-static struct stoq_hash bulk_key(const struct sim_dht_world *w, uint32_t i)
+static void make_keys(struct sim_dht_world *w)
 {
     uint8_t name[12];
-    struct stoq_hash key;
-    stoq_le64_put(name, w->cfg.seed);
-    stoq_le32_put(name + 8, i);
-    stoq_hash_derive("stoq sim package", stoq_span(name, sizeof name), key.b, sizeof key.b);
-    return key;
+    w->bulk.keys = sim_alloc(w->cfg.packages, sizeof *w->bulk.keys);
+    for (uint32_t i = 0; i < w->cfg.packages; i++) {
+        struct stoq_hash *key = &w->bulk.keys[i];
+        stoq_le64_put(name, w->cfg.seed);
+        stoq_le32_put(name + 8, i);
+        stoq_hash_derive("stoq sim package", stoq_span(name, sizeof name), key->b, sizeof key->b);
+    }
 }
 
 static void announce_all(struct sim_dht_world *w)
 {
     for (uint32_t i = 0; i < w->cfg.packages; i++) {
         struct stoq_dht_event ev = {.kind = STOQ_DHT_ANNOUNCE};
-        ev.u.announce.key = bulk_key(w, i);
+        ev.u.announce.key = w->bulk.keys[i];
         sim_dht_feed(w, w->bulk.node, &ev);
     }
     sim_dht_drain(w, w->bulk.node);
@@ -36,6 +38,7 @@ void sim_dht_bulk(struct sim_dht_world *w)
 {
     w->bulk.node = sim_dht_some(w);
     w->bulk.done = sim_alloc(w->cfg.packages, 1);
+    make_keys(w);
     w->bulk.began_at = w->now;
     w->nodes[w->bulk.node].stays = true;
     struct stoq_dht_stats s;
@@ -68,20 +71,19 @@ static void start_again(struct sim_dht_world *w)
     announce_all(w);
 }
 
-/* How many are held by enough; of those that were before the kill, how many again. */
-static uint32_t held_now(struct sim_dht_world *w, uint32_t *again)
+/* Is it held by enough? */
+static bool is_held(const struct sim_dht_world *w, uint32_t i)
+{
+    struct stoq_dht_announced a;
+    return stoq_dht_own(w->nodes[w->bulk.node].dht, &w->bulk.keys[i], w->now, &a) && a.enough;
+}
+
+/* Of those that were held before the kill, how many are again. */
+static uint32_t held_again(const struct sim_dht_world *w)
 {
     uint32_t n = 0;
-    *again = 0;
-    for (uint32_t i = 0; i < w->cfg.packages; i++) {
-        struct stoq_hash key = bulk_key(w, i);
-        struct stoq_dht_announced a;
-        bool enough = stoq_dht_own(w->nodes[w->bulk.node].dht, &key, w->now, &a) && a.enough;
-        n += enough;
-        *again += enough && w->bulk.done[i] != 0;
-        if (w->bulk.kills == 0) {
-            w->bulk.done[i] = enough;
-        }
+    for (uint32_t i = 0; w->bulk.kills > 0 && i < w->cfg.packages; i++) {
+        n += w->bulk.done[i] != 0 && is_held(w, i);
     }
     return n;
 }
@@ -93,14 +95,14 @@ static uint32_t kept_rightly(struct sim_dht_world *w)
     const struct sim_dht_node *self = &w->nodes[w->bulk.node];
     uint32_t right = 0;
     for (uint32_t i = 0; i < w->cfg.packages; i++) {
-        struct stoq_hash key = bulk_key(w, i);
+        const struct stoq_hash *key = &w->bulk.keys[i];
         struct stoq_dht_record *r[1];
         uint32_t nearer = 0;
         for (uint32_t n = 0; n < w->node_count; n++) {
             nearer += sim_dht_is_here(&w->nodes[n]) && n != w->bulk.node &&
-                      stoq_dht_nearer(&key, &w->nodes[n].id, &self->id) < 0;
+                      stoq_dht_nearer(key, &w->nodes[n].id, &self->id) < 0;
         }
-        right += (nearer < k) == (stoq_dht_held(self->dht, &key, w->now, r, 1) == 1);
+        right += (nearer < k) == (stoq_dht_held(self->dht, key, w->now, r, 1) == 1);
     }
     return right;
 }
@@ -119,9 +121,9 @@ void sim_dht_bulk_step(struct sim_dht_world *w)
     struct sim_dht_bulk *b = &w->bulk;
     struct sim_dht_result *r = w->result;
     struct stoq_dht_stats s;
-    uint32_t again;
-    uint32_t held = held_now(w, &again);
     stoq_dht_stats(w->nodes[b->node].dht, &s);
+    uint32_t held = s.own_held;
+    uint32_t again = held_again(w);
     if (w->now - b->began_at >= (b->saves + 1) * w->cfg.save_ns) {
         b->saves++;
         b->saved_at = s.sweep_at;
@@ -139,6 +141,9 @@ void sim_dht_bulk_step(struct sim_dht_world *w)
     }
     if (b->kills == 0 && w->cfg.kill_percent > 0 &&
         (uint64_t)held * 100 >= (uint64_t)w->cfg.packages * w->cfg.kill_percent) {
+        for (uint32_t i = 0; i < w->cfg.packages; i++) {
+            b->done[i] = is_held(w, i);
+        }
         b->kills = 1;
         r->bulk_at_kill = held;
         r->bulk_lookups += s.lookups - b->lookups_before;

@@ -106,6 +106,7 @@ struct sim_dht_holder {
 
 struct sim_dht_bulk {
     uint32_t node;
+    struct stoq_hash *keys;
     uint8_t *done; /* of each package: held by enough when it was killed */
     uint32_t kills;
     uint32_t told; /* tenths */

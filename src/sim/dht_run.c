@@ -187,6 +187,7 @@ static void world_release(struct sim_dht_world *w)
     free(w->trials);
     free(w->keys);
     free(w->holders);
+    free(w->bulk.keys);
     free(w->bulk.done);
 }
 
