@@ -253,6 +253,7 @@ struct stoq_ping_ask {
 };
 
 struct stoq_ping_report {
+    struct stoq_addr addr; /* where it answered: a connection there was may be to another than was named */
     stoq_ns rtt_ns;        /* of the Ping alone, until this thread had the answer */
     bool connected_before; /* there was a connection */
     stoq_ns connect_ns;    /* the handshake; 0: none was needed */

@@ -37,6 +37,7 @@ static void finish(struct ping *p, enum stoq_status status)
     }
     if (p->peer != NULL) {
         p->code = p->peer->code;
+        p->report->addr = p->ask.datagram ? p->ask.to.addr : p->peer->addr;
         (void)snprintf(p->report->group, sizeof p->report->group, "%s", p->peer->group);
         engine_peer_unref(p->engine, p->peer);
     }
@@ -300,7 +301,7 @@ static void ping_stop(struct stoq_engine *e, void *arg)
 static void begin(struct ping *p, struct stoq_engine *e, const struct stoq_ping_ask *ask,
                   struct stoq_ping_report *report)
 {
-    *report = (struct stoq_ping_report){0};
+    *report = (struct stoq_ping_report){.addr = ask->to.addr};
     *p = (struct ping){.engine = e, .ask = *ask, .report = report};
     p->ask.timeout_ns = ask->timeout_ns == 0 ? PING_TIMEOUT : ask->timeout_ns;
     engine_wait_init(&p->wait);

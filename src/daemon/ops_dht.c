@@ -220,6 +220,11 @@ enum stoq_status op_dht_lookup(struct stoq_host *host, const json_t *args, struc
         return look(host, &key, false, stoq_json_bool(args, "trace", false), io, result, err);
     }
     enum stoq_status st = stoq_package_id_parse(&id, text, err);
+    if (st != STOQ_OK && strncmp(text, "stoq1", 5) != 0) {
+        return stoq_fail_code(err, st, "InvalidId",
+                              "'%.80s' is neither a key, 64 hexadecimal digits, nor a package id",
+                              text);
+    }
     if (st == STOQ_OK) {
         key = stoq_dht_key(&id);
         st = look(host, &key, false, stoq_json_bool(args, "trace", false), io, result, err);

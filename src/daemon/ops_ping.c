@@ -15,7 +15,7 @@ static json_t *to_json(const struct stoq_ping_ask *ask, const struct stoq_ping_r
     stoq_peer_id_put(peer, &ask->to.peer);
     json_t *o =
         json_pack("{s:s, s:s, s:s, s:f, s:b, s:b, s:b, s:s?}", "peer", peer, "addr",
-                  stoq_addr_format(&ask->to.addr, addr), "over",
+                  stoq_addr_format(&r->addr, addr), "over",
                   ask->datagram ? "datagram" : "connection", "rtt_ms", milliseconds(r->rtt_ns),
                   "connected_before", (int)r->connected_before, "key_learned", (int)r->key_learned,
                   "early", (int)r->early, "group", r->group[0] != '\0' ? r->group : NULL);

@@ -29,10 +29,16 @@ jq -e --arg liar "$(jq -r .peer A.ready)" \
     fail "the liar is not named: $(cat out)"
 exits 0 on B verify "$id" -q
 
-# Whoever does not know it yet loses one request to it.
-exits 0 on D get "$id" --from "$(contact A)" --from "$(contact C)" -o tree --json
-same_tree in tree
-jq -e --arg liar "$(jq -r .peer A.ready)" \
-    '.sources[] | select(.peer == $liar) | .bytes == 0 and (.why | contains("do not have the hash"))' out >/dev/null ||
-    fail "the liar is not named: $(cat out)"
-exits 0 on D verify "$id" -q
+# Whoever does not know it yet loses one request to it. On a busy machine the other may have brought everything before the
+# liar is connected: then it is not asked, and another newcomer tries.
+liar=$(jq -r .peer A.ready)
+for try in 1 2 3 4 5 6 7 8; do
+    exits 0 on "D$try" get "$id" --from "$(contact A)" --from "$(contact C)" -o "tree$try" --json
+    jq --arg liar "$liar" '.sources[] | select(.peer == $liar)' out >said
+    same_tree in "tree$try"
+    jq -e '.bytes == 0' said >/dev/null || fail "bytes of the liar's: $(cat said)"
+    exits 0 on "D$try" verify "$id" -q
+    ! grep -q 'do not have the hash' said || break
+    rm -rf "D$try" "tree$try"
+    [ $try -lt 8 ] || fail "the liar is not named: $(cat said)"
+done

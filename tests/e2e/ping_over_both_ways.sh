@@ -18,6 +18,11 @@ jq -e '.key_learned == false and .connect_ms == null and .group == null and .rtt
 [ "$(on A status --json | jq .net.opened_inbound)" = "$before" ] || fail "a datagram made a connection"
 on A status --json | jq -e '.net.rpc_answered >= 2' >/dev/null || fail "not counted"
 
+# Where there is a connection it is asked over that, and the address told is that one's, not another that was named.
+on B ping "$a" -q >/dev/null || fail "a connection"
+on B ping "${a%@*}@[::1]:9" --json >out || fail "$(cat out)"
+jq -e --arg at "${a#*@}" '.connected_before and .addr == $at' out >/dev/null || fail "not where it answered: $(cat out)"
+
 # Remembered over a restart, also by a command without a daemon.
 stop B
 on B ping "$a" --datagram --json | jq -e '.key_learned == false' >/dev/null || fail "the key was forgotten"
