@@ -96,6 +96,14 @@ struct pending {
 
 #define SPREAD_MAX 1024           /* chunks sent last that are remembered: 24 KiB, where many ask */
 #define SPREAD_FOR (8 * STOQ_SEC) /* that the others ask one another for it */
+/* So many requests of one peer were sent to others, over this long and with no such pause, and it has got
+ * so many chunks less than three quarters of what each of those has: it has nobody else to ask, and is
+ * spared that for so many times as long. */
+#define SPREAD_TRIES 3
+#define SPREAD_WAIT (1 * STOQ_SEC)
+#define SPREAD_PAUSE (5 * STOQ_SEC)
+#define SPREAD_BEHIND 8u
+#define SPREAD_ALONE 30
 #define SPREAD_QUEUE (20 * STOQ_MS)       /* of our line: less, and everybody gets everything */
 #define SPREAD_META_QUEUE (100 * STOQ_MS) /* likewise of metadata: they go before chunks */
 #define SPREAD_META_WAIT (2 * STOQ_SEC)   /* that one peer is sent to others for them */
@@ -137,6 +145,11 @@ struct link {
     uint32_t serves;
     uint32_t replies; /* to it, not yet polled */
     uint32_t faults;
+    uint32_t held_back;   /* requests for chunks that were sent to others, with no long pause */
+    stoq_ns held_back_at; /* the first of them */
+    stoq_ns held_back_last;
+    stoq_ns alone_until;  /* till then it is taken for one that has nobody else to ask */
+    uint32_t counted;     /* n->spread_counts when it was counted */
     stoq_ns sent_away_at; /* since when it is told to ask others for metadata; 0: it is not */
     enum stoq_status hello_status;
 };
@@ -313,6 +326,7 @@ struct stoq_node {
     uint32_t serves;
     struct spread_chunk *spread; /* SPREAD_MAX of them, a ring; NULL: there never was a queue */
     uint32_t spread_next;
+    uint32_t spread_counts; /* how often peers were counted in it */
     uint64_t requests_served;
     uint64_t requests_refused;
     uint64_t requests_malformed;
@@ -485,7 +499,7 @@ void serve_done(struct stoq_node *n, const struct stoq_node_served *served);
 
 /* node_spread.c */
 /* Are the others to have these chunks from whom they went to lately? */
-bool spread_holds_back(const struct stoq_node *n, const struct stoq_node_inbound *in);
+bool spread_holds_back(struct stoq_node *n, struct link *l, const struct stoq_node_inbound *in);
 /* They go to this peer. */
 void spread_note(struct stoq_node *n, const struct stoq_node_inbound *in);
 /* The same for metadata; who was told so for a while is not any more. */

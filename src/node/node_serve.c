@@ -150,10 +150,13 @@ static void note_asker(struct stoq_node *n, const struct link *l, const struct s
     }
 }
 
-/* It would wait so long that the asker might take us for dead: it may ask others meanwhile. */
-static bool is_crowded(const struct stoq_node_inbound *in)
+/* It would wait so long that the asker might take us for dead: it may ask others meanwhile. Not so where few
+ * requests are all the crowd and none of them is its own, since the line is shared by peers, not in turn. */
+static bool is_crowded(const struct stoq_node *n, const struct link *l,
+                       const struct stoq_node_inbound *in)
 {
-    return in->queue_ns > STOQ_NODE_QUEUE_NS && in->queue_bytes >= STOQ_NODE_QUEUE_BYTES;
+    return in->queue_ns > STOQ_NODE_QUEUE_NS && in->queue_bytes >= STOQ_NODE_QUEUE_BYTES &&
+           (l->serves > 0 || n->serves >= STOQ_NODE_QUEUE_FEW);
 }
 
 void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in)
@@ -182,12 +185,12 @@ void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in)
                "it is being fetched here");
         return;
     }
-    if (in->msg->type == STOQ_MSG_CHUNK_REQUEST && is_crowded(in)) {
+    if (in->msg->type == STOQ_MSG_CHUNK_REQUEST && is_crowded(n, l, in)) {
         refuse(n, in->peer, in->stream, in->msg->request_id, STOQ_ERR_BUSY,
                "too much waits for its line");
         return;
     }
-    if (in->msg->type == STOQ_MSG_CHUNK_REQUEST && spread_holds_back(n, in)) {
+    if (in->msg->type == STOQ_MSG_CHUNK_REQUEST && spread_holds_back(n, l, in)) {
         refuse(n, in->peer, in->stream, in->msg->request_id, STOQ_ERR_BUSY,
                "it was sent to others just now");
         return;

@@ -100,8 +100,17 @@ static void a_line_that_is_busy_for_long_takes_no_more(void **state)
     assert_int_equal(asks_for(1, 2), STOQ_ERR_BUSY);
     inbound(1, 5, STOQ_MSG_METADATA_QUERY);
     assert_int_equal(poll_all().count[STOQ_NODE_SERVE_META], 1);
+    /* Few requests of another keep nobody out who has none there; many do. */
+    link_up(2);
+    assert_int_equal(asks_for(2, 2), 0);
+    assert_int_equal(asks_for(2, 3), STOQ_ERR_BUSY);
     wait_for_the_line(STOQ_NODE_QUEUE_BYTES - 1, 10 * STOQ_SEC);
-    assert_int_equal(asks_for(1, 3), 0);
+    for (uint64_t i = 3; i < STOQ_NODE_QUEUE_FEW; i++) {
+        assert_int_equal(asks_for(1, i), 0);
+    }
+    wait_for_the_line(STOQ_NODE_QUEUE_BYTES, STOQ_NODE_QUEUE_NS + 1);
+    link_up(3);
+    assert_int_equal(asks_for(3, 2), STOQ_ERR_BUSY);
     wait_for_the_line(0, 0);
 }
 
@@ -135,6 +144,51 @@ static void a_chunk_goes_to_one_first(void **state)
     wait_for_the_line(0, 0);
 }
 
+static void takes(stoq_peer peer, uint64_t chunk)
+{
+    assert_int_equal(asks_for(peer, chunk), 0);
+    feed((struct stoq_node_event){.kind = STOQ_NODE_SERVED, .u.served = {peer, chunk, 1}});
+}
+
+/* Two others get so many chunks each, again and again; does the third get the first of them, which it asks
+ * for every 200 ms? */
+static bool is_served_beside(uint64_t first, uint32_t each, unsigned tries)
+{
+    bool is_served = false;
+    for (unsigned i = 0; i < tries && !is_served; i++) {
+        for (uint64_t k = i * each; k < (i + 1) * each; k++) {
+            takes(1, first + 2 * k);
+            takes(2, first + 2 * k + 1);
+        }
+        is_served = asks_for(3, first) == 0;
+        now += 200 * STOQ_MS;
+    }
+    return is_served;
+}
+
+/* Who is sent to others again and again, while these get chunk after chunk, has nobody else to ask. */
+static void who_knows_nobody_else_is_served(void **state)
+{
+    (void)state;
+    for (stoq_peer p = 1; p <= 3; p++) {
+        link_up(p);
+    }
+    wait_for_the_line(1 << 20, SPREAD_QUEUE);
+    assert_false(is_served_beside(1000, 1, 10)); /* it is not far behind: ten each */
+    assert_true(is_served_beside(1020, 1, 2));   /* eleven */
+    feed((struct stoq_node_event){.kind = STOQ_NODE_SERVED, .u.served = {3, 1, 1}});
+    stoq_ns alone_at = now;
+    for (uint64_t k = 1000; k < 1020; k++) {
+        takes(3, k); /* and all the rest, from now on */
+    }
+    now = alone_at + SPREAD_ALONE * 3 * STOQ_SEC;
+    assert_false(is_served_beside(2000, 20, 5)); /* not for ever, nor at once */
+    now += SPREAD_PAUSE + STOQ_SEC;
+    assert_false(is_served_beside(3000, 20, 5)); /* nor if it comes by now and then */
+    assert_true(is_served_beside(3200, 1, 1));
+    wait_for_the_line(0, 0);
+}
+
 /* Who is still fetching sends what it has to everybody. */
 static void who_fetches_it_spreads_to_all(void **state)
 {
@@ -153,9 +207,9 @@ static void who_fetches_it_spreads_to_all(void **state)
     struct stoq_range range = {7, 1};
     msg.u.chunk_request = (struct stoq_msg_chunk_request){
         .id = package, .ranges = &range, .range_count = 1, .chunk_count = 1};
-    assert_false(spread_holds_back(node, &in));
+    assert_false(spread_holds_back(node, node_link(node, 2), &in));
     feed((struct stoq_node_event){.kind = STOQ_NODE_STOP, .u.stop = {.fetch = 1}});
-    assert_true(spread_holds_back(node, &in));
+    assert_true(spread_holds_back(node, node_link(node, 2), &in));
     wait_for_the_line(0, 0);
 }
 
@@ -268,6 +322,7 @@ int main(void)
         ALONE(requests_past_their_number_are_busy),
         ALONE(a_line_that_is_busy_for_long_takes_no_more),
         ALONE(a_chunk_goes_to_one_first),
+        ALONE(who_knows_nobody_else_is_served),
         ALONE(who_fetches_it_spreads_to_all),
         ALONE(a_flood_is_closed),
         ALONE(mistakes_are_counted_by_connection),
