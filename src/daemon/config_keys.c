@@ -525,7 +525,7 @@ static bool set_dht_announce(struct stoq_config *c, const char *value, char why[
 
 static bool set_dht_bits(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
 {
-    uint64_t n;
+    uint64_t n = 0;
     if (!number(value, 0, STOQ_DHT_WORK_MAX, &n, why)) {
         return false;
     }
@@ -535,7 +535,7 @@ static bool set_dht_bits(struct stoq_config *c, const char *value, char why[CONF
 
 static bool set_dht_holders(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
 {
-    uint64_t n;
+    uint64_t n = 0;
     if (!number(value, 1, STOQ_DHT_K, &n, why)) {
         return false;
     }

@@ -9,7 +9,8 @@
  *       debt           credit that the peer does not have back yet
  *
  * What waits in a share goes in the order it came. A share is there while a request, a reply or a debt
- * refers to it, so that however a transfer ends nothing stays allocated. Debts of a stream that was stopped
+ * refers to it, so that however a transfer ends nothing stays allocated; who walks through its debts holds
+ * it for as long, so a debt that goes is never the last. Debts of a stream that was stopped
  * go at once, stopping has settled its bytes; those of one that came to its end wait on, since the
  * peer's window is what its cap is kept by.
  */
@@ -80,7 +81,11 @@ static void share_unref(struct share *s)
         return;
     }
     STOQ_ASSERT(s->first == NULL);
-    *(s->prev != NULL ? &s->prev->next : &e->shares) = s->next;
+    if (s->prev != NULL) {
+        s->prev->next = s->next;
+    } else {
+        e->shares = s->next;
+    }
     if (s->next != NULL) {
         s->next->prev = s->prev;
     }
@@ -179,11 +184,12 @@ static struct budget *take_first(struct share *s)
     return b;
 }
 
+/* Of a share that its caller holds. */
 static void debt_free(struct debt *d)
 {
-    struct share *s = d->budget.share;
+    STOQ_ASSERT(d->budget.share->refs > 1);
+    d->budget.share->refs--;
     free(d);
-    share_unref(s);
 }
 
 static void let_go(struct stoq_engine *e, struct budget *b, stoq_ns now)
@@ -201,12 +207,11 @@ static void let_go(struct stoq_engine *e, struct budget *b, stoq_ns now)
     }
 }
 
-/* The core has granted the first; the next one's bytes are wanted now. */
+/* The core has granted the first; the next one's bytes are wanted now. The caller holds the share. */
 static void share_granted(struct share *s, stoq_ns now)
 {
     struct stoq_engine *e = s->engine;
     bool at_once = true;
-    s->refs++; /* the last debt may take it away */
     while (at_once && s->first != NULL) {
         let_go(e, take_first(s), now);
         at_once = s->first != NULL && stoq_qos_want(e->qos, s->flow, s->first->bytes, now);
@@ -214,10 +219,9 @@ static void share_granted(struct share *s, stoq_ns now)
     if (s->first == NULL) {
         note_wait(s, now);
     }
-    share_unref(s);
 }
 
-/* It waits no more. */
+/* It waits no more. The caller holds the share. */
 static void share_leave(struct share *s, struct budget *gone)
 {
     struct stoq_engine *e = s->engine;
@@ -384,10 +388,9 @@ void engine_budget_received(struct ask *a, uint64_t bytes)
     stoq_net_consumed(e->net, a->conn, a->stream, bytes);
 }
 
-/* Debts of a stream, or of all of a connection's, are settled otherwise. */
+/* Debts of a stream, or of all of a connection's, are settled otherwise. The caller holds the share. */
 static void forgive(struct share *s, stoq_net_conn conn, const stoq_net_stream *stream)
 {
-    s->refs++;
     for (struct budget *b = s->first, *next; b != NULL; b = next) {
         struct debt *d = (struct debt *)b;
         next = b->next;
@@ -397,13 +400,15 @@ static void forgive(struct share *s, stoq_net_conn conn, const stoq_net_stream *
             next = s->first; /* leaving may have let others go */
         }
     }
-    share_unref(s);
 }
 
 void engine_budget_stopped(struct ask *a)
 {
-    if (a->share != NULL) {
-        forgive(a->share, a->conn, &a->stream);
+    struct share *s = a->share;
+    if (s != NULL) {
+        s->refs++;
+        forgive(s, a->conn, &a->stream);
+        share_unref(s);
     }
 }
 
@@ -430,8 +435,9 @@ void engine_budget_conn_lost(struct stoq_engine *e, stoq_net_conn conn)
 
 void engine_budget_close(struct stoq_engine *e)
 {
-    while (e->shares != NULL) {
-        struct share *s = e->shares;
+    struct share *next;
+    for (struct share *s = e->shares; s != NULL; s = next) {
+        next = s->next;
         s->refs++;
         while (s->first != NULL) {
             debt_free((struct debt *)take_first(s)); /* replies have ended before */
@@ -447,7 +453,10 @@ void engine_budget_run(struct stoq_engine *e, stoq_ns now)
 {
     struct stoq_qos_grant g;
     while (stoq_qos_poll(e->qos, now, &g)) {
-        share_granted(g.user, now);
+        struct share *s = g.user;
+        s->refs++;
+        share_granted(s, now);
+        share_unref(s);
     }
 }
 

@@ -114,7 +114,7 @@ stoq_ns dht_link_deadline(const struct engine_dht *ed);
 void dht_link_cut(struct engine_dht *ed); /* all of them */
 
 /* engine_dht_say.c */
-struct stoq_span dht_said(void *ed, const struct stoq_hash *key); /* stoq_node_dht_config's */
+struct stoq_span dht_said(void *user, const struct stoq_hash *key); /* stoq_node_dht_config's */
 void dht_said_release(struct engine_dht *ed);
 
 /* engine_dht_wait.c */

@@ -416,7 +416,7 @@ enum stoq_status stoq_fetch_end(struct stoq_fetch *f, bool stop, struct stoq_err
 enum stoq_status stoq_engine_fetch(struct stoq_engine *e, const struct stoq_fetch_ask *ask,
                                    struct stoq_fetch_report *report, struct stoq_error *err)
 {
-    struct stoq_fetch *f;
+    struct stoq_fetch *f = NULL;
     enum stoq_status st = stoq_fetch_begin(e, ask, report, &f, err);
     return st == STOQ_OK ? stoq_fetch_end(f, false, err) : st;
 }

@@ -71,13 +71,12 @@ enum stoq_status stoq_evict_list(struct stoq_store *store, struct stoq_evict_can
     stoq_buf_init(&l.keys, CANDIDATES_BYTES_MAX);
     st = stoq_store_each(store, STOQ_RECORD_PACKAGE, gather_key, &l, err);
     if (st == STOQ_OK) {
-        *out = calloc(l.keys.n / ID_BYTES + 1, sizeof **out);
-        st = l.status == STOQ_OK && *out != NULL
-                 ? STOQ_OK
-                 : stoq_fail(err, STOQ_NOMEM, 0, "no memory to choose what to give up");
-    }
-    if (st == STOQ_OK) {
-        *count = choose(store, &kept, &l.keys, *out);
+        *out = l.status == STOQ_OK ? calloc(l.keys.n / ID_BYTES + 1, sizeof **out) : NULL;
+        if (*out != NULL) {
+            *count = choose(store, &kept, &l.keys, *out);
+        } else {
+            st = stoq_fail(err, STOQ_NOMEM, 0, "no memory to choose what to give up");
+        }
     }
     stoq_buf_release(&l.keys);
     stoq_kept_release(&kept);

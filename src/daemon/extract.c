@@ -231,7 +231,7 @@ struct cat {
 /* Keep of offset and size what the range asks for. WALK_DONE or STOQ_RANGE. */
 static enum stoq_status take_range(struct cat *cat, struct stoq_error *err)
 {
-    uint64_t skip;
+    uint64_t skip = 0;
     if (cat->range == NULL) {
         return WALK_DONE;
     }

@@ -32,6 +32,7 @@ enum stoq_status stoq_keep_get(struct stoq_store *store, enum stoq_record_type t
                                struct stoq_span key, struct stoq_keep *out, struct stoq_error *err)
 {
     struct stoq_buf b;
+    *out = (struct stoq_keep){.type = type};
     stoq_buf_init(&b, STOQ_KEEP_RECORD_BYTES_MAX);
     enum stoq_status st = stoq_store_read(store, type, key, 0, &b, err);
     if (st == STOQ_FULL ||

@@ -64,10 +64,11 @@ static uint64_t bytes_sent(const struct stoq_placement *p)
 static void on_progress(void *user, const struct stoq_placement *p)
 {
     struct placing *placing = user;
+    uint64_t total = p->bytes * p->wanted;
     op_progress(placing->io,
                 json_pack("{s:s, s:s, s:I, s:I, s:o}", "type", "progress", "phase", "distribute",
-                          "bytes", (json_int_t)bytes_sent(p), "bytes_total",
-                          (json_int_t)(p->bytes * p->wanted), "replicas", op_replicas(p)));
+                          "bytes", (json_int_t)bytes_sent(p), "bytes_total", (json_int_t)total,
+                          "replicas", op_replicas(p)));
 }
 
 json_t *op_replicas(const struct stoq_placement *p)
@@ -124,7 +125,7 @@ static enum stoq_status look_at_package(struct placing *p, struct stoq_error *er
     if (p->slice_bytes == NULL) {
         st = stoq_fail(err, STOQ_NOMEM, 0, "no memory for a placement");
     }
-    for (uint64_t i = 0; st == STOQ_OK && i < p->ask.shards; i++) {
+    for (uint64_t i = 0; p->slice_bytes != NULL && i < p->ask.shards; i++) {
         p->slice_bytes[i / STOQ_REPLICA_SLICE_SHARDS] +=
             stoq_merkle_shard_at(stoq_held_shard_list(held), i).bytes;
     }

@@ -184,7 +184,7 @@ enum stoq_status stoq_pointers_publish(struct stoq_store *store, pthread_mutex_t
 enum stoq_status stoq_pointers_sealed(struct stoq_store *store, const struct stoq_hash *key,
                                       struct stoq_buf *out)
 {
-    struct stoq_pointer_kept k;
+    struct stoq_pointer_kept k = {.n = 0};
     struct stoq_error none;
     enum stoq_status st = stoq_pointers_load(store, key, &k, &none);
     if (st != STOQ_OK) {
