@@ -77,6 +77,17 @@ static void add_addr(struct stoq_link *l, const struct ifaddrs *at)
     }
 }
 
+static bool same_link(const struct stoq_link *a, const struct stoq_link *b)
+{
+    bool same =
+        a->index == b->index && a->v4 == b->v4 && a->v6 == b->v6 && a->addr_count == b->addr_count;
+    for (size_t i = 0; same && i < a->addr_count; i++) {
+        same =
+            stoq_addr_eq(&a->addr[i].addr, &b->addr[i].addr) && a->addr[i].bits == b->addr[i].bits;
+    }
+    return same;
+}
+
 /* Look at the links again; true when something is different. */
 static bool scan(struct stoq_links *links)
 {
@@ -98,7 +109,11 @@ static bool scan(struct stoq_links *links)
         }
     }
     freeifaddrs(all);
-    return before != links->count || memcmp(links->before, links->list, sizeof links->list) != 0;
+    bool same = before == links->count;
+    for (size_t i = 0; same && i < links->count; i++) {
+        same = same_link(&links->before[i], &links->list[i]);
+    }
+    return !same;
 }
 
 /* Does the kernel tell of an address? */
