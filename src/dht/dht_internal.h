@@ -333,7 +333,7 @@ void lookup_free_over(struct stoq_dht *d);
 void lookup_free(struct stoq_dht *d, struct lookup *l);
 
 /* held.c */
-enum stoq_dht_outcome held_offer(struct stoq_dht *d, const struct stoq_dht_request *r,
+enum stoq_dht_outcome held_offer(struct stoq_dht *d, const struct stoq_dht_request *q,
                                  uint32_t *ttl_s); /* DONE: may be taken in once it is checked */
 /* Checked: in with it. False: no memory, or what was free is not any more. */
 bool held_take(struct stoq_dht *d, struct stoq_dht_record *record, uint32_t ttl_s, bool ours);

@@ -71,7 +71,8 @@ static void add_level(const struct stoq_dht *d, struct nearest *near, unsigned l
 uint32_t table_nearest(const struct stoq_dht *d, const struct stoq_hash *target,
                        stoq_contact_no without, stoq_contact_no *out, uint32_t max)
 {
-    struct nearest near = {.target = target, .without = without, .v = out, .max = max};
+    struct nearest near = {.target = target, .without = without, .max = max};
+    near.v = out;
     unsigned leaves = stoq_dht_common_bits(&d->cfg.id, target) / d->cfg.shape.digit_bits;
     leaves = leaves < DHT_LEVELS ? leaves : DHT_LEVELS - 1;
     for (unsigned level = leaves + 1; level > 0 && near.count < max; level--) {
@@ -82,7 +83,7 @@ uint32_t table_nearest(const struct stoq_dht *d, const struct stoq_hash *target,
 
 static void near_update(struct stoq_dht *d)
 {
-    stoq_contact_no near[STOQ_DHT_K];
+    stoq_contact_no near[STOQ_DHT_K] = {0};
     struct table *t = &d->table;
     uint32_t k = d->cfg.shape.k;
     if (t->near_known) {
@@ -95,7 +96,7 @@ static void near_update(struct stoq_dht *d)
     t->near_radius = UINT64_MAX;
     t->key_radius = UINT64_MAX;
     t->size = n + 1u;
-    if (n < k) {
+    if (n == 0 || n < k) {
         return;
     }
     for (uint32_t i = 0; i < n; i++) {

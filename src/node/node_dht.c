@@ -475,7 +475,7 @@ void stoq_node_dht_replied(struct stoq_node_dht *nd, uint64_t cookie, enum stoq_
                            stoq_ns now)
 {
     struct errand *e = stoq_map_get(&nd->errands, (struct stoq_map_key){cookie, 0});
-    struct reply_lists lists;
+    struct reply_lists lists = {.contacts = {0}};
     if (e == NULL) {
         return;
     }

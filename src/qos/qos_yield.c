@@ -68,6 +68,7 @@ static uint64_t carried(const struct stoq_qos_yield *y, uint64_t went, stoq_ns q
                         stoq_ns passed)
 {
     uint64_t us = passed / 1000;
+    STOQ_ASSERT(us > 0);
     uint64_t grew_us = queue > y->queue_ns ? (queue - y->queue_ns) / 1000 : 0;
     return least(went, y->rate_bytes_per_s) / 1000 * (1000 * us / (us + grew_us));
 }

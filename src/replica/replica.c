@@ -124,10 +124,12 @@ static void accepted(struct candidate *c, stoq_ns now)
 
 static void declined(struct candidate *c, enum stoq_replica_why why, stoq_ns now)
 {
-    if (why == STOQ_REPLICA_BUSY && ++c->busy < STOQ_REPLICA_BUSY_MAX) {
-        ask_again(c, now + STOQ_REPLICA_BUSY_EVERY);
-    } else if (why == STOQ_REPLICA_LOST && ++c->lost < STOQ_REPLICA_LOST_MAX) {
-        ask_again(c, now + STOQ_REPLICA_LOST_AGAIN);
+    static const stoq_ns wait[] = {[STOQ_REPLICA_BUSY] = STOQ_REPLICA_BUSY_EVERY,
+                                   [STOQ_REPLICA_LOST] = STOQ_REPLICA_LOST_AGAIN};
+    bool again = (why == STOQ_REPLICA_BUSY && ++c->busy < STOQ_REPLICA_BUSY_MAX) ||
+                 (why == STOQ_REPLICA_LOST && ++c->lost < STOQ_REPLICA_LOST_MAX);
+    if (again) {
+        ask_again(c, now + wait[why]);
     } else {
         end_candidate(c, why == STOQ_REPLICA_FINE ? STOQ_REPLICA_FAILED : why, now);
     }

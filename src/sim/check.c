@@ -87,9 +87,9 @@ void sim_check_done(struct sim_world *w, uint32_t node, const struct stoq_node_r
         sim_fault(w, "node %u says it is complete and has %u of %u chunks", node, n->chunk_count,
                   p->chunks);
     }
-    if (r->bytes != p->bytes || r->bytes_had + r->bytes_from_peers + r->bytes_shared != p->bytes) {
-        sim_fault(w, "node %u accounts for %llu of %llu bytes", node,
-                  (unsigned long long)(r->bytes_had + r->bytes_from_peers + r->bytes_shared),
+    uint64_t bytes = r->bytes_had + r->bytes_from_peers + r->bytes_shared;
+    if (r->bytes != p->bytes || bytes != p->bytes) {
+        sim_fault(w, "node %u accounts for %llu of %llu bytes", node, (unsigned long long)bytes,
                   (unsigned long long)p->bytes);
     }
 }
@@ -128,9 +128,10 @@ void sim_check_end(struct sim_world *w)
     if (w->left > 0) {
         sim_fault(w, "%u fetches are not over", w->left);
     }
-    if (out != in + w->bytes_flying) {
+    in += w->bytes_flying;
+    if (out != in) {
         sim_fault(w, "%llu bytes were sent, and %llu came, are lost or on their way",
-                  (unsigned long long)out, (unsigned long long)(in + w->bytes_flying));
+                  (unsigned long long)out, (unsigned long long)in);
     }
 }
 
@@ -150,10 +151,10 @@ stoq_ns sim_fluid(const struct sim_world *w)
             down = n->line.down_bytes_per_s;
         }
     }
-    if (w->cfg.law != SIM_LAW_ALWAYS) {
+    uint64_t slowest = seeds < down ? seeds : down;
+    if (w->cfg.law != SIM_LAW_ALWAYS || slowest == 0) {
         return 0;
     }
-    uint64_t slowest = seeds < down ? seeds : down;
     stoq_ns one = w->package.bytes * 1000000 / slowest * 1000;
     stoq_ns many = w->package.bytes * w->cfg.fetchers / (all / 1000000 + 1) * 1000;
     return one > many ? one : many;

@@ -314,7 +314,7 @@ static uint64_t draw(struct stoq_swarm *sw, uint32_t weight)
     uint64_t u = stoq_prng_next(&sw->prng) | 1;
     unsigned zeros = (unsigned)__builtin_clzll(u);
     uint64_t rest = u << zeros << 1 >> 32; /* in 2^-32, of the way to the next power of two */
-    return ((((uint64_t)zeros + 1) << 32) - rest) / (weight + 1);
+    return ((((uint64_t)zeros + 1) << 32) - rest) / ((uint64_t)weight + 1);
 }
 
 /* Who is looked at first: whoever would bring a chunk first, or by weight, or by slot. How many. */
