@@ -124,8 +124,9 @@ static bool is_alone(struct stoq_store *s, const struct append *a)
            e.sequence == a->only_sequence && !stoq_touch_was(&s->touch, a->id_type, a->id_key);
 }
 
+/* *spare is taken when the record goes in. */
 static enum stoq_status append_locked(struct stoq_store *s, struct append *a,
-                                      struct stoq_pending *node, struct stoq_error *err)
+                                      struct stoq_pending **spare, struct stoq_error *err)
 {
     struct stoq_log *log = &s->log;
     size_t n = (size_t)stoq_record_bytes(a->rec.key.n, a->rec.info.stored_len);
@@ -148,6 +149,8 @@ static enum stoq_status append_locked(struct stoq_store *s, struct append *a,
         return st;
     }
     uint8_t *p;
+    struct stoq_pending *node = *spare;
+    *spare = NULL;
     struct stoq_block *b = enter(s, &a->rec, node, &p);
     a->done = true;
     (void)pthread_mutex_unlock(&log->lock);
@@ -165,14 +168,12 @@ static enum stoq_status append_once(struct stoq_store *s, struct append *a, stru
         return stoq_fail(err, STOQ_NOMEM, 0, "add a record");
     }
     (void)pthread_mutex_lock(&s->log.lock);
-    enum stoq_status st = append_locked(s, a, node, err);
+    enum stoq_status st = append_locked(s, a, &node, err);
     if (st == STOQ_OK && !a->done && a->want == WANT_ABSENT) {
         count_hit(s, a->rec.info.raw_len);
     }
     (void)pthread_mutex_unlock(&s->log.lock);
-    if (!a->done) {
-        free(node);
-    }
+    free(node);
     return st;
 }
 

@@ -54,7 +54,8 @@ static struct slot *find(const struct stoq_tombs *t, uint64_t hash)
     return &t->slot[i];
 }
 
-static enum stoq_status tombs_new(struct stoq_tombs **out, struct stoq_error *err)
+/* NULL: no memory. */
+static struct stoq_tombs *tombs_new(void)
 {
     struct stoq_tombs *t = calloc(1, sizeof *t);
     void *p = mmap(NULL, SLOTS * sizeof *t->slot, PROT_READ | PROT_WRITE,
@@ -64,11 +65,10 @@ static enum stoq_status tombs_new(struct stoq_tombs **out, struct stoq_error *er
         if (p != MAP_FAILED) {
             (void)munmap(p, SLOTS * sizeof *t->slot);
         }
-        return stoq_fail(err, STOQ_NOMEM, 0, "no memory to look at what is deleted");
+        return NULL;
     }
     t->slot = p;
-    *out = t;
-    return STOQ_OK;
+    return t;
 }
 
 void stoq_tombs_free(struct stoq_tombs *t)
@@ -194,13 +194,12 @@ static enum stoq_status look_at(struct stoq_gc *g, struct stoq_tombs *t,
 
 enum stoq_status stoq_tombs_look(struct stoq_gc *g, struct stoq_error *err)
 {
-    struct stoq_tombs *t = NULL;
-    enum stoq_status st = tombs_new(&t, err);
-    if (st != STOQ_OK) {
-        return st;
+    struct stoq_tombs *t = tombs_new();
+    if (t == NULL) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "no memory to look at what is deleted");
     }
     g->tombs = t;
-    st = gather(g, t, err);
+    enum stoq_status st = gather(g, t, err);
     for (size_t i = 0; st == STOQ_OK && t->count > 0 && !t->all_stay && i < g->usage.count; i++) {
         const struct stoq_segment_use *use = &g->usage.segment[i];
         if (!use->is_victim && use->file_bytes > STOQ_SEGMENT_HEADER_BYTES + use->live_bytes) {

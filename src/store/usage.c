@@ -48,13 +48,16 @@ enum stoq_status stoq_walk_next(struct stoq_walk *w, const struct stoq_entry **o
 enum stoq_status stoq_usage_list(struct stoq_usage *u, const struct stoq_store *s,
                                  struct stoq_error *err)
 {
-    uint32_t *number;
-    size_t count;
+    uint32_t *number = NULL;
+    size_t count = 0;
     *u = (struct stoq_usage){.count = 0};
     enum stoq_status st = stoq_segment_list(s->segments_fd, &number, &count, err);
     if (st == STOQ_OK) {
         u->segment = calloc(count > 0 ? count : 1, sizeof *u->segment);
-        st = u->segment != NULL ? st : stoq_fail(err, STOQ_NOMEM, 0, "list segments");
+        if (u->segment == NULL) {
+            count = 0;
+            st = stoq_fail(err, STOQ_NOMEM, 0, "list segments");
+        }
     }
     for (size_t i = 0; st == STOQ_OK && i < count; i++) {
         char name[STOQ_SEGMENT_NAME_BYTES];
