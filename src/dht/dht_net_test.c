@@ -210,8 +210,8 @@ static uint32_t newcomer_near(struct world *w, const struct stoq_hash *key)
     for (;;) {
         uint32_t n = w->count++;
         world_node_new(w, n, false);
-        (void)world_nearest(w, key, truth, STOQ_DHT_K);
-        for (uint32_t i = 0; i < STOQ_DHT_K; i++) {
+        uint32_t count = world_nearest(w, key, truth, STOQ_DHT_K);
+        for (uint32_t i = 0; i < count; i++) {
             if (truth[i] == n) {
                 return n;
             }
