@@ -9,6 +9,7 @@
 #define SHORT_PATH_NS (5 * STOQ_MS)
 #define STREAM_WINDOW_START STOQ_MIB
 #define CONN_WINDOW_START (4 * STOQ_MIB)
+#define NEAR_WINDOW (6 * STOQ_MIB) /* 10 Gb/s at 5 ms; so much at most is lost when we are killed */
 #define STRANGER_WINDOW_MIN (64 * STOQ_KIB) /* one frame fits */
 
 /* Payload sizes path-MTU discovery tries, up to the configured largest: Ethernet over IPv6, jumbo
@@ -186,6 +187,11 @@ static size_t choose_probes(uint16_t probes[STOQ_COUNT(probe_sizes) + 1], uint16
     return n;
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 static void fill_settings(struct net_conn *conn, ngtcp2_settings *s, stoq_ns timeout_ns,
                           stoq_ns min_rtt_ns)
 {
@@ -198,12 +204,8 @@ static void fill_settings(struct net_conn *conn, ngtcp2_settings *s, stoq_ns tim
     s->max_tx_udp_payload_size = cfg->packet_bytes_max;
     s->no_pmtud = cfg->packet_bytes_max <= NGTCP2_MAX_UDP_PAYLOAD_SIZE;
     s->max_stream_window = cfg->stream_window_bytes;
-    s->max_window = cfg->conn_window_bytes;
-}
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
+    s->max_window =
+        conn->near ? least(cfg->conn_window_bytes, NEAR_WINDOW) : cfg->conn_window_bytes;
 }
 
 /*

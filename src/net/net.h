@@ -184,7 +184,8 @@ struct stoq_net_config {
                                    * at once [500] */
     uint32_t streams_max;          /* open at once by the peer in one connection [128] */
     uint64_t stream_window_bytes;  /* received, not consumed; grows up to [4 MiB] */
-    uint64_t conn_window_bytes;    /* likewise for the connection, up to [24 MiB] */
+    uint64_t conn_window_bytes;    /* likewise for the connection, up to [24 MiB]; to a near peer up
+                                    * to 6 MiB */
     uint64_t send_buffer_bytes;    /* per connection, not acknowledged [32 MiB] */
     /* Of all connections: what each weighs by itself, bytes written and not acknowledged, received and
      * not consumed. Past it no more connections are taken and writes say STOQ_FULL [1 GiB] */

@@ -45,6 +45,7 @@ struct pipe_end {
     uint64_t received;
     uint64_t hash; /* of the bytes in order */
     bool fin;
+    bool hoards; /* consumes nothing */
 };
 
 struct net_pipe {
@@ -109,7 +110,9 @@ static inline void pipe_data(void *user, stoq_net_conn conn, stoq_net_stream str
     }
     e->received += bytes.n;
     e->fin = e->fin || fin;
-    stoq_net_consumed(e->net, conn, stream, bytes.n);
+    if (!e->hoards) {
+        stoq_net_consumed(e->net, conn, stream, bytes.n);
+    }
 }
 
 static inline void pipe_queue(struct net_pipe *pipe, bool to_b, const struct stoq_addr *from,

@@ -147,6 +147,15 @@ static void send_zeros(struct net_pipe *p, int streams)
     }
 }
 
+/* Both are somewhere else than on one machine or link. */
+static void part(struct net_pipe *p)
+{
+    struct stoq_addr *a = &p->a.net->listeners[0].socket.local;
+    struct stoq_addr *b = &p->b.net->listeners[0].socket.local;
+    assert_int_equal(stoq_addr_parse(a, stoq_span_str("[2001:db8::1]:1"), 0), STOQ_OK);
+    assert_int_equal(stoq_addr_parse(b, stoq_span_str("[2001:db8::2]:1"), 0), STOQ_OK);
+}
+
 static void fill_long_fat(enum stoq_net_cc cc, unsigned percent)
 {
     struct net_pipe p;
@@ -155,6 +164,7 @@ static void fill_long_fat(enum stoq_net_cc cc, unsigned percent)
     cfg.memory_bytes = 4 * STOQ_GIB;
     cfg.cc = cc;
     pipe_init(&p, &cfg, 3);
+    part(&p);
     p.fate = fate_long_fat;
     (void)pipe_dial(&p);
     assert_true(pipe_run(&p, both_opened, 20 * STOQ_SEC));
@@ -178,6 +188,46 @@ static void long_fat_path_is_filled(void **state)
     (void)state;
     fill_long_fat(STOQ_NET_CC_CUBIC, 90);
     fill_long_fat(STOQ_NET_CC_BBR, 90);
+}
+
+static int fate_near(struct net_pipe *p, bool to_b, struct pipe_fate *fate)
+{
+    (void)p;
+    (void)to_b;
+    fate->delay[0] = 2 * STOQ_MS;
+    return 1;
+}
+
+/* How much still comes to one who consumes no more, after he had consumed all of it for a while. */
+static uint64_t comes_to_a_hoarder(bool far)
+{
+    struct net_pipe p;
+    struct stoq_net_config cfg = plain;
+    cfg.send_buffer_bytes = 4 * STOQ_GIB;
+    cfg.memory_bytes = 4 * STOQ_GIB;
+    pipe_init(&p, &cfg, 5);
+    if (far) {
+        part(&p);
+    }
+    p.fate = fate_near;
+    (void)pipe_dial(&p);
+    assert_true(pipe_run(&p, both_opened, 20 * STOQ_SEC));
+    send_zeros(&p, 4);
+    (void)pipe_run(&p, NULL, 60 * STOQ_MS);
+    uint64_t before = p.b.received;
+    p.b.hoards = true;
+    (void)pipe_run(&p, NULL, 200 * STOQ_MS);
+    uint64_t came = p.b.received - before;
+    pipe_release(&p);
+    return came;
+}
+
+/* What has come and is not stored is lost when we are killed: it is kept short where nothing is won by more. */
+static void near_senders_get_a_small_window(void **state)
+{
+    (void)state;
+    assert_in_range(comes_to_a_hoarder(false), 2 * STOQ_MIB, 6 * STOQ_MIB);
+    assert_in_range(comes_to_a_hoarder(true), 7 * STOQ_MIB, 24 * STOQ_MIB);
 }
 
 static int fate_lan(struct net_pipe *p, bool to_b, struct pipe_fate *fate)
@@ -466,6 +516,7 @@ int main(void)
         cmocka_unit_test(bytes_survive_a_rough_path),
         cmocka_unit_test(damaged_packets_are_as_lost),
         cmocka_unit_test(long_fat_path_is_filled),
+        cmocka_unit_test(near_senders_get_a_small_window),
         cmocka_unit_test(moving_peer_is_followed),
         cmocka_unit_test(narrow_path_is_used_as_it_is),
         cmocka_unit_test(cut_path_ends_in_idle_timeout),
