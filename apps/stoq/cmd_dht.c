@@ -137,6 +137,16 @@ static void print_status(const json_t *r)
                  whole(r, "announced"), whole(r, "announced_held"), whole(r, "announced_due"),
                  whole(r, "announced_percent"));
     (void)printf("lookups    %lld\n", whole(r, "lookups"));
+    if (json_object_get(r, "held") != NULL) {
+        const json_t *own = json_object_get(r, "own");
+        (void)printf("package    %lld records of it here; ", whole(r, "held"));
+        if (json_is_object(own)) {
+            (void)printf("announced, %lld of %lld hold it\n", whole(own, "got"),
+                         whole(own, "wanted"));
+        } else {
+            (void)printf("not announced by this daemon\n");
+        }
+    }
 }
 
 int cmd_dht(struct cmd *cmd)

@@ -2,7 +2,8 @@
  * Bandwidth. What we send waits piece by piece for its grant before it goes to the transport. What we
  * receive is there when we see it, so its flow-control credit waits instead: the peer may send as much
  * again only when the bytes are within the caps. Nothing blocks; a grant lets the waiting go on.
- * Metadata goes first and is paid for afterwards: chunks wait for it.
+ * Metadata goes first and is paid for afterwards: chunks wait for it. A peer that owes for as many packages
+ * as it may waits for those, so that asking for thousands brings no more than the caps let through.
  *
  *     share          a transfer with one peer in one direction: one flow of the bandwidth core
  *       budget         a reply that would send its next piece
@@ -94,18 +95,38 @@ static void share_unref(struct share *s)
     free(s);
 }
 
-/* The transfer's, or a new one. NULL: no memory or no room, it goes without limits. */
-static struct share *share_ref(struct stoq_engine *e, const struct share *want)
+/* The transfer's own share, else where it waits when there is no more room for one: behind somebody else's,
+ * the peer's own if it has any. NULL: a new one is to be made. */
+static struct share *find_share(struct stoq_engine *e, const struct share *want)
 {
+    struct share *behind = NULL;
+    size_t count = 0;
+    uint32_t metas = 0;
     for (struct share *s = e->shares; s != NULL; s = s->next) {
-        if (s->dir == want->dir && s->is_meta == want->is_meta && s->peer == want->peer &&
-            s->priority == want->priority && s->fetch == want->fetch &&
-            stoq_hash_eq(&s->id.h, &want->id.h)) {
-            s->refs++;
+        bool same = s->dir == want->dir && s->peer == want->peer;
+        if (same && s->is_meta == want->is_meta && s->priority == want->priority &&
+            s->fetch == want->fetch && stoq_hash_eq(&s->id.h, &want->id.h)) {
             return s;
         }
+        if (same || (s->dir == want->dir && behind == NULL)) {
+            behind = s;
+        }
+        metas += same && s->is_meta;
+        count++;
     }
-    struct share *s = calloc(1, sizeof *s);
+    bool is_crowded = want->dir == STOQ_QOS_UP && want->is_meta && metas >= ENGINE_META_SHARES_MAX;
+    return is_crowded || count >= STOQ_QOS_FLOWS_MAX ? behind : NULL;
+}
+
+/* The transfer's, or a new one. NULL: no memory, it goes without limits. */
+static struct share *share_ref(struct stoq_engine *e, const struct share *want)
+{
+    struct share *s = find_share(e, want);
+    if (s != NULL) {
+        s->refs++;
+        return s;
+    }
+    s = calloc(1, sizeof *s);
     if (s == NULL) {
         return NULL;
     }

@@ -332,6 +332,68 @@ static void a_live_peer_does_not_wait_for_dead_ones(void **state)
     free(report);
 }
 
+#define MANY_PACKAGES 5000u /* more than there are flows for */
+
+struct metas {
+    struct peer *peers[2];
+    struct inbound *asked; /* MANY_PACKAGES of each peer */
+    size_t went[2];
+};
+
+static void ask_for_metadata(struct stoq_engine *e, void *arg)
+{
+    struct metas *m = arg;
+    for (uint32_t k = 0; k < 2; k++) {
+        struct stoq_peer_id id = {.h.b = {1, (uint8_t)k}};
+        m->peers[k] = engine_peer(e, &id);
+        STOQ_ASSERT(m->peers[k] != NULL);
+        engine_peer_ref(m->peers[k]);
+        for (uint32_t i = 0; i < MANY_PACKAGES; i++) {
+            struct inbound *in = &m->asked[k * MANY_PACKAGES + i];
+            in->engine = e;
+            in->peer = m->peers[k];
+            stoq_le32_put(in->id.h.b, i);
+            m->went[k] += engine_budget_meta(in, 20000);
+        }
+    }
+}
+
+static void stop_asking(struct stoq_engine *e, void *arg)
+{
+    struct metas *m = arg;
+    for (size_t i = 0; i < (size_t)2 * MANY_PACKAGES; i++) {
+        engine_budget_end(&m->asked[i]);
+    }
+    engine_peer_unref(e, m->peers[0]);
+    engine_peer_unref(e, m->peers[1]);
+}
+
+/* Metadata goes ahead of what it owes a cap for, but not of thousands of packages: who asks for so many
+ * waits, another peer does not wait for it, and no more is kept than of as many as are fetched at a time. */
+static void a_peer_owes_for_so_many_packages(void **state)
+{
+    struct pair p;
+    struct metas m = {.asked = calloc((size_t)2 * MANY_PACKAGES, sizeof *m.asked)};
+    const struct stoq_qos_whose all = {.scope = STOQ_QOS_ALL};
+    const uint64_t rate = 1;
+    (void)state;
+    assert_non_null(m.asked);
+    begin(&p, 16);
+    assert_int_equal(stoq_engine_limit(p.a.engine, &all, &rate, NULL), STOQ_OK);
+    engine_call(p.a.engine, ask_for_metadata, &m);
+    for (size_t k = 0; k < 2; k++) { /* and one in place of what the burst let go */
+        assert_in_range(m.went[k], ENGINE_META_SHARES_MAX, ENGINE_META_SHARES_MAX + 1);
+    }
+    struct stoq_engine_budget *budget = malloc(sizeof *budget);
+    assert_non_null(budget);
+    stoq_engine_budget(p.a.engine, budget);
+    assert_int_equal(budget->flow_count, 2 * ENGINE_META_SHARES_MAX);
+    free(budget);
+    engine_call(p.a.engine, stop_asking, &m);
+    release(&p);
+    free(m.asked);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,6 +403,7 @@ int main(void)
         cmocka_unit_test(callers_share),
         cmocka_unit_test(it_is_read_while_it_comes),
         cmocka_unit_test(a_live_peer_does_not_wait_for_dead_ones),
+        cmocka_unit_test(a_peer_owes_for_so_many_packages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

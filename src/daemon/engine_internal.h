@@ -65,6 +65,8 @@
 #define ENGINE_SERVE_AHEAD (1u << 20) /* of a reply waiting in its stream before we read more */
 #define ENGINE_SERVE_BYTES_MAX (32u << 20) /* of all replies together; beyond it they take turns */
 #define ENGINE_SERVE_PEER_MAX (20u << 20)  /* of one peer's; its window is mostly 16 MiB */
+/* Packages whose metadata one peer may owe a cap for: as many as are fetched at a time. */
+#define ENGINE_META_SHARES_MAX STOQ_NODE_RUNNING_MAX
 #define ENGINE_HELD_MAX 8u                 /* packages whose lists stay in memory for serving */
 #define ENGINE_INBOUND_TIMEOUT (10 * STOQ_SEC) /* for a request to be complete */
 #define ENGINE_SERVE_TIMEOUT (30 * STOQ_SEC) /* for a reply to move on: a peer that reads nothing */

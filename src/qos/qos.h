@@ -8,7 +8,7 @@
  */
 #include "base/types.h"
 
-#define STOQ_QOS_FLOWS_MAX 4096u            /* open at once; more are not limited, and counted */
+#define STOQ_QOS_FLOWS_MAX 4096u            /* open at once; the engine has others wait behind these */
 #define STOQ_QOS_PEERS_MAX 256u             /* with caps of their own */
 #define STOQ_QOS_WINDOWS_MAX 16u            /* of the day */
 #define STOQ_QOS_RATE_MAX 1000000000000000u /* bytes per second */

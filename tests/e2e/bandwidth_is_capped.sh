@@ -15,9 +15,15 @@ waits() { # NODE DIRECTION PEER: somebody waits for a grant there
         'any(.allocations[]; .direction == $d and .peer == $p and .requested > 0)' limits >/dev/null
 }
 none() { on "$1" limit --json >limits && jq -e '.allocations == []' limits >/dev/null; }
-fetch() { # NODE FROM: in the background
-    on "$1" get "$id" --from "$(contact "$2")" --json >"$1.get" 2>&1 &
+fetch() { # NODE FROM: in the background, and the program itself: signals reach it
+    "$STOQ" --home "$(home "$1")" get "$id" --from "$(contact "$2")" --json >"$1.get" 2>&1 &
     fetching=$!
+}
+interrupt() { # NODE
+    local code=0
+    kill -INT $fetching
+    wait $fetching || code=$?
+    [ $code = 130 ] || fail "not interrupted, exit code $code: $(cat "$1.get")"
 }
 
 exits 0 on A limit --json
@@ -40,8 +46,7 @@ pays() {
         jq -e 'any(.allocations[]; .class == "interactive" and .direction == "up" and .requested > 0)' limits >/dev/null
 }
 wait_for 20 pays || fail "metadata is not counted: $(cat limits)"
-kill -INT $fetching
-wait $fetching && fail "not interrupted: $(cat E.get)"
+interrupt E
 exits 0 on A limit --up none
 
 # What is taken, and from one peer alone; a fetch that is given up leaves nothing either.
@@ -50,8 +55,7 @@ exits 0 on C limit --down 20kB --peer "$it" --json
 jq -e --arg p "$it" '.down == null and .peers == [{"peer": $p, "up": null, "down": 20000}]' out >/dev/null || fail "of one: $(cat out)"
 fetch C A
 wait_for 20 waits C down "$it" || fail "nobody waits: $(cat limits)"
-kill -INT $fetching
-wait $fetching && fail "not interrupted: $(cat C.get)"
+interrupt C
 exits 0 on C get "$id" --from "$(contact B)" -q
 exits 0 on C limit --down none --peer "$it" --json
 wait_for 20 none C || fail "left: $(cat limits)"

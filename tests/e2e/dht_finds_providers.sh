@@ -62,6 +62,8 @@ both=$(printf '%s\n' "$(peer_of A)" "$(peer_of C)" | sort | tr '\n' ' ')
 wait_for 20 are_providers B "$id" "$both" || fail "who fetched it provides it: $(providers B "$id")"
 on B find "$id" --trace >trace
 grep -q '^hop 1 path [01]  ok' trace || fail "the trace shows no hop: $(cat trace)"
+on A dht status "$id" >out 2>err
+grep -q "^package .* announced, [0-9]* of [0-9]* hold it" out || fail "the package's line: $(cat out)"
 exits 2 on B dht lookup 12
 says 'neither a key, 64 hexadecimal digits, nor a package id'
 on B dht lookup "$id" --json | jq -e '.nearest | length == 2' >/dev/null || fail "the nearest are two"

@@ -32,7 +32,7 @@ connected "${peer[0]}" || fail "a good peer was left"
 
 # Three megabytes at 300 kB/s, and the source goes in the midst of it.
 on broken limit --up 300kB -q
-on B get "${id[1]}" --from "${at[1]}" --timeout 60 >broken.get 2>&1 &
+"$STOQ" --home "$(home B)" get "${id[1]}" --from "${at[1]}" --timeout 60 >broken.get 2>&1 &
 getting=$!
 under_way() {
     on B transfers --json >out &&
