@@ -103,6 +103,7 @@ static bool exchange(const struct side *from, struct side *to, const struct stoq
                                           .proven = true,
                                           .room = STOQ_FRAME_BYTES_MAX};
     sent.request_id = 7;
+    *reply = (struct stoq_message){.request_id = 0};
     stoq_buf_init(&frame, STOQ_FRAME_BYTES_MAX + STOQ_FRAME_HEAD_BYTES);
     stoq_buf_init(bytes, STOQ_FRAME_BYTES_MAX + STOQ_FRAME_HEAD_BYTES);
     assert_int_equal(stoq_message_encode(&sent, &frame), STOQ_OK);
@@ -372,9 +373,9 @@ static void stores_travel_together(void **state)
     enum { KEYS = 40 };
     struct stoq_dht_stats stats;
     (void)state;
-    for (uint8_t i = 0; i < KEYS; i++) {
-        feed(&sides[0],
-             (struct stoq_dht_event){.kind = STOQ_DHT_ANNOUNCE, .u.announce.key = {{i, 7}}});
+    for (int i = 0; i < KEYS; i++) {
+        feed(&sides[0], (struct stoq_dht_event){.kind = STOQ_DHT_ANNOUNCE,
+                                                .u.announce.key = {{(uint8_t)i, 7}}});
     }
     run(5 * STOQ_SEC);
     stoq_dht_stats(stoq_node_dht_core(sides[0].nd), &stats);

@@ -483,8 +483,19 @@ static inline bool world_have(struct world_node *n, const struct stoq_node_serve
     return true;
 }
 
-static inline bool world_meta(struct world_node *n, const struct stoq_node_serve *s,
-                              struct stoq_buf *out);
+static inline bool world_chunk_lists(struct world_node *n, const struct world_record *list,
+                                     struct stoq_range shards, struct stoq_buf *out)
+{
+    for (uint32_t k = 0; k < shards.count; k++) {
+        struct stoq_merkle_shard shard =
+            stoq_merkle_shard_at(stoq_span(list->bytes, list->n), (size_t)(shards.first + k));
+        const struct world_record *r = world_get(n, STOQ_META_CHUNK_LISTS, &shard.root);
+        if (r == NULL || stoq_buf_add(out, stoq_span(r->bytes, r->n)) != STOQ_OK) {
+            return false;
+        }
+    }
+    return true;
+}
 
 /* Manifest and signatures, with the shard list where it is here, with chunk lists where they are short. */
 static inline bool world_opening(struct world_node *n, const struct stoq_node_serve *s,
@@ -492,7 +503,6 @@ static inline bool world_opening(struct world_node *n, const struct stoq_node_se
 {
     const struct world_record *manifest = world_get(n, STOQ_META_MANIFEST, &s->id.h);
     const struct world_record *signatures = world_get(n, STOQ_META_SIGNATURES, &s->id.h);
-    struct stoq_node_serve all = {.id = s->id, .kind = STOQ_META_CHUNK_LISTS};
     struct stoq_opening o = {.manifest = {manifest->bytes, manifest->n}};
     struct stoq_buf lists;
     stoq_buf_init(&lists, STOQ_META_BYTES_MAX);
@@ -501,9 +511,11 @@ static inline bool world_opening(struct world_node *n, const struct stoq_node_se
     }
     if (list != NULL && list->n <= STOQ_OPENING_LIST_MAX) {
         assert_int_equal(stoq_buf_add(&lists, stoq_span(list->bytes, list->n)), STOQ_OK);
-        all.shards.count = (uint32_t)(list->n / STOQ_MERKLE_SHARD_ENTRY_BYTES);
+        const struct stoq_range all = {.count =
+                                           (uint32_t)(list->n / STOQ_MERKLE_SHARD_ENTRY_BYTES)};
         size_t before = lists.n;
-        if (!world_meta(n, &all, &lists) || lists.n - before > STOQ_OPENING_CHUNKS_MAX) {
+        if (!world_chunk_lists(n, list, all, &lists) ||
+            lists.n - before > STOQ_OPENING_CHUNKS_MAX) {
             lists.n = before;
         }
     }
@@ -538,15 +550,7 @@ static inline bool world_meta(struct world_node *n, const struct stoq_node_serve
     if (s->kind != STOQ_META_CHUNK_LISTS) {
         return r != NULL && stoq_buf_add(out, stoq_span(r->bytes, r->n)) == STOQ_OK;
     }
-    for (uint32_t k = 0; list != NULL && k < s->shards.count; k++) {
-        struct stoq_merkle_shard shard =
-            stoq_merkle_shard_at(stoq_span(list->bytes, list->n), (size_t)(s->shards.first + k));
-        r = world_get(n, STOQ_META_CHUNK_LISTS, &shard.root);
-        if (r == NULL || stoq_buf_add(out, stoq_span(r->bytes, r->n)) != STOQ_OK) {
-            return false;
-        }
-    }
-    return list != NULL;
+    return list != NULL && world_chunk_lists(n, list, s->shards, out);
 }
 
 static inline void world_serve_meta(struct world *w, uint32_t node, const struct stoq_node_serve *s)

@@ -514,7 +514,7 @@ struct sum {
     uint64_t files;
     struct stoq_hash all;
 };
-static struct sum *summing;
+static struct sum summing;
 
 static int sum_one(const char *path, const struct stat *sb, int kind, struct FTW *ftw)
 {
@@ -523,13 +523,13 @@ static int sum_one(const char *path, const struct stat *sb, int kind, struct FTW
     stoq_buf_init(&b, 64 * STOQ_MIB);
     if (kind == FTW_F) {
         assert_int_equal(stoq_file_read(path, b.max, &b, NULL), STOQ_OK);
-        summing->files++;
+        summing.files++;
     }
     assert_int_equal(stoq_buf_add(&b, stoq_span_str(path)), STOQ_OK);
     assert_int_equal(stoq_buf_add(&b, stoq_span(&sb->st_mtim, sizeof sb->st_mtim)), STOQ_OK);
     const struct stoq_hash h = stoq_hash_blake3(stoq_buf_span(&b));
     for (size_t i = 0; i < sizeof h.b; i++) {
-        summing->all.b[i] ^= h.b[i]; /* the order of the walk does not matter */
+        summing.all.b[i] ^= h.b[i]; /* the order of the walk does not matter */
     }
     stoq_buf_release(&b);
     return 0;
@@ -538,10 +538,9 @@ static int sum_one(const char *path, const struct stat *sb, int kind, struct FTW
 /* Names, bytes and times of everything in the store. */
 static struct sum sum_of(struct stoq_scratch *t)
 {
-    struct sum s = {0};
-    summing = &s;
+    summing = (struct sum){0};
     assert_int_equal(nftw(t->dir, sum_one, 8, FTW_PHYS), 0);
-    return s;
+    return summing;
 }
 
 /* Every way in refuses with the same sentence, and not a byte, name or time has changed. */
