@@ -1,4 +1,5 @@
 /* Which fetch begins when one has ended: a node alone, whose questions to its store tell who has begun. */
+#include "base/prng.h"
 #include "node/node.h"
 
 #include <setjmp.h>
@@ -110,6 +111,88 @@ static void age_counts(void **state)
     stoq_node_free(b.n);
 }
 
+/* What the queue is to do, as plainly as it can be said: of those that wait the one begins that was asked for
+ * first, where half a minute is added for each rank below the highest. */
+struct model_fetch {
+    stoq_fetch_id id; /* 0: none */
+    stoq_ns asked_at;
+    enum stoq_priority priority;
+    bool waits;
+};
+
+static stoq_ns model_rank(const struct model_fetch *f)
+{
+    unsigned below = f->priority == STOQ_PRIORITY_INTERACTIVE ? 0
+                     : f->priority == STOQ_PRIORITY_NORMAL    ? 1
+                                                              : 2;
+    return f->asked_at + below * MINUTE / 2;
+}
+
+static struct model_fetch *model_next(struct model_fetch *f, size_t count)
+{
+    struct model_fetch *best = NULL;
+    for (size_t i = 0; i < count; i++) {
+        bool is_better = f[i].id != 0 && f[i].waits &&
+                         (best == NULL || model_rank(&f[i]) < model_rank(best) ||
+                          (model_rank(&f[i]) == model_rank(best) && f[i].id < best->id));
+        best = is_better ? &f[i] : best;
+    }
+    return best;
+}
+
+/* A thousand fetches of all ranks, at random times, three at once: each begins when the model says, and none
+ * of the background waits longer than the line behind it and a minute explain, however many others come. */
+static void the_queue_is_the_model(void **state)
+{
+    enum { FETCHES = 1000, ROOM = 3, OPEN = 40 };
+    static struct model_fetch f[FETCHES];
+    struct stoq_prng prng = stoq_prng(5);
+    struct bed b = bed(ROOM);
+    uint32_t running = 0;
+    uint32_t open = 0;
+    size_t asked = 0;
+    uint32_t began[STOQ_PRIORITIES] = {0};
+    (void)state;
+    while (asked < FETCHES || open > 0) {
+        b.now += stoq_prng_below(&prng, 4 * STOQ_SEC);
+        bool asks = asked < FETCHES && open < OPEN && (open <= ROOM || stoq_prng_below(&prng, 2));
+        if (asks) {
+            uint64_t draw = stoq_prng_below(&prng, 8);
+            struct model_fetch *g = &f[asked++];
+            *g = (struct model_fetch){.id = (stoq_fetch_id)asked,
+                                      .asked_at = b.now,
+                                      .priority = draw == 0   ? STOQ_PRIORITY_BACKGROUND
+                                                  : draw == 1 ? STOQ_PRIORITY_NORMAL
+                                                              : STOQ_PRIORITY_INTERACTIVE,
+                                      .waits = running == ROOM};
+            assert_int_equal(ask(&b, g->id, g->priority, 0), g->waits ? 0 : g->id);
+            running += g->waits ? 0 : 1;
+            open++;
+            continue;
+        }
+        struct model_fetch *g = &f[stoq_prng_below(&prng, asked)];
+        if (g->id == 0 || g->waits) {
+            continue;
+        }
+        stoq_fetch_id ends = g->id;
+        g->id = 0;
+        open--;
+        struct model_fetch *next = model_next(f, asked);
+        assert_int_equal(stop(&b, ends), next == NULL ? 0 : next->id);
+        running -= next == NULL ? 1 : 0;
+        if (next != NULL) {
+            next->waits = false;
+            began[next->priority]++;
+            for (size_t i = 0; i < asked; i++) { /* nobody overtakes one that is a minute older */
+                assert_true(f[i].id == 0 || !f[i].waits ||
+                            f[i].asked_at + MINUTE >= next->asked_at);
+            }
+        }
+    }
+    assert_true(began[STOQ_PRIORITY_BACKGROUND] > 50 && began[STOQ_PRIORITY_INTERACTIVE] > 300);
+    stoq_node_free(b.n);
+}
+
 static void a_reader_does_not_wait(void **state)
 {
     (void)state;
@@ -150,9 +233,8 @@ static void nobody_is_asked_before(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_waited_for_begins_first),
-        cmocka_unit_test(age_counts),
-        cmocka_unit_test(a_reader_does_not_wait),
+        cmocka_unit_test(what_is_waited_for_begins_first), cmocka_unit_test(age_counts),
+        cmocka_unit_test(the_queue_is_the_model),          cmocka_unit_test(a_reader_does_not_wait),
         cmocka_unit_test(nobody_is_asked_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
