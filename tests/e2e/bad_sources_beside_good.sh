@@ -4,7 +4,8 @@
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$STOQ_SRC/tests/e2e/lib.sh"
 head -c 16000000 /dev/urandom >data
-capped() { mkdir "$1" && printf 'bandwidth.up = 1200kB\n' >"$1/stoq.conf"; }
+# So slow at first that nearly all is still to come when four of them fail, however slow the machine is.
+capped() { mkdir "$1" && printf 'bandwidth.up = 300kB\n' >"$1/stoq.conf"; }
 for name in good1 good2 silent dead slow liar; do
     capped "$name"
     id=$(on "$name" publish data --name data --version 1 -q)
@@ -23,6 +24,8 @@ wait_for 60 moves || fail "the fetch does not move: $(on sink transfers --json)"
 kill -STOP "${daemon[silent]}"
 stop dead KILL
 on slow limit --up 12kB >/dev/null
+on good1 limit --up 1200kB >/dev/null
+on good2 limit --up 1200kB >/dev/null
 code=0
 wait $get || code=$?
 kill -CONT "${daemon[silent]}"
