@@ -62,11 +62,10 @@ static void make_numbers(struct options *o)
 
 static int usage(const struct options *o, FILE *out)
 {
-    (void)fputs(
-        "usage: stoq-sim [--deep] [--nat] [--know-seeds] [--law LAW] [--canary NAME] "
-        "[--dial KIND] [--NAME NUMBER]...\n"
-        "       stoq-sim --costs        what the transport costs, as all worlds have it\n\n",
-        out);
+    (void)fputs("usage: stoq-sim [--deep] [--nat] [--know-seeds] [--law LAW] [--canary NAME] "
+                "[--dial KIND] [--NAME NUMBER]...\n"
+                "       stoq-sim --costs        what the transport and a daemon cost\n\n",
+                out);
     for (const struct number *n = o->numbers; n->name != NULL; n++) {
         (void)fprintf(out, "  %-20s %s\n", n->name, n->help);
     }
@@ -183,6 +182,12 @@ static void print_costs(void)
             c->asker.bytes, c->asked.datagrams, c->asked.bytes, sim_cost_cpu(c, false),
             sim_cost_cpu(c, true));
     }
+    for (int what = 0; what < SIM_COST_DAEMONS; what++) {
+        enum sim_cost_daemon daemon = (enum sim_cost_daemon)what;
+        (void)printf("daemon-%s cpu_ns %u\n", sim_cost_daemon_name(daemon),
+                     sim_cost_daemon_ns(daemon));
+    }
+    (void)printf("unit cpu_ns %u\n", SIM_COST_UNIT_NS);
 }
 
 int main(int argc, char **argv)

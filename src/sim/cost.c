@@ -20,6 +20,26 @@ static const struct {
     [SIM_COST_STREAM] = {"stream", {119, {20, 894, 554800}, {747, 1077561, 768400}}},
 };
 
+static const struct {
+    const char *name;
+    uint32_t cpu_ns;
+} daemons[SIM_COST_DAEMONS] = {
+    [SIM_COST_SERVE_MIB] = {"serve-mib", 1400000},
+    [SIM_COST_FETCH_MIB] = {"fetch-mib", 2520000},
+    [SIM_COST_SERVE_SMALL] = {"serve-small", 580000},
+    [SIM_COST_FETCH_SMALL] = {"fetch-small", 2570000},
+};
+
+uint32_t sim_cost_daemon_ns(enum sim_cost_daemon what)
+{
+    return daemons[what].cpu_ns;
+}
+
+const char *sim_cost_daemon_name(enum sim_cost_daemon what)
+{
+    return daemons[what].name;
+}
+
 const struct sim_cost *sim_cost(enum sim_cost_kind kind)
 {
     return &table[kind].cost;

@@ -53,6 +53,21 @@ struct sim_cost {
 #define SIM_COST_UNIT_NS 771000u
 #define SIM_COST_SOCKET_NS 790u
 
+/*
+ * And what a whole daemon spends, its transport, the kernel's part, its store, hashes and decisions together,
+ * measured between two of them on loopback with packets of a path (tests/e2e/daemon_costs.py). At the unit
+ * above.
+ */
+enum sim_cost_daemon {
+    SIM_COST_SERVE_MIB,   /* of a large package */
+    SIM_COST_FETCH_MIB,   /* the same at the other end, durable */
+    SIM_COST_SERVE_SMALL, /* a package of 4 KiB on a connection that lives: two requests */
+    SIM_COST_FETCH_SMALL, /* the same at the other end, durable, the control API's call included */
+    SIM_COST_DAEMONS,
+};
+uint32_t sim_cost_daemon_ns(enum sim_cost_daemon what);
+const char *sim_cost_daemon_name(enum sim_cost_daemon what); /* "serve-mib", ...; static */
+
 const struct sim_cost *sim_cost(enum sim_cost_kind kind);
 /* "cold", ...; static. */
 const char *sim_cost_name(enum sim_cost_kind kind);
