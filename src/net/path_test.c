@@ -222,7 +222,7 @@ static uint64_t comes_to_a_hoarder(bool far)
     return came;
 }
 
-/* What has come and is not stored is lost when we are killed: it is kept short where nothing is won by more. */
+/* What has come and is not stored is lost when we are killed: no more than is of use comes. */
 static void near_senders_get_a_small_window(void **state)
 {
     (void)state;
