@@ -53,6 +53,28 @@ static void big_stream_comes_back_intact(void **state)
     world_release(&w);
 }
 
+/* What b must have seen. */
+static struct expected {
+    uint64_t received;
+    int fins;
+    int streams;
+    int streams_closed;
+} expected;
+
+static bool b_saw_it(struct world *w)
+{
+    return w->b.received >= expected.received && w->b.fins >= expected.fins &&
+           w->b.streams >= expected.streams && w->b.streams_closed >= expected.streams_closed;
+}
+
+/* That much comes, however long it takes; what is too much has a moment to come. */
+static void wait_for(struct world *w, const struct expected *want)
+{
+    expected = *want;
+    assert_true(world_run(w, b_saw_it));
+    world_idle(w, 20 * STOQ_MS);
+}
+
 static void unconsumed_bytes_hold_the_sender(void **state)
 {
     (void)state;
@@ -66,12 +88,12 @@ static void unconsumed_bytes_hold_the_sender(void **state)
     w.b.on_data = hoard;
     begin(&w, &t, 4 * STOQ_MIB);
     pump(&t);
-    world_idle(&w, 300 * STOQ_MS);
+    wait_for(&w, &(struct expected){.received = STOQ_MIB});
     assert_int_equal(w.b.received, STOQ_MIB); /* exactly the window */
     assert_int_equal(w.b.fins, 0);
     w.b.on_data = NULL; /* consume from now on */
     stoq_net_consumed(w.b.net, w.b.conn, t.stream, STOQ_MIB);
-    world_idle(&w, 300 * STOQ_MS);
+    wait_for(&w, &(struct expected){.received = 4 * STOQ_MIB, .fins = 1});
     assert_int_equal(w.b.received, 4 * STOQ_MIB);
     assert_int_equal(w.b.fins, 1);
     world_release(&w);
@@ -92,7 +114,8 @@ static void closed_streams_still_owe(void **state)
         struct stoq_net_buf buf = {stoq_span(zeros, sizeof zeros), count_release, &w.a};
         assert_int_equal(stoq_net_stream_open(w.a.net, w.a.conn, &stream[i]), STOQ_OK);
         assert_int_equal(stoq_net_write(w.a.net, w.a.conn, stream[i], &buf, true), STOQ_OK);
-        world_idle(&w, 20 * STOQ_MS);
+        int whole = i < 8 ? (int)i + 1 : 8;
+        wait_for(&w, &(struct expected){.received = whole * sizeof zeros, .fins = whole});
     }
     assert_int_equal(w.b.received, STOQ_MIB);
     assert_int_equal(w.b.fins, 8);
@@ -100,14 +123,14 @@ static void closed_streams_still_owe(void **state)
         assert_int_equal(
             stoq_net_write_copy(w.b.net, w.b.conn, stream[i], stoq_span(NULL, 0), true), STOQ_OK);
     }
-    world_idle(&w, 100 * STOQ_MS);
+    wait_for(&w, &(struct expected){.streams_closed = 8});
     assert_int_equal(w.b.streams_closed, 8);
     assert_int_equal(w.b.received, STOQ_MIB);
     for (size_t i = 0; i < 8; i++) { /* settle: the streams are closed */
         stoq_net_consumed(w.b.net, w.b.conn, stream[i], sizeof zeros);
         stoq_net_consumed(w.b.net, w.b.conn, stream[i], sizeof zeros); /* too much is ignored */
     }
-    world_idle(&w, 100 * STOQ_MS);
+    wait_for(&w, &(struct expected){.received = STOQ_MIB + sizeof zeros});
     assert_int_equal(w.b.received, STOQ_MIB + sizeof zeros);
     assert_int_equal(w.b.net->slots[0].conn->orphaned, 0);
     world_release(&w);
@@ -200,7 +223,7 @@ static void reset_code_arrives(void **state)
     struct stoq_net_buf buf = {stoq_span_str("half a thought"), count_release, &w.a};
     assert_int_equal(stoq_net_stream_open(w.a.net, w.a.conn, &stream), STOQ_OK);
     assert_int_equal(stoq_net_write(w.a.net, w.a.conn, stream, &buf, false), STOQ_OK);
-    world_idle(&w, 50 * STOQ_MS);
+    wait_for(&w, &(struct expected){.streams = 1});
     assert_int_equal(w.b.streams, 1);
     stoq_net_stream_reset(w.a.net, w.a.conn, stream, 42);
     assert_int_equal(stoq_net_write(w.a.net, w.a.conn, stream, &buf, false), STOQ_NOTFOUND);
@@ -227,7 +250,7 @@ static void stop_code_arrives(void **state)
     w.b.on_data = hoard;
     begin(&w, &t, 4 * STOQ_MIB);
     pump(&t);
-    world_idle(&w, 100 * STOQ_MS);
+    wait_for(&w, &(struct expected){.received = 64 * STOQ_KIB});
     assert_int_equal(w.b.received, 64 * STOQ_KIB);
     stoq_net_stream_stop(w.b.net, w.b.conn, t.stream, 43);
     assert_true(world_run(&w, a_ended));
