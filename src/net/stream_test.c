@@ -115,7 +115,7 @@ static void closed_streams_still_owe(void **state)
         assert_int_equal(stoq_net_stream_open(w.a.net, w.a.conn, &stream[i]), STOQ_OK);
         assert_int_equal(stoq_net_write(w.a.net, w.a.conn, stream[i], &buf, true), STOQ_OK);
         int whole = i < 8 ? (int)i + 1 : 8;
-        wait_for(&w, &(struct expected){.received = whole * sizeof zeros, .fins = whole});
+        wait_for(&w, &(struct expected){.received = (uint64_t)whole * sizeof zeros, .fins = whole});
     }
     assert_int_equal(w.b.received, STOQ_MIB);
     assert_int_equal(w.b.fins, 8);
