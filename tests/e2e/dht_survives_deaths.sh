@@ -20,7 +20,7 @@ done
 status() { on "$1" dht status "${@:3}" --json | jq -r "$2"; }
 knows() { [ "$(status "$1" .contacts)" -ge 17 ]; }
 for name in "${names[@]}"; do
-    wait_for 60 knows "$name" || fail "$name knows $(status "$name" .contacts)"
+    wait_for 200 knows "$name" || fail "$name knows $(status "$name" .contacts)"
 done
 
 # Three packages, each with a provider that will live and one that will not.

@@ -89,6 +89,7 @@ def main():
     open_ = [begin(first, package, a, i) for i in range(PLAN["cancel"])]
     if not until(lambda: allocated(first) and allocated(a)):
         sys.exit("FAILED: what is to be cancelled has not begun")
+    until(lambda: first.call("transfers")["transfers"][0]["number"] >= len(open_))
     for c in open_:
         c.close()
     # Those that are over and were not complete.
