@@ -17,7 +17,7 @@ begin() { # NAME HOW-FAR: a slow publish, some way into it
     : >err
     "$STOQ" --home "$(home "$1")" --progress json publish in --name p --version 1 --threads 1 --read-bytes 16 >out 2>err &
     publisher=$!
-    wait_for 20 moved "$2" || fail "$1: no progress: $(cat err)"
+    wait_for 200 moved "$2" || fail "$1: no progress: $(cat err)"
 }
 check() { # NAME: nothing of it is to be seen, and the same again has less to do
     [ ! -s out ] || fail "$1: an id was printed: $(cat out)"
