@@ -73,13 +73,14 @@ static void only_what_packs_is_packed(void **state)
 #define REALLOC_FAILS 1
 static int reallocs_left; /* the last of these fails; 0: none does */
 
-void *__libc_realloc(void *p, size_t n); /* glibc's, behind ours */
-void *realloc(void *p, size_t n)
+void *glibc_realloc(void *p, size_t n) __asm__("__libc_realloc"); /* behind ours */
+void *realloc_or_fail(void *p, size_t n) __asm__("realloc");
+void *realloc_or_fail(void *p, size_t n)
 {
     if (reallocs_left > 0 && --reallocs_left == 0) {
         return NULL;
     }
-    return __libc_realloc(p, n);
+    return glibc_realloc(p, n);
 }
 
 /* What AUTO tries harder: its bytes take some half of their length. */
