@@ -165,6 +165,7 @@ struct batch {
     struct ask *ask;
     struct stoq_buf bytes;
     uint32_t count;
+    unsigned flags;        /* to put with */
     uint64_t stream_bytes; /* to be given back to flow control */
     struct batch_chunk chunk[ENGINE_BATCH_CHUNKS];
     struct stoq_error err;
@@ -295,9 +296,9 @@ struct inbound {
     bool checked;
     uint32_t range_at; /* where production stands */
     uint32_t range_done;
-    uint64_t list_shard; /* whose chunk list is loaded; UINT64_MAX: none */
-    struct stoq_merkle_place list_place;
-    struct stoq_buf list;
+    struct stoq_stream_list *chunks; /* of the shard that production stands in; NULL: none */
+    struct stoq_merkle_place chunks_place;
+    struct stoq_buf list; /* one of those that are asked for */
     struct piece *pieces; /* made by the job, in order */
     struct piece **pieces_last;
     struct piece *spare;        /* given to the job to fill */

@@ -300,18 +300,18 @@ void engine_produce_meta(struct inbound *in)
 /* Have the chunk list at hand that covers a chunk. */
 static enum stoq_status load_list(struct inbound *in, const struct stoq_held *held, uint64_t index)
 {
-    if (in->list_shard != UINT64_MAX && index >= in->list_place.first_chunk &&
-        index - in->list_place.first_chunk < in->list.n / STOQ_MERKLE_CHUNK_ENTRY_BYTES) {
+    if (in->chunks != NULL && index >= in->chunks_place.first_chunk &&
+        index - in->chunks_place.first_chunk <
+            stoq_stream_list_span(in->chunks).n / STOQ_MERKLE_CHUNK_ENTRY_BYTES) {
         return STOQ_OK;
     }
-    in->list_shard = UINT64_MAX;
+    stoq_stream_list_drop(in->chunks);
+    in->chunks = NULL;
     enum stoq_status st =
-        stoq_merkle_find_chunk(stoq_held_shard_list(held), index, &in->list_place);
+        stoq_merkle_find_chunk(stoq_held_shard_list(held), index, &in->chunks_place);
     if (st == STOQ_OK) {
-        st = stoq_held_chunk_list(held, (size_t)in->list_place.shard, &in->list, &in->err);
-    }
-    if (st == STOQ_OK) {
-        in->list_shard = in->list_place.shard;
+        st = stoq_stream_list_take(stoq_held_stream(held), (size_t)in->chunks_place.shard,
+                                   &in->chunks, &in->err);
     }
     return st;
 }
@@ -324,7 +324,7 @@ static enum stoq_status add_proof(struct inbound *in, const struct stoq_held *he
         .hash = m->root, .shards = m->shards, .chunks = m->chunks, .bytes = m->bytes};
     struct stoq_merkle_proof proof;
     enum stoq_status st = stoq_merkle_prove_chunk(&root, stoq_held_shard_list(held),
-                                                  stoq_buf_span(&in->list), index, &proof);
+                                                  stoq_stream_list_span(in->chunks), index, &proof);
     stoq_buf_clear(&p->proof);
     return st == STOQ_OK ? stoq_merkle_proof_encode(&proof, &p->proof) : st;
 }
@@ -353,7 +353,7 @@ static void fill_piece(struct inbound *in, const struct stoq_held *held, uint64_
     enum stoq_status st = load_list(in, held, index);
     if (st == STOQ_OK) {
         struct stoq_merkle_chunk chunk = stoq_merkle_chunk_at(
-            stoq_buf_span(&in->list), (size_t)(index - in->list_place.first_chunk));
+            stoq_stream_list_span(in->chunks), (size_t)(index - in->chunks_place.first_chunk));
         st = read_chunk(in, &chunk.hash, &info, &p->data);
     }
     if (st == STOQ_OK && in->want_proofs) {

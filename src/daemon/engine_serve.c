@@ -32,6 +32,7 @@ static void inbound_free(struct inbound *in)
     in->peer->inbound_count--;
     engine_peer_unref(e, in->peer);
     stoq_frame_release(&in->frame);
+    stoq_stream_list_drop(in->chunks);
     stoq_buf_release(&in->list);
     stoq_buf_release(&in->meta);
     free(in->ranges);
@@ -357,7 +358,6 @@ void engine_stream(void *user, stoq_net_conn conn, stoq_net_stream stream)
     in->conn = conn;
     in->stream = stream;
     in->moved_at = stoq_now();
-    in->list_shard = UINT64_MAX;
     in->pieces_last = &in->pieces;
     stoq_frame_init(&in->frame);
     stoq_buf_init(&in->list, STOQ_MERKLE_SHARD_CHUNKS_MAX * STOQ_MERKLE_CHUNK_ENTRY_BYTES);

@@ -158,6 +158,33 @@ static void ranges_of_a_file(void **state)
     stoq_buf_release(&list);
 }
 
+/* Requests of one package that are served side by side have its chunk lists read and hashed once. */
+static void a_list_is_shared_by_those_who_need_it(void **state)
+{
+    (void)state;
+    make_tree();
+    struct stoq_publish_ask ask = ask_for(at("in"));
+    struct stoq_publish_report r = publish(&ask);
+    struct stoq_held *held;
+    struct stoq_stream_list *one;
+    struct stoq_stream_list *two;
+    struct stoq_buf list;
+    stoq_buf_init(&list, STOQ_MIB);
+    assert_int_equal(stoq_held_open(&held, store, &r.id, NULL), STOQ_OK);
+    struct stoq_stream *s = stoq_held_stream(held);
+    assert_int_equal(stoq_stream_list_take(s, stoq_held_shard_count(held), &one, &err), STOQ_RANGE);
+    assert_int_equal(stoq_stream_list_take(s, 0, &one, &err), STOQ_OK);
+    assert_int_equal(stoq_stream_list_take(s, 0, &two, &err), STOQ_OK);
+    assert_ptr_equal(one, two);
+    assert_int_equal(stoq_held_chunk_list(held, 0, &list, &err), STOQ_OK);
+    assert_true(stoq_span_eq(stoq_stream_list_span(one), stoq_buf_span(&list)));
+    stoq_stream_list_drop(one);
+    stoq_held_close(held);
+    assert_true(stoq_span_eq(stoq_stream_list_span(two), stoq_buf_span(&list)));
+    stoq_stream_list_drop(two);
+    stoq_buf_release(&list);
+}
+
 static void a_cursor_reads_from_anywhere(void **state)
 {
     (void)state;
@@ -238,8 +265,11 @@ static void removal_spares_what_others_use(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_STORE(one_file_can_be_read),           WITH_STORE(ranges_of_a_file),
-        WITH_STORE(a_cursor_reads_from_anywhere),   WITH_STORE(an_output_that_exists_is_left_alone),
+        WITH_STORE(one_file_can_be_read),
+        WITH_STORE(ranges_of_a_file),
+        WITH_STORE(a_list_is_shared_by_those_who_need_it),
+        WITH_STORE(a_cursor_reads_from_anywhere),
+        WITH_STORE(an_output_that_exists_is_left_alone),
         WITH_STORE(removal_spares_what_others_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

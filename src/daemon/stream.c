@@ -1,8 +1,18 @@
 #include "daemon/stream.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define BRINGS_MAX 3
+/* Requests side by side are near each other: in one shard, or in two. */
+#define LISTS_KEPT 2
+
+struct stoq_stream_list {
+    _Atomic unsigned refs;
+    size_t shard;
+    struct stoq_buf bytes;
+};
 
 struct stoq_stream {
     struct stoq_store *store;
@@ -10,6 +20,8 @@ struct stoq_stream {
     struct stoq_buf shard_list;
     enum stoq_status (*bring)(void *user, uint64_t offset, bool is_missing, struct stoq_error *err);
     void *bring_user;
+    pthread_mutex_t lock;                      /* guards what follows */
+    struct stoq_stream_list *kept[LISTS_KEPT]; /* the one asked for last comes first; NULL: none */
 };
 
 struct stoq_cursor {
@@ -56,6 +68,7 @@ enum stoq_status stoq_stream_open(struct stoq_stream **out, struct stoq_store *s
     }
     s->store = store;
     s->root = *root;
+    (void)pthread_mutex_init(&s->lock, NULL);
     stoq_buf_init(&s->shard_list, STOQ_RECORD_BYTES_MAX);
     enum stoq_status st = load_shard_list(s, err);
     if (st != STOQ_OK) {
@@ -69,6 +82,10 @@ enum stoq_status stoq_stream_open(struct stoq_stream **out, struct stoq_store *s
 void stoq_stream_close(struct stoq_stream *s)
 {
     if (s != NULL) {
+        for (size_t i = 0; i < LISTS_KEPT; i++) {
+            stoq_stream_list_drop(s->kept[i]);
+        }
+        (void)pthread_mutex_destroy(&s->lock);
         stoq_buf_release(&s->shard_list);
         free(s);
     }
@@ -116,6 +133,76 @@ enum stoq_status stoq_stream_chunk_list(const struct stoq_stream *s, size_t i, s
         return stoq_fail_code(err, STOQ_PROOF, "IntegrityCheckFailed",
                               "the chunk list of shard %zu does not belong to it", i);
     }
+    return STOQ_OK;
+}
+
+void stoq_stream_list_drop(struct stoq_stream_list *list)
+{
+    if (list != NULL && atomic_fetch_sub(&list->refs, 1) == 1) {
+        stoq_buf_release(&list->bytes);
+        free(list);
+    }
+}
+
+struct stoq_span stoq_stream_list_span(const struct stoq_stream_list *list)
+{
+    return stoq_buf_span(&list->bytes);
+}
+
+/* The kept one of shard i, with a reference for the caller; NULL: it is not kept. */
+static struct stoq_stream_list *kept(struct stoq_stream *s, size_t i)
+{
+    struct stoq_stream_list *found = NULL;
+    (void)pthread_mutex_lock(&s->lock);
+    for (size_t k = 0; k < LISTS_KEPT && found == NULL; k++) {
+        if (s->kept[k] != NULL && s->kept[k]->shard == i) {
+            found = s->kept[k];
+            s->kept[k] = s->kept[0];
+            s->kept[0] = found;
+            atomic_fetch_add(&found->refs, 1);
+        }
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    return found;
+}
+
+/* Somebody else may have kept the same one meanwhile: then both are. */
+static void keep(struct stoq_stream *s, struct stoq_stream_list *list)
+{
+    atomic_fetch_add(&list->refs, 1);
+    (void)pthread_mutex_lock(&s->lock);
+    struct stoq_stream_list *oldest = s->kept[LISTS_KEPT - 1];
+    for (size_t k = LISTS_KEPT - 1; k > 0; k--) {
+        s->kept[k] = s->kept[k - 1];
+    }
+    s->kept[0] = list;
+    (void)pthread_mutex_unlock(&s->lock);
+    stoq_stream_list_drop(oldest);
+}
+
+enum stoq_status stoq_stream_list_take(struct stoq_stream *s, size_t i,
+                                       struct stoq_stream_list **out, struct stoq_error *err)
+{
+    struct stoq_stream_list *list = kept(s, i);
+    if (list != NULL) {
+        *out = list;
+        return STOQ_OK;
+    }
+    list = calloc(1, sizeof *list);
+    if (list == NULL) {
+        return stoq_fail(err, STOQ_NOMEM, 0, "no memory for a chunk list");
+    }
+    atomic_init(&list->refs, 1);
+    list->shard = i;
+    stoq_buf_init(&list->bytes,
+                  (size_t)STOQ_MERKLE_SHARD_CHUNKS_MAX * STOQ_MERKLE_CHUNK_ENTRY_BYTES);
+    enum stoq_status st = stoq_stream_chunk_list(s, i, &list->bytes, err);
+    if (st != STOQ_OK) {
+        stoq_stream_list_drop(list);
+        return st;
+    }
+    keep(s, list);
+    *out = list;
     return STOQ_OK;
 }
 

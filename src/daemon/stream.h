@@ -52,6 +52,15 @@ STOQ_WARN_UNUSED enum stoq_status stoq_stream_chunk_list(const struct stoq_strea
                                                          struct stoq_buf *out,
                                                          struct stoq_error *err);
 
+/* The same list, read and checked once for all who need it at a time: those asked for last are kept. Borrowed
+ * until it is dropped, which may be after the stream's end. Any thread. Results as above. */
+struct stoq_stream_list;
+STOQ_WARN_UNUSED enum stoq_status stoq_stream_list_take(struct stoq_stream *stream, size_t i,
+                                                        struct stoq_stream_list **out,
+                                                        struct stoq_error *err);
+struct stoq_span stoq_stream_list_span(const struct stoq_stream_list *list);
+void stoq_stream_list_drop(struct stoq_stream_list *list); /* NULL is fine */
+
 /* A reader of the stream from some byte on, in order, one chunk at a time. Flat memory: one chunk
  * list and one chunk. */
 struct stoq_cursor;

@@ -50,6 +50,7 @@ struct stoq_timer {
     uv_poll_t poll;
     int fd;
     stoq_ns deadline;
+    stoq_ns armed_at; /* what the descriptor is set to */
     stoq_timer_fn *fn;
     void *user;
 };
@@ -308,6 +309,16 @@ void stoq_watch_free(struct stoq_watch *w)
     }
 }
 
+static void arm(struct stoq_timer *t)
+{
+    struct itimerspec its = {0};
+    stoq_ns at = t->deadline == 0 ? 1 : t->deadline; /* all zero would disarm */
+    its.it_value.tv_sec = (time_t)(at / STOQ_SEC);
+    its.it_value.tv_nsec = (long)(at % STOQ_SEC);
+    t->armed_at = t->deadline;
+    STOQ_ASSERT(timerfd_settime(t->fd, TFD_TIMER_ABSTIME, &its, NULL) == 0);
+}
+
 static void on_timer(uv_poll_t *poll, int status, int events)
 {
     (void)status;
@@ -316,6 +327,11 @@ static void on_timer(uv_poll_t *poll, int status, int events)
     uint64_t expirations;
     if (read(t->fd, &expirations, sizeof expirations) < 0) {
         return; /* set anew since it fired */
+    }
+    t->armed_at = STOQ_NEVER;
+    if (t->deadline > stoq_now()) {
+        stoq_timer_set(t, t->deadline);
+        return;
     }
     t->deadline = STOQ_NEVER;
     t->fn(t->user);
@@ -342,6 +358,7 @@ enum stoq_status stoq_timer_new(struct stoq_timer **out, struct stoq_loop *loop,
     }
     t->poll.data = t;
     t->deadline = STOQ_NEVER;
+    t->armed_at = STOQ_NEVER;
     t->fn = fn;
     t->user = user;
     (void)uv_poll_start(&t->poll, UV_READABLE, on_timer);
@@ -349,19 +366,15 @@ enum stoq_status stoq_timer_new(struct stoq_timer **out, struct stoq_loop *loop,
     return STOQ_OK;
 }
 
+/* Setting the descriptor costs up to 20 us on a virtual machine, and most deadlines are put off time
+ * and again before they come. So it is only ever set to an earlier time; when it fires too early it is
+ * set anew. */
 void stoq_timer_set(struct stoq_timer *t, stoq_ns deadline)
 {
-    if (deadline == t->deadline) {
-        return;
-    }
     t->deadline = deadline;
-    struct itimerspec its = {0};
-    if (deadline != STOQ_NEVER) {
-        stoq_ns at = deadline == 0 ? 1 : deadline; /* all zero would disarm */
-        its.it_value.tv_sec = (time_t)(at / STOQ_SEC);
-        its.it_value.tv_nsec = (long)(at % STOQ_SEC);
+    if (deadline < t->armed_at) {
+        arm(t);
     }
-    STOQ_ASSERT(timerfd_settime(t->fd, TFD_TIMER_ABSTIME, &its, NULL) == 0);
 }
 
 void stoq_timer_free(struct stoq_timer *t)

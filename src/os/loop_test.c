@@ -42,6 +42,33 @@ static void deadline_fires_once_and_precisely(void **state)
     stoq_loop_free(s.loop);
 }
 
+/* The descriptor is not set to a later time, so it fires before that: nobody is told. */
+static void a_deadline_put_off_is_kept(void **state)
+{
+    (void)state;
+    struct scene s = {0};
+    struct scene never = {0};
+    struct stoq_timer *t;
+    struct stoq_timer *none;
+    assert_int_equal(stoq_loop_new(&s.loop, NULL), STOQ_OK);
+    assert_int_equal(stoq_timer_new(&t, s.loop, on_timer, &s, NULL), STOQ_OK);
+    assert_int_equal(stoq_timer_new(&none, s.loop, on_timer, &never, NULL), STOQ_OK);
+    never.loop = s.loop;
+    stoq_ns now = stoq_now();
+    stoq_timer_set(none, now + STOQ_MS);
+    stoq_timer_set(none, STOQ_NEVER);
+    stoq_timer_set(t, now + STOQ_MS);
+    stoq_timer_set(t, now + 40 * STOQ_MS);
+    stoq_loop_run(s.loop);
+    assert_true(s.fired_at >= now + 40 * STOQ_MS);
+    stoq_timer_set(t, stoq_now()); /* and it can be set again */
+    stoq_loop_run(s.loop);
+    assert_true(never.fired_at == 0);
+    stoq_timer_free(t);
+    stoq_timer_free(none);
+    stoq_loop_free(s.loop);
+}
+
 static void on_readable(void *user, unsigned events)
 {
     struct scene *s = user;
@@ -280,6 +307,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(deadline_fires_once_and_precisely),
+        cmocka_unit_test(a_deadline_put_off_is_kept),
         cmocka_unit_test(watch_reads_until_freed),
         cmocka_unit_test(posts_can_be_taken_back),
         cmocka_unit_test(hurrying_looks_again_and_has_an_end),
