@@ -146,7 +146,8 @@ struct stoq_fetch_ask {
     uint64_t until;
     enum stoq_priority priority;
     enum stoq_swarm_strategy strategy; /* for a reader: sequential, whatever stands here */
-    bool dht; /* and whom the DHT names; without another source it is waited for */
+    bool passing; /* nobody here reads it next: what is durable need not stay in memory */
+    bool dht;     /* and whom the DHT names; without another source it is waited for */
     bool lan; /* neighbours are sources too, those heard of meanwhile included. Without any other
                * source it waits up to 1.5 s for the first */
     bool exchange;      /* and some of those that peers have told of, or that are remembered */

@@ -82,8 +82,8 @@ static void verify_batch(struct stoq_job *job)
         }
         struct stoq_span stored = stoq_span(b->bytes.p + c->offset, c->info.stored_len);
         c->status = stoq_store_put_stored(b->ask->engine->cfg.store, STOQ_RECORD_CHUNK,
-                                          stoq_span(want->hash.b, sizeof want->hash.b),
-                                          STOQ_STORE_VERIFY, c->info, stored, &c->is_new, &b->err);
+                                          stoq_span(want->hash.b, sizeof want->hash.b), b->flags,
+                                          c->info, stored, &c->is_new, &b->err);
         if (c->status == STOQ_MALFORMED) {
             c->status = STOQ_PROOF; /* a frame that does not unpack is not the chunk */
         }
@@ -159,7 +159,10 @@ static enum stoq_status batch_open(struct ask *a)
     if (b == NULL) {
         return STOQ_NOMEM;
     }
+    const struct stoq_fetch *f = engine_fetch_find(a->engine, a->fetch);
     b->ask = a;
+    b->flags = STOQ_STORE_VERIFY;
+    b->flags |= f != NULL && f->ask->passing ? (unsigned)STOQ_STORE_PASSING : 0U;
     b->job = (struct stoq_job){.work = verify_batch, .done = batch_done};
     a->batch = b;
     return stoq_buf_reserve(&b->bytes, ENGINE_BATCH_BYTES);

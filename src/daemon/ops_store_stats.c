@@ -104,12 +104,12 @@ static json_t *to_json(const struct totals *t, const struct stoq_store_stats *s)
     uint64_t dedup = t->bytes > chunks->raw_bytes ? t->bytes - chunks->raw_bytes : 0;
     json_t *saved = json_pack("{s:I, s:I}", "dedup_bytes", (json_int_t)dedup, "zstd_bytes",
                               (json_int_t)(chunks->raw_bytes - chunks->stored_bytes));
-    json_t *since =
-        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "dedup_hits", (json_int_t)s->dedup_hits,
-                  "dedup_bytes", (json_int_t)s->dedup_bytes, "zstd_saved_bytes",
-                  (json_int_t)s->zstd_saved_bytes, "appended_bytes", (json_int_t)s->appended_bytes,
-                  "syncs", (json_int_t)s->syncs, "fsync_failures", (json_int_t)s->fsync_failures,
-                  "quarantined", (json_int_t)s->quarantined);
+    json_t *since = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "dedup_hits", (json_int_t)s->dedup_hits,
+        "dedup_bytes", (json_int_t)s->dedup_bytes, "zstd_saved_bytes",
+        (json_int_t)s->zstd_saved_bytes, "appended_bytes", (json_int_t)s->appended_bytes, "syncs",
+        (json_int_t)s->syncs, "fsync_failures", (json_int_t)s->fsync_failures, "quarantined",
+        (json_int_t)s->quarantined, "forgotten_bytes", (json_int_t)s->forgotten_bytes);
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:o}",
                      "packages", (json_int_t)t->packages, "contents", (json_int_t)t->contents,
                      "content_bytes", (json_int_t)t->bytes, "chunks", (json_int_t)chunks->records,

@@ -353,6 +353,7 @@ static enum stoq_status pull(struct work *w, bool is_part, uint64_t first, uint6
                                  .is_part = is_part,
                                  .first = first,
                                  .end = end,
+                                 .passing = true, /* it is read again from the disk */
                                  .cancelled = is_stopping,
                                  .user = w};
     return stoq_engine_fetch(stoq_host_engine(w->host), &ask, &w->report, err);

@@ -144,6 +144,7 @@ static enum stoq_status block_begin(struct stoq_store *s, size_t n, struct stoq_
     b->file = log->active;
     b->file->refs++;
     b->offset = log->active_end;
+    b->passing = true;
     b->last_sequence = log->next_sequence - 1; /* it may stay empty */
     if (log->last != NULL) {
         log->last->next = b;

@@ -44,6 +44,7 @@ static enum stoq_status store_new(struct stoq_store **out, const struct stoq_sto
     s->segment_bytes = cfg->segment_bytes == 0 ? SEGMENT_BYTES_DEFAULT : cfg->segment_bytes;
     s->map_bytes = cfg->map_bytes == 0 ? MAP_BYTES_DEFAULT : cfg->map_bytes;
     stoq_quota_init(s, cfg->quota_bytes);
+    stoq_behind_init(&s->behind, cfg->passing_bytes);
     s->make_room = cfg->make_room;
     s->make_room_user = cfg->make_room_user;
     s->notice = cfg->notice;

@@ -91,6 +91,7 @@ struct append {
     struct stoq_span id_key;
     enum absence want;
     bool was_here;
+    bool passing;
     uint64_t commit_count;
     uint64_t sequence; /* WANT_SAME: of the record that is written anew */
     struct stoq_record rec;
@@ -152,6 +153,7 @@ static enum stoq_status append_locked(struct stoq_store *s, struct append *a,
     struct stoq_pending *node = *spare;
     *spare = NULL;
     struct stoq_block *b = enter(s, &a->rec, node, &p);
+    b->passing = b->passing && a->passing;
     a->done = true;
     (void)pthread_mutex_unlock(&log->lock);
     stoq_record_encode(p, &a->rec);
@@ -201,6 +203,7 @@ static enum stoq_status begin_put(struct stoq_store *s, struct append *a, uint32
 {
     *settled = false;
     stoq_touch_mark(&s->touch, a->id_type, a->id_key);
+    a->passing = (flags & STOQ_STORE_PASSING) != 0;
     enum stoq_status st = stoq_store_check_key(a->id_type, a->id_key, err);
     if (st != STOQ_OK) {
         return st;

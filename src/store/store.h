@@ -62,6 +62,9 @@ enum stoq_store_flags {
     /* read: what the system remembers of the record's place is dropped first, so that the bytes come
      * from the disk, where its file system allows that; what is not synced is in memory all the same */
     STOQ_STORE_FROM_DISK = 4,
+    /* put: nobody here is expected to read it soon. Once it is durable the system may forget it, and of what
+     * was put so no more stays in its memory than passing_bytes */
+    STOQ_STORE_PASSING = 8,
 };
 
 struct stoq_store_config {
@@ -76,6 +79,7 @@ struct stoq_store_config {
      * whichever
      * is less, is kept free of new content, for deletions and for collections; segments are smaller. */
     uint64_t quota_bytes;
+    uint64_t passing_bytes; /* see STOQ_STORE_PASSING; 0: a sixteenth of the machine's memory */
     /* New content of some bytes finds no room below the quota: make some, and say whether to try
      * again. Called
      * from the putter's thread without a lock; NULL: it is refused at once. */
@@ -181,7 +185,7 @@ STOQ_WARN_UNUSED enum stoq_status stoq_store_decode(struct stoq_stored info,
  * Add a record. Compressed where a probe says it pays, before any lock is taken. A key that is here
  * already is not written again (*is_new false), unless STOQ_STORE_OVERWRITE.
  *
- * flags   STOQ_STORE_OVERWRITE, STOQ_STORE_VERIFY or 0
+ * flags   STOQ_STORE_OVERWRITE, STOQ_STORE_VERIFY, STOQ_STORE_PASSING or 0
  * is_new  may be NULL
  *
  * STOQ_OK     accepted: readable now, durable after a sync
@@ -263,7 +267,8 @@ struct stoq_store_stats {
     uint64_t appended_bytes;   /* written to segments, headers included */
     uint64_t syncs;            /* fdatasync rounds */
     uint64_t fsync_failures;
-    uint64_t quarantined; /* damaged records met */
+    uint64_t quarantined;     /* damaged records met */
+    uint64_t forgotten_bytes; /* of STOQ_STORE_PASSING, that the system was told to forget */
 };
 
 STOQ_WARN_UNUSED enum stoq_status stoq_store_stats(struct stoq_store *s,

@@ -5,6 +5,7 @@
  * sync thread) and what its files share. Locks: log.lock is never held across I/O or a call into
  * the index that writes; the index's and the caches' own locks nest inside it.
  */
+#include "store/behind.h"
 #include "store/codec.h"
 #include "store/pending.h"
 #include "store/segment.h"
@@ -51,6 +52,7 @@ struct stoq_block {
     unsigned fillers; /* putters still copying */
     unsigned readers; /* copying out; the last one frees a retired block */
     bool retired;
+    bool passing; /* all of its records are */
     enum stoq_block_state state;
     uint64_t last_sequence;
     struct stoq_block *next;
@@ -111,6 +113,7 @@ struct stoq_store {
     struct stoq_codec *codec;
     struct stoq_durable_fault fault;
     struct stoq_log log;
+    struct stoq_behind behind; /* the sync thread's */
     struct stoq_touch touch;
     struct stoq_use_table uses;
     uint64_t quota_bytes; /* 0: none */

@@ -343,6 +343,35 @@ static int reader(struct stoq_scratch *t)
     return stoq_store_close(r.s, NULL) == STOQ_OK && fine ? 0 : 2;
 }
 
+/* Of what is fetched for nobody here the system keeps so much and no more; it can be read all the same. */
+static void what_passes_is_let_go(void **state)
+{
+    struct stoq_scratch *t = *state;
+    struct stoq_store_config cfg = stoq_scratch_config(t);
+    struct stoq_store_stats stats;
+    cfg.passing_bytes = STOQ_MIB;
+    assert_int_equal(stoq_store_open(&t->s, &cfg, &t->err), STOQ_OK);
+    for (unsigned round = 0; round < 3; round++) { /* the second one is for readers here */
+        for (uint64_t i = 0; i < 200; i++) {
+            uint8_t *own;
+            struct stoq_hash h;
+            struct stoq_span s = stoq_scratch_chunk(N, 200 * round + i, false, &own, &h);
+            assert_int_equal(stoq_store_put_stored(t->s, STOQ_RECORD_CHUNK, stoq_span(h.b, 32),
+                                                   round == 1 ? 0 : STOQ_STORE_PASSING,
+                                                   (struct stoq_stored){N, N, 0}, s, NULL, &t->err),
+                             STOQ_OK);
+            free(own);
+        }
+        assert_int_equal(stoq_store_sync(t->s, &t->err), STOQ_OK);
+        assert_int_equal(stoq_store_stats(t->s, &stats, &t->err), STOQ_OK);
+        uint64_t passed = (round == 2 ? 400 : 200) * (uint64_t)N;
+        assert_in_range(stats.forgotten_bytes, passed - 2 * STOQ_MIB, passed);
+    }
+    for (uint64_t i = 0; i < 600; i++) {
+        assert_int_equal(stoq_scratch_read(t, N, i, false), STOQ_OK);
+    }
+}
+
 static void one_writer_many_readers(void **state)
 {
     struct stoq_scratch *t = *state;
@@ -518,6 +547,7 @@ int main(void)
         STOQ_SCRATCH_TEST(listing_pages_through),
         STOQ_SCRATCH_TEST(listing_keeps_to_a_prefix),
         STOQ_SCRATCH_TEST(a_read_from_disk_passes_the_page_cache_by),
+        STOQ_SCRATCH_TEST(what_passes_is_let_go),
         STOQ_SCRATCH_TEST(one_writer_many_readers),
         STOQ_SCRATCH_TEST(empty_blocks_do_no_harm),
         STOQ_SCRATCH_TEST(formats_are_told_apart),

@@ -106,6 +106,10 @@ void stoq_sync_retire_through(struct stoq_store *s, const struct stoq_block *las
     bool more = true;
     while (more) {
         more = log->first != last;
+        if (log->first->passing) {
+            stoq_behind_add(&s->behind, log->first->file->number, log->first->offset,
+                            log->first->n);
+        }
         log->first->file->is_new = false;
         stoq_block_retire_first(s);
     }
@@ -131,6 +135,10 @@ static enum stoq_status make_durable(struct stoq_store *s)
         return stoq_salvage(s);
     }
     stoq_sync_retire_through(s, last);
+    (void)pthread_mutex_unlock(&log->lock);
+    uint64_t forgotten = stoq_behind_forget(&s->behind, s->cache);
+    (void)pthread_mutex_lock(&log->lock);
+    s->stats.forgotten_bytes += forgotten;
     return STOQ_OK;
 }
 
