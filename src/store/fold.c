@@ -48,7 +48,7 @@ static enum stoq_status fold_flush(struct stoq_fold *f, struct stoq_error *err)
     for (size_t i = 0; i < f->n; i++) {
         f->batch[i] = &f->entries[i];
     }
-    enum stoq_status st = stoq_index_apply(f->index, f->batch, f->n, f->mark, err);
+    enum stoq_status st = stoq_index_apply(f->index, f->batch, f->n, &f->mark, err);
     f->n = 0;
     return st;
 }

@@ -84,15 +84,20 @@ STOQ_WARN_UNUSED enum stoq_status stoq_index_page(struct stoq_index *ix, uint8_t
                                                   size_t entry_max, size_t *count_out,
                                                   struct stoq_error *err);
 
+/* Sort by key, as the index has them. */
+void stoq_index_sort(const struct stoq_entry **entries, size_t entry_count);
+
 /*
- * Fold records into the index in one transaction and move its mark. The highest sequence of a key
- * wins, whatever the order; a tombstone removes what is older. Sorts the array.
+ * Fold records into the index in one transaction and move its mark (NULL: leave it, more of what lies before
+ * it will follow; what is applied again comes out the same). The highest sequence of a key wins, whatever
+ * the order; a tombstone removes what is older. Sorts the array.
  *
  * STOQ_OK: committed; STOQ_FULL; STOQ_IO: nothing of it is there
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_index_apply(struct stoq_index *ix,
                                                    const struct stoq_entry **entries,
-                                                   size_t entry_count, struct stoq_index_mark mark,
+                                                   size_t entry_count,
+                                                   const struct stoq_index_mark *mark,
                                                    struct stoq_error *err);
 
 /* A record that compaction has copied, or (drop) will not copy. */

@@ -28,6 +28,11 @@ static int by_key(const void *pa, const void *pb)
     return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
 }
 
+void stoq_index_sort(const struct stoq_entry **entries, size_t entry_count)
+{
+    qsort(entries, entry_count, sizeof *entries, by_key);
+}
+
 struct apply {
     struct stoq_index *ix;
     MDB_txn *txn;
@@ -228,14 +233,14 @@ static enum stoq_status end(struct apply *a, enum stoq_status st, struct stoq_er
 }
 
 enum stoq_status stoq_index_apply(struct stoq_index *ix, const struct stoq_entry **entries,
-                                  size_t entry_count, struct stoq_index_mark mark,
+                                  size_t entry_count, const struct stoq_index_mark *mark,
                                   struct stoq_error *err)
 {
     struct apply a = {.ix = ix};
-    qsort(entries, entry_count, sizeof *entries, by_key);
+    stoq_index_sort(entries, entry_count);
     enum stoq_status st = begin(&a, err);
     if (st == STOQ_OK) {
-        a.meta.mark = mark;
+        a.meta.mark = mark != NULL ? *mark : a.meta.mark;
         st = end(&a, apply_all(&a, entries, entry_count, err), err);
     }
     return st;

@@ -24,9 +24,9 @@
  * bounds memory and what a recovery has to scan. */
 #define STOQ_PENDING_MAX 32768
 #define STOQ_PENDING_TRIGGER 16384
-#define STOQ_COMMIT_BYTES_TRIGGER (128 * STOQ_MIB)
-/* Entries of one index transaction: at worst each dirties a 4 KiB page. */
-#define STOQ_COMMIT_BATCH 2048
+#define STOQ_COMMIT_BYTES_TRIGGER (512 * STOQ_MIB)
+/* Entries of one index transaction: at worst each dirties a 4 KiB page, in memory until its end. */
+#define STOQ_COMMIT_BATCH 4096
 
 /* A segment that is being written. */
 struct stoq_segment_file {

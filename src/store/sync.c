@@ -10,7 +10,7 @@
  * when 6 MiB are written, so that memory stays flat and the disk never idles, or when puts wait for
  * the room that its blocks take; such a round leaves step 3 to later ones, for a commit costs two
  * flushes more, and where chunks come in no order a page of the index each: a crash then means
- * scanning at most 128 MiB of log.
+ * scanning at most 512 MiB of log.
  *
  * When a round fails, whatever it covered stays in memory and readable, "stuck" makes each put and
  * sync try another round, and waiters get the error. A failed fdatasync leads to salvage.c.
@@ -142,13 +142,13 @@ static enum stoq_status make_durable(struct stoq_store *s)
     return STOQ_OK;
 }
 
-/* The next batch to commit, oldest first, none beyond limit; the mark behind its last one. */
+/* What there is to commit, none beyond limit; the mark behind the last one. */
 static size_t gather(const struct stoq_log *log, uint64_t limit, const struct stoq_entry **out,
-                     struct stoq_index_mark *mark)
+                     size_t room, struct stoq_index_mark *mark)
 {
     size_t n = 0;
     const struct stoq_pending *p = log->pending.oldest;
-    for (; p != NULL && n < STOQ_COMMIT_BATCH && p->e.sequence <= limit; p = p->newer) {
+    for (; p != NULL && n < room && p->e.sequence <= limit; p = p->newer) {
         out[n++] = &p->e;
         mark->segment = p->e.segment;
         mark->offset = p->e.offset + stoq_record_bytes(p->e.key_len, p->e.info.stored_len);
@@ -157,45 +157,62 @@ static size_t gather(const struct stoq_log *log, uint64_t limit, const struct st
     return n;
 }
 
+/*
+ * Chunks come in no order of their keys, so that a transaction touches nearly every page of the index.
+ * All that is pending is therefore put into order first and applied in stretches of keys, each of which
+ * touches its own pages. The mark moves with the last one: after a crash before that, recovery finds
+ * what the others have already brought and changes nothing by it.
+ */
+static enum stoq_status apply_in_order(struct stoq_store *s, const struct stoq_entry **entries,
+                                       size_t n, const struct stoq_index_mark *mark,
+                                       struct stoq_error *err)
+{
+    enum stoq_status st = STOQ_OK;
+    stoq_index_sort(entries, n);
+    for (size_t at = 0; at < n && st == STOQ_OK; at += STOQ_COMMIT_BATCH) {
+        bool is_last = n - at <= STOQ_COMMIT_BATCH;
+        int e = stoq_durable_ask(&s->fault, STOQ_DURABLE_INDEX_COMMIT);
+        st = e != 0 ? stoq_fail(err, stoq_file_status(e), e, "index: commit")
+                    : stoq_index_apply(s->index, entries + at, is_last ? n - at : STOQ_COMMIT_BATCH,
+                                       is_last ? mark : NULL, err);
+    }
+    return st;
+}
+
 /* Step 3, for records up to limit. */
 static enum stoq_status commit(struct stoq_store *s, uint64_t limit)
 {
     struct stoq_log *log = &s->log;
-    const struct stoq_entry **batch = calloc(STOQ_COMMIT_BATCH, sizeof *batch);
-    if (batch == NULL) {
-        return stoq_log_stick(s, ENOMEM, "commit to the index");
+    size_t room = log->pending.count;
+    const struct stoq_entry **entries = room > 0 ? calloc(room, sizeof *entries) : NULL;
+    struct stoq_index_mark mark;
+    size_t n = entries != NULL ? gather(log, limit, entries, room, &mark) : 0;
+    if (n == 0) {
+        bool failed = room > 0 && entries == NULL;
+        free(entries);
+        return failed ? stoq_log_stick(s, ENOMEM, "commit to the index") : STOQ_OK;
     }
-    enum stoq_status st = STOQ_OK;
-    for (;;) {
-        struct stoq_index_mark mark;
-        size_t n = gather(log, limit, batch, &mark);
-        if (n == 0) {
-            break;
-        }
-        (void)pthread_mutex_unlock(&log->lock);
-        struct stoq_error err = {0};
-        int e = stoq_durable_ask(&s->fault, STOQ_DURABLE_INDEX_COMMIT);
-        st = e != 0 ? stoq_fail(&err, stoq_file_status(e), e, "index: commit")
-                    : stoq_index_apply(s->index, batch, n, mark, &err);
-        (void)pthread_mutex_lock(&log->lock);
-        if (st != STOQ_OK) {
-            log->stuck = true;
-            log->failure = err;
-            break;
-        }
-        for (; n > 0; n--) {
+    (void)pthread_mutex_unlock(&log->lock);
+    struct stoq_error err = {0};
+    enum stoq_status st = apply_in_order(s, entries, n, &mark, &err);
+    (void)pthread_mutex_lock(&log->lock);
+    free(entries);
+    if (st != STOQ_OK) {
+        log->stuck = true;
+        log->failure = err;
+        return st;
+    }
+    for (; n > 0; n--) {
 #ifdef STOQ_LEFT_OUT_index_commit_order
-            if (log->volatile_from == log->pending.oldest) {
-                log->volatile_from = log->pending.oldest->newer;
-            }
-#endif
-            stoq_pending_drop_oldest(&log->pending);
+        if (log->volatile_from == log->pending.oldest) {
+            log->volatile_from = log->pending.oldest->newer;
         }
-        log->commit_count++;
-        log->committed_sequence = mark.next_sequence - 1;
+#endif
+        stoq_pending_drop_oldest(&log->pending);
     }
-    free(batch);
-    return st;
+    log->commit_count++;
+    log->committed_sequence = mark.next_sequence - 1;
+    return STOQ_OK;
 }
 
 static enum stoq_status run_round(struct stoq_store *s)
