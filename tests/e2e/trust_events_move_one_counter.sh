@@ -56,23 +56,35 @@ exits 5 on B get "${id[3]}" --from "${at[3]}" -q
 moved "${peer[3]}" '[0,0,0,1,0]'
 
 # Two days after: no quarantine, a score below the minimum.
-aged() {
+aged() { # DAYS
     stop B
-    python3 - <<'PY'
+    python3 - "$1" <<'PY'
+import sys
 p = 'B/trust'
 b = bytearray(open(p, 'rb').read())
 assert b[0] == 1 and b[1] == 26
-b[2:6] = (int.from_bytes(b[2:6], 'big') - 2 * 86400).to_bytes(4, 'big')
+b[2:6] = (int.from_bytes(b[2:6], 'big') - int(sys.argv[1]) * 86400).to_bytes(4, 'big')
 open(p, 'wb').write(b)
 PY
     start B
 }
-aged
+aged 2
 moved "${peer[0]}" '[1,0,0,0,0]'
 moved "${peer[2]}" '[0,0,1,0,0]'
 on B peers --why "${peer[2]}" --json | jq -e '.quarantine_s == null and .is_cut and .trust_value < 0.1' >/dev/null || fail "aged"
 exits 5 on forger ping "$(contact B)" --timeout 5
 ! connected "${peer[2]}" || fail "a score below the minimum does not disconnect"
 exits 5 on B get "${id[2]}" --from "${at[2]}" --timeout 20
+cp B/trust trust
 exits 0 on B peers --forgive "${peer[2]}"
 exits 0 on forger ping "$(contact B)"
+# What was not forgiven is outlived: two months after the lie the score is above the minimum, and the lie still counted.
+stop B
+cp trust B/trust
+start B
+on B peers --why "${peer[2]}" --json | jq -e .is_cut >/dev/null || fail "not as before it was forgiven"
+aged 60
+moved "${peer[2]}" '[0,0,1,0,0]'
+on B peers --why "${peer[2]}" --json | jq -e '(.is_cut | not) and .trust_value > 0.1' >/dev/null || fail "no recovery: $(on B peers --why "${peer[2]}" --json)"
+exits 0 on forger ping "$(contact B)"
+connected "${peer[2]}" || fail "not connected though it has recovered"

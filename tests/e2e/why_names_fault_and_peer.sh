@@ -55,7 +55,7 @@ stop S
 python3 "$STOQ_SRC/tests/tools/flip_chunk.py" --forge S/store all
 start S
 exits 4 on B get "$id" --from "$(contact S)" -q
-tells B "$id" IntegrityCheckFailed "given up:" "do not have the hash"
+tells B "$id" IntegrityCheckFailed "$(jq -r .peer S.ready | cut -c1-15).. at" "given up:" "do not have the hash"
 # A full disk.
 if [ "$(id -u)" = 0 ] && mkdir small && mount -t tmpfs -o size=12m tmpfs small 2>/dev/null; then
     trap 'umount -l "$TMP/small" || true; at_end' EXIT
