@@ -285,10 +285,13 @@ struct inbound {
     stoq_ns answer_at; /* when the answer began */
     enum stoq_meta_kind kind;
     struct stoq_range shards;
-    struct stoq_range *ranges;
+    struct stoq_range *ranges; /* of kinds ALL_CHUNKS and PACKAGE: those held, until the job has looked */
     uint32_t range_count;
     uint32_t chunk_count;
+    uint8_t *hashes; /* chunk_count of them are asked for by their hashes; NULL: by index */
     bool want_proofs;
+    bool meta_sent;     /* metadata before the chunks */
+    uint32_t meta_held; /* bytes of these, counted as pieces are */
     /* the job's */
     struct stoq_job job;
     struct held_ref *held;    /* cached by the engine */
@@ -764,10 +767,18 @@ bool engine_room_take(struct inbound *in);
 /* The job is over (or did not begin): what it has made counts now. */
 void engine_room_settle(struct inbound *in);
 void engine_room_leave(struct inbound *in); /* it waits no more */
+/* The metadata before its chunks have arrived. */
+void engine_room_meta_sent(struct inbound *in);
 
 /* engine_produce.c: runs on workers */
 void engine_produce_meta(struct inbound *in);
 void engine_produce_chunks(struct inbound *in);
+/* engine_whole.c: make ranges of what was asked for by hash or as the rest, and what goes before it. On a
+ * worker. STOQ_RANGE, STOQ_FULL: too long; STOQ_NOMEM, STOQ_NOTFOUND, STOQ_IO, STOQ_PROOF. */
+#define ENGINE_NO_CHUNK UINT64_MAX /* first of a range: no chunk of this package, a missing item */
+#define ENGINE_WHOLE_META_MAX (1u << 20) /* metadata before chunks: a package of some 29,000 */
+STOQ_WARN_UNUSED enum stoq_status engine_whole_prepare(struct inbound *in,
+                                                       const struct stoq_held *held);
 struct held_ref *engine_held(struct stoq_engine *e, const struct stoq_package_id *id);
 struct held_ref *engine_held_keep(struct stoq_engine *e, const struct stoq_package_id *id,
                                   struct stoq_held *held); /* takes held; NULL: no memory */

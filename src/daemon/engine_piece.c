@@ -74,8 +74,17 @@ static void room_offer(struct stoq_engine *e)
 void engine_room_leave(struct inbound *in)
 {
     unwait(in);
-    count(in, 0, in->reserved);
+    count(in, 0, in->reserved + (uint64_t)in->meta_held);
     in->reserved = 0;
+    in->meta_held = 0;
+    room_offer(in->engine);
+}
+
+void engine_room_meta_sent(struct inbound *in)
+{
+    stoq_buf_release(&in->meta);
+    count(in, 0, in->meta_held);
+    in->meta_held = 0;
     room_offer(in->engine);
 }
 
@@ -101,6 +110,10 @@ void engine_room_settle(struct inbound *in)
     for (struct piece *p = in->pieces; p != NULL; p = p->next) {
         p->held_bytes = (uint32_t)(p->data.cap + p->proof.cap);
         count(in, p->held_bytes, 0);
+    }
+    if (!in->is_meta && in->meta_held == 0 && in->meta.cap > 0) {
+        in->meta_held = (uint32_t)in->meta.cap;
+        count(in, in->meta_held, 0);
     }
     count(in, 0, in->reserved);
     in->reserved = 0;

@@ -82,6 +82,9 @@ static void refuse(struct inbound *in, enum stoq_status st)
     case STOQ_RANGE:
         in->error = STOQ_ERR_INVALID_CHUNK_INDEX;
         break;
+    case STOQ_FULL:
+        in->error = STOQ_ERR_TOO_LARGE;
+        break;
     default:
         in->error = STOQ_ERR_INTERNAL;
         break;
@@ -375,6 +378,14 @@ static void fill_piece(struct inbound *in, const struct stoq_held *held, uint64_
 
 static bool check_ranges(struct inbound *in, const struct stoq_held *held)
 {
+    if (in->hashes != NULL || in->kind != STOQ_META_CHUNKS) {
+        enum stoq_status st = engine_whole_prepare(in, held);
+        if (st != STOQ_OK) {
+            refuse(in, st);
+        }
+        in->checked = st == STOQ_OK;
+        return in->checked;
+    }
     uint64_t chunks = stoq_held_manifest(held)->chunks;
     for (uint32_t i = 0; i < in->range_count; i++) {
         uint64_t end;

@@ -117,13 +117,17 @@ void engine_request_served(const struct inbound *in)
                              .source = stoq_key_peer_id(e->cfg.key),
                              .destination = in->peer->id,
                              .priority = in->priority,
-                             .chunks = in->chunk_count,
                              .bytes = in->bytes_out,
                              .took_ns = stoq_now() - in->answer_at};
     uint64_t now_s = stoq_wall_seconds();
     uint64_t took_s = r.took_ns / STOQ_SEC;
     r.began_at = now_s > took_s ? now_s - took_s : 0;
-    set_runs(&r, in->ranges, in->range_count);
+    if (in->kind == STOQ_META_CHUNKS || in->head_sent) { /* else a job may still be finding out */
+        r.chunks = in->chunk_count;
+    }
+    if (in->hashes == NULL && (in->kind == STOQ_META_CHUNKS || in->head_sent)) {
+        set_runs(&r, in->ranges, in->range_count);
+    }
     if (in->error != 0) {
         say(&r, stoq_error_code(&in->err));
     } else {

@@ -36,6 +36,7 @@ static void inbound_free(struct inbound *in)
     stoq_buf_release(&in->list);
     stoq_buf_release(&in->meta);
     free(in->ranges);
+    free(in->hashes);
     free(in);
 }
 
@@ -194,21 +195,65 @@ static uint64_t piece_bytes(const struct piece *p)
     return sizeof p->head + p->proof.n + p->data.n;
 }
 
+static void before_released(void *user)
+{
+    struct inbound *in = user;
+    in->bytes_queued -= in->meta.n;
+    in->moved_at = stoq_now();
+    engine_room_meta_sent(in);
+    engine_pump_later(in);
+}
+
+/* The metadata that go before the chunks. */
+static enum stoq_status send_before(struct inbound *in)
+{
+    struct stoq_net_buf buf = {stoq_buf_span(&in->meta), before_released, in};
+    if (in->meta.n == 0 || in->meta_sent) {
+        return STOQ_OK;
+    }
+    bool fin = in->chunk_count == 0;
+    enum stoq_status st = stoq_net_write(in->engine->net, in->conn, in->stream, &buf, fin);
+    if (st == STOQ_OK) {
+        in->meta_sent = true;
+        in->ended = fin;
+        in->bytes_queued += in->meta.n;
+        in->bytes_out += in->meta.n;
+        in->peer->bytes_served += in->meta.n;
+        in->engine->bytes_served += in->meta.n;
+    }
+    return st;
+}
+
+static enum stoq_status send_head(struct inbound *in)
+{
+    if (in->head_sent) {
+        return STOQ_OK;
+    }
+    struct stoq_message msg = {
+        .type = STOQ_MSG_RESPONSE,
+        .request_id = in->request_id,
+        .u.response = {.kind = in->kind,
+                       .payload_bytes = in->meta.n,
+                       .items = in->chunk_count,
+                       .cap_bytes_per_s = in->tells_cap ? engine_budget_cap(in) : 0}};
+    in->ended = in->chunk_count == 0 && in->meta.n == 0;
+    in->head_sent = true;
+    return send_message(in, &msg, in->ended);
+}
+
 /* Send what a job has made. False: the stream takes no more now, or is gone. */
 static bool send_pieces(struct inbound *in)
 {
-    if (!in->head_sent) {
-        struct stoq_message msg = {
-            .type = STOQ_MSG_RESPONSE,
-            .request_id = in->request_id,
-            .u.response = {.kind = STOQ_META_CHUNKS,
-                           .items = in->chunk_count,
-                           .cap_bytes_per_s = in->tells_cap ? engine_budget_cap(in) : 0}};
-        if (send_message(in, &msg, false) != STOQ_OK) {
+    if (!in->meta_sent && in->meta.n > 0 && !in->head_sent && !engine_budget_send(in, in->meta.n)) {
+        return false;
+    }
+    enum stoq_status head = send_head(in);
+    head = head == STOQ_OK ? send_before(in) : head;
+    if (head != STOQ_OK) {
+        if (head != STOQ_FULL) {
             inbound_cut(in, STOQ_APP_CANCELLED);
-            return false;
         }
-        in->head_sent = true;
+        return false;
     }
     while (in->pieces != NULL) {
         struct piece *p = in->pieces;
@@ -320,7 +365,8 @@ static void pump_one(struct inbound *in)
     if (in->reading || in->ended || in->is_meta || in->phase != INBOUND_ANSWERING) {
         return;
     }
-    if (in->pieces != NULL && !send_pieces(in)) {
+    bool has_begun = in->checked && (!in->head_sent || (in->meta.n > 0 && !in->meta_sent));
+    if ((in->pieces != NULL || has_begun) && !send_pieces(in)) {
         return;
     }
     if (in->ended || in->range_at == in->range_count || in->bytes_queued >= ENGINE_SERVE_AHEAD) {
@@ -420,6 +466,26 @@ static bool answer_dht(struct inbound *in, const struct stoq_message *msg)
     return ok;
 }
 
+/* Another request of the same connection is not wanted any more; one that is over already is fine. */
+static void cancel(struct inbound *in, const struct stoq_message *msg)
+{
+    struct stoq_engine *e = in->engine;
+    struct stoq_message taken = {.type = STOQ_MSG_RESPONSE,
+                                 .request_id = msg->request_id,
+                                 .u.response = {.kind = STOQ_META_ACCEPTED}};
+    struct inbound *other = NULL;
+    size_t at = 0;
+    while ((other = stoq_map_next(&e->streams, &at)) != NULL) {
+        if (other != in && other->conn == in->conn && other->phase == INBOUND_ANSWERING &&
+            other->request_id == msg->u.cancel.request_id) {
+            inbound_cut(other, STOQ_APP_CANCELLED);
+            break;
+        }
+    }
+    engine_send(
+        e, &(struct stoq_node_send){.peer = in->peer->number, .stream = in->number, .msg = &taken});
+}
+
 static void inbound_decide(struct inbound *in, enum stoq_status st, struct stoq_span cbor)
 {
     struct stoq_engine *e = in->engine;
@@ -443,6 +509,10 @@ static void inbound_decide(struct inbound *in, enum stoq_status st, struct stoq_
         if (engine_dht_is_request(&msg) && answer_dht(in, &msg)) {
             return;
         }
+        if (msg.type == STOQ_MSG_CANCEL) {
+            cancel(in, &msg);
+            return;
+        }
         if (e->exchange != NULL && msg.type == STOQ_MSG_PEER_EXCHANGE) {
             engine_exchange_in(in, &msg);
             return;
@@ -458,6 +528,10 @@ static void inbound_decide(struct inbound *in, enum stoq_status st, struct stoq_
         ev = (struct stoq_node_event){
             .kind = STOQ_NODE_INBOUND,
             .u.inbound = {.peer = in->peer->number, .stream = in->number, .msg = &msg}};
+        if (msg.type == STOQ_MSG_REQUEST || msg.type == STOQ_MSG_PACKAGE_DOWNLOAD) {
+            ev.u.inbound.queue_ns =
+                engine_budget_queue(e, STOQ_PRIORITY_NORMAL, &ev.u.inbound.queue_bytes);
+        }
         if (msg.type == STOQ_MSG_CHUNK_REQUEST || msg.type == STOQ_MSG_METADATA_QUERY) {
             bool is_chunks = msg.type == STOQ_MSG_CHUNK_REQUEST;
             ev.u.inbound.queue_ns = engine_budget_queue(
@@ -621,12 +695,18 @@ void engine_serve(struct stoq_engine *e, const struct stoq_node_serve *s, bool i
         engine_yield_begin(in);
     }
     if (!is_meta) {
-        in->ranges = calloc(s->range_count, sizeof *in->ranges);
-        if (in->ranges == NULL) {
+        in->ranges = calloc((size_t)s->range_count + 1, sizeof *in->ranges);
+        in->hashes = s->hashes.n > 0 ? malloc(s->hashes.n) : NULL;
+        if (in->ranges == NULL || (s->hashes.n > 0 && in->hashes == NULL)) {
             inbound_cut(in, STOQ_APP_GOING_AWAY);
             return;
         }
-        memcpy(in->ranges, s->ranges, s->range_count * sizeof *in->ranges);
+        if (s->range_count > 0) {
+            memcpy(in->ranges, s->ranges, s->range_count * sizeof *in->ranges);
+        }
+        if (s->hashes.n > 0) {
+            memcpy(in->hashes, s->hashes.p, s->hashes.n);
+        }
         in->range_count = s->range_count;
         in->chunk_count = s->chunk_count;
     }

@@ -122,6 +122,7 @@ struct out {
     struct stoq_message msg;
     char text[STOQ_ERROR_TEXT_MAX];
     struct stoq_range *ranges;
+    uint8_t *hashes;
     struct stoq_node_report *report;
 };
 

@@ -343,10 +343,13 @@ struct stoq_node_action {
             stoq_stream stream;
             uint64_t request_id;
             struct stoq_package_id id;
-            enum stoq_meta_kind kind;        /* SERVE_META */
-            struct stoq_range shards;        /* SERVE_META of kinds that have them */
-            const struct stoq_range *ranges; /* SERVE_CHUNKS */
+            enum stoq_meta_kind kind;
+            struct stoq_range shards; /* SERVE_META of kinds that have them */
+            /* SERVE_CHUNKS: of kind STOQ_META_CHUNKS these chunks, or (no ranges) those with these hashes;
+             * of _ALL_CHUNKS and _PACKAGE all but these, how many is not known here. */
+            const struct stoq_range *ranges;
             uint32_t range_count;
+            struct stoq_span hashes;
             uint32_t chunk_count;
             bool want_proofs;
             enum stoq_priority priority; /* SERVE_CHUNKS: as the requester says */

@@ -68,7 +68,7 @@ struct stoq_msg_hello stoq_node_hello(const struct stoq_node *n)
         .version_count = 1,
         .versions = {STOQ_PROTOCOL_VERSION},
         .features = STOQ_FEATURE_PROOFS | STOQ_FEATURE_HAVE | STOQ_FEATURE_PRIORITY |
-                    STOQ_FEATURE_OPENING | STOQ_FEATURE_NAMES |
+                    STOQ_FEATURE_OPENING | STOQ_FEATURE_NAMES | STOQ_FEATURE_WHOLE |
                     (n->cfg.want_raw ? 0u : (unsigned)STOQ_FEATURE_ZSTD) |
                     (n->cfg.takes_offers ? (unsigned)STOQ_FEATURE_OFFERS : 0u) |
                     (n->cfg.exchanges ? (unsigned)STOQ_FEATURE_EXCHANGE : 0u) |

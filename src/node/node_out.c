@@ -43,6 +43,7 @@ struct out *node_out(struct stoq_node *n, enum stoq_node_action_kind kind)
 void node_out_free(struct stoq_node *n, struct out *o)
 {
     stoq_free(&n->cfg.alloc, o->ranges);
+    stoq_free(&n->cfg.alloc, o->hashes);
     stoq_free(&n->cfg.alloc, o->report);
     stoq_free(&n->cfg.alloc, o);
 }

@@ -107,6 +107,67 @@ static bool serve_chunks(struct stoq_node *n, const struct stoq_node_inbound *in
     return true;
 }
 
+/* A Request or a PackageDownload. */
+static bool serve_whole(struct stoq_node *n, const struct stoq_node_inbound *in)
+{
+    bool is_package = in->msg->type == STOQ_MSG_PACKAGE_DOWNLOAD;
+    const struct stoq_msg_request *q = &in->msg->u.request;
+    const struct stoq_msg_package_download *d = &in->msg->u.package_download;
+    const struct stoq_range *held = is_package ? d->held : q->held;
+    uint32_t count = is_package ? d->held_count : q->held_count;
+    struct stoq_span hashes = is_package ? stoq_span(NULL, 0) : q->hashes;
+    struct stoq_range *ranges = stoq_alloc(&n->cfg.alloc, count + 1, sizeof *ranges);
+    uint8_t *copy = stoq_alloc(&n->cfg.alloc, hashes.n + 1, 1);
+    struct out *o = ranges == NULL || copy == NULL
+                        ? NULL
+                        : reply(n, in->peer, in->stream, STOQ_NODE_SERVE_CHUNKS);
+    if (o == NULL) {
+        stoq_free(&n->cfg.alloc, ranges);
+        stoq_free(&n->cfg.alloc, copy);
+        return false;
+    }
+    if (count > 0) {
+        memcpy(ranges, held, count * sizeof *ranges);
+    }
+    if (hashes.n > 0) {
+        memcpy(copy, hashes.p, hashes.n);
+    }
+    o->ranges = ranges;
+    o->hashes = copy;
+    o->action.u.serve.request_id = in->msg->request_id;
+    o->action.u.serve.id = is_package ? d->id : q->id;
+    o->action.u.serve.kind = is_package     ? STOQ_META_PACKAGE
+                             : hashes.n > 0 ? STOQ_META_CHUNKS
+                                            : STOQ_META_ALL_CHUNKS;
+    o->action.u.serve.ranges = ranges;
+    o->action.u.serve.range_count = count;
+    o->action.u.serve.hashes = stoq_span(copy, hashes.n);
+    o->action.u.serve.chunk_count = (uint32_t)(hashes.n / sizeof(struct stoq_hash));
+    o->action.u.serve.want_proofs = is_package ? d->want_proofs : q->want_proofs;
+    o->action.u.serve.priority = STOQ_PRIORITY_NORMAL;
+    return true;
+}
+
+static bool is_whole(const struct stoq_message *msg)
+{
+    return msg->type == STOQ_MSG_REQUEST || msg->type == STOQ_MSG_PACKAGE_DOWNLOAD;
+}
+
+/* The package that a request for its metadata or chunks is about. */
+static const struct stoq_package_id *id_of(const struct stoq_message *msg)
+{
+    switch (msg->type) {
+    case STOQ_MSG_METADATA_QUERY:
+        return &msg->u.metadata_query.id;
+    case STOQ_MSG_REQUEST:
+        return &msg->u.request.id;
+    case STOQ_MSG_PACKAGE_DOWNLOAD:
+        return &msg->u.package_download.id;
+    default:
+        return &msg->u.chunk_request.id;
+    }
+}
+
 /* It asks more than is answered between two looks of ours: others that ask meanwhile are not at fault. */
 static bool floods(const struct stoq_node *n, const struct link *l)
 {
@@ -125,8 +186,7 @@ static void close_flood(struct stoq_node *n, stoq_peer peer)
 static bool is_too_early(const struct stoq_node *n, const struct stoq_message *msg)
 {
     bool is_query = msg->type == STOQ_MSG_METADATA_QUERY;
-    const struct stoq_package_id *id =
-        is_query ? &msg->u.metadata_query.id : &msg->u.chunk_request.id;
+    const struct stoq_package_id *id = id_of(msg);
     for (const struct fetch *f = n->fetches; f != NULL; f = f->next) {
         if (f->over || !stoq_hash_eq(&f->package.h, &id->h)) {
             continue;
@@ -143,8 +203,8 @@ static bool is_too_early(const struct stoq_node *n, const struct stoq_message *m
 static void note_asker(struct stoq_node *n, const struct link *l, const struct stoq_message *msg)
 {
     const struct stoq_msg_metadata_query *q = &msg->u.metadata_query;
-    if (msg->type == STOQ_MSG_CHUNK_REQUEST) {
-        fetch_source_asks(n, l, &msg->u.chunk_request.id);
+    if (msg->type != STOQ_MSG_METADATA_QUERY) {
+        fetch_source_asks(n, l, id_of(msg));
     } else if (q->kind != STOQ_META_MANIFEST && q->kind != STOQ_META_OPENING) {
         fetch_source_asks(n, l, &q->id);
     }
@@ -170,8 +230,8 @@ void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in)
         close_flood(n, in->peer);
         return;
     }
-    bool heavy =
-        in->msg->type == STOQ_MSG_METADATA_QUERY || in->msg->type == STOQ_MSG_CHUNK_REQUEST;
+    bool heavy = in->msg->type == STOQ_MSG_METADATA_QUERY ||
+                 in->msg->type == STOQ_MSG_CHUNK_REQUEST || is_whole(in->msg);
     if (heavy && !has_room(n, l)) {
         refuse(n, in->peer, in->stream, in->msg->request_id, STOQ_ERR_BUSY,
                "too many requests under way");
@@ -185,7 +245,7 @@ void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in)
                "it is being fetched here");
         return;
     }
-    if (in->msg->type == STOQ_MSG_CHUNK_REQUEST && is_crowded(n, l, in)) {
+    if (heavy && in->msg->type != STOQ_MSG_METADATA_QUERY && is_crowded(n, l, in)) {
         refuse(n, in->peer, in->stream, in->msg->request_id, STOQ_ERR_BUSY,
                "too much waits for its line");
         return;
@@ -215,6 +275,13 @@ void serve_inbound(struct stoq_node *n, const struct stoq_node_inbound *in)
     case STOQ_MSG_METADATA_QUERY:
         spread_note_meta(n, l, in);
         serve_meta(n, in);
+        break;
+    case STOQ_MSG_REQUEST:
+    case STOQ_MSG_PACKAGE_DOWNLOAD:
+        if (!serve_whole(n, in)) {
+            l->serves--;
+            n->serves--;
+        }
         break;
     case STOQ_MSG_CHUNK_REQUEST:
         if (serve_chunks(n, in)) {

@@ -12,6 +12,7 @@
 struct said {
     uint64_t code;
     bool charged;
+    bool serves;
 };
 
 /* The node's answer to one message of this type. */
@@ -24,9 +25,8 @@ static struct said ask(struct stoq_node *node, uint64_t type)
                                  .u.inbound = {.peer = PEER, .stream = 5, .msg = &msg}};
     assert_int_equal(stoq_node_feed(node, &ev, STOQ_SEC), STOQ_OK);
     while (stoq_node_poll(node, STOQ_SEC, &action)) {
-        if (action.kind == STOQ_NODE_CHARGE) {
-            said.charged = true;
-        }
+        said.charged = said.charged || action.kind == STOQ_NODE_CHARGE;
+        said.serves = said.serves || action.kind == STOQ_NODE_SERVE_CHUNKS;
         if (action.kind == STOQ_NODE_SEND && action.u.send.msg->type == STOQ_MSG_ERROR) {
             assert_int_equal(action.u.send.msg->request_id, 77);
             said.code = action.u.send.msg->u.error.code;
@@ -50,8 +50,10 @@ static void messages_without_a_part(void **state)
     assert_int_equal(said.code, STOQ_ERR_MALFORMED);
     assert_true(said.charged);
     for (uint64_t type = STOQ_MSG_HAVE; type <= STOQ_MSG_STORE; type++) {
+        bool is_served = type == STOQ_MSG_REQUEST || type == STOQ_MSG_PACKAGE_DOWNLOAD;
         said = ask(node, type);
-        assert_int_equal(said.code, STOQ_ERR_UNSUPPORTED);
+        assert_int_equal(said.code, is_served ? 0 : STOQ_ERR_UNSUPPORTED);
+        assert_int_equal(said.serves, is_served);
         assert_false(said.charged);
     }
     stoq_node_free(node);

@@ -1,0 +1,447 @@
+/* An engine that serves, and somebody who asks it over the wire: Request, PackageDownload, Cancel. */
+#include "daemon/engine_internal.h"
+#include "daemon/publish.h"
+#include "hash/hash.h"
+#include "os/sys.h"
+#include "os/tree_read.h"
+#include "wire/items.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#define FILE_BYTES 20000u /* random, each a chunk of its own or two */
+#define FILES 4u          /* the last is a copy of the first */
+#define ANSWER_MAX ((size_t)1 << 20)
+#define CHUNKS_MAX 32u
+#define PATIENCE (60 * STOQ_SEC)
+
+struct answer {
+    stoq_net_stream stream;
+    uint64_t request_id;
+    struct stoq_buf bytes;
+    bool over;
+    bool was_reset;
+    uint64_t code;
+    struct stoq_message msg; /* once it is over */
+    struct stoq_span payload;
+};
+
+struct scene {
+    char dir[64];
+    char tree[64];
+    struct stoq_store *store;
+    struct stoq_key *key;
+    struct stoq_engine *engine;
+    struct stoq_package_id id;
+    struct stoq_key *own; /* the asker's */
+    struct stoq_loop *loop;
+    struct stoq_net *net;
+    struct stoq_timer *alarm;
+    stoq_net_conn conn;
+    bool open;
+    bool ends;
+    struct answer answers[2];
+    size_t answer_count;
+    struct stoq_range ranges[STOQ_REQUEST_RANGES_MAX];
+    /* what the package is made of, as PackageDownload tells */
+    struct stoq_merkle_chunk chunks[CHUNKS_MAX];
+    uint32_t chunk_count;
+};
+
+static void on_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened *info)
+{
+    struct scene *s = user;
+    (void)conn;
+    (void)info;
+    s->open = true;
+    stoq_loop_stop(s->loop);
+}
+
+static void on_closed(void *user, stoq_net_conn conn, const struct stoq_net_closed *info)
+{
+    struct scene *s = user;
+    (void)conn;
+    (void)info;
+    s->open = false;
+    if (!s->ends) {
+        stoq_loop_stop(s->loop);
+    }
+}
+
+static struct answer *answer_of(struct scene *s, stoq_net_stream stream)
+{
+    for (size_t i = 0; i < s->answer_count; i++) {
+        if (s->answers[i].stream == stream) {
+            return &s->answers[i];
+        }
+    }
+    return NULL;
+}
+
+static void on_data(void *user, stoq_net_conn conn, stoq_net_stream stream, struct stoq_span bytes,
+                    bool fin)
+{
+    struct scene *s = user;
+    struct answer *a = answer_of(s, stream);
+    stoq_net_consumed(s->net, conn, stream, bytes.n);
+    assert_non_null(a);
+    assert_int_equal(stoq_buf_add(&a->bytes, bytes), STOQ_OK);
+    a->over = a->over || fin;
+    stoq_loop_stop(s->loop);
+}
+
+static void on_ended(void *user, stoq_net_conn conn, stoq_net_stream stream, bool stop,
+                     uint64_t code)
+{
+    struct scene *s = user;
+    struct answer *a = answer_of(s, stream);
+    (void)conn;
+    if (a != NULL && !stop) {
+        a->over = true;
+        a->was_reset = true;
+        a->code = code;
+    }
+    stoq_loop_stop(s->loop);
+}
+
+static void on_alarm(void *user)
+{
+    (void)user;
+    fail_msg("no answer");
+}
+
+static void make_files(struct scene *s)
+{
+    static uint8_t bytes[FILES][FILE_BYTES];
+    (void)snprintf(s->tree, sizeof s->tree, "/tmp/stoq-whole-XXXXXX");
+    assert_non_null(mkdtemp(s->tree));
+    stoq_entropy(bytes, sizeof bytes);
+    memcpy(bytes[FILES - 1], bytes[0], FILE_BYTES);
+    for (unsigned i = 0; i < FILES; i++) {
+        char path[96];
+        (void)snprintf(path, sizeof path, "%s/%u", s->tree, i);
+        FILE *f = fopen(path, "wb");
+        assert_non_null(f);
+        assert_int_equal(fwrite(bytes[i], 1, FILE_BYTES, f), FILE_BYTES);
+        assert_int_equal(fclose(f), 0);
+    }
+}
+
+static void serve(struct scene *s)
+{
+    static const uint8_t seed[STOQ_KEY_SEED_BYTES] = {7};
+    struct stoq_publish_report report;
+    struct stoq_addr listen;
+    struct stoq_error err;
+    (void)snprintf(s->dir, sizeof s->dir, "/tmp/stoq-whole-XXXXXX");
+    assert_non_null(mkdtemp(s->dir));
+    assert_int_equal(stoq_key_from_seed(&s->key, seed), STOQ_OK);
+    struct stoq_store_config sc = {.dir = s->dir, .create = true};
+    assert_int_equal(stoq_store_open(&s->store, &sc, &err), STOQ_OK);
+    assert_int_equal(stoq_addr_parse(&listen, stoq_span_str("[::1]:0"), 0), STOQ_OK);
+    struct stoq_engine_config cfg = {
+        .store = s->store, .key = s->key, .listen = &listen, .listen_count = 1};
+    assert_int_equal(stoq_engine_start(&s->engine, &cfg, &err), STOQ_OK);
+    struct stoq_publish_ask ask = {.path = s->tree, .name = "t", .version = "1", .threads = 1};
+    assert_int_equal(stoq_publish(s->store, &ask, &report, &err), STOQ_OK);
+    s->id = report.id;
+}
+
+static void dial(struct scene *s)
+{
+    static const uint8_t seed[STOQ_KEY_SEED_BYTES] = {8};
+    struct stoq_error err;
+    struct stoq_net_dial dial = {.timeout_ns = PATIENCE};
+    assert_int_equal(stoq_key_from_seed(&s->own, seed), STOQ_OK);
+    assert_int_equal(stoq_loop_new(&s->loop, NULL), STOQ_OK);
+    assert_int_equal(stoq_timer_new(&s->alarm, s->loop, on_alarm, s, &err), STOQ_OK);
+    struct stoq_net_config cfg = {
+        .loop = s->loop,
+        .key = s->own,
+        .user = s,
+        .cb = {
+            .opened = on_opened, .closed = on_closed, .data = on_data, .stream_ended = on_ended}};
+    assert_int_equal(stoq_net_new(&s->net, &cfg, &err), STOQ_OK);
+    assert_true(stoq_engine_local_addr(s->engine, 0, &dial.addr));
+    assert_int_equal(stoq_net_dial(s->net, &dial, &s->conn), STOQ_OK);
+    stoq_timer_set(s->alarm, stoq_now() + PATIENCE);
+    stoq_loop_run(s->loop);
+    assert_true(s->open);
+}
+
+static int begin(void **state)
+{
+    struct scene *s = calloc(1, sizeof *s);
+    assert_non_null(s);
+    make_files(s);
+    serve(s);
+    dial(s);
+    *state = s;
+    return 0;
+}
+
+static int end(void **state)
+{
+    struct scene *s = *state;
+    struct stoq_error err;
+    s->ends = true;
+    stoq_net_free(s->net);
+    stoq_timer_free(s->alarm);
+    stoq_loop_free(s->loop);
+    stoq_key_free(s->own);
+    stoq_engine_stop(s->engine, 0);
+    assert_int_equal(stoq_store_close(s->store, &err), STOQ_OK);
+    stoq_key_free(s->key);
+    assert_int_equal(stoq_tree_remove(AT_FDCWD, s->dir, NULL), STOQ_OK);
+    assert_int_equal(stoq_tree_remove(AT_FDCWD, s->tree, NULL), STOQ_OK);
+    for (size_t i = 0; i < STOQ_COUNT(s->answers); i++) {
+        stoq_buf_release(&s->answers[i].bytes);
+    }
+    free(s);
+    return 0;
+}
+
+static struct answer *send_request(struct scene *s, struct stoq_message *msg)
+{
+    struct answer *a = &s->answers[s->answer_count++];
+    struct stoq_buf frame;
+    stoq_buf_release(&a->bytes);
+    *a = (struct answer){.request_id = msg->request_id};
+    stoq_buf_init(&a->bytes, ANSWER_MAX);
+    stoq_buf_init(&frame, STOQ_FRAME_BYTES_MAX + STOQ_FRAME_HEAD_BYTES);
+    assert_int_equal(stoq_message_encode(msg, &frame), STOQ_OK);
+    assert_int_equal(stoq_net_stream_open(s->net, s->conn, &a->stream), STOQ_OK);
+    assert_int_equal(stoq_net_write_copy(s->net, s->conn, a->stream, stoq_buf_span(&frame), true),
+                     STOQ_OK);
+    stoq_buf_release(&frame);
+    return a;
+}
+
+static void wait_over(struct scene *s, const struct answer *a)
+{
+    stoq_timer_set(s->alarm, stoq_now() + PATIENCE);
+    while (!a->over) {
+        assert_true(s->open);
+        stoq_loop_run(s->loop);
+    }
+}
+
+/* Its frame, and what follows it. */
+static void read_answer(struct scene *s, struct answer *a)
+{
+    assert_false(a->was_reset);
+    assert_true(a->bytes.n > STOQ_FRAME_HEAD_BYTES);
+    size_t n = stoq_le32(a->bytes.p);
+    assert_true(n <= a->bytes.n - STOQ_FRAME_HEAD_BYTES);
+    struct stoq_span cbor = stoq_span(a->bytes.p + STOQ_FRAME_HEAD_BYTES, n);
+    assert_int_equal(stoq_message_decode(cbor, s->ranges, &a->msg), STOQ_OK);
+    assert_int_equal(a->msg.request_id, a->request_id);
+    a->payload = stoq_span(cbor.p + n, a->bytes.n - STOQ_FRAME_HEAD_BYTES - n);
+}
+
+static struct answer *ask(struct scene *s, struct stoq_message *msg)
+{
+    s->answer_count = 0;
+    struct answer *a = send_request(s, msg);
+    wait_over(s, a);
+    read_answer(s, a);
+    return a;
+}
+
+/* The next item of a payload; its bytes, unpacked, are chunk i, or it is missing (i: CHUNKS_MAX). */
+static void check_item(const struct scene *s, struct stoq_span *payload, uint32_t i, bool proofs)
+{
+    struct stoq_item item;
+    struct stoq_buf raw;
+    stoq_buf_init(&raw, STOQ_ITEM_RAW_MAX);
+    assert_true(payload->n >= STOQ_ITEM_HEAD_BYTES);
+    assert_int_equal(stoq_item_head_get(payload->p, &item), STOQ_OK);
+    if (i == CHUNKS_MAX) {
+        assert_int_equal(item.encoding, STOQ_ITEM_MISSING);
+    } else {
+        struct stoq_stored info = {.raw_len = item.raw_len,
+                                   .stored_len = item.stored_len,
+                                   .flags = item.encoding == STOQ_ITEM_ZSTD ? STOQ_STORED_ZSTD : 0};
+        assert_int_equal(item.proof_len > 0, proofs && s->chunk_count > 1);
+        struct stoq_span stored =
+            stoq_span(payload->p + STOQ_ITEM_HEAD_BYTES + item.proof_len, item.stored_len);
+        assert_int_equal(stoq_store_decode(info, stored, STOQ_ITEM_RAW_MAX, &raw, NULL), STOQ_OK);
+        struct stoq_hash h = stoq_hash_blake3(stoq_buf_span(&raw));
+        assert_true(stoq_hash_eq(&h, &s->chunks[i].hash));
+    }
+    size_t n = STOQ_ITEM_HEAD_BYTES + item.proof_len + item.stored_len;
+    *payload = stoq_span(payload->p + n, payload->n - n);
+    stoq_buf_release(&raw);
+}
+
+static struct stoq_span take(struct stoq_span *s, size_t n)
+{
+    assert_true(s->n >= n);
+    struct stoq_span out = stoq_span(s->p, n);
+    *s = stoq_span(s->p + n, s->n - n);
+    return out;
+}
+
+static struct stoq_span take_framed(struct stoq_span *s)
+{
+    struct stoq_span head = take(s, 4);
+    return take(s, stoq_le32(head.p));
+}
+
+/* Metadata of a PackageDownload: everything that a fetch would ask for one by one. */
+static void learn(struct scene *s, struct stoq_span meta)
+{
+    static struct stoq_manifest m;
+    struct stoq_span manifest = take_framed(&meta);
+    struct stoq_hash h = stoq_hash_blake3(manifest);
+    assert_true(stoq_hash_eq(&h, &s->id.h));
+    assert_int_equal(stoq_manifest_decode(manifest, &m), STOQ_OK);
+    (void)take_framed(&meta);
+    (void)take(&meta, m.shards * 48);
+    assert_int_equal(meta.n, m.chunks * STOQ_MERKLE_CHUNK_ENTRY_BYTES);
+    assert_in_range(m.chunks, FILES + 1, CHUNKS_MAX);
+    s->chunk_count = (uint32_t)m.chunks;
+    for (uint32_t i = 0; i < s->chunk_count; i++) {
+        s->chunks[i] = stoq_merkle_chunk_at(meta, i);
+    }
+}
+
+static void download(struct scene *s)
+{
+    struct stoq_message msg = {.type = STOQ_MSG_PACKAGE_DOWNLOAD, .request_id = 70};
+    msg.u.package_download.id = s->id;
+    struct answer *a = ask(s, &msg);
+    assert_int_equal(a->msg.type, STOQ_MSG_RESPONSE);
+    assert_int_equal(a->msg.u.response.kind, STOQ_META_PACKAGE);
+    struct stoq_span payload = a->payload;
+    learn(s, take(&payload, (size_t)a->msg.u.response.payload_bytes));
+    assert_int_equal(a->msg.u.response.items, s->chunk_count);
+    for (uint32_t i = 0; i < s->chunk_count; i++) {
+        check_item(s, &payload, i, false);
+    }
+    assert_int_equal(payload.n, 0);
+}
+
+static void a_package_comes_in_one_answer(void **state)
+{
+    struct scene *s = *state;
+    download(s);
+    /* But for what is held: nothing is left, its metadata come all the same. */
+    const struct stoq_range all = {0, s->chunk_count};
+    struct stoq_message msg = {.type = STOQ_MSG_PACKAGE_DOWNLOAD, .request_id = 71};
+    msg.u.package_download.id = s->id;
+    msg.u.package_download.held = &all;
+    msg.u.package_download.held_count = 1;
+    struct answer *a = ask(s, &msg);
+    assert_int_equal(a->msg.u.response.items, 0);
+    assert_int_equal(a->payload.n, a->msg.u.response.payload_bytes);
+    learn(s, a->payload);
+}
+
+static void the_rest_is_what_is_not_held(void **state)
+{
+    struct scene *s = *state;
+    download(s);
+    const struct stoq_range held[2] = {{0, 1}, {2, 1}};
+    struct stoq_message msg = {.type = STOQ_MSG_REQUEST, .request_id = 72};
+    msg.u.request =
+        (struct stoq_msg_request){.id = s->id, .held = held, .held_count = 2, .want_proofs = true};
+    struct answer *a = ask(s, &msg);
+    assert_int_equal(a->msg.u.response.kind, STOQ_META_ALL_CHUNKS);
+    assert_int_equal(a->msg.u.response.items, s->chunk_count - 2);
+    struct stoq_span payload = a->payload;
+    check_item(s, &payload, 1, true);
+    for (uint32_t i = 3; i < s->chunk_count; i++) {
+        check_item(s, &payload, i, true);
+    }
+    assert_int_equal(payload.n, 0);
+    /* All of it is held. */
+    const struct stoq_range all = {0, s->chunk_count};
+    msg.u.request.held = &all;
+    msg.u.request.held_count = 1;
+    a = ask(s, &msg);
+    assert_int_equal(a->msg.u.response.items, 0);
+    assert_int_equal(a->payload.n, 0);
+    /* More than there is cannot be held; nothing of a package that is not here can be wanted. */
+    const struct stoq_range more = {1, s->chunk_count};
+    msg.u.request.held = &more;
+    a = ask(s, &msg);
+    assert_int_equal(a->msg.type, STOQ_MSG_ERROR);
+    assert_int_equal(a->msg.u.error.code, STOQ_ERR_INVALID_CHUNK_INDEX);
+    msg.u.request.held_count = 0;
+    msg.u.request.id.h.b[0] ^= 1;
+    a = ask(s, &msg);
+    assert_int_equal(a->msg.type, STOQ_MSG_ERROR);
+    assert_int_equal(a->msg.u.error.code, STOQ_ERR_CONTENT_NOT_FOUND);
+}
+
+static void chunks_come_by_their_hashes(void **state)
+{
+    struct scene *s = *state;
+    uint8_t hashes[4][32];
+    download(s);
+    memcpy(hashes[0], s->chunks[2].hash.b, 32);
+    memset(hashes[1], 0xee, 32);
+    memcpy(hashes[2], s->chunks[0].hash.b, 32);
+    memcpy(hashes[3], s->chunks[2].hash.b, 32);
+    struct stoq_message msg = {.type = STOQ_MSG_REQUEST, .request_id = 73};
+    msg.u.request =
+        (struct stoq_msg_request){.id = s->id, .hashes = stoq_span(hashes[0], sizeof hashes)};
+    struct answer *a = ask(s, &msg);
+    assert_int_equal(a->msg.u.response.kind, STOQ_META_CHUNKS);
+    assert_int_equal(a->msg.u.response.items, 4);
+    struct stoq_span payload = a->payload;
+    check_item(s, &payload, 2, false);
+    check_item(s, &payload, CHUNKS_MAX, false);
+    check_item(s, &payload, 0, false);
+    check_item(s, &payload, 2, false);
+    assert_int_equal(payload.n, 0);
+}
+
+/* A reply that waits for a cap ends when its request is taken back by number. */
+static void a_request_is_taken_back_by_its_number(void **state)
+{
+    struct scene *s = *state;
+    const struct stoq_qos_whose all = {.scope = STOQ_QOS_ALL};
+    const uint64_t rate = 1;
+    assert_int_equal(stoq_engine_limit(s->engine, &all, &rate, NULL), STOQ_OK);
+    s->answer_count = 0;
+    struct stoq_message msg = {.type = STOQ_MSG_REQUEST, .request_id = 74};
+    msg.u.request.id = s->id;
+    struct answer *waits = send_request(s, &msg);
+    while (waits->bytes.n == 0) { /* its head has come */
+        stoq_loop_run(s->loop);
+    }
+    assert_false(waits->over);
+    struct stoq_message cancel = {.type = STOQ_MSG_CANCEL, .request_id = 75};
+    cancel.u.cancel.request_id = 74;
+    struct answer *a = send_request(s, &cancel);
+    wait_over(s, a);
+    read_answer(s, a);
+    assert_int_equal(a->msg.type, STOQ_MSG_RESPONSE);
+    assert_int_equal(a->msg.u.response.kind, STOQ_META_ACCEPTED);
+    wait_over(s, waits);
+    assert_true(waits->was_reset);
+    assert_int_equal(waits->code, STOQ_APP_CANCELLED);
+    /* One that is over, or never was, is fine. */
+    a = ask(s, &cancel);
+    assert_int_equal(a->msg.u.response.kind, STOQ_META_ACCEPTED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_package_comes_in_one_answer, begin, end),
+        cmocka_unit_test_setup_teardown(the_rest_is_what_is_not_held, begin, end),
+        cmocka_unit_test_setup_teardown(chunks_come_by_their_hashes, begin, end),
+        cmocka_unit_test_setup_teardown(a_request_is_taken_back_by_its_number, begin, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
