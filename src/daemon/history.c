@@ -5,6 +5,7 @@
  */
 #include "daemon/history.h"
 
+#include "daemon/file_head.h"
 #include "wire/form.h"
 
 #include <string.h>
@@ -307,8 +308,7 @@ static bool put(struct stoq_cbor_wr *w, enum what what, const struct stoq_form *
 enum stoq_status stoq_history_begin(struct stoq_buf *out, uint64_t wall_s, uint32_t last)
 {
     struct stoq_cbor_wr w = stoq_cbor_wr(out);
-    stoq_cbor_put_uint(&w, VERSION);
-    stoq_cbor_put_uint(&w, wall_s);
+    stoq_file_head_put(&w, VERSION, wall_s);
     stoq_cbor_put_uint(&w, last);
     return stoq_cbor_wr_done(&w);
 }
@@ -353,11 +353,10 @@ enum stoq_status stoq_history_served(struct stoq_buf *out, const struct stoq_req
 enum stoq_status stoq_history_open(struct stoq_history *out, struct stoq_span bytes)
 {
     struct stoq_cbor_rd r = stoq_cbor_rd(bytes);
-    uint64_t version = stoq_cbor_rd_uint(&r);
-    if (r.status == STOQ_OK && version != VERSION) {
-        return version > VERSION ? STOQ_VERSION : STOQ_MALFORMED;
+    enum stoq_status st = stoq_file_head_get(&r, VERSION, &out->written_s);
+    if (st != STOQ_OK) {
+        return st;
     }
-    out->written_s = stoq_cbor_rd_uint(&r);
     out->last = (uint32_t)stoq_cbor_rd_uint_in(&r, 0, UINT32_MAX);
     if (r.status != STOQ_OK) {
         return r.status;

@@ -1,5 +1,6 @@
 #include "daemon/trust_file.h"
 
+#include "daemon/file_head.h"
 #include "wire/form.h"
 
 #define VERSION 1
@@ -28,8 +29,7 @@ enum stoq_status stoq_trust_file_encode(const struct stoq_trust *trust, stoq_ns 
     struct stoq_cbor_wr w = stoq_cbor_wr(out);
     struct stoq_trust_record r;
     bool fits = true;
-    stoq_cbor_put_uint(&w, VERSION);
-    stoq_cbor_put_uint(&w, wall_s);
+    stoq_file_head_put(&w, VERSION, wall_s);
     for (size_t i = 0; stoq_trust_at(trust, i, now, &r); i++) {
         fits = stoq_form_put(&w, &record_form, &r, stoq_form_keys(&record_form, &r)) && fits;
     }
@@ -40,16 +40,11 @@ enum stoq_status stoq_trust_file_encode(const struct stoq_trust *trust, stoq_ns 
 enum stoq_status stoq_trust_file_open(struct stoq_trust_file *out, struct stoq_span bytes)
 {
     struct stoq_cbor_rd r = stoq_cbor_rd(bytes);
-    uint64_t version = stoq_cbor_rd_uint(&r);
-    if (r.status == STOQ_OK && version != VERSION) {
-        return version > VERSION ? STOQ_VERSION : STOQ_MALFORMED;
+    enum stoq_status st = stoq_file_head_get(&r, VERSION, &out->written_s);
+    if (st == STOQ_OK) {
+        out->rest = stoq_span(r.p, r.n);
     }
-    out->written_s = stoq_cbor_rd_uint(&r);
-    if (r.status != STOQ_OK) {
-        return r.status;
-    }
-    out->rest = stoq_span(r.p, r.n);
-    return STOQ_OK;
+    return st;
 }
 
 enum stoq_status stoq_trust_file_next(struct stoq_trust_file *file, struct stoq_trust_record *out)
