@@ -177,6 +177,7 @@ RECORD = {1: uint(1, 1), 2: raw(1, 2800), 3: raw(0, 144, 18), 4: uint(), 5: uint
 MORE = {7: raw(32), 8: uint()}
 CONTACT = signed(lambda b: fields(b, contact=(RECORD, MORE)))
 LOCATION = signed(lambda b: fields(b, location=({**RECORD, 9: raw(32)}, {**MORE, 10: raw(1, 496)})))
+RENEWAL = signed(lambda b: fields(b, renewal=({1: uint(1, 1), 2: raw(1, 2800), 3: HASH, 4: uint(), 5: raw(8, 896, 8)}, {})))
 RECEIPT_BODY = {1: uint(1, 1), 2: raw(1, 2800), 3: HASH, 4: uint(), 5: uint(), 6: uint(), 7: raw(16)}
 RECEIPT = signed(lambda b: fields(b, whole=(RECEIPT_BODY, {}),
                                   part=({**RECEIPT_BODY, 8: INDEX, 9: uint(1, 1 << 48)}, {})))
@@ -263,6 +264,7 @@ MESSAGES = {
                                        answer=({3: NEAR, 4: array(LOCATION, 64)}, {7: only_true}))),
     18: ("Store", lambda b: fields(b, request=({1: LOCATION}, {3: array(LOCATION, 15, 1)}), answer=({2: uint(1, 86400)}, {}),
                                    answers=({4: array(uint(0, 86400), 16, 2)}, {}))),
+    19: ("Renew", lambda b: fields(b, request=({1: RENEWAL}, {}), answer=({2: raw(1, 112)}, {}))),
 }
 
 
@@ -384,10 +386,10 @@ def read_frames():
         except Bad as e:
             sys.exit(f"FAILED: frame {count} of the encoder's: {e}: {b[at:at + 200].hex()}")
         note(x[0], "encoder")
-        if count < 18 * 4:
+        if count < 19 * 4:
             refuse_damage(b[at:end])
         at, count = end, count + 1
-    check(count == 60 * 18, f"{count} frames")
+    check(count == 60 * 19, f"{count} frames")
 
 
 def refuse_damage(b):

@@ -59,7 +59,7 @@ bool engine_dht_rpc_ended(struct stoq_engine *e, const struct stoq_net_rpc_end *
 bool engine_dht_is_request(const struct stoq_message *m)
 {
     return m->type == STOQ_MSG_FIND_NODE || m->type == STOQ_MSG_FIND_VALUE ||
-           m->type == STOQ_MSG_STORE;
+           m->type == STOQ_MSG_STORE || m->type == STOQ_MSG_RENEW;
 }
 
 bool engine_dht_answer(struct stoq_engine *e, const struct stoq_message *request,
@@ -108,12 +108,13 @@ static void keep_provider(struct engine_dht *ed, const struct stoq_hash *key,
     }
 }
 
-/* What is left of a record that is as old as it says. */
+/* So long it is believed: to its end, an hour at most, since whoever holds it asks no more of it. */
 static stoq_ns time_left(const struct stoq_node_dht_found *f)
 {
     uint64_t over_s = f->issued_at_s + f->ttl_s;
     uint64_t wall_s = dht_wall_us() / 1000000;
-    return over_s > wall_s ? (over_s - wall_s) * STOQ_SEC : 0;
+    uint64_t left_s = over_s > wall_s ? over_s - wall_s : 0;
+    return (left_s < STOQ_DHT_TTL_S ? left_s : STOQ_DHT_TTL_S) * STOQ_SEC;
 }
 
 static void take_provider(struct engine_dht *ed, struct dht_wait *w,

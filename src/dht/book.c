@@ -1,5 +1,7 @@
 #include "dht/book.h"
 
+#include "hash/hash.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -166,6 +168,7 @@ struct stoq_dht_record *stoq_dht_record_new(struct stoq_span bytes)
     if (bytes.n > 0) {
         memcpy(record->bytes, bytes.p, bytes.n);
     }
+    record->digest = stoq_le64(stoq_hash_blake3(bytes).b);
     return record;
 }
 
@@ -179,5 +182,33 @@ void stoq_dht_record_drop(struct stoq_dht_record *record)
 {
     if (record != NULL && --record->holds == 0) {
         free(record);
+    }
+}
+
+struct stoq_dht_renewal *stoq_dht_renewal_new(struct stoq_span bytes)
+{
+    struct stoq_dht_renewal *renewal = calloc(1, sizeof *renewal + bytes.n);
+    if (renewal == NULL || bytes.n > UINT32_MAX) {
+        free(renewal);
+        return NULL;
+    }
+    renewal->holds = 1;
+    renewal->n = (uint32_t)bytes.n;
+    if (bytes.n > 0) {
+        memcpy(renewal->bytes, bytes.p, bytes.n);
+    }
+    return renewal;
+}
+
+struct stoq_dht_renewal *stoq_dht_renewal_hold(struct stoq_dht_renewal *renewal)
+{
+    renewal->holds++;
+    return renewal;
+}
+
+void stoq_dht_renewal_drop(struct stoq_dht_renewal *renewal)
+{
+    if (renewal != NULL && --renewal->holds == 0) {
+        free(renewal);
     }
 }

@@ -5,7 +5,7 @@
  * shares one book among all its nodes, a daemon has one. How a contact is reached, and the record that
  * it signed, is the owner's and rides along as data.
  *
- * And location records, likewise kept once and counted.
+ * And location records, and what renews them, likewise kept once and counted.
  */
 #include "base/map.h"
 
@@ -59,6 +59,7 @@ struct stoq_dht_record {
     uint64_t sequence;
     uint64_t issued_at_s; /* since 1970 */
     bool withdrawn;       /* it names no address: it takes the announcement back */
+    uint64_t digest;      /* of its bytes: the first 8 of their hash */
     uint32_t n;
     uint8_t bytes[]; /* as signed; two records are equal when these are */
 };
@@ -67,5 +68,24 @@ struct stoq_dht_record {
 struct stoq_dht_record *stoq_dht_record_new(struct stoq_span bytes);
 struct stoq_dht_record *stoq_dht_record_hold(struct stoq_dht_record *record);
 void stoq_dht_record_drop(struct stoq_dht_record *record); /* NULL is fine */
+
+#define STOQ_DHT_RENEW_MAX 112 /* records in a renewal: it fits a datagram */
+#define STOQ_DHT_KEPT_S 360u   /* the unit in which its answer counts */
+
+/* A publisher says to one holder that records of his which it holds are as good as before. */
+struct stoq_dht_renewal {
+    uint32_t holds;
+    uint32_t count;
+    struct stoq_peer_id publisher;
+    uint64_t issued_at_s; /* since 1970: what is granted is granted from then on */
+    uint64_t digests[STOQ_DHT_RENEW_MAX];
+    uint32_t n;
+    uint8_t bytes[]; /* as signed; of one that is not signed yet, none */
+};
+
+/* held once; NULL: no memory. */
+struct stoq_dht_renewal *stoq_dht_renewal_new(struct stoq_span bytes);
+struct stoq_dht_renewal *stoq_dht_renewal_hold(struct stoq_dht_renewal *renewal);
+void stoq_dht_renewal_drop(struct stoq_dht_renewal *renewal); /* NULL is fine */
 
 #endif

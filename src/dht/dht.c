@@ -27,7 +27,9 @@ const char *stoq_dht_refusal_str(enum stoq_dht_refusal r)
                                                         [STOQ_DHT_SUBNET] = "subnet",
                                                         [STOQ_DHT_ALL] = "all",
                                                         [STOQ_DHT_FORGED] = "forged",
-                                                        [STOQ_DHT_NOT_THERE] = "not_there"};
+                                                        [STOQ_DHT_NOT_THERE] = "not_there",
+                                                        [STOQ_DHT_NOT_TO_US] = "not_to_us",
+                                                        [STOQ_DHT_NOT_HELD] = "not_held"};
     return r < STOQ_DHT_REFUSALS ? text[r] : "?";
 }
 
@@ -60,6 +62,7 @@ enum stoq_status stoq_dht_new(struct stoq_dht **out, const struct stoq_dht_confi
     stoq_map_init(&d->store.keys, cfg->seed + 2);
     stoq_map_init(&d->store.publishers, cfg->seed + 3);
     stoq_map_init(&d->store.groups, cfg->seed + 4);
+    stoq_map_init(&d->store.digests, cfg->seed + 6);
     provide_init(d);
     if (cfg->self != 0) {
         stoq_dht_book_hold(cfg->book, cfg->self);
@@ -75,6 +78,9 @@ static void action_free(struct stoq_dht *d, struct action_node *o)
     }
     for (uint32_t i = 0; o != NULL && i < o->record_count; i++) {
         stoq_dht_record_drop(o->records[i]);
+    }
+    if (o != NULL) {
+        stoq_dht_renewal_drop(o->renewal);
     }
     free(o);
 }
@@ -109,12 +115,17 @@ void stoq_dht_free(struct stoq_dht *d)
 static const struct {
     uint16_t contacts;
     uint16_t records;
+    uint16_t kept;
 } lends[] = {
-    [STOQ_DHT_CALL] = {1, 1},      [STOQ_DHT_ANSWER] = {STOQ_DHT_ANSWER_MAX, STOQ_DHT_VALUES_MAX},
-    [STOQ_DHT_CHECK] = {0, 1},     [STOQ_DHT_PROVE] = {0, 1},
-    [STOQ_DHT_MAKE] = {0, 0},      [STOQ_DHT_FOUND] = {0, 1},
-    [STOQ_DHT_TRACE] = {1, 0},     [STOQ_DHT_LOOKED] = {STOQ_DHT_WANT_MAX, 0},
-    [STOQ_DHT_ANNOUNCED] = {0, 0},
+    [STOQ_DHT_CALL] = {1, 1, 0},
+    [STOQ_DHT_ANSWER] = {STOQ_DHT_ANSWER_MAX, STOQ_DHT_VALUES_MAX, STOQ_DHT_RENEW_MAX},
+    [STOQ_DHT_CHECK] = {0, 1, 0},
+    [STOQ_DHT_PROVE] = {0, 1, 0},
+    [STOQ_DHT_MAKE] = {0, 0, 0},
+    [STOQ_DHT_FOUND] = {0, 1, 0},
+    [STOQ_DHT_TRACE] = {1, 0, 0},
+    [STOQ_DHT_LOOKED] = {STOQ_DHT_WANT_MAX, 0, 0},
+    [STOQ_DHT_ANNOUNCED] = {0, 0, 0},
 };
 
 struct action_node *dht_out(struct stoq_dht *d, enum stoq_dht_action_kind kind)
@@ -123,11 +134,12 @@ struct action_node *dht_out(struct stoq_dht *d, enum stoq_dht_action_kind kind)
     size_t contacts = lends[kind].contacts * sizeof(stoq_contact_no);
     struct action_node *o = NULL;
     if (d->out_count < DHT_ACTIONS_MAX) {
-        o = calloc(1, sizeof *o + records + contacts);
+        o = calloc(1, sizeof *o + records + contacts + lends[kind].kept);
     }
     if (o != NULL) {
         o->action.kind = kind;
         o->contacts = (stoq_contact_no *)&o->records[lends[kind].records];
+        o->kept = (uint8_t *)&o->contacts[lends[kind].contacts];
         *d->out_last = o;
         d->out_last = &o->next;
         d->out_count++;
@@ -187,6 +199,8 @@ void dht_pending_free(struct stoq_dht *d, struct pending *p)
     }
     stoq_dht_book_drop(d->cfg.book, p->to);
     stoq_dht_record_drop(p->record);
+    stoq_dht_renewal_drop(p->renewal);
+    free(p->owns);
     free(p);
 }
 
@@ -210,6 +224,9 @@ struct pending *dht_call(struct stoq_dht *d, stoq_contact_no to, const struct st
     dht_out_contact(d, o, to);
     if (call->record != NULL) {
         dht_out_record(o, call->record);
+    }
+    if (call->renewal != NULL) {
+        o->renewal = stoq_dht_renewal_hold(call->renewal);
     }
     return p;
 }
@@ -258,7 +275,9 @@ static void close_call(struct stoq_dht *d, const struct stoq_dht_reply *reply)
     }
     d->table.checks -= p->upkeep;
     learn(d, p, reply);
-    if (p->own != NULL) {
+    if (p->owns != NULL) {
+        renew_told(d, p, reply);
+    } else if (p->own != NULL) {
         provide_stored(d, p, reply);
     } else if (p->hands > 0) {
         hand_closed(d, p, reply->outcome);
@@ -512,6 +531,9 @@ void stoq_dht_stats(const struct stoq_dht *d, struct stoq_dht_stats *out)
                                    .sweep_at = provide_swept(d),
                                    .lookups = d->lookups_done,
                                    .stores = d->store.taken,
+                                   .renewed = d->store.renewed,
+                                   .sent = d->provide.sent,
+                                   .kept = d->provide.kept,
                                    .handed = d->hands.given,
                                    .mended = d->mended,
                                    .signatures = d->store.signatures};

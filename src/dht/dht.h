@@ -37,6 +37,8 @@
 #define STOQ_DHT_TTL_S 3600u      /* what a newcomer's record lives ... */
 #define STOQ_DHT_TTL_MAX_S 86400u /* ... and that of one who has been there as long */
 #define STOQ_DHT_SKEW_S 300u      /* clocks may differ by this */
+#define STOQ_DHT_SIGNED_S STOQ_DHT_TTL_MAX_S     /* what a record is signed for */
+#define STOQ_DHT_ANEW_S (STOQ_DHT_SIGNED_S / 12) /* one with less left is signed anew */
 
 #define STOQ_DHT_QUIET                                                                             \
     (900 * STOQ_SEC)                 /* a contact silent for so long is asked whether it is there */
@@ -57,6 +59,8 @@ enum stoq_dht_refusal {
     STOQ_DHT_ALL,        /* everybody's */
     STOQ_DHT_FORGED,     /* the first that costs a signature check */
     STOQ_DHT_NOT_THERE,  /* nobody answers at the address that it names */
+    STOQ_DHT_NOT_TO_US,  /* a renewal that was said to another holder */
+    STOQ_DHT_NOT_HELD,   /* a record named by a renewal is not here, or not its signer's */
     STOQ_DHT_REFUSALS,
 };
 /* "not proven", ...; static. */
@@ -133,6 +137,9 @@ struct stoq_dht_stats {
     struct stoq_hash sweep_at;
     uint64_t lookups;    /* since new */
     uint64_t stores;     /* records taken in */
+    uint64_t renewed;    /* that were renewed by their digest */
+    uint64_t sent;       /* records of ours that went out whole ... */
+    uint64_t kept;       /* ... and that a holder kept by their digest */
     uint64_t handed;     /* copies that newcomers took from us */
     uint64_t mended;     /* newer records sent to holders that told an older one */
     uint64_t signatures; /* asked to be checked */

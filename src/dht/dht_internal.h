@@ -11,6 +11,8 @@
  *   serve.c    what is answered to others
  *   hand.c     copies of what is held for those who come near later
  *   provide.c  records of our own: the sweep, holders, retries
+ *   renew.c    what is said of them to who has them
+ *   around.c   who answered the sweep's last lookup
  */
 #include "base/heap.h"
 #include "base/map.h"
@@ -81,6 +83,10 @@ struct pending {
     /* CALL of a STORE, MAKE; the job lives until they are closed */
     struct job *job;
     struct own *own;
+    bool alone; /* MAKE: for the one holder `to`, which has it no more */
+    /* CALL of a RENEW: as many of the job's; NULL: none. The renewal is held */
+    struct own **owns;
+    struct stoq_dht_renewal *renewal; /* of a CHECK likewise */
     /* CALL of a STORE that hands over: how often it was tried, this time included; 0: none */
     uint32_t hands;
     /* CHECK, PROVE */
@@ -155,10 +161,12 @@ struct store {
     struct stoq_map keys;       /* key -> its records, a chain */
     struct stoq_map publishers; /* peer id -> what it has here */
     struct stoq_map groups;     /* subnet -> count, as a pointer */
+    struct stoq_map digests;    /* publisher and digest -> its record */
     struct stoq_heap expiry;
     uint32_t count; /* of others */
     uint32_t proves;
     uint64_t taken;
+    uint64_t renewed;
     uint64_t signatures;
     uint64_t refused[STOQ_DHT_REFUSALS];
 };
@@ -184,7 +192,11 @@ struct own {
     struct stoq_hash key;
     stoq_ns due_at;
     stoq_ns held_until; /* who took the last announcement has it */
-    struct job *job;    /* under way */
+    /* The record that is out; digest 0: none. */
+    uint64_t digest;
+    uint64_t sequence;
+    uint64_t issued_at_s;
+    struct job *job; /* under way */
     /* As the last announcement ended: */
     uint32_t wanted;
     uint32_t got;
@@ -202,18 +214,44 @@ struct own {
     bool withdrawn;
     bool taken_back; /* the record that is being left names no address */
 };
+/* One holder is told of several at once. */
+struct batch {
+    struct batch *next;
+    stoq_contact_no to; /* the job holds it */
+    uint32_t count;
+    struct own *v[STOQ_DHT_RENEW_MAX];
+};
+/* A holder that has a record no more: it goes there whole. */
+struct miss {
+    struct own *own;
+    stoq_contact_no to; /* the job holds it */
+};
 struct job {
     struct job *next;
-    uint32_t open; /* makes and stores not closed */
+    uint32_t open;  /* makes, stores and renewals not closed */
+    uint32_t makes; /* of them, of its keys */
     bool looked;
     struct stoq_hash key;
     struct own **v; /* to be made and stored */
     uint32_t count;
     uint32_t done;
+    struct batch *batches;
+    struct miss *misses;
+    uint32_t miss_count;
+    uint32_t miss_cap;
     uint32_t near_count;
     stoq_contact_no near[DHT_CANDIDATES]; /* that answered, nearest to key first; held */
 };
+/* Who answered a lookup not long ago: keys with the same first bits need none of their own. */
+struct around {
+    struct stoq_hash key;
+    unsigned bits;
+    stoq_ns at;
+    uint32_t count;
+    stoq_contact_no near[DHT_CANDIDATES]; /* held */
+};
 struct provide {
+    struct around *around; /* NULL: none */
     struct stoq_map by_key;
     struct own **v; /* sorted by key when sorted */
     uint32_t count;
@@ -223,6 +261,8 @@ struct provide {
     struct job *jobs;
     uint32_t job_count;
     uint32_t stores; /* calls of STORE under way */
+    uint64_t sent;
+    uint64_t kept;
     uint32_t makes;  /* records being signed */
     stoq_ns next_at; /* nothing is due before */
     stoq_ns began_at;
@@ -263,6 +303,8 @@ struct stoq_dht {
 struct action_node {
     struct action_node *next;
     struct stoq_dht_action action;
+    struct stoq_dht_renewal *renewal; /* held; NULL: none */
+    uint8_t *kept;                    /* they lie behind the contacts */
     uint32_t contact_count;
     uint32_t record_count;
     stoq_contact_no *contacts;         /* held; they lie behind the records */
@@ -339,7 +381,14 @@ enum stoq_dht_outcome held_offer(struct stoq_dht *d, const struct stoq_dht_reque
 bool held_take(struct stoq_dht *d, struct stoq_dht_record *record, uint32_t ttl_s, bool ours);
 void held_refuse(struct stoq_dht *d, enum stoq_dht_refusal why);
 /* Its signature is not its publisher's: what was taken from his bucket goes back. */
-void held_forged(struct stoq_dht *d, const struct stoq_dht_record *record);
+void held_forged(struct stoq_dht *d, const struct stoq_peer_id *publisher);
+/* Is a renewal worth a check of its signature? DONE, with *any false: none of it is here. */
+enum stoq_dht_outcome held_renew_offer(struct stoq_dht *d, const struct stoq_dht_request *q,
+                                       bool *any);
+/* Checked: what it names is kept on. Into out, of each, what REPLY says as `kept`. */
+void held_renew(struct stoq_dht *d, const struct stoq_dht_renewal *renewal, uint8_t *out);
+/* Ours, as it is kept here; NULL: it is not. */
+struct stoq_dht_record *held_own(const struct stoq_dht *d, const struct stoq_hash *key);
 uint32_t held_list(const struct stoq_dht *d, const struct stoq_hash *key, bool withdrawn,
                    struct stoq_dht_record **out, uint32_t max);
 /* The next that is held and lives, ours among them, none taken back; NULL: no more. Nothing may be taken in
@@ -371,6 +420,17 @@ void provide_looked(struct stoq_dht *d, struct lookup *l);
 void provide_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record *record);
 void provide_stored(struct stoq_dht *d, struct pending *p, const struct stoq_dht_reply *reply);
 void provide_run(struct stoq_dht *d);
+/* May another record be signed or sent whole? */
+bool provide_has_room(const struct stoq_dht *d);
+/* NULL: no memory; it goes on with the next event that frees something. again: the same as before. */
+struct pending *provide_ask_make(struct stoq_dht *d, struct job *j, struct own *o, bool again);
+/* Whole, to a holder that is counted as open already. False: no memory, or no room. */
+bool provide_store(struct stoq_dht *d, struct job *j, struct own *o, stoq_contact_no to,
+                   struct stoq_dht_record *record);
+/* One holder less is waited for. */
+void provide_closed(struct stoq_dht *d, struct job *j, struct own *o);
+/* All jobs go on where they can. */
+void provide_drive(struct stoq_dht *d);
 /* A contact has come into the table, or left it. */
 void provide_changed(struct stoq_dht *d);
 void provide_init(struct stoq_dht *d);
@@ -378,5 +438,25 @@ void provide_init(struct stoq_dht *d);
 struct stoq_hash provide_swept(const struct stoq_dht *d);
 stoq_ns provide_deadline(const struct stoq_dht *d);
 void provide_release(struct stoq_dht *d);
+
+/* renew.c */
+/* Is the record that is out good for another round? */
+bool renew_is_lasting(const struct stoq_dht *d, const struct own *o);
+/* Say to a holder, together with others, that this still holds. False: no memory. */
+bool renew_tell(struct stoq_dht *d, struct job *j, struct own *o, stoq_contact_no to);
+/* A record was made again for a holder that has it no more. */
+void renew_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record *record);
+/* A RENEW of ours is closed. */
+void renew_told(struct stoq_dht *d, struct pending *p, const struct stoq_dht_reply *reply);
+/* What waits for the job's other keys, or for room. */
+void renew_drive(struct stoq_dht *d, struct job *j);
+void renew_release(struct job *j);
+
+/* around.c */
+void around_drop(struct stoq_dht *d);
+/* Without memory for it the next job looks for itself. */
+void around_keep(struct stoq_dht *d, const struct job *j, unsigned bits);
+/* Of the last lookup, where that says enough of this key; NULL: it does not. */
+const struct around *around_of(const struct stoq_dht *d, const struct stoq_hash *key);
 
 #endif

@@ -17,6 +17,7 @@ enum stoq_dht_ask {
     STOQ_DHT_FIND_NODE,
     STOQ_DHT_FIND_VALUE,
     STOQ_DHT_STORE,
+    STOQ_DHT_RENEW,
 };
 
 /* How a request ends. */
@@ -55,12 +56,15 @@ struct stoq_dht_event {
             uint64_t request; /* the shell's name for it */
             enum stoq_dht_ask ask;
             struct stoq_hash target;
-            uint32_t want;                  /* contacts, or records */
-            uint32_t skip;                  /* as many were had before */
-            stoq_contact_no sender;         /* as it says it is; 0: it does not say */
-            struct stoq_dht_record *record; /* STORE; its form is checked, its signature is not */
-            bool proven;                    /* what is sent back reaches it */
-            bool own; /* the record names where it is seen to be, or no address: nothing to PROVE */
+            uint32_t want;                    /* contacts, or records */
+            uint32_t skip;                    /* as many were had before */
+            stoq_contact_no sender;           /* as it says it is; 0: it does not say */
+            struct stoq_dht_record *record;   /* STORE; its form is checked, its signature is not */
+            struct stoq_dht_renewal *renewal; /* RENEW; likewise */
+            bool proven;                      /* what is sent back reaches it */
+            /* STORE: the record names where it is seen to be, or no address: nothing to PROVE; RENEW: it is
+             * said to us. */
+            bool own;
         } request;
         struct stoq_dht_reply {
             uint64_t cookie;
@@ -72,7 +76,11 @@ struct stoq_dht_event {
             uint32_t bad_count; /* records and contacts that were none */
             bool more;          /* there was no room for all */
             uint32_t ttl_s;     /* STORE */
-            stoq_ns rtt_ns;     /* 0: not measured */
+            /* RENEW: of each record for how long after the renewal was issued it is kept, in units of
+             * STOQ_DHT_KEPT_S; 0: it is not here. None: the other end knows no renewals. */
+            const uint8_t *kept;
+            uint32_t kept_count;
+            stoq_ns rtt_ns; /* 0: not measured */
         } reply;
         struct stoq_dht_checked {
             uint64_t cookie;
@@ -107,7 +115,7 @@ struct stoq_dht_event {
 enum stoq_dht_action_kind {
     STOQ_DHT_CALL,      /* u.call: ask this of a contact */
     STOQ_DHT_ANSWER,    /* u.answer */
-    STOQ_DHT_CHECK,     /* u.check: is the record signed by its publisher? */
+    STOQ_DHT_CHECK,     /* u.check: is the record, or the renewal, signed by its publisher? */
     STOQ_DHT_PROVE,     /* u.check: does its publisher answer at an address that it names? */
     STOQ_DHT_MAKE,      /* u.make: sign a record of ours */
     STOQ_DHT_FOUND,     /* u.found: a record, not told before by this lookup */
@@ -127,6 +135,7 @@ struct stoq_dht_action {
             uint32_t want;
             uint32_t skip;
             struct stoq_dht_record *record;
+            struct stoq_dht_renewal *renewal;
             stoq_ns timeout_ns; /* REPLY comes until then */
         } call;
         struct stoq_dht_answer {
@@ -138,16 +147,23 @@ struct stoq_dht_action {
             uint32_t record_count;
             bool more;
             uint32_t ttl_s;
+            const uint8_t *kept;
+            uint32_t kept_count;
         } answer;
         struct stoq_dht_check {
             uint64_t cookie;
-            struct stoq_dht_record *record;
+            struct stoq_dht_record *record;   /* or ... */
+            struct stoq_dht_renewal *renewal; /* CHECK */
         } check;
+        /* The record that was made before is wanted again, if what it says still holds; else a new one. */
         struct stoq_dht_make {
             uint64_t cookie;
             struct stoq_hash key;
             uint32_t ttl_s;
-            bool withdrawn; /* without addresses */
+            bool withdrawn;       /* without addresses */
+            uint64_t digest;      /* 0: there was none, or it is too old */
+            uint64_t sequence;    /* of that */
+            uint64_t issued_at_s; /* likewise */
         } make;
         struct stoq_dht_found {
             uint32_t look;

@@ -28,6 +28,7 @@ enum world_role {
 
 struct world_node {
     struct stoq_dht *dht;
+    bool plain; /* it knows no renewals */
     stoq_contact_no contact;
     struct stoq_hash id;
     struct stoq_peer_id peer;
@@ -52,6 +53,7 @@ struct world_msg {
     struct stoq_dht_reply reply;
     stoq_contact_no contacts[STOQ_DHT_ANSWER_MAX];
     struct stoq_dht_record *records[STOQ_DHT_VALUES_MAX];
+    uint8_t kept[STOQ_DHT_RENEW_MAX];
 };
 
 struct world_look {
@@ -78,6 +80,11 @@ struct world {
     uint32_t told_count;
     uint32_t calls;
     uint32_t stores;
+    uint32_t renewals;
+    uint32_t named;                   /* by them */
+    bool changed;                     /* what records say: none comes out as before */
+    uint8_t kept[STOQ_DHT_RENEW_MAX]; /* of the last answer to a renewal */
+    uint32_t kept_count;
     /* An answer of the node that is being drained. */
     struct world_msg *asked;
     enum stoq_dht_outcome answered;
@@ -156,6 +163,7 @@ static inline void world_msg_free(struct world *w, struct world_msg *m)
     if (m->what == WORLD_REQUEST) {
         stoq_dht_book_drop(w->book, m->call.to);
         stoq_dht_record_drop(m->call.record);
+        stoq_dht_renewal_drop(m->call.renewal);
     }
     for (uint32_t i = 0; i < m->reply.contact_count; i++) {
         stoq_dht_book_drop(w->book, m->contacts[i]);
@@ -171,8 +179,9 @@ static inline struct stoq_dht_record *world_record(const struct stoq_hash *key,
                                                    uint64_t sequence, uint64_t issued_s,
                                                    uint32_t ttl_s)
 {
-    uint8_t bytes[16] = {1, 1};
+    uint8_t bytes[24] = {1, 1};
     stoq_le64_put(bytes + 8, sequence);
+    memcpy(bytes + 16, key->b, 8);
     struct stoq_dht_record *r = stoq_dht_record_new(stoq_span(bytes, sizeof bytes));
     assert_non_null(r);
     r->key = *key;
@@ -199,6 +208,8 @@ static inline void world_call(struct world *w, uint32_t n, const struct stoq_dht
     bool lost = w->loss_percent > 0 && stoq_prng_below(&w->prng, 100) < w->loss_percent;
     w->calls++;
     w->stores += c->ask == STOQ_DHT_STORE;
+    w->renewals += c->ask == STOQ_DHT_RENEW;
+    w->named += c->renewal == NULL ? 0 : c->renewal->count;
     if (w->nodes[to].dead || lost) {
         struct world_msg *m = world_msg(WORLD_REPLY, to, n, w->now + c->timeout_ns);
         m->reply.cookie = c->cookie;
@@ -212,6 +223,9 @@ static inline void world_call(struct world *w, uint32_t n, const struct stoq_dht
     if (c->record != NULL) {
         (void)stoq_dht_record_hold(c->record);
     }
+    if (c->renewal != NULL) {
+        (void)stoq_dht_renewal_hold(c->renewal);
+    }
     world_push(w, m);
 }
 
@@ -222,6 +236,10 @@ static inline void world_send_reply(struct world *w, const struct world_msg *q,
         world_msg(WORLD_REPLY, q->to, q->from, w->now + world_delay(w, q->from, q->to));
     m->reply = (struct stoq_dht_reply){
         .cookie = q->call.cookie, .outcome = a->outcome, .ttl_s = a->ttl_s, .more = a->more};
+    if (a->kept_count > 0) {
+        memcpy(m->kept, a->kept, a->kept_count);
+        m->reply.kept_count = a->kept_count;
+    }
     for (uint32_t i = 0; i < a->record_count; i++) {
         if (m->reply.record_count == WORLD_RECORD_ROOM) {
             m->reply.more = true;
@@ -251,6 +269,10 @@ static inline void world_act(struct world *w, uint32_t n, const struct stoq_dht_
         break;
     case STOQ_DHT_ANSWER:
         w->answered = a->u.answer.outcome;
+        w->kept_count = a->u.answer.kept_count;
+        if (w->kept_count > 0) {
+            memcpy(w->kept, a->u.answer.kept, w->kept_count);
+        }
         if (w->asked != NULL) {
             world_send_reply(w, w->asked, &a->u.answer);
         }
@@ -259,14 +281,19 @@ static inline void world_act(struct world *w, uint32_t n, const struct stoq_dht_
     case STOQ_DHT_PROVE:
         ev.kind = STOQ_DHT_CHECKED;
         ev.u.checked.cookie = a->u.check.cookie;
-        ev.u.checked.good = a->u.check.record->bytes[a->kind == STOQ_DHT_CHECK ? 0 : 1] == 1;
+        ev.u.checked.good = a->u.check.renewal != NULL
+                                ? a->u.check.renewal->n == 0
+                                : a->u.check.record->bytes[a->kind == STOQ_DHT_CHECK ? 0 : 1] == 1;
         world_feed(w, n, &ev);
         break;
     case STOQ_DHT_MAKE: {
-        struct stoq_dht_record *r = world_record(&a->u.make.key, &node->peer, w->now / 1000,
-                                                 world_wall(w), a->u.make.ttl_s);
+        const struct stoq_dht_make *m = &a->u.make;
+        bool again = m->digest != 0 && !w->changed;
+        struct stoq_dht_record *r =
+            world_record(&m->key, &node->peer, again ? m->sequence : w->now / 1000,
+                         again ? m->issued_at_s : world_wall(w), m->ttl_s);
         r->group = node->group;
-        r->withdrawn = a->u.make.withdrawn;
+        r->withdrawn = m->withdrawn;
         ev.kind = STOQ_DHT_MADE;
         ev.u.made.cookie = a->u.make.cookie;
         ev.u.made.record = r;
@@ -334,7 +361,8 @@ static inline bool world_collude(struct world *w, const struct world_msg *m)
         }
     }
     a.contacts = near;
-    a.contact_count = m->call.ask == STOQ_DHT_PING || m->call.ask == STOQ_DHT_STORE ? 0 : n;
+    bool finds = m->call.ask == STOQ_DHT_FIND_NODE || m->call.ask == STOQ_DHT_FIND_VALUE;
+    a.contact_count = finds ? n : 0;
     world_send_reply(w, m, &a);
     return true;
 }
@@ -357,11 +385,16 @@ static inline void world_deliver(struct world *w, struct world_msg *m)
         ev.u.reply = m->reply;
         ev.u.reply.contacts = m->contacts;
         ev.u.reply.records = m->records;
+        ev.u.reply.kept = m->kept;
         ev.u.reply.rtt_ns =
             m->reply.outcome == STOQ_DHT_SILENT ? 0 : 2 * world_delay(w, m->from, m->to);
         world_feed(w, m->to, &ev);
     } else if (m->what == WORLD_REQUEST) {
         if (world_collude(w, m)) {
+            return;
+        }
+        if (m->call.ask == STOQ_DHT_RENEW && to->plain) {
+            world_send_reply(w, m, &(struct stoq_dht_answer){.outcome = STOQ_DHT_DONE});
             return;
         }
         ev.kind = STOQ_DHT_REQUEST;
@@ -373,8 +406,9 @@ static inline void world_deliver(struct world *w, struct world_msg *m)
             .skip = m->call.skip,
             .sender = w->nodes[m->from].client ? 0 : w->nodes[m->from].contact,
             .record = m->call.record,
+            .renewal = m->call.renewal,
             .proven = true,
-            .own = m->call.record != NULL &&
+            .own = m->call.record == NULL ||
                    stoq_hash_eq(&m->call.record->publisher.h, &w->nodes[m->from].peer.h)};
         world_feed(w, m->to, &ev);
         w->asked = m;

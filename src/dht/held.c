@@ -1,7 +1,10 @@
 /*
  * Records that others leave here. Of one key and publisher there is one record, that with the highest
  * sequence; a key has many publishers' and they are told together. A record lives as long as it says,
- * but no longer than an hour, or as long as its publisher has kept one here without a gap, up to a day.
+ * but no longer than an hour, or as long as its publisher has kept one here without a gap, up to a day; and
+ * as much longer, up to its own end, each time its publisher renews it. For that he names it by a digest,
+ * among his own: whatever others say, a renewal finds nothing of his. What takes a record back is kept for
+ * as long as that one is signed for, since whoever has a copy could bring it again.
  *
  * What a peer can make grow is bounded four times: by publisher (a bucket and a count), by key, by subnet
  * and in all, and every bound is looked at before the first signature is: a flood costs comparisons.
@@ -97,6 +100,37 @@ static uint32_t now_s(const struct stoq_dht *d)
     return (uint32_t)(d->now / STOQ_SEC);
 }
 
+/* Under what a publisher's renewals find it. */
+static struct stoq_map_key digest_key(const struct stoq_peer_id *publisher, uint64_t digest)
+{
+    return (struct stoq_map_key){stoq_le64(publisher->h.b), digest};
+}
+
+/* Without memory it is not found, and sent whole. */
+static void index_add(struct stoq_dht *d, struct held *h)
+{
+    struct stoq_map_key at = digest_key(&h->record->publisher, h->record->digest);
+    if (!h->ours && !h->record->withdrawn && stoq_map_get(&d->store.digests, at) == NULL) {
+        (void)!stoq_map_put(&d->store.digests, at, h);
+    }
+}
+
+static void index_remove(struct stoq_dht *d, const struct held *h)
+{
+    struct stoq_map_key at = digest_key(&h->record->publisher, h->record->digest);
+    if (stoq_map_get(&d->store.digests, at) == h) {
+        (void)stoq_map_remove(&d->store.digests, at);
+    }
+}
+
+static struct held *by_digest(const struct stoq_dht *d, const struct stoq_peer_id *publisher,
+                              uint64_t digest)
+{
+    struct held *h = stoq_map_get(&d->store.digests, digest_key(publisher, digest));
+    bool his = h != NULL && stoq_hash_eq(&h->record->publisher.h, &publisher->h);
+    return his && h->record->digest == digest && h->expiry.key > d->now ? h : NULL;
+}
+
 /* In its time: as many as a publisher may have here he may renew. */
 static bool is_renewal(const struct stoq_dht *d, const struct held *before)
 {
@@ -144,15 +178,21 @@ static bool has_room(struct stoq_dht *d, const struct stoq_dht_record *r, const 
     return false;
 }
 
-static uint32_t clamp_ttl(const struct stoq_dht *d, const struct held *before, uint32_t left)
+/* The longest that we keep one without hearing of it. */
+static uint32_t grant(const struct stoq_dht *d, const struct held *before)
 {
     uint64_t max = d->cfg.shape.ttl_s;
     if (before != NULL) {
         uint64_t known_s = (d->now - before->first_at) / STOQ_SEC;
         max = known_s > max ? known_s : max;
     }
-    max = max < STOQ_DHT_TTL_MAX_S ? max : STOQ_DHT_TTL_MAX_S;
-    return left < max ? left : (uint32_t)max;
+    return (uint32_t)(max < STOQ_DHT_TTL_MAX_S ? max : STOQ_DHT_TTL_MAX_S);
+}
+
+static uint32_t clamp_ttl(const struct stoq_dht *d, const struct held *before, uint32_t left)
+{
+    uint32_t max = grant(d, before);
+    return left < max ? left : max;
 }
 
 static bool same_bytes(const struct stoq_dht_record *a, const struct stoq_dht_record *b)
@@ -203,9 +243,86 @@ enum stoq_dht_outcome held_offer(struct stoq_dht *d, const struct stoq_dht_reque
     return STOQ_DHT_DONE;
 }
 
-void held_forged(struct stoq_dht *d, const struct stoq_dht_record *r)
+/* Of those that a renewal names, some are here; ripe: some may be renewed for nothing. */
+static uint32_t count_named(const struct stoq_dht *d, const struct stoq_dht_renewal *renewal,
+                            bool *ripe)
 {
-    struct publisher *p = publisher_of(d, &r->publisher);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < renewal->count; i++) {
+        const struct held *h = by_digest(d, &renewal->publisher, renewal->digests[i]);
+        n += h != NULL;
+        *ripe = *ripe || is_renewal(d, h);
+    }
+    return n;
+}
+
+static bool is_timely(const struct stoq_dht *d, const struct stoq_dht_renewal *renewal)
+{
+    uint64_t wall = dht_wall(d);
+    return (d->cfg.without & STOQ_DHT_NO_CLOCK) != 0 ||
+           (renewal->issued_at_s <= wall + STOQ_DHT_SKEW_S &&
+            wall <= renewal->issued_at_s + STOQ_DHT_SKEW_S);
+}
+
+enum stoq_dht_outcome held_renew_offer(struct stoq_dht *d, const struct stoq_dht_request *q,
+                                       bool *any)
+{
+    const struct stoq_dht_renewal *renewal = q->renewal;
+    struct publisher *p = publisher_of(d, &renewal->publisher);
+    bool caps = (d->cfg.without & STOQ_DHT_NO_CAPS) == 0;
+    bool ripe = false;
+    *any = false;
+    if (!q->proven && (d->cfg.without & STOQ_DHT_NO_TOKEN) == 0) {
+        held_refuse(d, STOQ_DHT_NOT_PROVEN);
+        return STOQ_DHT_REFUSED;
+    }
+    if (!q->own && (d->cfg.without & STOQ_DHT_NO_PROOF) == 0) {
+        held_refuse(d, STOQ_DHT_NOT_TO_US);
+        return STOQ_DHT_REJECTED;
+    }
+    if (!is_timely(d, renewal)) {
+        held_refuse(d, STOQ_DHT_WRONG_TIME);
+        return STOQ_DHT_REJECTED;
+    }
+    uint32_t named = count_named(d, renewal, &ripe);
+    d->store.refused[STOQ_DHT_NOT_HELD] += renewal->count - named;
+    if (named > 0 && caps && !ripe && !spend(d, p)) {
+        held_refuse(d, STOQ_DHT_RATE);
+        return STOQ_DHT_BUSY;
+    }
+    *any = named > 0;
+    return STOQ_DHT_DONE;
+}
+
+void held_renew(struct stoq_dht *d, const struct stoq_dht_renewal *renewal, uint8_t *out)
+{
+    uint64_t wall = dht_wall(d);
+    uint64_t from = renewal->issued_at_s < wall ? renewal->issued_at_s : wall;
+    for (uint32_t i = 0; i < renewal->count; i++) {
+        struct held *h = by_digest(d, &renewal->publisher, renewal->digests[i]);
+        if (h == NULL) {
+            out[i] = 0;
+            continue;
+        }
+        /* Counted from when it was said: the same words again bring nothing. */
+        uint64_t over = h->record->issued_at_s + h->record->ttl_s;
+        uint64_t end = from + grant(d, h);
+        end = end < over || (d->cfg.without & STOQ_DHT_NO_CLOCK) != 0 ? end : over;
+        stoq_ns until = end > wall ? d->now + (end - wall) * STOQ_SEC : 0;
+        if (until > h->expiry.key) {
+            stoq_heap_put(&d->store.expiry, &h->expiry, until);
+            h->taken_s = now_s(d);
+            d->store.renewed++;
+        }
+        uint64_t units =
+            end > renewal->issued_at_s ? (end - renewal->issued_at_s) / STOQ_DHT_KEPT_S : 0;
+        out[i] = (uint8_t)(units < UINT8_MAX ? units : UINT8_MAX);
+    }
+}
+
+void held_forged(struct stoq_dht *d, const struct stoq_peer_id *publisher)
+{
+    struct publisher *p = publisher_of(d, publisher);
     held_refuse(d, STOQ_DHT_FORGED);
     if (p != NULL && p->tokens < STOQ_DHT_PUBLISHER_BURST) {
         p->tokens++;
@@ -230,6 +347,7 @@ static void remove_held(struct stoq_dht *d, struct held *h)
         first->next = h->next;
     }
     stoq_heap_remove(&d->store.expiry, &h->expiry);
+    index_remove(d, h);
     if (!h->ours) {
         struct publisher *p = publisher_of(d, &r->publisher);
         STOQ_ASSERT(p != NULL);
@@ -293,6 +411,21 @@ static struct held *insert(struct stoq_dht *d, struct stoq_dht_record *r, bool o
     return h;
 }
 
+/* What takes the one before back stays as long as that could come again. */
+static stoq_ns kept_until(const struct stoq_dht *d, const struct held *before,
+                          const struct stoq_dht_record *r, uint32_t ttl_s)
+{
+    stoq_ns until = d->now + ttl_s * STOQ_SEC;
+    if (!r->withdrawn || before == NULL) {
+        return until;
+    }
+    stoq_ns end = d->now + held_time_left(d, r) * STOQ_SEC;
+    stoq_ns its = before->record->withdrawn ? before->expiry.key
+                                            : d->now + held_time_left(d, before->record) * STOQ_SEC;
+    its = its < end ? its : end;
+    return its > until ? its : until;
+}
+
 bool held_take(struct stoq_dht *d, struct stoq_dht_record *r, uint32_t ttl_s, bool ours)
 {
     struct held *h = find(d, r);
@@ -300,6 +433,7 @@ bool held_take(struct stoq_dht *d, struct stoq_dht_record *r, uint32_t ttl_s, bo
     if (h != NULL && is_older(d, h, r)) {
         return false; /* another came while this one was checked */
     }
+    stoq_ns until = kept_until(d, h, r, ttl_s);
     if (h == NULL) {
         /* Room was there when it was offered; several may have been checked since. */
         if (!ours && (d->cfg.without & STOQ_DHT_NO_CAPS) == 0 &&
@@ -312,11 +446,13 @@ bool held_take(struct stoq_dht *d, struct stoq_dht_record *r, uint32_t ttl_s, bo
             return false;
         }
     } else {
+        index_remove(d, h);
         stoq_dht_record_drop(h->record);
     }
     h->record = stoq_dht_record_hold(r);
     h->taken_s = now_s(d);
-    stoq_heap_put(&d->store.expiry, &h->expiry, d->now + ttl_s * STOQ_SEC);
+    index_add(d, h);
+    stoq_heap_put(&d->store.expiry, &h->expiry, until);
     d->store.taken += !ours;
     return true;
 }
@@ -356,6 +492,15 @@ size_t stoq_dht_held(const struct stoq_dht *d, const struct stoq_hash *key, stoq
     return n;
 }
 
+struct stoq_dht_record *held_own(const struct stoq_dht *d, const struct stoq_hash *key)
+{
+    const struct held *h = chain_of(d, key);
+    while (h != NULL && !(h->ours && stoq_hash_eq(&h->record->key, key))) {
+        h = h->next;
+    }
+    return h == NULL ? NULL : h->record;
+}
+
 void held_remove_own(struct stoq_dht *d, const struct stoq_hash *key)
 {
     struct held *h = chain_of(d, key);
@@ -379,7 +524,8 @@ void held_expire(struct stoq_dht *d)
 uint64_t held_bytes(const struct stoq_dht *d)
 {
     const struct store *s = &d->store;
-    size_t places = s->keys.capacity + s->publishers.capacity + s->groups.capacity;
+    size_t places =
+        s->keys.capacity + s->publishers.capacity + s->groups.capacity + s->digests.capacity;
     return s->expiry.n * sizeof(struct held) + s->expiry.cap * sizeof(struct stoq_heap_node *) +
            s->publishers.count * sizeof(struct publisher) + places * sizeof(struct stoq_map_slot);
 }
@@ -394,4 +540,5 @@ void held_release(struct stoq_dht *d)
     stoq_map_release(&d->store.keys);
     stoq_map_release(&d->store.publishers);
     stoq_map_release(&d->store.groups);
+    stoq_map_release(&d->store.digests);
 }

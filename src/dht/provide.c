@@ -29,6 +29,8 @@
 #define NOT_MADE_AGAIN (60 * STOQ_SEC)
 #define CHANGED_FIRST (5 * STOQ_SEC) /* others come at the same time, and are waited for */
 #define CHANGED_MAX (300 * STOQ_SEC)
+#define AROUND_FOR                                                                                 \
+    (30 * STOQ_SEC) /* so long those who answered a lookup are asked without another */
 
 static struct own *own_of(const struct stoq_dht *d, const struct stoq_hash *key)
 {
@@ -78,6 +80,7 @@ enum stoq_status provide_add(struct stoq_dht *d, const struct stoq_dht_announce 
         due(d, o, d->now + a->in_ns);
     }
     if (o->withdrawn || a->urgent) {
+        o->digest = o->withdrawn ? 0 : o->digest;
         o->withdrawn = false;
         o->tries = 0;
         due(d, o, d->now);
@@ -175,6 +178,7 @@ static uint32_t next_due(struct stoq_dht *d)
 static void job_free(struct stoq_dht *d, struct job *j)
 {
     struct job **at = &d->provide.jobs;
+    renew_release(j);
     while (*at != j) {
         at = &(*at)->next;
     }
@@ -194,17 +198,32 @@ static stoq_ns slack(const struct own *o)
     return o->enough && o->tries == 0 && !o->withdrawn ? (stoq_ns)o->ttl_s * STOQ_SEC / 16 : 0;
 }
 
-/* Keys behind the first that are due with it, or soon, go along. */
+/* Keys behind the first that are due with it, or soon, go along; behind the last comes the first again. */
 static void gather(struct stoq_dht *d, struct job *j, uint32_t from)
 {
     struct provide *pr = &d->provide;
-    for (uint32_t i = from; i < pr->count && j->count < JOB_KEYS; i++) {
-        struct own *o = pr->v[i];
+    for (uint32_t k = 0; k < pr->count && j->count < JOB_KEYS; k++) {
+        struct own *o = pr->v[(from + k) % pr->count];
         if (o->job == NULL && o->due_at <= d->now + slack(o)) {
             o->job = j;
             j->v[j->count++] = o;
         }
     }
+}
+
+static void job_narrow(struct stoq_dht *d, struct job *j, unsigned bits);
+
+/* It needs no lookup. */
+static void job_take_around(struct stoq_dht *d, struct job *j, const struct around *a)
+{
+    j->looked = true;
+    j->near_count = a->count;
+    for (uint32_t i = 0; i < a->count; i++) {
+        stoq_dht_book_hold(d->cfg.book, a->near[i]);
+        j->near[i] = a->near[i];
+    }
+    job_narrow(d, j, a->bits);
+    provide_drive(d);
 }
 
 /* False: not now. */
@@ -213,8 +232,10 @@ static bool job_begin(struct stoq_dht *d, uint32_t from)
     struct provide *pr = &d->provide;
     struct job *j = calloc(1, sizeof *j);
     struct own **v = calloc(JOB_KEYS, sizeof(struct own *));
-    struct lookup *l = j == NULL || v == NULL ? NULL : lookup_new(d, &pr->v[from]->key, LOOKUP_JOB);
-    if (l == NULL) {
+    const struct around *a = around_of(d, &pr->v[from]->key);
+    struct lookup *l =
+        j == NULL || v == NULL || a != NULL ? NULL : lookup_new(d, &pr->v[from]->key, LOOKUP_JOB);
+    if (j == NULL || v == NULL || (l == NULL && a == NULL)) {
         free(v);
         free(j);
         return false;
@@ -229,8 +250,13 @@ static bool job_begin(struct stoq_dht *d, uint32_t from)
     pr->job_count++;
     gather(d, j, from);
     pr->cursor = j->key;
+    if (a != NULL) {
+        job_take_around(d, j, a);
+        return true;
+    }
+    bool few = d->table.count < STOQ_DHT_SMALL; /* it costs no more to hear of all of them */
     l->job = j;
-    l->want = j->count > 1 ? JOB_WANT : d->cfg.shape.k;
+    l->want = j->count > 1 || few ? JOB_WANT : d->cfg.shape.k;
     lookup_drive(d, l);
     return true;
 }
@@ -267,38 +293,53 @@ static void job_narrow(struct stoq_dht *d, struct job *j, unsigned bits)
     d->provide.cursor = j->v[n - 1]->key;
 }
 
-static uint32_t ttl_now(const struct stoq_dht *d)
+bool provide_has_room(const struct stoq_dht *d)
 {
-    uint64_t up_s = (d->now - d->provide.began_at) / STOQ_SEC;
-    return up_s < STOQ_DHT_TTL_S       ? STOQ_DHT_TTL_S
-           : up_s > STOQ_DHT_TTL_MAX_S ? STOQ_DHT_TTL_MAX_S
-                                       : (uint32_t)up_s;
+    return d->provide.stores + STOQ_DHT_K * d->provide.makes < STORES_MAX;
+}
+
+struct pending *provide_ask_make(struct stoq_dht *d, struct job *j, struct own *o, bool again)
+{
+    struct pending *p = dht_pending(d, PENDING_MAKE);
+    struct action_node *a = p == NULL ? NULL : dht_out(d, STOQ_DHT_MAKE);
+    if (a == NULL) {
+        if (p != NULL) {
+            dht_pending_free(d, p);
+        }
+        return NULL;
+    }
+    d->provide.makes++;
+    p->job = j;
+    p->own = o;
+    a->action.u.make = (struct stoq_dht_make){.cookie = p->cookie,
+                                              .key = o->key,
+                                              .ttl_s = STOQ_DHT_SIGNED_S,
+                                              .withdrawn = o->withdrawn,
+                                              .digest = again ? o->digest : 0,
+                                              .sequence = o->sequence,
+                                              .issued_at_s = o->issued_at_s};
+    return p;
 }
 
 static void job_drive(struct stoq_dht *d, struct job *j)
 {
-    while (j->done < j->count && d->provide.stores + STOQ_DHT_K * d->provide.makes < STORES_MAX) {
-        struct action_node *a = dht_out(d, STOQ_DHT_MAKE);
-        struct pending *p = a == NULL ? NULL : dht_pending(d, PENDING_MAKE);
-        if (p == NULL) {
-            break; /* goes on with the next event that frees something */
+    while (j->done < j->count && provide_has_room(d)) {
+        struct own *o = j->v[j->done];
+        if (provide_ask_make(d, j, o, renew_is_lasting(d, o)) == NULL) {
+            break;
         }
-        struct own *o = j->v[j->done++];
         o->urgent = false;
-        d->provide.makes++;
-        p->job = j;
-        p->own = o;
+        j->done++;
+        j->makes++;
         j->open++;
-        a->action.u.make = (struct stoq_dht_make){
-            .cookie = p->cookie, .key = o->key, .ttl_s = ttl_now(d), .withdrawn = o->withdrawn};
     }
+    renew_drive(d, j);
     if (j->looked && j->done == j->count && j->open == 0) {
         job_free(d, j);
     }
 }
 
-/* The oldest first: the cursor follows it. */
-static void jobs_drive(struct stoq_dht *d)
+void provide_drive(struct stoq_dht *d)
 {
     for (struct job *j = d->provide.jobs, *next; j != NULL; j = next) {
         next = j->next;
@@ -318,8 +359,10 @@ void provide_looked(struct stoq_dht *d, struct lookup *l)
             j->near[j->near_count++] = l->v[i].contact;
         }
     }
-    job_narrow(d, j, covered_bits(d, j, l->want));
-    jobs_drive(d);
+    unsigned bits = covered_bits(d, j, l->want);
+    job_narrow(d, j, bits);
+    around_keep(d, j, bits);
+    provide_drive(d);
 }
 
 static void tell(struct stoq_dht *d, const struct own *o)
@@ -444,25 +487,48 @@ static void choose(struct stoq_dht *d, const struct job *j, const struct stoq_ha
 /* holds: as one of the K. */
 static void keep_here(struct stoq_dht *d, struct own *o, struct stoq_dht_record *record, bool holds)
 {
-    bool kept = held_take(d, record, record->ttl_s, true);
+    bool kept = held_take(d, record, o->ttl_s, true);
     o->taken += kept && holds;
     o->beside = kept && !holds;
 }
 
-static void send_stores(struct stoq_dht *d, struct job *j, struct own *o, const struct holders *h,
-                        struct stoq_dht_record *record)
+bool provide_store(struct stoq_dht *d, struct job *j, struct own *o, stoq_contact_no to,
+                   struct stoq_dht_record *record)
 {
+    struct stoq_dht_call call = {.ask = STOQ_DHT_STORE, .target = o->key, .record = record};
+    struct pending *p = dht_call(d, to, &call);
+    if (p != NULL) {
+        p->job = j;
+        p->own = o;
+        d->provide.stores++;
+        d->provide.sent++;
+    }
+    return p != NULL;
+}
+
+void provide_closed(struct stoq_dht *d, struct job *j, struct own *o)
+{
+    o->open--;
+    j->open--;
+    if (o->open == 0) {
+        settle(d, o);
+    }
+}
+
+/* To each of them, whole or by its digest. */
+static void tell_holders(struct stoq_dht *d, struct job *j, struct own *o, const struct holders *h,
+                         struct stoq_dht_record *record, bool renews)
+{
+    o->open = h->count + 1; /* it is not settled before all of them are told */
+    j->open += o->open;
     for (uint32_t i = 0; i < h->count; i++) {
-        struct stoq_dht_call call = {.ask = STOQ_DHT_STORE, .target = o->key, .record = record};
-        struct pending *p = dht_call(d, h->v[i], &call);
-        if (p != NULL) {
-            p->job = j;
-            p->own = o;
-            o->open++;
-            j->open++;
-            d->provide.stores++;
+        bool told = renews && renew_tell(d, j, o, h->v[i]);
+        told = told || provide_store(d, j, o, h->v[i], record);
+        if (!told) {
+            provide_closed(d, j, o);
         }
     }
+    provide_closed(d, j, o);
 }
 
 void provide_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record *record)
@@ -470,12 +536,17 @@ void provide_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record 
     struct own *o = p->own;
     struct job *j = p->job;
     struct holders h;
-    j->open--;
     d->provide.makes--;
+    if (p->alone) {
+        renew_made(d, p, record);
+        return;
+    }
+    j->open--;
+    j->makes--;
     if (record == NULL) {
         o->job = NULL;
         due(d, o, d->now + NOT_MADE_AGAIN);
-        jobs_drive(d);
+        provide_drive(d);
         return;
     }
     choose(d, j, &o->key, &h);
@@ -484,7 +555,11 @@ void provide_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record 
     o->taken = 0;
     o->beside = false;
     o->busy = 0;
-    o->ttl_s = record->ttl_s;
+    o->ttl_s = held_time_left(d, record);
+    bool renews = o->digest != 0 && record->digest == o->digest;
+    o->digest = record->withdrawn ? 0 : record->digest;
+    o->sequence = record->sequence;
+    o->issued_at_s = record->issued_at_s;
     bool small = d->table.count < STOQ_DHT_SMALL && d->cfg.self != 0;
     if ((h.self || small) && !record->withdrawn) {
         keep_here(d, o, record, h.self);
@@ -492,11 +567,8 @@ void provide_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record 
         held_remove_own(d, &o->key);
         o->taken += h.self; /* taken back here already */
     }
-    send_stores(d, j, o, &h, record);
-    if (o->open == 0) {
-        settle(d, o);
-    }
-    jobs_drive(d);
+    tell_holders(d, j, o, &h, record, renews);
+    provide_drive(d);
 }
 
 void provide_stored(struct stoq_dht *d, struct pending *p, const struct stoq_dht_reply *reply)
@@ -504,22 +576,22 @@ void provide_stored(struct stoq_dht *d, struct pending *p, const struct stoq_dht
     struct own *o = p->own;
     struct job *j = p->job;
     d->provide.stores--;
-    j->open--;
-    o->open--;
     o->busy += reply->outcome == STOQ_DHT_BUSY;
+    if (reply->outcome == STOQ_DHT_SILENT) {
+        around_drop(d); /* it may be gone, and another nearer than the rest */
+    }
     if (reply->outcome == STOQ_DHT_DONE) {
         o->taken++;
         o->ttl_s = reply->ttl_s > 0 && reply->ttl_s < o->ttl_s ? reply->ttl_s : o->ttl_s;
     }
-    if (o->open == 0) {
-        settle(d, o);
-    }
-    jobs_drive(d);
+    provide_closed(d, j, o);
+    provide_drive(d);
 }
 
 void provide_changed(struct stoq_dht *d)
 {
     struct provide *pr = &d->provide;
+    around_drop(d);
     if (pr->count == 0 || d->table.count > STOQ_DHT_SMALL || pr->changed_at != STOQ_NEVER) {
         return;
     }
@@ -554,7 +626,7 @@ void provide_run(struct stoq_dht *d)
     if (pr->changed_at <= d->now) {
         announce_to_few(d);
     }
-    jobs_drive(d); /* one may have waited for the stores of another */
+    provide_drive(d); /* one may have waited for the stores of another */
     while (is_open(pr) && pr->next_at <= d->now) {
         uint32_t i = next_due(d);
         if (i == pr->count) {
@@ -609,6 +681,7 @@ void provide_init(struct stoq_dht *d)
 
 void provide_release(struct stoq_dht *d)
 {
+    around_drop(d);
     while (d->provide.jobs != NULL) {
         job_free(d, d->provide.jobs);
     }

@@ -1,6 +1,7 @@
 /*
  * What is answered to others, and how a record comes in: quotas, then its signature, then, where somebody
- * else than its publisher brings it, a ping to the address that it names.
+ * else than its publisher brings it, a ping to the address that it names. A renewal names records that are
+ * here, and is looked at likewise: what costs nothing first, then the one signature that is over all of it.
  */
 #include "dht/dht_internal.h"
 
@@ -71,6 +72,22 @@ static void take(struct stoq_dht *d, const struct pending *p)
     }
 }
 
+/* What becomes of those that a renewal names; any: some of them are here. */
+static void answer_kept(struct stoq_dht *d, uint64_t request,
+                        const struct stoq_dht_renewal *renewal, bool any)
+{
+    struct action_node *o = answer(d, request, STOQ_DHT_DONE);
+    uint8_t kept[STOQ_DHT_RENEW_MAX] = {0};
+    if (any) {
+        held_renew(d, renewal, kept);
+    }
+    if (o != NULL) {
+        memcpy(o->kept, kept, renewal->count);
+        o->action.u.answer.kept = o->kept;
+        o->action.u.answer.kept_count = renewal->count;
+    }
+}
+
 static struct pending *await(struct stoq_dht *d, enum pending_kind kind,
                              struct stoq_dht_record *record, uint32_t ttl_s)
 {
@@ -112,10 +129,52 @@ static void store(struct stoq_dht *d, const struct stoq_dht_request *r)
     p->upkeep = !own;
 }
 
+static void renew(struct stoq_dht *d, const struct stoq_dht_request *r)
+{
+    bool any;
+    enum stoq_dht_outcome outcome = held_renew_offer(d, r, &any);
+    if (outcome != STOQ_DHT_DONE) {
+        (void)answer(d, r->request, outcome);
+        return;
+    }
+    if (!any || (d->cfg.without & STOQ_DHT_NO_SIGNATURE) != 0) {
+        answer_kept(d, r->request, r->renewal, any);
+        return;
+    }
+    struct pending *p = dht_pending(d, PENDING_CHECK);
+    struct action_node *o = p == NULL ? NULL : dht_out(d, STOQ_DHT_CHECK);
+    if (o == NULL) {
+        if (p != NULL) {
+            dht_pending_free(d, p);
+        }
+        (void)answer(d, r->request, STOQ_DHT_BUSY);
+        return;
+    }
+    d->store.signatures++;
+    p->request = r->request;
+    p->renewal = stoq_dht_renewal_hold(r->renewal);
+    o->renewal = stoq_dht_renewal_hold(r->renewal);
+    o->action.u.check = (struct stoq_dht_check){.cookie = p->cookie, .renewal = r->renewal};
+}
+
+static void renewal_checked(struct stoq_dht *d, const struct pending *p, bool good)
+{
+    if (good) {
+        answer_kept(d, p->request, p->renewal, true);
+    } else {
+        held_forged(d, &p->renewal->publisher);
+        (void)answer(d, p->request, STOQ_DHT_REJECTED);
+    }
+}
+
 static void checked(struct stoq_dht *d, struct pending *p, bool good)
 {
+    if (p->renewal != NULL) {
+        renewal_checked(d, p, good);
+        return;
+    }
     if (!good) {
-        held_forged(d, p->record);
+        held_forged(d, &p->record->publisher);
         (void)answer(d, p->request, STOQ_DHT_REJECTED);
         return;
     }
@@ -165,6 +224,9 @@ void serve_request(struct stoq_dht *d, const struct stoq_dht_request *r)
         break;
     case STOQ_DHT_STORE:
         store(d, r);
+        break;
+    case STOQ_DHT_RENEW:
+        renew(d, r);
         break;
     }
     if (r->sender != 0) {

@@ -42,7 +42,7 @@ struct stoq_node_config {
         takes_offers; /* our Hello says that Offer and Receipt are answered; the shell does that, the
                         * node gets neither */
     bool exchanges;   /* likewise PeerExchange */
-    bool answers_dht;         /* likewise FindNode, FindValue and Store */
+    bool answers_dht;         /* likewise FindNode, FindValue, Store, Renew */
     struct stoq_span rpc_key; /* what our Hello says of datagrams; kept; both or neither */
     struct stoq_span rpc_proof;
     struct stoq_trust_config trust; /* its allocator is not looked at */

@@ -193,7 +193,12 @@ void node_dht_lend_call(struct stoq_node_dht *nd, const struct errand *e, stoq_n
 static bool send_call(struct stoq_node_dht *nd, const struct stoq_dht_call *c,
                       struct stoq_node_dht_action *out, stoq_ns now)
 {
-    if (c->ask == STOQ_DHT_STORE) {
+    if (c->ask == STOQ_DHT_RENEW && node_dht_card(nd, c->to)->plain) {
+        struct stoq_dht_event ev = {.kind = STOQ_DHT_REPLY, .u.reply = {.cookie = c->cookie}};
+        node_dht_tell(nd, &ev, now); /* it keeps none by that */
+        return false;
+    }
+    if (c->ask == STOQ_DHT_STORE || c->ask == STOQ_DHT_RENEW) {
         if (!node_dht_gather(nd, c, now)) {
             fail_call(nd, c->cookie, now);
         }
@@ -313,7 +318,10 @@ bool node_dht_act(struct stoq_node_dht *nd, const struct stoq_dht_action *a,
     case STOQ_DHT_PROVE:
         return send_prove(nd, &a->u.check, out, now);
     case STOQ_DHT_CHECK:
-        feed_checked(nd, a->u.check.cookie, node_dht_record_signed(a->u.check.record), now);
+        feed_checked(nd, a->u.check.cookie,
+                     a->u.check.renewal != NULL ? node_dht_renewal_signed(a->u.check.renewal)
+                                                : node_dht_record_signed(a->u.check.record),
+                     now);
         return false;
     case STOQ_DHT_ANSWER:
         if (nd->request != NULL) {

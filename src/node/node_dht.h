@@ -59,7 +59,7 @@ struct stoq_node_dht_from {
     bool proven; /* what is sent there arrives */
     size_t room; /* bytes of the answer's message */
 };
-/* Answer a Ping, FindNode, FindValue or Store: append the answer's frame, length included. STOQ_OK;
+/* Answer a Ping, FindNode, FindValue, Store or Renew: append the answer's frame, length included. STOQ_OK;
  * STOQ_FULL, STOQ_NOMEM: say nothing. */
 STOQ_WARN_UNUSED enum stoq_status stoq_node_dht_answer(struct stoq_node_dht *nd,
                                                        const struct stoq_message *request,

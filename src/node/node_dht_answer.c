@@ -104,6 +104,8 @@ void node_dht_put_answer(struct stoq_node_dht *nd, const struct stoq_dht_answer 
     }
     if (a->outcome != STOQ_DHT_DONE) {
         m = refusal(nd->request, a->outcome);
+    } else if (m.type == STOQ_MSG_RENEW) {
+        m.u.renew = (struct stoq_msg_renew){.is_answer = true, .kept = {a->kept, a->kept_count}};
     } else if (m.type != STOQ_MSG_PING) {
         put_find(nd, a);
         return;
@@ -203,6 +205,25 @@ static enum stoq_status answer_store(struct stoq_node_dht *nd, const struct stoq
     return stoq_message_encode(&m, nd->answer);
 }
 
+static enum stoq_status answer_renew(struct stoq_node_dht *nd, const struct stoq_message *request,
+                                     const struct stoq_node_dht_from *from, stoq_ns now)
+{
+    bool to_us = false;
+    struct stoq_dht_renewal *r = node_dht_renewal(nd, &request->u.renew.renewal, &to_us);
+    if (r == NULL) {
+        return STOQ_NOMEM;
+    }
+    struct stoq_dht_event ev = {.kind = STOQ_DHT_REQUEST,
+                                .u.request = {.request = 1,
+                                              .ask = STOQ_DHT_RENEW,
+                                              .renewal = r,
+                                              .proven = from->peer != NULL || from->proven,
+                                              .own = to_us}};
+    ask_core(nd, &ev, now);
+    stoq_dht_renewal_drop(r);
+    return nd->answer_status;
+}
+
 static enum stoq_status answer_other(struct stoq_node_dht *nd, const struct stoq_message *request,
                                      const struct stoq_node_dht_from *from, stoq_ns now)
 {
@@ -224,8 +245,10 @@ enum stoq_status stoq_node_dht_answer(struct stoq_node_dht *nd, const struct sto
     nd->answer = out;
     nd->answer_room = from->room;
     node_dht_renew_self(nd, now);
-    enum stoq_status st =
-        store ? answer_store(nd, request, from, now) : answer_other(nd, request, from, now);
+    bool renew = request->type == STOQ_MSG_RENEW && !request->u.renew.is_answer;
+    enum stoq_status st = store   ? answer_store(nd, request, from, now)
+                          : renew ? answer_renew(nd, request, from, now)
+                                  : answer_other(nd, request, from, now);
     nd->request = NULL;
     return st;
 }

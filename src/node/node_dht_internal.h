@@ -2,7 +2,8 @@
 #define STOQ_NODE_NODE_DHT_INTERNAL_H
 /*
  * node_dht.c drives the core; node_dht_codec.c turns signed records into contacts and back;
- * node_dht_answer.c answers others; node_dht_stores.c gathers stores of one holder.
+ * node_dht_answer.c answers others; node_dht_stores.c gathers stores of one holder; node_dht_renew.c
+ * signs renewals and reads those of others.
  */
 #include "base/map.h"
 #include "node/node_dht.h"
@@ -17,6 +18,7 @@ struct card {
     uint32_t at; /* which of them is used: another after a silence */
     uint8_t token[STOQ_NODE_DHT_TOKEN_BYTES];
     bool has_token;
+    bool plain;        /* it has said that it knows no renewals */
     stoq_ns stores_at; /* no message of stores goes to it before */
     uint32_t signed_n; /* the record, as it travels */
     uint8_t *signed_bytes;
@@ -24,11 +26,12 @@ struct card {
 
 enum errand_kind { ERRAND_CALL, ERRAND_STORES, ERRAND_PROVE, ERRAND_JOIN };
 
-/* A STORE of the core's. */
+/* A STORE of the core's, or a RENEW, which travels alone. */
 struct store_call {
     struct store_call *next;
     uint64_t core_cookie;
-    struct stoq_dht_record *record; /* held */
+    struct stoq_dht_record *record;   /* held; or ... */
+    struct stoq_dht_renewal *renewal; /* held */
 };
 
 struct parcel;
@@ -60,7 +63,7 @@ struct stoq_node_dht {
     struct parcel *parcels; /* stores that wait for others, or for their turn */
     /* What the last poll lends. */
     struct stoq_message msg;
-    struct stoq_buf more; /* of a Store: its records but the first */
+    struct stoq_buf more; /* of a Store: its records but the first; of a Renew: what is signed */
     struct card lent;
     struct stoq_node_dht_addr found[STOQ_NODE_DHT_ADDRESSES_MAX];
     struct stoq_buf self_signed; /* our contact record; empty: none */
@@ -97,12 +100,25 @@ bool node_dht_gather(struct stoq_node_dht *nd, const struct stoq_dht_call *c, st
 /* The next message of stores; false: none is ready. */
 bool node_dht_send_stores(struct stoq_node_dht *nd, struct stoq_node_dht_action *out, stoq_ns now);
 stoq_ns node_dht_stores_deadline(const struct stoq_node_dht *nd);
-/* Its answer, or that there is none: how. reply is looked at where it is DONE. */
+/* Its answer, or that there is none: how; then reply is NULL, or an Error. */
 void node_dht_stores_replied(struct stoq_node_dht *nd, const struct errand *e,
                              const struct stoq_dht_reply *how, const struct stoq_message *reply,
                              stoq_ns now);
 void node_dht_store_calls_free(struct store_call *first); /* NULL is fine */
 void node_dht_stores_release(struct stoq_node_dht *nd);
+
+/* node_dht_renew.c */
+/* Make nd->msg what the core says to this contact, signed. False: could not. */
+bool node_dht_renew_message(struct stoq_node_dht *nd, stoq_contact_no to,
+                            const struct stoq_dht_renewal *renewal);
+/* What has become of it, from the answer's message; the same outcome otherwise. out.kept is lent by reply. */
+void node_dht_renew_reply(struct stoq_node_dht *nd, stoq_contact_no from,
+                          const struct stoq_dht_renewal *renewal, const struct stoq_message *reply,
+                          struct stoq_dht_reply *out);
+/* A renewal of the wire, whose signature is not looked at. NULL: no memory. to_us: it names this holder. */
+struct stoq_dht_renewal *node_dht_renewal(const struct stoq_node_dht *nd,
+                                          const struct stoq_signed *s, bool *to_us);
+bool node_dht_renewal_signed(const struct stoq_dht_renewal *r);
 
 /* An event that the core always takes in. */
 void node_dht_tell(struct stoq_node_dht *nd, const struct stoq_dht_event *ev, stoq_ns now);

@@ -3,7 +3,8 @@
  * much of it as a datagram holds: keys next to each other have the same holders, so a daemon with many
  * packages sends one message where it would send five, and half the bytes. A holder gets one of them in
  * STORES_EVERY at most, however many records there are: it answers strangers at a bounded rate
- * (docs/PROTOCOL.md section 11), and a catalogue is not what that is for.
+ * (docs/PROTOCOL.md section 11), and a catalogue is not what that is for. Renewals take their turn among
+ * them.
  */
 #include "node/node_dht_internal.h"
 
@@ -47,10 +48,14 @@ bool node_dht_gather(struct stoq_node_dht *nd, const struct stoq_dht_call *c, st
         return false;
     }
     call->core_cookie = c->cookie;
-    call->record = stoq_dht_record_hold(c->record);
     *p->last = call;
     p->last = &call->next;
-    p->bytes += c->record->n;
+    if (c->renewal != NULL) {
+        call->renewal = stoq_dht_renewal_hold(c->renewal);
+    } else {
+        call->record = stoq_dht_record_hold(c->record);
+        p->bytes += c->record->n;
+    }
     return true;
 }
 
@@ -59,6 +64,7 @@ void node_dht_store_calls_free(struct store_call *first)
     while (first != NULL) {
         struct store_call *next = first->next;
         stoq_dht_record_drop(first->record);
+        stoq_dht_renewal_drop(first->renewal);
         free(first);
         first = next;
     }
@@ -69,10 +75,10 @@ static struct store_call *take(struct parcel *p)
 {
     struct store_call *first = p->first;
     struct store_call *last = first;
-    size_t bytes = first->record->n;
-    p->bytes -= first->record->n;
+    size_t bytes = first->record == NULL ? STORES_ROOM : first->record->n;
+    p->bytes -= first->record == NULL ? 0 : bytes;
     for (uint32_t n = 1; last->next != NULL && n < STOQ_STORE_RECORDS_MAX; n++) {
-        if (bytes + last->next->record->n > STORES_ROOM) {
+        if (last->next->record == NULL || bytes + last->next->record->n > STORES_ROOM) {
             break;
         }
         last = last->next;
@@ -117,6 +123,11 @@ void node_dht_stores_replied(struct stoq_node_dht *nd, const struct errand *e,
     struct stoq_dht_reply each = *how;
     uint32_t count = 0;
     uint32_t i = 0;
+    if (e->stores->renewal != NULL) {
+        node_dht_renew_reply(nd, e->contact, e->stores->renewal, reply, &each);
+        tell_stored(nd, e->stores, &each, now);
+        return;
+    }
     for (const struct store_call *c = e->stores; c != NULL; c = c->next) {
         count++;
     }
@@ -164,7 +175,9 @@ bool node_dht_send_stores(struct stoq_node_dht *nd, struct stoq_node_dht_action 
     }
     struct store_call *first = take(p);
     struct errand *e = node_dht_errand_new(nd, ERRAND_STORES);
-    bool sent = e != NULL && stores_message(nd, first);
+    bool sent = e != NULL &&
+                (first->renewal != NULL ? node_dht_renew_message(nd, p->contact, first->renewal)
+                                        : stores_message(nd, first));
     if (e != NULL) {
         e->stores = first; /* taken */
         e->contact = p->contact;

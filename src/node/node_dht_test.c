@@ -33,10 +33,14 @@ struct side {
     size_t value_n;
     bool looked;
     unsigned announced; /* holders of what it announced last */
-    /* Messages of Store that came to it, their records, and when the last did. */
+    /* Messages of Store that came to it, their records, and when the last of each sender did. */
     unsigned store_messages;
     unsigned store_records;
-    stoq_ns store_at;
+    stoq_ns store_at[SIDES];
+    unsigned renewals;     /* messages of Renew likewise */
+    uint8_t renewal[2048]; /* the last of them: body and signature, a list of one */
+    size_t renewal_n;
+    bool old; /* it knows none of them */
 };
 
 static bool by_datagram; /* what exchange brings, does not come over a connection */
@@ -121,17 +125,44 @@ static bool exchange(const struct side *from, struct side *to, const struct stoq
 }
 
 /* A Store fits a datagram, and there are not too many of them. */
-static void note_store(struct side *to, const struct stoq_message *msg)
+static void note_store(const struct side *from, struct side *to, const struct stoq_message *msg)
 {
+    stoq_ns *last = &to->store_at[from - sides];
     struct stoq_buf frame;
     stoq_buf_init(&frame, STOQ_FRAME_BYTES_MAX + STOQ_FRAME_HEAD_BYTES);
     assert_int_equal(stoq_message_encode(msg, &frame), STOQ_OK);
     assert_true(frame.n - STOQ_FRAME_HEAD_BYTES <= 1125);
     stoq_buf_release(&frame);
-    assert_true(to->store_at == 0 || now >= to->store_at + 10 * STOQ_MS);
-    to->store_at = now;
+    assert_true(*last == 0 || now >= *last + 10 * STOQ_MS);
+    *last = now;
     to->store_messages++;
     to->store_records += 1 + msg->u.store.more.count;
+}
+
+/* It fits a datagram too. */
+static void note_renewal(struct side *to, const struct stoq_message *msg)
+{
+    struct stoq_buf bytes;
+    stoq_buf_init(&bytes, sizeof to->renewal);
+    assert_int_equal(stoq_signed_put(&msg->u.renew.renewal, &bytes), STOQ_OK);
+    assert_true(bytes.n + 16 <= 1125);
+    memcpy(to->renewal, bytes.p, bytes.n);
+    to->renewal_n = bytes.n;
+    to->renewals++;
+    stoq_buf_release(&bytes);
+}
+
+/* What somebody answers who was there before there were renewals. */
+static bool answer_unsupported(struct side *from, const struct side *to,
+                               const struct stoq_node_dht_call *c)
+{
+    const struct stoq_message reply = {.type = STOQ_MSG_ERROR,
+                                       .u.error.code = STOQ_ERR_UNSUPPORTED};
+    if (c->msg->type != STOQ_MSG_RENEW || !to->old) {
+        return false;
+    }
+    stoq_node_dht_replied(from->nd, c->cookie, STOQ_OK, &reply, NULL, STOQ_MS, now);
+    return true;
 }
 
 static void call(struct side *from, const struct stoq_node_dht_call *c)
@@ -147,7 +178,12 @@ static void call(struct side *from, const struct stoq_node_dht_call *c)
         return;
     }
     if (c->msg->type == STOQ_MSG_STORE) {
-        note_store(to, c->msg);
+        note_store(from, to, c->msg);
+    } else if (c->msg->type == STOQ_MSG_RENEW) {
+        note_renewal(to, c->msg);
+    }
+    if (answer_unsupported(from, to, c)) {
+        return;
     }
     bool answered = exchange(from, to, c->msg, &bytes, &reply);
     now += STOQ_MS;
@@ -516,6 +552,89 @@ static void an_address_is_its_publishers(void **state)
     by_datagram = false;
 }
 
+static unsigned keys_held(const struct side *s)
+{
+    struct stoq_dht_stats stats;
+    stoq_dht_stats(stoq_node_dht_core(s->nd), &stats);
+    return stats.records;
+}
+
+/* Rounds go by digests, signed; who has lost them gets them whole, and so does who knows no renewals. */
+static void records_are_renewed_by_their_digests(void **state)
+{
+    enum { KEYS = 150 };
+    (void)state;
+    sides[2].old = true;
+    sides[0].says = stoq_span_str("word");
+    for (uint8_t i = 0; i < KEYS; i++) {
+        feed(&sides[0],
+             (struct stoq_dht_event){.kind = STOQ_DHT_ANNOUNCE, .u.announce.key = {{i, 7}}});
+    }
+    run(10 * STOQ_SEC);
+    unsigned first = sides[1].store_records;
+    unsigned old = sides[2].store_records;
+    assert_int_equal(keys_held(&sides[1]), KEYS);
+    run(3 * 3600 * STOQ_SEC); /* six rounds, of which one is enough to know */
+    assert_int_equal(sides[1].store_records, first);
+    assert_true(sides[1].renewals >= 2 * 5 && sides[1].renewals <= 2 * 8);
+    assert_int_equal(sides[2].renewals, 2); /* it was asked once, with both messages of a round */
+    assert_true(sides[2].store_records >= old + 5 * KEYS);
+    assert_int_equal(keys_held(&sides[1]), KEYS);
+    assert_int_equal(keys_held(&sides[2]), KEYS);
+    struct side *fresh = add_side(false); /* it has none of them */
+    stoq_node_dht_join(fresh->nd, &sides[1].peer, &sides[1].addr, now);
+    run(3600 * STOQ_SEC);
+    assert_int_equal(keys_held(fresh), KEYS);
+    assert_true(fresh->renewals >= 2);
+}
+
+/* Every byte of a renewal is covered by the signature of who it says it is, and it is for one holder. */
+static void a_renewal_that_was_touched_is_refused(void **state)
+{
+    struct stoq_dht_stats before;
+    struct stoq_dht_stats after;
+    struct stoq_message reply;
+    struct stoq_buf bytes;
+    unsigned refused = 0;
+    (void)state;
+    announce(&sides[0]);
+    run(1860 * STOQ_SEC);
+    assert_true(sides[1].renewals >= 1);
+    uint8_t *copy = sides[1].renewal;
+    struct stoq_span items = stoq_span(copy, sides[1].renewal_n);
+    struct stoq_message msg = {.type = STOQ_MSG_RENEW};
+    assert_true(stoq_signed_next(&items, &msg.u.renew.renewal));
+    now = now - now % STOQ_SEC;
+    stoq_dht_stats(stoq_node_dht_core(sides[1].nd), &before);
+    for (size_t i = 0; i < sides[1].renewal_n; i++) {
+        struct stoq_renewal rec;
+        copy[i] ^= 1;
+        items = stoq_span(copy, sides[1].renewal_n);
+        bool formed = stoq_signed_next(&items, &msg.u.renew.renewal) && items.n == 0 &&
+                      stoq_renewal_decode(msg.u.renew.renewal.body, &rec) == STOQ_OK;
+        if (formed) {
+            bool answered = exchange(&sides[0], &sides[1], &msg, &bytes, &reply);
+            /* Another signer, or another digest: there is none such here. */
+            bool none = answered && reply.type == STOQ_MSG_RENEW && reply.u.renew.kept.p[0] == 0;
+            assert_true(none || (answered && reply.type == STOQ_MSG_ERROR));
+            refused++;
+            stoq_buf_release(&bytes);
+        }
+        copy[i] ^= 1;
+    }
+    assert_true(refused > 100);
+    stoq_dht_stats(stoq_node_dht_core(sides[1].nd), &after);
+    assert_int_equal(after.renewed, before.renewed);
+    items = stoq_span(copy, sides[1].renewal_n);
+    assert_true(stoq_signed_next(&items, &msg.u.renew.renewal));
+    assert_true(exchange(&sides[0], &sides[2], &msg, &bytes, &reply)); /* to another holder */
+    assert_int_equal(reply.type, STOQ_MSG_ERROR);
+    assert_int_equal(reply.u.error.code, STOQ_ERR_SIGNATURE_REJECTED);
+    stoq_buf_release(&bytes);
+    stoq_dht_stats(stoq_node_dht_core(sides[2].nd), &after);
+    assert_int_equal(after.refused[STOQ_DHT_NOT_TO_US], 1);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -525,6 +644,7 @@ int main(void)
         CASE(a_record_that_was_touched_is_refused), CASE(who_was_there_is_remembered),
         CASE(records_outlive_their_providers),      CASE(stores_travel_together),
         CASE(records_of_one_message_stand_alone),   CASE(an_address_is_its_publishers),
+        CASE(records_are_renewed_by_their_digests), CASE(a_renewal_that_was_touched_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

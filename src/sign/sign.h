@@ -17,6 +17,7 @@
 #define STOQ_SIGN_POINTER "pointer"
 #define STOQ_SIGN_RECEIPT "receipt"
 #define STOQ_SIGN_LOCATION "location"
+#define STOQ_SIGN_RENEWAL "renewal"
 #define STOQ_SIGN_BEACON "beacon"
 #define STOQ_SIGN_RPC_KEY                                                                          \
     "rpc-key" /* object: the 32 bytes of an X25519 key (PROTOCOL section 11) */

@@ -12,10 +12,12 @@
  */
 #include "sim/dht_internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define JITTER_PART 256
 #define PROVE_TIMEOUT (2 * STOQ_SEC)
+#define RENEWAL_SHORT 32 /* records; that many fit the 512 bytes of a Store */
 
 /* Of a record's bytes. */
 enum {
@@ -59,6 +61,8 @@ void sim_dht_letter_free(struct sim_dht_world *w, uint32_t letter)
     struct sim_dht_letter *m = sim_pool_at(&w->letters, letter);
     stoq_dht_book_drop(w->book, m->call.to);
     stoq_dht_record_drop(m->call.record);
+    stoq_dht_renewal_drop(m->call.renewal);
+    free(m->kept);
     for (uint32_t i = 0; i < m->contact_count; i++) {
         stoq_dht_book_drop(w->book, m->contacts[i]);
     }
@@ -82,11 +86,13 @@ static void silence(struct sim_dht_world *w, uint32_t node, uint32_t other, uint
     sim_dht_put(w, m->sent_at + m->call.timeout_ns, node, other, DHT_EV_REPLY, letter);
 }
 
-static const struct sim_cost *cost_of(const struct sim_dht_world *w, enum stoq_dht_ask ask)
+/* A renewal is as long as a Store, or as long as a datagram. */
+static const struct sim_cost *cost_of(const struct sim_dht_world *w, const struct stoq_dht_call *c)
 {
     enum sim_cost_kind kind = w->cfg.by;
-    if (kind == SIM_COST_DATAGRAM && ask != STOQ_DHT_PING) {
-        kind = ask == STOQ_DHT_STORE ? SIM_COST_STORE : SIM_COST_FIND;
+    bool is_short = c->renewal != NULL && c->renewal->count <= RENEWAL_SHORT;
+    if (kind == SIM_COST_DATAGRAM && c->ask != STOQ_DHT_PING) {
+        kind = c->ask == STOQ_DHT_STORE || is_short ? SIM_COST_STORE : SIM_COST_FIND;
     }
     return sim_cost(kind);
 }
@@ -105,7 +111,10 @@ void sim_dht_call(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_
     if (c->record != NULL) {
         (void)stoq_dht_record_hold(c->record);
     }
-    const struct sim_cost *cost = cost_of(w, c->ask);
+    if (c->renewal != NULL) {
+        (void)stoq_dht_renewal_hold(c->renewal);
+    }
+    const struct sim_cost *cost = cost_of(w, c);
     w->result->bytes += sim_cost_line_bytes(&cost->asker);
     if (is_lost(w, node)) {
         silence(w, node, to, letter);
@@ -125,6 +134,11 @@ void sim_dht_answer(struct sim_dht_world *w, uint32_t node, uint32_t to, uint32_
     m->outcome = a->outcome;
     m->more = a->more;
     m->ttl_s = a->ttl_s;
+    if (a->kept_count > 0) {
+        m->kept = sim_alloc(a->kept_count, 1);
+        m->kept_count = a->kept_count;
+        memcpy(m->kept, a->kept, a->kept_count);
+    }
     while (m->record_count < a->record_count && m->record_count < SIM_DHT_RECORD_ROOM) {
         m->records[m->record_count] = stoq_dht_record_hold(a->records[m->record_count]);
         m->record_count++;
@@ -137,7 +151,7 @@ void sim_dht_answer(struct sim_dht_world *w, uint32_t node, uint32_t to, uint32_
         m->contact_count++;
     }
     m->more = m->more || (m->record_count == 0 && m->contact_count < a->contact_count);
-    const struct sim_cost *cost = cost_of(w, m->call.ask);
+    const struct sim_cost *cost = cost_of(w, &m->call);
     w->result->bytes += sim_cost_line_bytes(&cost->asked);
     if (is_lost(w, node)) {
         silence(w, to, node, letter);
@@ -207,9 +221,11 @@ void sim_dht_request(struct sim_dht_world *w, uint32_t node, uint32_t from, uint
         .skip = m->call.skip,
         .sender = w->nodes[from].contact,
         .record = m->call.record,
+        .renewal = m->call.renewal,
         .proven = !m->is_unproven,
-        .own = m->call.record != NULL && is_placed(m->call.record) &&
-               stoq_hash_eq(&m->call.record->publisher.h, &w->nodes[from].peer.h)};
+        .own = m->call.record == NULL ||
+               (is_placed(m->call.record) &&
+                stoq_hash_eq(&m->call.record->publisher.h, &w->nodes[from].peer.h))};
     w->asker = from;
     sim_dht_feed(w, node, &ev);
     sim_dht_drain(w, node);
@@ -235,6 +251,8 @@ void sim_dht_reply(struct sim_dht_world *w, uint32_t node, uint32_t from, uint32
             .records = good,
             .more = m->more,
             .ttl_s = m->ttl_s,
+            .kept = m->kept,
+            .kept_count = m->kept_count,
             .rtt_ns = m->outcome == STOQ_DHT_SILENT ? 0 : w->now - m->sent_at};
         for (uint32_t i = 0; i < m->record_count; i++) {
             if (is_signed(w, m->records[i])) {
@@ -252,10 +270,12 @@ void sim_dht_reply(struct sim_dht_world *w, uint32_t node, uint32_t from, uint32
 
 static void make(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_make *ask)
 {
+    bool again = ask->digest != 0;
     struct sim_dht_says s = {.key = &ask->key,
                              .publisher = node,
-                             .sequence = ++w->nodes[node].sequence,
-                             .issued_at_s = SIM_DHT_WALL_S + w->now / STOQ_SEC,
+                             .sequence = again ? ask->sequence : ++w->nodes[node].sequence,
+                             .issued_at_s =
+                                 again ? ask->issued_at_s : SIM_DHT_WALL_S + w->now / STOQ_SEC,
                              .ttl_s = w->cfg.survive_ns > 0 ? STOQ_DHT_TTL_MAX_S : ask->ttl_s,
                              .withdrawn = ask->withdrawn};
     struct stoq_dht_record *r = sim_dht_record(w, &s);
@@ -269,7 +289,7 @@ static void check(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_
 {
     struct stoq_dht_event ev = {.kind = STOQ_DHT_CHECKED};
     ev.u.checked.cookie = c->cookie;
-    ev.u.checked.good = c->record->bytes[AT_SIGNED] == 1;
+    ev.u.checked.good = c->renewal != NULL || c->record->bytes[AT_SIGNED] == 1;
     sim_dht_feed(w, node, &ev);
 }
 
@@ -281,7 +301,7 @@ static void prove(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_
     m->call.cookie = c->cookie;
     m->life = w->nodes[node].life;
     m->is_good = is_placed(c->record) && sim_dht_is_here(&w->nodes[maker]);
-    const struct sim_cost *cost = cost_of(w, STOQ_DHT_PING);
+    const struct sim_cost *cost = cost_of(w, &m->call);
     stoq_ns work = sim_cost_cpu(cost, false) + sim_cost_cpu(cost, true);
     stoq_ns wait = m->is_good ? sim_dht_rtt(w, node, maker) + work : PROVE_TIMEOUT;
     w->result->bytes += sim_cost_line_bytes(&cost->asker);

@@ -16,7 +16,7 @@ static struct sim_dht_result run(const struct sim_dht_config *cfg)
 
 static void lookups_find_the_true_nearest_among_the_dead(void **state)
 {
-    struct sim_dht_config cfg = {.seed = 4,
+    struct sim_dht_config cfg = {.seed = 5, /* who looks stays until the end of it */
                                  .nodes = 250,
                                  .law = SIM_LAW_IPFS,
                                  .warm_ns = 300 * STOQ_SEC,

@@ -70,6 +70,7 @@ const char *stoq_message_name(uint64_t type)
         [STOQ_MSG_FIND_NODE] = "FindNode",
         [STOQ_MSG_FIND_VALUE] = "FindValue",
         [STOQ_MSG_STORE] = "Store",
+        [STOQ_MSG_RENEW] = "Renew",
     };
     if (type >= STOQ_COUNT(names) || names[type] == NULL) {
         return "Unknown";

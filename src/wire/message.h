@@ -56,6 +56,7 @@ enum stoq_message_type {
     STOQ_MSG_FIND_NODE = 16,
     STOQ_MSG_FIND_VALUE = 17,
     STOQ_MSG_STORE = 18,
+    STOQ_MSG_RENEW = 19,
 };
 
 /* What a Response's payload is, and what a MetadataQuery asks for. */
@@ -124,6 +125,7 @@ enum stoq_hello_features {
     STOQ_FEATURE_OPENING = 1 << 8,   /* answers STOQ_META_OPENING */
     STOQ_FEATURE_NAMES = 1 << 9,     /* answers STOQ_META_POINTER */
     STOQ_FEATURE_EXCHANGE = 1 << 10, /* answers PeerExchange */
+    STOQ_FEATURE_RENEW = 1 << 11,    /* answers Renew */
 };
 
 /* First request of a dialler; the reply is the other side's. */
@@ -272,6 +274,15 @@ struct stoq_msg_store {
     uint32_t kept_s[STOQ_STORE_RECORDS_MAX]; /* likewise; 0: it is not taken */
 };
 
+/* Request: a renewal. Answer: what becomes of each that it names. */
+struct stoq_msg_renew {
+    bool is_answer;
+    struct stoq_signed renewal; /* struct stoq_renewal */
+    /* A byte each, 1 .. STOQ_RENEWAL_MAX of them: for how many times 360 s after the renewal was issued it is
+     * kept; 0: it is not here. */
+    struct stoq_span kept;
+};
+
 struct stoq_message {
     uint64_t type;       /* enum stoq_message_type, or one of a later version */
     uint64_t request_id; /* the requester's choice; the reply repeats it */
@@ -293,6 +304,7 @@ struct stoq_message {
         struct stoq_msg_find_node find_node;
         struct stoq_msg_find_value find_value;
         struct stoq_msg_store store;
+        struct stoq_msg_renew renew;
     } u; /* STOQ_MSG_PING has no body */
 };
 

@@ -422,6 +422,54 @@ static void finding_and_storing(void **state)
     stoq_buf_release(&body);
 }
 
+static void renewals(void **state)
+{
+    uint8_t digests[(STOQ_RENEWAL_MAX + 1) * STOQ_RENEWAL_DIGEST_BYTES] = {7};
+    uint8_t kept[STOQ_RENEWAL_MAX + 1] = {10, 0, 240};
+    struct stoq_renewal rec = {.spki = stoq_span(fill, 44),
+                               .holder = {hash_of(9)},
+                               .issued_at_s = UINT64_C(1800000000),
+                               .digests = stoq_span(digests, 16)};
+    struct stoq_renewal read;
+    struct stoq_message back;
+    struct stoq_buf body;
+    (void)state;
+    stoq_buf_init(&body, STOQ_SIGNED_BODY_MAX);
+    for (size_t n = 8; n <= STOQ_RENEWAL_MAX * STOQ_RENEWAL_DIGEST_BYTES; n += 111 * 8) {
+        rec.digests.n = n;
+        stoq_buf_clear(&body);
+        assert_int_equal(stoq_renewal_encode(&rec, &body), STOQ_OK);
+        struct stoq_message m = {STOQ_MSG_RENEW, UINT64_MAX,
+                                 .u.renew = {.renewal = {stoq_buf_span(&body), {fill, 64}}}};
+        struct stoq_buf out = round_trip(&m, &back);
+        assert_true(out.n - STOQ_FRAME_HEAD_BYTES <= 1125); /* a datagram's */
+        assert_false(back.u.renew.is_answer);
+        assert_int_equal(stoq_renewal_decode(back.u.renew.renewal.body, &read), STOQ_OK);
+        assert_true(stoq_hash_eq(&read.holder.h, &rec.holder.h) && read.digests.n == n);
+        stoq_buf_release(&out);
+    }
+    struct stoq_message m = {STOQ_MSG_RENEW, 1,
+                             .u.renew = {.is_answer = true, .kept = {kept, STOQ_RENEWAL_MAX}}};
+    struct stoq_buf out = round_trip(&m, &back);
+    assert_true(back.u.renew.is_answer && back.u.renew.kept.n == STOQ_RENEWAL_MAX);
+    assert_memory_equal(back.u.renew.kept.p, kept, STOQ_RENEWAL_MAX);
+    stoq_buf_release(&out);
+    m.u.renew.kept.n = STOQ_RENEWAL_MAX + 1;
+    refused(&m);
+    m.u.renew.kept.n = 0;
+    refused(&m);
+    stoq_buf_clear(&body);
+    rec.digests.n = sizeof digests; /* one too many, none, and half of one */
+    assert_int_equal(stoq_renewal_encode(&rec, &body), STOQ_RANGE);
+    rec.digests.n = 0;
+    assert_int_equal(stoq_renewal_encode(&rec, &body), STOQ_RANGE);
+    rec.digests.n = 12;
+    assert_int_equal(stoq_renewal_encode(&rec, &body), STOQ_RANGE);
+    m.u.renew = (struct stoq_msg_renew){.renewal = {stoq_span(fill, 40), {fill, 64}}};
+    refused(&m); /* a signed something is no renewal */
+    stoq_buf_release(&body);
+}
+
 /* Request and answer of one type are told apart by their keys, never both. */
 static void keys_do_not_mix(void **state)
 {
@@ -471,6 +519,7 @@ int main(void)
         cmocka_unit_test(whole_packages),
         cmocka_unit_test(responses),
         cmocka_unit_test(offers_and_receipts),
+        cmocka_unit_test(renewals),
         cmocka_unit_test(peers),
         cmocka_unit_test(finding_and_storing),
         cmocka_unit_test(keys_do_not_mix),

@@ -1,4 +1,4 @@
-/* About peers: Announce, PeerExchange, and the three of the DHT: FindNode, FindValue, Store. */
+/* About peers: Announce, PeerExchange, and the four of the DHT: FindNode, FindValue, Store, Renew. */
 #include "wire/message_internal.h"
 
 /* A location record has the key that it is about, a contact record none. */
@@ -122,7 +122,7 @@ static const struct stoq_field peer_exchange_fields[] = {
 };
 const struct message_body message_peer_exchange = {.form = STOQ_FORM(peer_exchange_fields)};
 
-/* The three below are a request or its answer: the answer's keys tell that it is one. */
+/* The four below are a request or its answer: the answer's keys tell that it is one. */
 
 /* The keys of a page: who asks and what to leave out, in a request; that there is more, in an answer. */
 static uint32_t page_keys(const struct stoq_find_page *p, bool is_answer)
@@ -224,3 +224,36 @@ static const struct stoq_field store_fields[] = {
     {4, STOQ_IS_OWN_OF_ALL(get_kept, put_kept), .optional = true},
 };
 const struct message_body message_store = {.form = STOQ_FORM(store_fields), .keys = store_keys};
+
+static void get_renewal(struct stoq_cbor_rd *r, const struct stoq_field *f, void *at, void *memory)
+{
+    struct stoq_renewal renewal;
+    struct stoq_signed *s = at;
+    message_get_signed(r, s);
+    if (r->status == STOQ_OK && stoq_renewal_decode(s->body, &renewal) != STOQ_OK) {
+        stoq_cbor_rd_fail(r, STOQ_MALFORMED);
+    }
+}
+
+static bool put_renewal(struct stoq_cbor_wr *w, const struct stoq_field *f, const void *at)
+{
+    struct stoq_renewal renewal;
+    const struct stoq_signed *s = at;
+    return stoq_renewal_decode(s->body, &renewal) == STOQ_OK && message_put_signed(w, s);
+}
+
+static uint32_t renew_keys(const void *body)
+{
+    const struct stoq_msg_renew *m = body;
+    return m->is_answer ? STOQ_KEY(2) : STOQ_KEY(1);
+}
+
+static const struct stoq_field renew_fields[] = {
+    {1,
+     STOQ_IS_OWN(struct stoq_msg_renew, renewal, struct stoq_signed, get_renewal, put_renewal, 0,
+                 0),
+     .optional = true},
+    {2, STOQ_IS_BYTES(struct stoq_msg_renew, kept, 1, STOQ_RENEWAL_MAX),
+     STOQ_SETS(struct stoq_msg_renew, is_answer)},
+};
+const struct message_body message_renew = {.form = STOQ_FORM(renew_fields), .keys = renew_keys};

@@ -58,6 +58,29 @@ enum stoq_status stoq_contact_decode(struct stoq_span body, struct stoq_contact 
     return good ? STOQ_OK : STOQ_MALFORMED;
 }
 
+static const struct stoq_field renewal_fields[] = {
+    {1, STOQ_IS_CONST(RECORD_VERSION, STOQ_MALFORMED)},
+    {2, STOQ_IS_BYTES(struct stoq_renewal, spki, 1, STOQ_CONTACT_SPKI_MAX)},
+    {3, STOQ_IS_HASH(struct stoq_renewal, holder.h)},
+    {4, STOQ_IS_UINT(struct stoq_renewal, issued_at_s, 0, UINT64_MAX)},
+    {5,
+     STOQ_IS_BYTES(struct stoq_renewal, digests, STOQ_RENEWAL_DIGEST_BYTES,
+                   STOQ_RENEWAL_MAX *STOQ_RENEWAL_DIGEST_BYTES),
+     .unit = STOQ_RENEWAL_DIGEST_BYTES},
+};
+static const struct stoq_form renewal_form = STOQ_FORM(renewal_fields);
+
+enum stoq_status stoq_renewal_encode(const struct stoq_renewal *rec, struct stoq_buf *out)
+{
+    return body_encode(&renewal_form, rec, stoq_form_keys(&renewal_form, rec), out);
+}
+
+enum stoq_status stoq_renewal_decode(struct stoq_span body, struct stoq_renewal *out)
+{
+    *out = (struct stoq_renewal){0};
+    return body_decode(&renewal_form, body, out) != 0 ? STOQ_OK : STOQ_MALFORMED;
+}
+
 static const struct stoq_field receipt_fields[] = {
     {1, STOQ_IS_CONST(RECORD_VERSION, STOQ_MALFORMED)},
     {2, STOQ_IS_BYTES(struct stoq_receipt, spki, 1, STOQ_CONTACT_SPKI_MAX)},

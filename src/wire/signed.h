@@ -1,8 +1,9 @@
 #ifndef STOQ_WIRE_SIGNED_H
 #define STOQ_WIRE_SIGNED_H
 /*
- * The signed objects that peers pass on (docs/PROTOCOL.md section 14): contact and location records, and
- * receipts. Here they are bytes and fields; whether a signature holds is for whoever uses them.
+ * The signed objects that peers pass on (docs/PROTOCOL.md section 14): contact and location records, what
+ * renews those, and receipts. Here they are bytes and fields; whether a signature holds is for whoever
+ * uses them.
  */
 #include "base/bytes.h"
 
@@ -14,6 +15,8 @@
 #define STOQ_CONTACT_TTL_MAX 86400    /* seconds */
 #define STOQ_CONTACT_VALUE_MAX 496    /* so that a record fits a datagram: a sealed pointer */
 #define STOQ_RECEIPT_NONCE_BYTES 16
+#define STOQ_RENEWAL_MAX 112 /* records in a renewal, so that it fits a datagram */
+#define STOQ_RENEWAL_DIGEST_BYTES 8
 
 /* What somebody signed, and the signature: a CBOR array of two byte strings. */
 struct stoq_signed {
@@ -51,6 +54,20 @@ STOQ_WARN_UNUSED enum stoq_status stoq_contact_encode(const struct stoq_contact 
 /* Read one. STOQ_OK: spans are borrowed from body; STOQ_MALFORMED. No allocation. */
 STOQ_WARN_UNUSED enum stoq_status stoq_contact_decode(struct stoq_span body,
                                                       struct stoq_contact *out);
+
+/* That location records of its signer's, which the holder has, are as good as before. */
+struct stoq_renewal {
+    struct stoq_span spki;      /* the provider's */
+    struct stoq_peer_id holder; /* nobody else keeps anything on by it */
+    uint64_t issued_at_s;       /* since 1970 */
+    struct stoq_span digests;   /* 1 .. STOQ_RENEWAL_MAX of 8 bytes: the first of H(record) */
+};
+
+/* As stoq_contact_encode and stoq_contact_decode. */
+STOQ_WARN_UNUSED enum stoq_status stoq_renewal_encode(const struct stoq_renewal *rec,
+                                                      struct stoq_buf *out);
+STOQ_WARN_UNUSED enum stoq_status stoq_renewal_decode(struct stoq_span body,
+                                                      struct stoq_renewal *out);
 
 /* That a peer holds shards of a package, verified. */
 struct stoq_receipt {

@@ -1,4 +1,4 @@
-/* Signed objects: what decodes encodes to the same bytes, as a record, a receipt, and in a list. */
+/* Signed objects: what decodes encodes to the same bytes, as a record, receipt, renewal, and in a list. */
 #include "wire/signed.h"
 
 #include <string.h>
@@ -16,6 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct stoq_span rest = in;
     struct stoq_contact record;
     struct stoq_receipt receipt;
+    struct stoq_renewal renewal;
     struct stoq_signed s;
     struct stoq_buf out;
     stoq_buf_init(&out, size + 16);
@@ -26,6 +27,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     stoq_buf_clear(&out);
     if (stoq_receipt_decode(in, &receipt) == STOQ_OK) {
         STOQ_ASSERT(stoq_receipt_encode(&receipt, &out) == STOQ_OK);
+        same(&out, in);
+    }
+    stoq_buf_clear(&out);
+    if (stoq_renewal_decode(in, &renewal) == STOQ_OK) {
+        STOQ_ASSERT(renewal.digests.n % STOQ_RENEWAL_DIGEST_BYTES == 0);
+        STOQ_ASSERT(stoq_renewal_encode(&renewal, &out) == STOQ_OK);
         same(&out, in);
     }
     stoq_buf_clear(&out);

@@ -234,9 +234,30 @@ static void fill_store(struct maker *mk, struct stoq_msg_store *m)
     }
 }
 
+static void fill_renew(struct maker *mk, struct stoq_msg_renew *m)
+{
+    if (m->is_answer) {
+        m->kept = bytes(mk, 1, STOQ_RENEWAL_MAX);
+        return;
+    }
+    size_t n = STOQ_RENEWAL_DIGEST_BYTES * within(mk, 1, STOQ_RENEWAL_MAX);
+    struct stoq_renewal rec = {.spki = bytes(mk, 44, 44),
+                               .holder = {hash(mk)},
+                               .issued_at_s = any(mk),
+                               .digests = bytes(mk, n, n)};
+    stoq_buf_clear(&mk->body);
+    must(stoq_renewal_encode(&rec, &mk->body));
+    m->renewal = (struct stoq_signed){stoq_buf_span(&mk->body), bytes(mk, 64, 64)};
+}
+
 static void fill_dht(struct maker *mk, struct stoq_message *m)
 {
     bool is_answer = below(mk, 2) == 0;
+    if (m->type == STOQ_MSG_RENEW) {
+        m->u.renew = (struct stoq_msg_renew){.is_answer = is_answer};
+        fill_renew(mk, &m->u.renew);
+        return;
+    }
     if (m->type == STOQ_MSG_STORE) {
         m->u.store = (struct stoq_msg_store){.is_answer = is_answer};
         fill_store(mk, &m->u.store);
@@ -326,6 +347,7 @@ static void fill(struct maker *mk, struct stoq_message *m)
     case STOQ_MSG_FIND_NODE:
     case STOQ_MSG_FIND_VALUE:
     case STOQ_MSG_STORE:
+    case STOQ_MSG_RENEW:
         fill_dht(mk, m);
         break;
     default:
@@ -350,7 +372,7 @@ int main(int argc, char **argv)
     stoq_buf_init(&mk.out, STOQ_FRAME_BYTES_MAX + STOQ_FRAME_HEAD_BYTES);
     unsigned long rounds = strtoul(argv[2], NULL, 10);
     for (unsigned long i = 0; i < rounds; i++) {
-        for (uint64_t type = STOQ_MSG_HELLO; type <= STOQ_MSG_STORE; type++) {
+        for (uint64_t type = STOQ_MSG_HELLO; type <= STOQ_MSG_RENEW; type++) {
             struct stoq_message m = {.type = type, .request_id = any(&mk)};
             fill(&mk, &m);
             stoq_buf_clear(&mk.out);
