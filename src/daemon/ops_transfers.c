@@ -184,20 +184,37 @@ static double mega(uint64_t bytes)
     return (double)bytes / 1e6;
 }
 
+struct size_text {
+    char s[32];
+};
+
+static struct size_text size_of(uint64_t bytes)
+{
+    struct size_text out;
+    if (bytes < 1000) {
+        (void)snprintf(out.s, sizeof out.s, "%u B", (unsigned)bytes);
+    } else {
+        bool is_kilo = bytes < 1000000;
+        (void)snprintf(out.s, sizeof out.s, "%.1f %s", (double)bytes / (is_kilo ? 1e3 : 1e6),
+                       is_kilo ? "kB" : "MB");
+    }
+    return out;
+}
+
 static void say_outcome(struct story *s, const struct stoq_transfer *t)
 {
     if (!t->over) {
-        say(s, "It is running since %.1f s: %.1f of %.1f MB are here, %u sources are connected.",
-            sec(t->elapsed_ns), mega(t->progress.bytes_done), mega(t->progress.bytes_total),
-            t->progress.sources);
+        say(s, "It is running since %.1f s: %s of %s are here, %u sources are connected.",
+            sec(t->elapsed_ns), size_of(t->progress.bytes_done).s,
+            size_of(t->progress.bytes_total).s, t->progress.sources);
     } else if (t->did_not_end) {
         say(s,
-            "The daemon ended before it did, after %.1f s or somewhat more, with %.1f of %.1f MB here: "
+            "The daemon ended before it did, after %.1f s or somewhat more, with %s of %s here: "
             "get it again, what is here is not fetched again.",
-            sec(t->elapsed_ns), mega(t->bytes_had + t->bytes_from_peers), mega(t->bytes));
+            sec(t->elapsed_ns), size_of(t->bytes_had + t->bytes_from_peers).s, size_of(t->bytes).s);
     } else if (t->status == STOQ_OK) {
-        say(s, "It succeeded in %.2f s: %.1f MB from peers, %.1f MB were here already.",
-            sec(t->elapsed_ns), mega(t->bytes_from_peers), mega(t->bytes_had + t->bytes_from_seed));
+        say(s, "It succeeded in %.2f s: %s from peers, %s were here already.", sec(t->elapsed_ns),
+            size_of(t->bytes_from_peers).s, size_of(t->bytes_had + t->bytes_from_seed).s);
     } else {
         say(s, "It ended after %.2f s with %s: %s.", sec(t->elapsed_ns), t->code, t->why);
     }
@@ -213,8 +230,8 @@ static void say_source(struct story *s, const struct stoq_transfer *t,
     stoq_addr_format(&src->addr, addr);
     char gave[128] = "gave nothing";
     if (src->chunks > 0) {
-        (void)snprintf(gave, sizeof gave, "gave %llu chunks, %.1f MB, %.0f %% of what peers gave",
-                       (unsigned long long)src->chunks, mega(src->bytes),
+        (void)snprintf(gave, sizeof gave, "gave %llu chunks, %s, %.0f %% of what peers gave",
+                       (unsigned long long)src->chunks, size_of(src->bytes).s,
                        100.0 * (double)src->bytes /
                            (double)(t->bytes_from_peers == 0 ? 1 : t->bytes_from_peers));
     }

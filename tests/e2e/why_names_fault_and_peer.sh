@@ -103,3 +103,9 @@ on B why "$id" | grep "is running since" >/dev/null || fail "why says nothing of
 kill -CONT "${daemon[A]}"
 wait $! || fail "the fetch did not go on"
 exits 6 on D transfers --json
+
+# One of a few bytes, the file and the table that names it, is told in bytes.
+echo 0123456789 >few
+few=$(on A publish few --name few --version 1 -q)
+on B get "$few" --from "$key@$address" -q
+tells B "$few" none "18 B from peers, 0 B were here already" "chunks, 18 B, 100 %"
