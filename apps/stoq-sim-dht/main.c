@@ -44,6 +44,7 @@ enum {
     FOES,
     SYBILS,
     FLIP,
+    IDS,
     NUMBERS,
 };
 
@@ -73,13 +74,14 @@ static struct number numbers[NUMBERS] = {
     [FOES] = {"--foes", 1, 99, 0, "per cent of all nodes"},
     [SYBILS] = {"--sybils", 1, 4096, 0, "around the first key"},
     [FLIP] = {"--flip-draw", 1, UINT64_MAX, 0, "turn this draw around"},
+    [IDS] = {"--ids", 1, UINT64_MAX, 0, "other node ids, everything else as it was"},
 };
 
 static int usage(FILE *out)
 {
     (void)fputs(
         "usage: stoq-sim-dht [--law LAW] [--foe FOE] [--without DEFENCE]... [--by KIND] "
-        "[--still] [--returning] [--any-rtt]\n                    [--patient] [--each] "
+        "[--still] [--returning] [--any-rtt]\n                    [--patient] [--plain] [--each] "
         "[--NAME NUMBER]...\n\n",
         out);
     for (int i = 0; i < NUMBERS; i++) {
@@ -94,6 +96,7 @@ static int usage(FILE *out)
         "  --returning          who leaves comes back as he was, nobody else comes\n"
         "  --any-rtt            near contacts are not preferred\n"
         "  --patient            a call is waited for until it fails\n"
+        "  --plain              lookups and holders as the Kademlia paper has them\n"
         "  --each               print every pair's round trip and every lookup's time, too\n",
         out);
     return out == stdout ? 0 : 2;
@@ -152,8 +155,9 @@ static void print_lookup(void *user, stoq_ns took)
 static bool take_switch(struct sim_dht_config *cfg, const char *name)
 {
     bool *const places[] = {&cfg->is_still, &cfg->is_returning, &cfg->shape.any_rtt,
-                            &cfg->shape.patient};
-    static const char *const names[] = {"--still", "--returning", "--any-rtt", "--patient"};
+                            &cfg->shape.patient, &cfg->shape.plain};
+    static const char *const names[] = {"--still", "--returning", "--any-rtt", "--patient",
+                                        "--plain"};
     for (unsigned i = 0; i < STOQ_COUNT(names); i++) {
         if (strcmp(names[i], name) == 0) {
             *places[i] = true;
@@ -211,6 +215,7 @@ static void fill(struct sim_dht_config *cfg)
     cfg->foe_percent = (uint32_t)numbers[FOES].value;
     cfg->sybils = (uint32_t)numbers[SYBILS].value;
     cfg->flip_draw = numbers[FLIP].value;
+    cfg->ids = numbers[IDS].value;
 }
 
 static void line(const char *name, uint64_t value)

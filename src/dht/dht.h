@@ -76,8 +76,10 @@ struct stoq_dht_shape {
     uint8_t paths;      /* [STOQ_DHT_PATHS] */
     bool any_rtt;       /* near contacts are not preferred to far ones */
     bool patient;       /* a call is waited for until it fails */
-    bool still;         /* its table is what it was told: no upkeep, no lookups of its own */
-    uint32_t ttl_s;     /* of a newcomer's record [STOQ_DHT_TTL_S] */
+    bool plain; /* as the Kademlia paper has it: K holders and no more, nobody is asked twice, alpha
+                         * calls to the end, the first record ends a lookup, no copies on the path */
+    bool still; /* its table is what it was told: no upkeep, no lookups of its own */
+    uint32_t ttl_s; /* of a newcomer's record [STOQ_DHT_TTL_S] */
 };
 
 /* Zero means the default in brackets. */

@@ -197,10 +197,15 @@ static stoq_ns patience(const struct stoq_dht *d, const struct lookup *l, const 
     return soft < STOQ_DHT_HARD && !d->cfg.shape.patient ? soft : STOQ_DHT_HARD;
 }
 
-/* Asked as often as it is worth, in vain so far. */
-static bool is_given_up(const struct candidate *c)
+static uint8_t asks_max(const struct stoq_dht *d)
 {
-    return c->state == CANDIDATE_BAD || (c->state == CANDIDATE_SLOW && c->asks >= ASKS_MAX);
+    return d->cfg.shape.plain ? 1 : ASKS_MAX;
+}
+
+/* Asked as often as it is worth, in vain so far. */
+static bool is_given_up(const struct stoq_dht *d, const struct candidate *c)
+{
+    return c->state == CANDIDATE_BAD || (c->state == CANDIDATE_SLOW && c->asks >= asks_max(d));
 }
 
 static void ask(struct stoq_dht *d, struct lookup *l, struct candidate *c)
@@ -268,8 +273,8 @@ static uint64_t reach_wanted(const struct stoq_dht *d, const struct lookup *l, u
     uint32_t rank = 0;
     *lost = 0;
     for (uint32_t i = 0; i < l->count; i++) {
-        rank += !is_given_up(&l->v[i]);
-        *lost += is_given_up(&l->v[i]);
+        rank += !is_given_up(d, &l->v[i]);
+        *lost += is_given_up(d, &l->v[i]);
         if (rank == l->want) {
             return stoq_dht_distance(&l->target, dht_id_of(d, l->v[i].contact));
         }
@@ -280,7 +285,8 @@ static uint64_t reach_wanted(const struct stoq_dht *d, const struct lookup *l, u
 /* When the paths are at their ends: the nearest of all that have not been asked, or not to the end. */
 static struct candidate *pick_at_end(struct stoq_dht *d, struct lookup *l)
 {
-    uint64_t radius = l->use == LOOKUP_UPKEEP ? 0 : l->everybody ? UINT64_MAX : table_key_radius(d);
+    bool near_only = l->use == LOOKUP_UPKEEP || d->cfg.shape.plain;
+    uint64_t radius = near_only ? 0 : l->everybody ? UINT64_MAX : table_key_radius(d);
     uint32_t lost;
     uint64_t reach = reach_wanted(d, l, &lost);
     /* Whoever wants more than the K nearest needs those who know the farther ones. */
@@ -300,11 +306,11 @@ static struct candidate *pick_at_end(struct stoq_dht *d, struct lookup *l)
         bool next_page = c->state == CANDIDATE_GOOD && c->more && c->had < l->want + useless &&
                          c->reach < reach && l->pages &&
                          (rank < pages || (rank < l->want && rank + pages >= l->want));
-        bool again = c->state == CANDIDATE_SLOW && !is_given_up(c);
+        bool again = c->state == CANDIDATE_SLOW && !is_given_up(d, c);
         if (c->state == CANDIDATE_FRESH || again || next_page) {
             return c;
         }
-        rank += !is_given_up(c);
+        rank += !is_given_up(d, c);
     }
     return NULL;
 }
@@ -332,10 +338,10 @@ static uint32_t agreeing(const struct lookup *l)
     return n;
 }
 
-static bool is_content(const struct lookup *l)
+static bool is_content(const struct stoq_dht *d, const struct lookup *l)
 {
     return l->value && !l->deep && l->record_count > 0 &&
-           (l->record_count >= l->want || agreeing(l) >= AGREE_ENOUGH);
+           (l->record_count >= l->want || d->cfg.shape.plain || agreeing(l) >= AGREE_ENOUGH);
 }
 
 /* In a small network: whoever is known at all. False: that is so already, or would be too many. */
@@ -370,7 +376,7 @@ static bool widen(struct stoq_dht *d, struct lookup *l)
  * network everybody is one hop away, and such copies would only speak for a provider that is gone. */
 static void leave_on_path(struct stoq_dht *d, struct lookup *l)
 {
-    if (d->table.count < STOQ_DHT_SMALL) {
+    if (d->table.count < STOQ_DHT_SMALL || d->cfg.shape.plain) {
         return;
     }
     for (uint32_t i = 0; i < l->count; i++) {
@@ -466,7 +472,7 @@ void lookup_drive(struct stoq_dht *d, struct lookup *l)
     uint32_t alpha = d->cfg.shape.alpha;
     while (!l->over) {
         struct candidate *c = NULL;
-        if (is_content(l)) {
+        if (is_content(d, l)) {
             finish(d, l);
             return;
         }
@@ -474,7 +480,7 @@ void lookup_drive(struct stoq_dht *d, struct lookup *l)
             c = l->value && l->record_count > 0 ? pick_page(l) : NULL;
             c = c == NULL ? pick_on_path(l, alpha) : c;
         }
-        if (c == NULL && l->in_flight < END_ALPHA * alpha) {
+        if (c == NULL && l->in_flight < (d->cfg.shape.plain ? 1 : END_ALPHA) * alpha) {
             c = pick_at_end(d, l);
         }
         if (c != NULL) {
@@ -605,7 +611,7 @@ void lookup_reply(struct stoq_dht *d, struct pending *p, const struct stoq_dht_r
         c->asks = 0;
         take_answer(d, l, c, reply);
     } else {
-        bool again = reply->outcome == STOQ_DHT_SILENT && c->asks < ASKS_MAX;
+        bool again = reply->outcome == STOQ_DHT_SILENT && c->asks < asks_max(d);
         l->silent += reply->outcome == STOQ_DHT_SILENT;
         c->state = c->gave ? CANDIDATE_GOOD : again ? CANDIDATE_SLOW : CANDIDATE_BAD;
         c->more = false;

@@ -474,7 +474,7 @@ static void choose(struct stoq_dht *d, const struct job *j, const struct stoq_ha
         if (h->wanted < d->cfg.shape.k && fits) {
             h->v[h->count++] = near[i];
             h->wanted++;
-        } else if (stoq_dht_distance(key, id) <= radius) {
+        } else if (stoq_dht_distance(key, id) <= radius && !d->cfg.shape.plain) {
             h->v[h->count++] = near[i];
         }
     }

@@ -41,6 +41,8 @@ void sim_dht_bulk(struct sim_dht_world *w)
     make_keys(w);
     w->bulk.began_at = w->now;
     w->nodes[w->bulk.node].stays = true;
+    sim_dht_need(w, w->bulk.node);
+    sim_dht_join(w, w->bulk.node);
     struct stoq_dht_stats s;
     stoq_dht_stats(w->nodes[w->bulk.node].dht, &s);
     w->bulk.lookups_before = s.lookups;

@@ -30,7 +30,10 @@ static struct sim_dht_node *node_new(struct sim_dht_world *w)
     *n = (struct sim_dht_node){.came_at = STOQ_NEVER, .left_at = STOQ_NEVER, .wake_at = STOQ_NEVER};
     stoq_hash_derive("stoq sim peer", stoq_span(name, sizeof name), n->peer.h.b,
                      sizeof n->peer.h.b);
-    n->id = stoq_hash_blake3(stoq_span(n->peer.h.b, sizeof n->peer.h.b));
+    uint8_t others[8];
+    stoq_le64_put(others, w->cfg.ids);
+    n->id = stoq_hash_blake3_2(stoq_span(n->peer.h.b, sizeof n->peer.h.b),
+                               stoq_span(others, w->cfg.ids == 0 ? 0 : sizeof others));
     n->prng = stoq_prng(stoq_le64(n->peer.h.b));
     n->region = (uint8_t)sim_region_draw(sim_dht_draw(w, number));
     uint64_t class_draw = sim_dht_draw(w, number);

@@ -62,6 +62,7 @@ struct sim_dht_config {
     enum sim_dht_foe foe;
     uint32_t foe_percent;
     uint32_t sybils;
+    uint64_t ids;       /* other node ids, on the same paths [none] */
     uint64_t flip_draw; /* which random draw comes out the other way round [none] */
     /* At the end, for whoever compares the world with another one: every pair's round trip, and how long each
      * lookup took that ended. NULL: nobody does. */

@@ -191,6 +191,54 @@ static void still_nodes_are_made_when_they_are_needed(void **state)
     assert_true(r.cores > 30 && r.cores < 1000);
 }
 
+/* As the Kademlia paper has it, to compare with such networks: K holders, where ours leaves a record with
+ * everybody within the radius; and lookups that end with the first record. */
+static void a_plain_network_is_plain(void **state)
+{
+    struct sim_dht_config cfg = {.seed = 7,
+                                 .nodes = 2000,
+                                 .is_still = true,
+                                 .room = 20,
+                                 .warm_ns = 250 * STOQ_SEC,
+                                 .keys = 10,
+                                 .finds = 40};
+    (void)state;
+    struct sim_dht_result ours = run(&cfg);
+    cfg.shape.plain = true;
+    struct sim_dht_result plain = run(&cfg);
+    assert_true(plain.found == 40 && ours.found == 40);
+    assert_true(plain.got <= 10 * STOQ_DHT_K && ours.got > plain.got);
+    assert_true(plain.find_calls * 3 < ours.find_calls * 2);
+}
+
+static void add_path(void *user, uint32_t a, uint32_t b, stoq_ns rtt)
+{
+    (void)a;
+    (void)b;
+    *(stoq_ns *)user += rtt;
+}
+
+/* Another world on the same paths. */
+static void ids_are_drawn_apart(void **state)
+{
+    stoq_ns paths[2] = {0};
+    uint64_t traces[2];
+    (void)state;
+    for (uint64_t i = 0; i < 2; i++) {
+        struct sim_dht_config cfg = {.seed = 3,
+                                     .nodes = 40,
+                                     .warm_ns = 60 * STOQ_SEC,
+                                     .lookups = 10,
+                                     .ids = i,
+                                     .path = add_path,
+                                     .user = &paths[i]};
+        struct sim_dht_result r = run(&cfg);
+        traces[i] = r.trace;
+    }
+    assert_int_equal(paths[0], paths[1]);
+    assert_true(paths[0] > 0 && traces[0] != traces[1]);
+}
+
 /* Who comes back has what he held: some of the holders are there after a while. */
 static void who_comes_back_has_what_he_held(void **state)
 {
@@ -246,6 +294,8 @@ int main(void)
         cmocka_unit_test(wrong_records_get_nowhere),
         cmocka_unit_test(each_check_is_what_refuses),
         cmocka_unit_test(still_nodes_are_made_when_they_are_needed),
+        cmocka_unit_test(a_plain_network_is_plain),
+        cmocka_unit_test(ids_are_drawn_apart),
         cmocka_unit_test(who_comes_back_has_what_he_held),
         cmocka_unit_test(many_packages_share_lookups),
         cmocka_unit_test(worlds_that_make_no_sense_are_refused),
