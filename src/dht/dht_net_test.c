@@ -291,7 +291,7 @@ static void who_reads_mends_what_is_stale(void **state)
     struct world *w = world_new(120, 17);
     struct stoq_hash key = world_key(1);
     struct stoq_peer_id who = w->nodes[0].peer;
-    uint32_t near[STOQ_DHT_K];
+    uint32_t near[STOQ_DHT_K] = {0};
     struct stoq_dht_stats stats;
     (void)state;
     uint64_t wall = world_wall(w);
