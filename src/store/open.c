@@ -8,6 +8,7 @@
  */
 #include "store/store_internal.h"
 
+#include "os/cond.h"
 #include "os/file.h"
 #include "os/sys.h"
 
@@ -53,7 +54,7 @@ static enum stoq_status store_new(struct stoq_store **out, const struct stoq_sto
     stoq_touch_init(&s->touch);
     stoq_use_table_init(&s->uses);
     (void)pthread_mutex_init(&s->log.lock, NULL);
-    (void)pthread_cond_init(&s->log.work, NULL);
+    stoq_cond_init(&s->log.work);
     (void)pthread_cond_init(&s->log.changed, NULL);
     uint64_t seed;
     stoq_entropy(&seed, sizeof seed);

@@ -343,6 +343,25 @@ static int reader(struct stoq_scratch *t)
     return stoq_store_close(r.s, NULL) == STOQ_OK && fine ? 0 : 2;
 }
 
+/* The memory of blocks is kept for the next ones, and not for long: a store that nobody uses gives it back. */
+static void an_idle_store_gives_its_blocks_back(void **state)
+{
+    struct stoq_scratch *t = *state;
+    stoq_scratch_open(t);
+    for (uint64_t i = 0; i < 5 * STOQ_BLOCK_BYTES / N; i++) {
+        assert_true(stoq_scratch_put(t, N, i, false));
+    }
+    assert_int_equal(stoq_store_sync(t->s, &t->err), STOQ_OK);
+    size_t spare = 9;
+    for (int i = 0; i < 6000 && spare > 2; i++) {
+        (void)pthread_mutex_lock(&t->s->log.lock);
+        spare = t->s->log.spare_count;
+        (void)pthread_mutex_unlock(&t->s->log.lock);
+        (void)usleep(10000);
+    }
+    assert_in_range(spare, 1, 2);
+}
+
 /* Of what is fetched for nobody here the system keeps so much and no more; it can be read all the same. */
 static void what_passes_is_let_go(void **state)
 {
@@ -547,6 +566,7 @@ int main(void)
         STOQ_SCRATCH_TEST(listing_pages_through),
         STOQ_SCRATCH_TEST(listing_keeps_to_a_prefix),
         STOQ_SCRATCH_TEST(a_read_from_disk_passes_the_page_cache_by),
+        STOQ_SCRATCH_TEST(an_idle_store_gives_its_blocks_back),
         STOQ_SCRATCH_TEST(what_passes_is_let_go),
         STOQ_SCRATCH_TEST(one_writer_many_readers),
         STOQ_SCRATCH_TEST(empty_blocks_do_no_harm),

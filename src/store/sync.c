@@ -17,13 +17,16 @@
  */
 #include "store/store_internal.h"
 
+#include "os/cond.h"
 #include "os/file.h"
+#include "os/sys.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-/* Spare blocks kept by an idle store. */
+/* Spare blocks kept by a store that has been idle for so long. */
 #define SPARE_IDLE 2
+#define SPARE_IDLE_TIME STOQ_SEC
 
 static bool round_is_wanted(const struct stoq_log *log)
 {
@@ -248,6 +251,22 @@ static enum stoq_status run_round(struct stoq_store *s)
     return st;
 }
 
+/* Until a round may be wanted. Whoever fetches slowly leaves nothing to write time and again: blocks that
+ * were given back at each such moment would be faulted in anew for the next bytes. */
+static void wait_for_work(struct stoq_store *s)
+{
+    struct stoq_log *log = &s->log;
+    if (log->first != NULL || log->spare_count <= SPARE_IDLE) {
+        (void)pthread_cond_wait(&log->work, &log->lock);
+        return;
+    }
+    uint64_t sequence = log->next_sequence;
+    if (!stoq_cond_wait_until(&log->work, &log->lock, stoq_now() + SPARE_IDLE_TIME) &&
+        log->next_sequence == sequence) {
+        stoq_block_trim(s, SPARE_IDLE);
+    }
+}
+
 static void *sync_thread(void *arg)
 {
     struct stoq_store *s = arg;
@@ -255,7 +274,7 @@ static void *sync_thread(void *arg)
     (void)pthread_mutex_lock(&log->lock);
     for (;;) {
         while (!log->stopping && !round_is_wanted(log)) {
-            (void)pthread_cond_wait(&log->work, &log->lock);
+            wait_for_work(s);
         }
         if (log->stopping) {
             break;
@@ -267,9 +286,6 @@ static void *sync_thread(void *arg)
             log->wanted_sequence = 0; /* each waiter takes the error and may ask again */
         }
         log->rounds_done = log->rounds_begun;
-        if (log->first == NULL) {
-            stoq_block_trim(s, SPARE_IDLE);
-        }
         (void)pthread_cond_broadcast(&log->changed);
     }
     (void)pthread_mutex_unlock(&log->lock);
