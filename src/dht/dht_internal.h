@@ -382,11 +382,12 @@ bool held_take(struct stoq_dht *d, struct stoq_dht_record *record, uint32_t ttl_
 void held_refuse(struct stoq_dht *d, enum stoq_dht_refusal why);
 /* Its signature is not its publisher's: what was taken from his bucket goes back. */
 void held_forged(struct stoq_dht *d, const struct stoq_peer_id *publisher);
-/* Is a renewal worth a check of its signature? DONE, with *any false: none of it is here. */
+/* May a renewal be answered? DONE; *ripe: it would keep something on, and its signature is to be checked. */
 enum stoq_dht_outcome held_renew_offer(struct stoq_dht *d, const struct stoq_dht_request *q,
-                                       bool *any);
-/* Checked: what it names is kept on. Into out, of each, what REPLY says as `kept`. */
-void held_renew(struct stoq_dht *d, const struct stoq_dht_renewal *renewal, uint8_t *out);
+                                       bool *ripe);
+/* Into out, of each that it names, what REPLY says as `kept`; good: it is checked, and keeps them on. */
+void held_renew(struct stoq_dht *d, const struct stoq_dht_renewal *renewal, bool good,
+                uint8_t *out);
 /* Ours, as it is kept here; NULL: it is not. */
 struct stoq_dht_record *held_own(const struct stoq_dht *d, const struct stoq_hash *key);
 uint32_t held_list(const struct stoq_dht *d, const struct stoq_hash *key, bool withdrawn,

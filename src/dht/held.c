@@ -243,7 +243,7 @@ enum stoq_dht_outcome held_offer(struct stoq_dht *d, const struct stoq_dht_reque
     return STOQ_DHT_DONE;
 }
 
-/* Of those that a renewal names, some are here; ripe: some may be renewed for nothing. */
+/* So many of those that a renewal names are here; ripe: some of them have not been heard of for long. */
 static uint32_t count_named(const struct stoq_dht *d, const struct stoq_dht_renewal *renewal,
                             bool *ripe)
 {
@@ -265,13 +265,10 @@ static bool is_timely(const struct stoq_dht *d, const struct stoq_dht_renewal *r
 }
 
 enum stoq_dht_outcome held_renew_offer(struct stoq_dht *d, const struct stoq_dht_request *q,
-                                       bool *any)
+                                       bool *ripe)
 {
     const struct stoq_dht_renewal *renewal = q->renewal;
-    struct publisher *p = publisher_of(d, &renewal->publisher);
-    bool caps = (d->cfg.without & STOQ_DHT_NO_CAPS) == 0;
-    bool ripe = false;
-    *any = false;
+    *ripe = false;
     if (!q->proven && (d->cfg.without & STOQ_DHT_NO_TOKEN) == 0) {
         held_refuse(d, STOQ_DHT_NOT_PROVEN);
         return STOQ_DHT_REFUSED;
@@ -284,17 +281,11 @@ enum stoq_dht_outcome held_renew_offer(struct stoq_dht *d, const struct stoq_dht
         held_refuse(d, STOQ_DHT_WRONG_TIME);
         return STOQ_DHT_REJECTED;
     }
-    uint32_t named = count_named(d, renewal, &ripe);
-    d->store.refused[STOQ_DHT_NOT_HELD] += renewal->count - named;
-    if (named > 0 && caps && !ripe && !spend(d, p)) {
-        held_refuse(d, STOQ_DHT_RATE);
-        return STOQ_DHT_BUSY;
-    }
-    *any = named > 0;
+    d->store.refused[STOQ_DHT_NOT_HELD] += renewal->count - count_named(d, renewal, ripe);
     return STOQ_DHT_DONE;
 }
 
-void held_renew(struct stoq_dht *d, const struct stoq_dht_renewal *renewal, uint8_t *out)
+void held_renew(struct stoq_dht *d, const struct stoq_dht_renewal *renewal, bool good, uint8_t *out)
 {
     uint64_t wall = dht_wall(d);
     uint64_t from = renewal->issued_at_s < wall ? renewal->issued_at_s : wall;
@@ -309,11 +300,12 @@ void held_renew(struct stoq_dht *d, const struct stoq_dht_renewal *renewal, uint
         uint64_t end = from + grant(d, h);
         end = end < over || (d->cfg.without & STOQ_DHT_NO_CLOCK) != 0 ? end : over;
         stoq_ns until = end > wall ? d->now + (end - wall) * STOQ_SEC : 0;
-        if (until > h->expiry.key) {
+        if (good && until > h->expiry.key) {
             stoq_heap_put(&d->store.expiry, &h->expiry, until);
             h->taken_s = now_s(d);
             d->store.renewed++;
         }
+        end = wall + (h->expiry.key - d->now) / STOQ_SEC;
         uint64_t units =
             end > renewal->issued_at_s ? (end - renewal->issued_at_s) / STOQ_DHT_KEPT_S : 0;
         out[i] = (uint8_t)(units < UINT8_MAX ? units : UINT8_MAX);

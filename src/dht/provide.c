@@ -23,6 +23,7 @@
 #define HOLDERS_MAX 64
 #define RETRY_FIRST (5 * STOQ_SEC)
 #define RETRY_MAX (300 * STOQ_SEC)
+#define RETRY_BUSY (60 * STOQ_SEC) /* a holder's bucket fills by one a second */
 #define DOUBLINGS_MAX 10
 #define WITHDRAW_TRIES 6
 #define ALONE_AFTER (10 * STOQ_SEC)
@@ -382,7 +383,8 @@ static void tell(struct stoq_dht *d, const struct own *o)
 static stoq_ns retry_after(const struct own *o, stoq_ns life)
 {
     stoq_ns max = o->busy > 0 || life < RETRY_MAX ? life : RETRY_MAX;
-    stoq_ns again = RETRY_FIRST << (o->tries < DOUBLINGS_MAX ? o->tries : DOUBLINGS_MAX);
+    stoq_ns first = o->busy > 0 ? RETRY_BUSY : RETRY_FIRST;
+    stoq_ns again = first << (o->tries < DOUBLINGS_MAX ? o->tries : DOUBLINGS_MAX);
     return again < max ? again : max;
 }
 

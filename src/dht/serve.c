@@ -1,7 +1,8 @@
 /*
  * What is answered to others, and how a record comes in: quotas, then its signature, then, where somebody
  * else than its publisher brings it, a ping to the address that it names. A renewal names records that are
- * here, and is looked at likewise: what costs nothing first, then the one signature that is over all of it.
+ * here: what has not been heard of for long is kept on if the one signature over all of it holds, and of the
+ * rest it only asks whether it is here, which everybody may know.
  */
 #include "dht/dht_internal.h"
 
@@ -72,15 +73,13 @@ static void take(struct stoq_dht *d, const struct pending *p)
     }
 }
 
-/* What becomes of those that a renewal names; any: some of them are here. */
+/* What becomes of those that a renewal names; good: it is signed as it says. */
 static void answer_kept(struct stoq_dht *d, uint64_t request,
-                        const struct stoq_dht_renewal *renewal, bool any)
+                        const struct stoq_dht_renewal *renewal, bool good)
 {
     struct action_node *o = answer(d, request, STOQ_DHT_DONE);
     uint8_t kept[STOQ_DHT_RENEW_MAX] = {0};
-    if (any) {
-        held_renew(d, renewal, kept);
-    }
+    held_renew(d, renewal, good, kept);
     if (o != NULL) {
         memcpy(o->kept, kept, renewal->count);
         o->action.u.answer.kept = o->kept;
@@ -131,14 +130,15 @@ static void store(struct stoq_dht *d, const struct stoq_dht_request *r)
 
 static void renew(struct stoq_dht *d, const struct stoq_dht_request *r)
 {
-    bool any;
-    enum stoq_dht_outcome outcome = held_renew_offer(d, r, &any);
+    bool ripe;
+    bool unchecked = (d->cfg.without & STOQ_DHT_NO_SIGNATURE) != 0;
+    enum stoq_dht_outcome outcome = held_renew_offer(d, r, &ripe);
     if (outcome != STOQ_DHT_DONE) {
         (void)answer(d, r->request, outcome);
         return;
     }
-    if (!any || (d->cfg.without & STOQ_DHT_NO_SIGNATURE) != 0) {
-        answer_kept(d, r->request, r->renewal, any);
+    if (!ripe || unchecked) {
+        answer_kept(d, r->request, r->renewal, unchecked);
         return;
     }
     struct pending *p = dht_pending(d, PENDING_CHECK);
@@ -162,7 +162,7 @@ static void renewal_checked(struct stoq_dht *d, const struct pending *p, bool go
     if (good) {
         answer_kept(d, p->request, p->renewal, true);
     } else {
-        held_forged(d, &p->renewal->publisher);
+        held_refuse(d, STOQ_DHT_FORGED);
         (void)answer(d, p->request, STOQ_DHT_REJECTED);
     }
 }

@@ -40,7 +40,8 @@ struct side {
     unsigned renewals;     /* messages of Renew likewise */
     uint8_t renewal[2048]; /* the last of them: body and signature, a list of one */
     size_t renewal_n;
-    bool old; /* it knows none of them */
+    bool old;  /* it knows none of them */
+    bool deaf; /* it hears none of them */
 };
 
 static bool by_datagram; /* what exchange brings, does not come over a connection */
@@ -183,6 +184,10 @@ static void call(struct side *from, const struct stoq_node_dht_call *c)
         note_renewal(to, c->msg);
     }
     if (answer_unsupported(from, to, c)) {
+        return;
+    }
+    if (c->msg->type == STOQ_MSG_RENEW && to->deaf) {
+        stoq_node_dht_replied(from->nd, cookie, STOQ_TIMEOUT, NULL, NULL, 0, now);
         return;
     }
     bool answered = exchange(from, to, c->msg, &bytes, &reply);
@@ -598,6 +603,7 @@ static void a_renewal_that_was_touched_is_refused(void **state)
     unsigned refused = 0;
     (void)state;
     announce(&sides[0]);
+    sides[1].deaf = true; /* so that there is something to keep on */
     run(1860 * STOQ_SEC);
     assert_true(sides[1].renewals >= 1);
     uint8_t *copy = sides[1].renewal;
