@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define N 20000
@@ -343,7 +344,8 @@ static int reader(struct stoq_scratch *t)
     return stoq_store_close(r.s, NULL) == STOQ_OK && fine ? 0 : 2;
 }
 
-/* The memory of blocks is kept for the next ones, and not for long: a store that nobody uses gives it back. */
+/* The memory of blocks is kept for the next ones, and not for long: a store that nobody uses gives it
+ * back. */
 static void an_idle_store_gives_its_blocks_back(void **state)
 {
     struct stoq_scratch *t = *state;
@@ -352,12 +354,13 @@ static void an_idle_store_gives_its_blocks_back(void **state)
         assert_true(stoq_scratch_put(t, N, i, false));
     }
     assert_int_equal(stoq_store_sync(t->s, &t->err), STOQ_OK);
+    const struct timespec nap = {.tv_nsec = (long)(10 * STOQ_MS)};
     size_t spare = 9;
-    for (int i = 0; i < 6000 && spare > 2; i++) {
+    for (int i = 0; i < 6000 && spare > 2; i++) { /* a minute at most */
         (void)pthread_mutex_lock(&t->s->log.lock);
         spare = t->s->log.spare_count;
         (void)pthread_mutex_unlock(&t->s->log.lock);
-        (void)usleep(10000);
+        (void)nanosleep(&nap, NULL);
     }
     assert_in_range(spare, 1, 2);
 }
