@@ -281,6 +281,7 @@ static unsigned covered_bits(const struct stoq_dht *d, const struct job *j, uint
 static void job_narrow(struct stoq_dht *d, struct job *j, unsigned bits)
 {
     uint32_t n = 0;
+    STOQ_ASSERT(j->count > 0); /* at least the key it began with */
     for (uint32_t i = 0; i < j->count; i++) {
         struct own *o = j->v[i];
         if (i == 0 || stoq_dht_common_bits(&o->key, &j->key) >= bits) {
