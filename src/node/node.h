@@ -21,7 +21,7 @@
 /* What waits for our line, from where on requests for chunks are answered Busy: that long, and that much. */
 #define STOQ_NODE_QUEUE_NS (500 * STOQ_MS)
 #define STOQ_NODE_QUEUE_BYTES (512u << 10)
-#define STOQ_NODE_QUEUE_FEW 8 /* fewer requests than this keep no peer out that has none there */
+#define STOQ_NODE_QUEUE_FEW 4 /* fewer requests than this keep no peer out that has none there */
 /* Answers not yet polled; more requests are answered by CLOSE, to a peer that has so many of them itself. */
 #define STOQ_NODE_REPLIES_MAX 256
 #define STOQ_NODE_REPLIES_LINK_LEAST 64

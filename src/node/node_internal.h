@@ -102,8 +102,8 @@ struct pending {
 #define SPREAD_TRIES 3
 #define SPREAD_WAIT (1 * STOQ_SEC)
 #define SPREAD_PAUSE (5 * STOQ_SEC)
-#define SPREAD_BEHIND 8u
-#define SPREAD_ALONE 30
+#define SPREAD_BEHIND 12u
+#define SPREAD_ALONE 10
 #define SPREAD_QUEUE (20 * STOQ_MS)       /* of our line: less, and everybody gets everything */
 #define SPREAD_META_QUEUE (100 * STOQ_MS) /* likewise of metadata: they go before chunks */
 #define SPREAD_META_WAIT (2 * STOQ_SEC)   /* that one peer is sent to others for them */

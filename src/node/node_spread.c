@@ -13,7 +13,7 @@
  *
  * Who asks for chunks may know nobody else too. It is taken for such a one when it was sent away again and
  * again, and was given far less meanwhile than the others on average: who shares with them would have had
- * its turn by then, or found something that has not left yet. It is then served like the others, thirty
+ * its turn by then, or found something that has not left yet. It is then served like the others, ten
  * times as long as it took to find out. (Before, two who did not know each other shared a line of 4 MB/s
  * 4 to 1, and left it idle for a quarter of the time: each was sent away for what the other one had.)
  *
