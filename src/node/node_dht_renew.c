@@ -45,7 +45,7 @@ void node_dht_renew_reply(struct stoq_node_dht *nd, stoq_contact_no from,
     if (out->outcome != STOQ_DHT_DONE) {
         return;
     }
-    if (reply->type != STOQ_MSG_RENEW || !reply->u.renew.is_answer ||
+    if (reply == NULL || reply->type != STOQ_MSG_RENEW || !reply->u.renew.is_answer ||
         reply->u.renew.kept.n != renewal->count) {
         out->outcome = STOQ_DHT_BROKEN;
         return;

@@ -571,9 +571,9 @@ static void records_are_renewed_by_their_digests(void **state)
     (void)state;
     sides[2].old = true;
     sides[0].says = stoq_span_str("word");
-    for (uint8_t i = 0; i < KEYS; i++) {
-        feed(&sides[0],
-             (struct stoq_dht_event){.kind = STOQ_DHT_ANNOUNCE, .u.announce.key = {{i, 7}}});
+    for (int i = 0; i < KEYS; i++) {
+        feed(&sides[0], (struct stoq_dht_event){.kind = STOQ_DHT_ANNOUNCE,
+                                                .u.announce.key = {{(uint8_t)i, 7}}});
     }
     run(10 * STOQ_SEC);
     unsigned first = sides[1].store_records;
