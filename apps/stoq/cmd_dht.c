@@ -89,6 +89,10 @@ static void print_providers(const json_t *r)
         (void)printf("%s@%s\n", stoq_json_text(p, "peer"),
                      addr == NULL ? "?" : json_string_value(addr));
     }
+    json_array_foreach (json_object_get(r, "announced"), i, p) {
+        (void)printf("%s@%s  announced on its connection\n", stoq_json_text(p, "peer"),
+                     stoq_json_text(p, "addr"));
+    }
     if (json_object_get(r, "trace") != NULL) {
         print_trace(r);
     }

@@ -209,6 +209,7 @@ static void free_parts(struct stoq_engine *e)
     }
     engine_lan_free(e);
     engine_dht_close(e);
+    engine_tell_close(e);
     engine_exchange_close(e);
     engine_past_close(e);
     stoq_net_free(e->net);
@@ -326,6 +327,7 @@ static enum stoq_status build(struct stoq_engine *e, struct stoq_error *err)
         return stoq_fail(err, st, 0, "DHT: %s", stoq_status_str(st));
     }
     st = engine_exchange_open(e, seed + 6);
+    st = st == STOQ_OK ? engine_tell_open(e) : st;
     if (st != STOQ_OK) {
         return stoq_fail(err, st, 0, "peer exchange: %s", stoq_status_str(st));
     }

@@ -14,6 +14,7 @@
 #include "net/addr.h"
 #include "net/net.h"
 #include "node/node.h"
+#include "package/manifest.h"
 #include "peers/peers.h"
 #include "qos/qos.h"
 #include "replica/replica.h"
@@ -254,8 +255,9 @@ struct stoq_ping_ask {
 };
 
 struct stoq_ping_report {
-    struct stoq_addr addr; /* where it answered: a connection there was may be to another than was named */
-    stoq_ns rtt_ns;        /* of the Ping alone, until this thread had the answer */
+    struct stoq_addr
+        addr;       /* where it answered: a connection there was may be to another than was named */
+    stoq_ns rtt_ns; /* of the Ping alone, until this thread had the answer */
     bool connected_before; /* there was a connection */
     stoq_ns connect_ns;    /* the handshake; 0: none was needed */
     bool key_learned;      /* a datagram needed a Hello first */
@@ -473,6 +475,25 @@ struct stoq_engine_exchange {
     struct stoq_exchange_stats stats;
 };
 void stoq_engine_exchange(struct stoq_engine *engine, struct stoq_engine_exchange *out);
+
+/* Packages announced on connections. */
+struct stoq_engine_tell {
+    bool on;
+    uint64_t told;     /* announcements sent */
+    uint64_t accepted; /* of these */
+    uint64_t taken;    /* of others */
+    uint64_t refused;
+    uint64_t forged; /* of those refused */
+    size_t kept;     /* that hold */
+};
+void stoq_engine_tell(struct stoq_engine *engine, struct stoq_engine_tell *out);
+/* It is here from now on: connected peers are told. Nothing where peers are told nothing. */
+void stoq_engine_tell_here(struct stoq_engine *engine, const struct stoq_package_id *id,
+                           const struct stoq_manifest *m);
+void stoq_engine_tell_gone(struct stoq_engine *engine, const struct stoq_package_id *id);
+/* Peers that have announced it; how many. */
+size_t stoq_engine_tellers(struct stoq_engine *engine, const struct stoq_package_id *id,
+                           struct stoq_fetch_source *out, size_t max);
 /* One call per peer known, connected or not, in the order of their becoming known; likewise. addr is
  * where it was last seen or is said to be; NULL: not known. */
 STOQ_WARN_UNUSED enum stoq_status stoq_engine_standing(

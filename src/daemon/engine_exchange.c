@@ -143,6 +143,13 @@ static const struct own *own_for(struct engine_exchange *ex, const struct peer *
     return stoq_exchange_may_see(ex->core, &p->id, all) ? &ex->all : &ex->wide;
 }
 
+struct stoq_span engine_exchange_addresses(struct stoq_engine *e, const struct peer *p)
+{
+    renew_own(e->exchange, stoq_now());
+    const struct own *own = own_for(e->exchange, p);
+    return stoq_span(own->addrs, own->count * sizeof own->addrs[0]);
+}
+
 /* ---- lists ---- */
 
 static void add_item(struct stoq_msg_peer_exchange *m, struct stoq_buf *items,

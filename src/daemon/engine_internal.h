@@ -27,6 +27,7 @@
  *   engine_past.c    fetches that are over, for those who ask how they went, kept over restarts
  *   engine_request.c requests for chunks, ours and others', noted one by one
  *   engine_exchange.c peers told of each other
+ *   engine_tell.c     packages told to connected peers, and theirs to us
  *   engine_self.c    our own addresses
  *   engine_dht.c     the DHT: its parts are in engine_dht_internal.h
  *   engine_lan.c     LAN discovery: beacons, neighbours as sources
@@ -67,7 +68,7 @@
 #define ENGINE_SERVE_PEER_MAX (20u << 20)  /* of one peer's; its window is mostly 16 MiB */
 /* Packages whose metadata one peer may owe a cap for: as many as are fetched at a time. */
 #define ENGINE_META_SHARES_MAX STOQ_NODE_RUNNING_MAX
-#define ENGINE_HELD_MAX 8u                 /* packages whose lists stay in memory for serving */
+#define ENGINE_HELD_MAX 8u                     /* packages whose lists stay in memory for serving */
 #define ENGINE_INBOUND_TIMEOUT (10 * STOQ_SEC) /* for a request to be complete */
 #define ENGINE_SERVE_TIMEOUT (30 * STOQ_SEC) /* for a reply to move on: a peer that reads nothing */
 #define ENGINE_SWEEP STOQ_SEC
@@ -128,6 +129,7 @@ struct peer {
     bool to_be_met;   /* Hello is to be said once it is connected */
     bool meeting;     /* it is being said */
     bool to_exchange; /* and it is to be asked whom it knows */
+    stoq_ns tell_at;  /* from then on it may announce as much at once as at first */
     uint64_t bytes_served;
     uint64_t bytes_fetched;
     uint64_t requests_served;
@@ -285,7 +287,8 @@ struct inbound {
     stoq_ns answer_at; /* when the answer began */
     enum stoq_meta_kind kind;
     struct stoq_range shards;
-    struct stoq_range *ranges; /* of kinds ALL_CHUNKS and PACKAGE: those held, until the job has looked */
+    struct stoq_range
+        *ranges; /* of kinds ALL_CHUNKS and PACKAGE: those held, until the job has looked */
     uint32_t range_count;
     uint32_t chunk_count;
     uint8_t *hashes; /* chunk_count of them are asked for by their hashes; NULL: by index */
@@ -367,6 +370,7 @@ struct stoq_engine {
     struct engine_lan *lan;           /* NULL: off */
     struct engine_dht *dht;           /* NULL: off */
     struct engine_exchange *exchange; /* NULL: off */
+    struct engine_tell *tell;         /* likewise */
     struct past *past;                /* the latest first */
     struct requests *served;          /* NULL: none yet */
     bool past_open;                   /* what the file had is here */
@@ -473,6 +477,9 @@ void engine_sources_none(struct stoq_fetch *f); /* there was none: say so */
 void engine_fetches_found(struct stoq_engine *e, const struct stoq_hash *key,
                           const struct stoq_fetch_source *source);
 void engine_fetches_offer(struct stoq_engine *e, const struct stoq_fetch_source *source);
+/* A connected peer has announced this package. */
+void engine_fetches_told(struct stoq_engine *e, const struct stoq_package_id *id,
+                         const struct stoq_fetch_source *source);
 /* The DHT knows nobody else for this key. */
 void engine_sources_looked(struct stoq_engine *e, const struct stoq_hash *key);
 void engine_sources_run(struct stoq_engine *e, stoq_ns now);
@@ -532,6 +539,22 @@ void engine_exchange_in(struct inbound *in, const struct stoq_message *msg);
 /* Those met lately; how many. */
 size_t engine_exchange_sources(struct stoq_engine *e, struct stoq_fetch_source *out,
                                size_t out_max);
+
+/* Our addresses as this peer may see them, of STOQ_CONTACT_ADDRESS_BYTES each. */
+struct stoq_span engine_exchange_addresses(struct stoq_engine *e, const struct peer *p);
+
+/* engine_tell.c */
+enum stoq_status engine_tell_open(struct stoq_engine *e); /* once the exchange is */
+void engine_tell_close(struct stoq_engine *e);
+/* It has said Hello (NULL: not). */
+void engine_tell_met(struct stoq_engine *e, struct peer *p, const struct stoq_msg_hello *hello);
+/* Answer an Announce; only where e->tell is there. */
+void engine_tell_in(struct inbound *in, const struct stoq_message *msg);
+/* Likewise a Have: its sender joins fetches of that package that run. */
+void engine_tell_have_in(struct inbound *in, const struct stoq_message *msg);
+/* Peers that have announced this package and can be asked; how many. */
+size_t engine_tell_sources(struct stoq_engine *e, const struct stoq_package_id *id,
+                           struct stoq_fetch_source *out, size_t out_max);
 
 /* engine_dht.c */
 enum stoq_status engine_dht_open(struct stoq_engine *e); /* begins when there is somebody to ask */

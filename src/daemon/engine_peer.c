@@ -152,6 +152,7 @@ static void on_met(struct ask *a)
     bool met = a->status == STOQ_OK && a->reply.type == STOQ_MSG_HELLO;
     a->peer->meeting = false;
     engine_exchange_met(a->engine, a->peer, met ? &a->reply.u.hello : NULL);
+    engine_tell_met(a->engine, a->peer, met ? &a->reply.u.hello : NULL);
 }
 
 void engine_peer_meet(struct stoq_engine *e, struct peer *p)

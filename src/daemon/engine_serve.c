@@ -517,6 +517,14 @@ static void inbound_decide(struct inbound *in, enum stoq_status st, struct stoq_
             engine_exchange_in(in, &msg);
             return;
         }
+        if (e->tell != NULL && msg.type == STOQ_MSG_ANNOUNCE) {
+            engine_tell_in(in, &msg);
+            return;
+        }
+        if (e->tell != NULL && msg.type == STOQ_MSG_HAVE) {
+            engine_tell_have_in(in, &msg);
+            return;
+        }
         if (e->cfg.offered != NULL && msg.type == STOQ_MSG_OFFER) {
             engine_offer_in(in, &msg);
             return;
@@ -545,9 +553,14 @@ static void inbound_decide(struct inbound *in, enum stoq_status st, struct stoq_
                                                 .request_id = msg.request_id,
                                                 .status = st}};
     }
+    struct peer *p = in->peer;
+    engine_peer_ref(p); /* the request may be over after this */
     if (engine_feed(e, &ev) != STOQ_OK) {
         inbound_cut(in, STOQ_APP_GOING_AWAY);
+    } else if (st == STOQ_OK && msg.type == STOQ_MSG_HELLO) {
+        engine_tell_met(e, p, &msg.u.hello);
     }
+    engine_peer_unref(e, p);
 }
 
 static void inbound_data(struct inbound *in, struct stoq_span bytes, bool fin)

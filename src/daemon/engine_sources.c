@@ -77,10 +77,12 @@ static void look_in_dht(struct stoq_fetch *f, stoq_ns now)
     }
 }
 
-/* Those that peers have told of and that were met, and those of another time. */
+/* Those who have announced it, those that peers have told of and that were met, and those of another time. */
 static void look_at_known(struct stoq_fetch *f)
 {
     struct stoq_fetch_source found[STOQ_FETCH_SOURCES_MAX];
+    size_t told = engine_tell_sources(f->engine, &f->ask->id, found, STOQ_FETCH_SOURCES_MAX);
+    add_found(f, found, told);
     add_found(f, found, engine_exchange_sources(f->engine, found, STOQ_FETCH_SOURCES_MAX));
     add_found(f, found, engine_known_sources(f->engine, found, STOQ_FETCH_SOURCES_MAX));
 }
@@ -122,6 +124,16 @@ void engine_fetches_offer(struct stoq_engine *e, const struct stoq_fetch_source 
 {
     for (struct stoq_fetch *f = e->fetches; f != NULL; f = f->next) {
         if (f->ask->lan) {
+            offer_one(f, source);
+        }
+    }
+}
+
+void engine_fetches_told(struct stoq_engine *e, const struct stoq_package_id *id,
+                         const struct stoq_fetch_source *source)
+{
+    for (struct stoq_fetch *f = e->fetches; f != NULL; f = f->next) {
+        if (f->ask->exchange && stoq_hash_eq(&f->ask->id.h, &id->h)) {
             offer_one(f, source);
         }
     }

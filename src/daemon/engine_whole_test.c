@@ -1,9 +1,12 @@
-/* An engine that serves, and somebody who asks it over the wire: Request, PackageDownload, Cancel. */
+/* An engine that serves, and somebody who asks it over the wire: Request, PackageDownload, Cancel, and who
+ * tells it of packages: Announce, Have. */
 #include "daemon/engine_internal.h"
 #include "daemon/publish.h"
+#include "dht/dht.h"
 #include "hash/hash.h"
 #include "os/sys.h"
 #include "os/tree_read.h"
+#include "sign/object.h"
 #include "wire/items.h"
 
 #include <fcntl.h>
@@ -147,7 +150,7 @@ static void serve(struct scene *s)
     assert_int_equal(stoq_store_open(&s->store, &sc, &err), STOQ_OK);
     assert_int_equal(stoq_addr_parse(&listen, stoq_span_str("[::1]:0"), 0), STOQ_OK);
     struct stoq_engine_config cfg = {
-        .store = s->store, .key = s->key, .listen = &listen, .listen_count = 1};
+        .store = s->store, .key = s->key, .listen = &listen, .listen_count = 1, .exchange = true};
     assert_int_equal(stoq_engine_start(&s->engine, &cfg, &err), STOQ_OK);
     struct stoq_publish_ask ask = {.path = s->tree, .name = "t", .version = "1", .threads = 1};
     assert_int_equal(stoq_publish(s->store, &ask, &report, &err), STOQ_OK);
@@ -435,6 +438,140 @@ static void a_request_is_taken_back_by_its_number(void **state)
     assert_int_equal(a->msg.u.response.kind, STOQ_META_ACCEPTED);
 }
 
+/* What an announcement says wrongly; 0: nothing. */
+enum lie {
+    HONEST,
+    OTHERS_RECORD,  /* signed by somebody else, with whom there is no connection */
+    OTHERS_PACKAGE, /* the record is of another one */
+    FORGED,
+    OVER, /* its time */
+};
+
+struct announced {
+    struct stoq_package_id id;
+    uint64_t sequence;
+    bool gone;
+    enum lie lie;
+};
+
+static void put_record(const struct scene *s, const struct announced *what, struct stoq_buf *out)
+{
+    static const uint8_t addresses[STOQ_CONTACT_ADDRESS_BYTES] = {[15] = 1, [16] = 9};
+    struct stoq_key *signer = s->own;
+    struct stoq_package_id of = what->id;
+    struct stoq_buf body;
+    of.h.b[0] ^= what->lie == OTHERS_PACKAGE;
+    if (what->lie == OTHERS_RECORD) {
+        signer = s->key;
+    }
+    struct stoq_contact rec = {.spki = stoq_key_spki(signer),
+                               .addresses = stoq_span(addresses, what->gone ? 0 : sizeof addresses),
+                               .sequence = what->sequence,
+                               .issued_at_s = stoq_wall_seconds() - (what->lie == OVER ? 700 : 0),
+                               .ttl_s = 600,
+                               .has_rpc_key = true,
+                               .has_key = true,
+                               .key = stoq_dht_key(&of)};
+    stoq_buf_init(&body, STOQ_SIGNED_BODY_MAX);
+    assert_int_equal(stoq_contact_encode(&rec, &body), STOQ_OK);
+    assert_int_equal(stoq_object_sign(signer, STOQ_SIGN_LOCATION, stoq_buf_span(&body), out),
+                     STOQ_OK);
+    out->p[out->n - 1] ^= what->lie == FORGED;
+    stoq_buf_release(&body);
+}
+
+/* The error it is answered with; 0: it is taken in. */
+static uint64_t announce(struct scene *s, const struct announced *what)
+{
+    struct stoq_buf item;
+    struct stoq_message msg = {
+        .type = STOQ_MSG_ANNOUNCE,
+        .request_id = 80,
+        .u.announce = {
+            .id = what->id, .name = stoq_span_str("n"), .version = stoq_span_str("1"), .bytes = 5}};
+    stoq_buf_init(&item, STOQ_SIGNED_BODY_MAX + STOQ_SIGNED_SIGNATURE_MAX + 16);
+    put_record(s, what, &item);
+    struct stoq_span items = stoq_buf_span(&item);
+    assert_true(stoq_signed_next(&items, &msg.u.announce.record));
+    struct answer *a = ask(s, &msg);
+    stoq_buf_release(&item);
+    if (a->msg.type == STOQ_MSG_ERROR) {
+        return a->msg.u.error.code;
+    }
+    assert_int_equal(a->msg.type, STOQ_MSG_RESPONSE);
+    assert_int_equal(a->msg.u.response.kind, STOQ_META_ACCEPTED);
+    return 0;
+}
+
+static size_t tellers(const struct scene *s, const struct stoq_package_id *id)
+{
+    struct stoq_fetch_source list[4];
+    size_t n = stoq_engine_tellers(s->engine, id, list, STOQ_COUNT(list));
+    struct stoq_peer_id own = stoq_key_peer_id(s->own);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(stoq_hash_eq(&list[i].peer.h, &own.h));
+        assert_int_equal(list[i].addr.port, 9); /* as the record has it, where it is seen */
+    }
+    return n;
+}
+
+static void announcements_are_proven_and_the_newest_counts(void **state)
+{
+    struct scene *s = *state;
+    struct announced one = {.id = {{{1}}}, .sequence = 100};
+    struct announced two = {.id = {{{2}}}, .sequence = 100};
+    assert_int_equal(announce(s, &one), 0);
+    assert_int_equal(announce(s, &one), 0); /* the same again */
+    assert_int_equal(tellers(s, &one.id), 1);
+    two.lie = OTHERS_RECORD;
+    assert_int_equal(announce(s, &two), STOQ_ERR_REFUSED);
+    two.lie = OTHERS_PACKAGE;
+    assert_int_equal(announce(s, &two), STOQ_ERR_REFUSED);
+    two.lie = FORGED;
+    assert_int_equal(announce(s, &two), STOQ_ERR_SIGNATURE_REJECTED);
+    two.lie = OVER;
+    assert_int_equal(announce(s, &two), STOQ_ERR_STALE);
+    assert_int_equal(tellers(s, &two.id), 0);
+    one.sequence = 99;
+    assert_int_equal(announce(s, &one), STOQ_ERR_STALE);
+    one.sequence = 101;
+    one.gone = true;
+    assert_int_equal(announce(s, &one), 0);
+    assert_int_equal(tellers(s, &one.id), 0);
+    one.sequence = 100;
+    one.gone = false;
+    assert_int_equal(announce(s, &one), STOQ_ERR_STALE); /* it was taken back since */
+    assert_int_equal(tellers(s, &one.id), 0);
+    struct stoq_engine_tell counts;
+    stoq_engine_tell(s->engine, &counts);
+    assert_int_equal(counts.taken, 2);
+    assert_int_equal(counts.refused, 6);
+    assert_int_equal(counts.forged, 1);
+    assert_int_equal(counts.kept, 0);
+}
+
+static void what_a_peer_has_is_taken_in(void **state)
+{
+    struct scene *s = *state;
+    struct stoq_message msg = {.type = STOQ_MSG_HAVE, .request_id = 81, .u.have = {.id = s->id}};
+    struct answer *a = ask(s, &msg);
+    assert_int_equal(a->msg.type, STOQ_MSG_RESPONSE);
+    assert_int_equal(a->msg.u.response.kind, STOQ_META_ACCEPTED);
+}
+
+static void who_announces_without_end_is_held_up(void **state)
+{
+    struct scene *s = *state;
+    struct announced what = {.id = {{{1}}}};
+    uint64_t code = 0;
+    while (code == 0 && what.sequence < 4000) {
+        what.sequence++;
+        code = announce(s, &what);
+    }
+    assert_int_equal(code, STOQ_ERR_BUSY);
+    assert_true(what.sequence > 256);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -442,6 +579,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_rest_is_what_is_not_held, begin, end),
         cmocka_unit_test_setup_teardown(chunks_come_by_their_hashes, begin, end),
         cmocka_unit_test_setup_teardown(a_request_is_taken_back_by_its_number, begin, end),
+        cmocka_unit_test_setup_teardown(announcements_are_proven_and_the_newest_counts, begin, end),
+        cmocka_unit_test_setup_teardown(what_a_peer_has_is_taken_in, begin, end),
+        cmocka_unit_test_setup_teardown(who_announces_without_end_is_held_up, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

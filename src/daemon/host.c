@@ -563,6 +563,32 @@ bool stoq_host_dht(struct stoq_host *host)
     return on;
 }
 
+/* Connected peers are told what has come. */
+static void tell_peers(struct stoq_host *host, const struct stoq_package_id *id)
+{
+    struct stoq_manifest *m = malloc(sizeof *m);
+    struct stoq_buf bytes;
+    stoq_buf_init(&bytes, STOQ_MANIFEST_BYTES_MAX);
+    if (m != NULL &&
+        stoq_store_read(host->store, STOQ_RECORD_MANIFEST, stoq_span(id->h.b, sizeof id->h.b), 0,
+                        &bytes, NULL) == STOQ_OK &&
+        stoq_manifest_decode(stoq_buf_span(&bytes), m) == STOQ_OK) {
+        stoq_engine_tell_here(host->engine, id, m);
+    }
+    stoq_buf_release(&bytes);
+    free(m);
+}
+
+void stoq_host_tell(struct stoq_host *host, const struct stoq_package_id *id, bool here)
+{
+    if (host->cfg.daemon && host->engine != NULL && here) {
+        tell_peers(host, id);
+    } else if (host->cfg.daemon && host->engine != NULL) {
+        stoq_engine_tell_gone(host->engine, id);
+    }
+    stoq_host_announce(host, id, here);
+}
+
 void stoq_host_announce(struct stoq_host *host, const struct stoq_package_id *id, bool here)
 {
     struct stoq_error err;

@@ -86,6 +86,8 @@ bool stoq_host_exchange(struct stoq_host *host);
 bool stoq_host_dht(struct stoq_host *host);
 /* The package is here whole, or is gone (its names too): tell the DHT, where that is wanted. */
 void stoq_host_announce(struct stoq_host *host, const struct stoq_package_id *id, bool here);
+/* It has come or gone just now: tell connected peers too. */
+void stoq_host_tell(struct stoq_host *host, const struct stoq_package_id *id, bool here);
 /* There is a pointer under this key: likewise. */
 void stoq_host_announce_name(struct stoq_host *host, const struct stoq_hash *key);
 bool stoq_host_is_daemon(const struct stoq_host *host);

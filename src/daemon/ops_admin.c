@@ -30,7 +30,7 @@ enum stoq_status op_rm(struct stoq_host *host, const json_t *args, struct stoq_o
     }
     stoq_host_content_end(host, true);
     if (st == STOQ_OK) {
-        stoq_host_announce(host, &id, false);
+        stoq_host_tell(host, &id, false);
         *result = json_pack("{s:s, s:I, s:I, s:I}", "id", stoq_json_text(args, "id"), "chunks",
                             (json_int_t)removed.chunks, "bytes", (json_int_t)removed.bytes,
                             "chunks_shared", (json_int_t)removed.chunks_shared);
@@ -359,6 +359,17 @@ static json_t *exchange_to_json(struct stoq_host *host)
                      (json_int_t)s->verdicts[STOQ_EXCHANGE_FULL]);
 }
 
+/* What came of packages announced on connections. */
+static json_t *announcements_to_json(struct stoq_host *host)
+{
+    struct stoq_engine_tell t;
+    stoq_engine_tell(stoq_host_engine(host), &t);
+    return json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "on", (int)t.on, "sent",
+                     (json_int_t)t.told, "accepted", (json_int_t)t.accepted, "taken",
+                     (json_int_t)t.taken, "refused", (json_int_t)t.refused, "forged",
+                     (json_int_t)t.forged, "kept", (json_int_t)t.kept);
+}
+
 /* Offers of others. */
 static json_t *offers_to_json(struct stoq_host *host)
 {
@@ -418,6 +429,7 @@ enum stoq_status op_status(struct stoq_host *host, const json_t *args, struct st
         if (*result == NULL || json_object_set(*result, "connections", list) != 0 ||
             json_object_set_new(*result, "lan", lan_to_json(host)) != 0 ||
             json_object_set_new(*result, "exchange", exchange_to_json(host)) != 0 ||
+            json_object_set_new(*result, "announcements", announcements_to_json(host)) != 0 ||
             json_object_set_new(*result, "rejected", rejected_to_json(&net)) != 0 ||
             json_object_set_new(*result, "scrub", op_scrub_status(host)) != 0 ||
             json_object_set_new(*result, "offers", offers_to_json(host)) != 0 ||

@@ -182,6 +182,30 @@ static enum stoq_status add_name(const struct stoq_pointer_kept *name, json_t **
     return ok ? STOQ_OK : no_memory(err);
 }
 
+/* Peers that have announced it on their connections; where there are some, no DHT is needed. */
+static enum stoq_status add_tellers(struct stoq_host *host, const struct stoq_package_id *id,
+                                    enum stoq_status st, json_t **result, struct stoq_error *err)
+{
+    struct stoq_fetch_source list[STOQ_FETCH_SOURCES_MAX];
+    size_t n = stoq_engine_tellers(stoq_host_engine(host), id, list, STOQ_COUNT(list));
+    json_t *tellers = json_array();
+    for (size_t i = 0; i < n; i++) {
+        (void)json_array_append_new(tellers,
+                                    json_pack("{s:o, s:o}", "peer", peer_json(&list[i].peer),
+                                              "addr", addr_json(&list[i].addr)));
+    }
+    if (n > 0 && st == STOQ_NOTFOUND) {
+        *result = json_pack("{s:[]}", "providers");
+        st = STOQ_OK;
+    }
+    if (st != STOQ_OK) {
+        json_decref(tellers);
+        return st;
+    }
+    bool ok = *result != NULL && json_object_set_new(*result, "announced", tellers) == 0;
+    return ok ? STOQ_OK : no_memory(err);
+}
+
 enum stoq_status op_providers(struct stoq_host *host, const json_t *args, struct stoq_op_io *io,
                               json_t **result, struct stoq_error *err)
 {
@@ -197,15 +221,18 @@ enum stoq_status op_providers(struct stoq_host *host, const json_t *args, struct
     if (st == STOQ_OK) {
         struct stoq_hash key = stoq_dht_key(&id);
         st = look(host, &key, true, stoq_json_bool(args, "trace", false), io, result, err);
+        st = add_tellers(host, &id, st, result, err);
     }
     if (name.n > 0 && (st == STOQ_OK || st == STOQ_NOTFOUND)) {
         return add_name(&name, result, err);
     }
-    if (st == STOQ_OK && json_array_size(json_object_get(*result, "providers")) == 0) {
+    if (st == STOQ_OK && json_array_size(json_object_get(*result, "providers")) == 0 &&
+        json_array_size(json_object_get(*result, "announced")) == 0) {
         json_decref(*result);
         *result = NULL;
         return stoq_fail_code(err, STOQ_NOTFOUND, "ContentNotFound",
-                              "nobody in the DHT says that it provides this package");
+                              "nobody in the DHT says that it provides this package, and no "
+                              "peer has announced it");
     }
     return st;
 }

@@ -525,7 +525,7 @@ enum stoq_status op_get(struct stoq_host *host, const json_t *args, struct stoq_
     if (st == STOQ_OK) {
         st = run(g, result, err);
         if (st == STOQ_OK && !g->has_range) {
-            stoq_host_announce(host, &g->id, true);
+            stoq_host_tell(host, &g->id, true);
             announce_name(host, stoq_json_text(args, "id"));
         }
         stoq_host_content_end(host, false);

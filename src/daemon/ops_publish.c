@@ -271,7 +271,7 @@ enum stoq_status op_publish(struct stoq_host *host, const json_t *args, struct s
         stoq_host_content_end(host, false);
     }
     if (st == STOQ_OK) {
-        stoq_host_announce(host, &in->report.id, true);
+        stoq_host_tell(host, &in->report.id, true);
         announce_names(host, in);
         *result = to_json(in);
         if (in->ask.private_key != NULL && !add_private(in, *result)) {

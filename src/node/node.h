@@ -41,7 +41,7 @@ struct stoq_node_config {
     bool
         takes_offers; /* our Hello says that Offer and Receipt are answered; the shell does that, the
                         * node gets neither */
-    bool exchanges;   /* likewise PeerExchange */
+    bool exchanges;   /* likewise PeerExchange and Announce */
     bool answers_dht;         /* likewise FindNode, FindValue, Store, Renew */
     struct stoq_span rpc_key; /* what our Hello says of datagrams; kept; both or neither */
     struct stoq_span rpc_proof;
