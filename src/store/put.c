@@ -179,17 +179,23 @@ static enum stoq_status append_once(struct stoq_store *s, struct append *a, stru
     return st;
 }
 
-/* At the quota new content waits for a collection, once. */
+/* At the quota new content waits for a collection. What that made free others may have taken before us, or a
+ * collection of theirs may need for a moment. */
+#define ROOM_TRIES 8
+
 static enum stoq_status append(struct stoq_store *s, struct append *a, struct stoq_error *err)
 {
     uint64_t n =
         STOQ_SEGMENT_HEADER_BYTES + stoq_record_bytes(a->rec.key.n, a->rec.info.stored_len);
     struct stoq_error why = {0};
     enum stoq_status st = append_once(s, a, &why);
-    if (a->over_quota && s->make_room != NULL &&
-        stoq_quota_limit(s, a->rec.type) == stoq_quota_limit(s, STOQ_RECORD_CHUNK) &&
-        s->make_room(s->make_room_user, n)) {
-        return append_once(s, a, err);
+    bool may_ask = s->make_room != NULL &&
+                   stoq_quota_limit(s, a->rec.type) == stoq_quota_limit(s, STOQ_RECORD_CHUNK);
+    for (int i = 0; i < ROOM_TRIES && a->over_quota && may_ask; i++) {
+        if (!s->make_room(s->make_room_user, n)) {
+            break;
+        }
+        st = append_once(s, a, &why);
     }
     if (st != STOQ_OK && err != NULL) {
         *err = why;

@@ -19,6 +19,7 @@ struct room_maker {
     struct stoq_scratch *t;
     unsigned calls;
     bool collects;
+    unsigned taken; /* so often others take the room that was made */
 };
 
 static uint64_t on_disk(struct stoq_scratch *t)
@@ -36,6 +37,10 @@ static bool make_room(void *user, uint64_t bytes)
     const struct stoq_gc_ask ask = {.dead_percent_min = 1};
     (void)bytes;
     m->calls++;
+    if (m->taken > 0) {
+        m->taken--;
+        return true;
+    }
     return m->collects && stoq_store_gc(m->t->s, &ask, &r, NULL) == STOQ_OK && r.bytes_freed > 0;
 }
 
@@ -128,6 +133,28 @@ static void garbage_makes_room(void **state)
     m.collects = false;
     (void)fill(t, 3000000);
     assert_true(m.calls > 2);
+}
+
+/* Room that was made is there for all: who finds it taken asks again, and not for ever. */
+static void room_that_others_took_is_made_again(void **state)
+{
+    struct stoq_scratch *t = *state;
+    struct room_maker m = {.t = t};
+    open_bounded(t, &m);
+    uint64_t n = fill(t, 0);
+    for (uint64_t i = 0; i < n / 2; i++) {
+        delete_chunk(t, i);
+    }
+    bool is_new;
+    m = (struct room_maker){.t = t, .collects = true, .taken = 2};
+    assert_int_equal(stoq_scratch_try_put(t, N, 2000000, false, &is_new), STOQ_OK);
+    assert_true(m.calls == 3 && is_new);
+    m = (struct room_maker){.t = t};
+    (void)fill(t, 3000000);
+    m.taken = 1000;
+    m.calls = 0;
+    assert_int_equal(stoq_scratch_try_put(t, N, 4000000, false, &is_new), STOQ_FULL);
+    assert_true(m.calls == 8);
 }
 
 /* --- many at once --- */
@@ -242,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STOQ_SCRATCH_TEST(a_full_store_serves_and_can_be_emptied),
         STOQ_SCRATCH_TEST(garbage_makes_room),
+        STOQ_SCRATCH_TEST(room_that_others_took_is_made_again),
         STOQ_SCRATCH_TEST(it_holds_with_many_at_once),
         STOQ_SCRATCH_TEST(what_is_in_use_is_not_given_up),
     };
