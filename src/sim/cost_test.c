@@ -105,7 +105,7 @@ static void processor_time_is_in_proportion(void **state)
     }
     cost_times_init(&t);
     bool fits = false;
-    for (int tries = 0; tries < 25 && !fits; tries++) {
+    for (int tries = 0; tries < 80 && !fits; tries++) {
         cost_time(&t, 5);
         fits = in_proportion(&t, is_same_kind && !cost_is_off(SIM_COST_UNIT_NS, t.unit));
     }
