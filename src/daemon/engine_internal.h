@@ -19,7 +19,8 @@
  *   engine_ping.c    pings as their callers see them
  *   engine_names.c   release pointers, asked of peers
  *   engine_ask.c     requests we make: send, read the reply, verify and store chunks in workers
- *   engine_serve.c   requests others make: read, decode, answer
+ *   engine_decide.c  requests others make: read, decode, who answers
+ *   engine_serve.c   their life, and answers from the store
  *   engine_piece.c   the memory of replies: what all share, and who waits for it
  *   engine_produce.c what is answered from the store, made in workers
  *   engine_store.c   the node's store actions as jobs
@@ -764,7 +765,13 @@ void engine_batch_give(struct stoq_engine *e, struct batch *b);
 void engine_batches_trim(struct stoq_engine *e);
 void engine_batches_release(struct stoq_engine *e); /* all that are idle */
 
+/* engine_decide.c */
+void engine_inbound_data(struct inbound *in, struct stoq_span bytes, bool fin);
+
 /* engine_serve.c */
+/* Refuse what is left of it, both ways; it may be gone then. */
+void engine_inbound_cut(struct inbound *in, uint64_t code);
+void engine_send_error(struct inbound *in); /* in->error, and the end */
 void engine_stream(void *user, stoq_net_conn conn, stoq_net_stream stream);
 void engine_data(void *user, stoq_net_conn conn, stoq_net_stream stream, struct stoq_span bytes,
                  bool fin);

@@ -1,9 +1,9 @@
 /*
- * Requests of others. A stream brings one frame; the node decides what becomes of it; a reply from the
- * store is made in workers, some sixteen chunks at a time, and handed to the transport without a copy:
- * each chunk stays in its buffer (struct piece) until the peer has acknowledged it. We read ahead by
- * about a megabyte a reply, as far as there is room for it (engine_piece.c). A reply that does not move for
- * ENGINE_SERVE_TIMEOUT is cut.
+ * Requests of others. A stream brings one frame (engine_decide.c); the node decides what becomes of it; a
+ * reply from the store is made in workers, some sixteen chunks at a time, and handed to the transport
+ * without a copy: each chunk stays in its buffer (struct piece) until the peer has acknowledged it. We read
+ * ahead by about a megabyte a reply, as far as there is room for it (engine_piece.c). A reply that does not
+ * move for ENGINE_SERVE_TIMEOUT is cut.
  */
 #include "daemon/engine_internal.h"
 
@@ -62,7 +62,7 @@ static void inbound_over(struct inbound *in)
     }
 }
 
-static void inbound_cut(struct inbound *in, uint64_t code)
+void engine_inbound_cut(struct inbound *in, uint64_t code)
 {
     stoq_net_stream_stop(in->engine->net, in->conn, in->stream, code);
     stoq_net_stream_reset(in->engine->net, in->conn, in->stream, code);
@@ -142,7 +142,7 @@ static enum stoq_status send_message(struct inbound *in, const struct stoq_messa
     return st;
 }
 
-static void send_error(struct inbound *in)
+void engine_send_error(struct inbound *in)
 {
     size_t n = strnlen(in->err.text, STOQ_ERROR_TEXT_MAX);
     struct stoq_message msg = {.type = STOQ_MSG_ERROR,
@@ -150,7 +150,7 @@ static void send_error(struct inbound *in)
                                .u.error = {.code = in->error, .text = stoq_span(in->err.text, n)}};
     in->ended = true;
     if (send_message(in, &msg, true) != STOQ_OK) {
-        inbound_cut(in, STOQ_APP_CANCELLED);
+        engine_inbound_cut(in, STOQ_APP_CANCELLED);
     }
 }
 
@@ -182,7 +182,7 @@ static void send_meta(struct inbound *in)
         }
     }
     if (st != STOQ_OK) {
-        inbound_cut(in, STOQ_APP_CANCELLED);
+        engine_inbound_cut(in, STOQ_APP_CANCELLED);
         return;
     }
     in->bytes_out = in->meta.n;
@@ -251,7 +251,7 @@ static bool send_pieces(struct inbound *in)
     head = head == STOQ_OK ? send_before(in) : head;
     if (head != STOQ_OK) {
         if (head != STOQ_FULL) {
-            inbound_cut(in, STOQ_APP_CANCELLED);
+            engine_inbound_cut(in, STOQ_APP_CANCELLED);
         }
         return false;
     }
@@ -266,7 +266,7 @@ static bool send_pieces(struct inbound *in)
             return false;
         }
         if (st != STOQ_OK) {
-            inbound_cut(in, STOQ_APP_CANCELLED);
+            engine_inbound_cut(in, STOQ_APP_CANCELLED);
             return false;
         }
         in->pieces = p->next; /* the transport has it now */
@@ -305,9 +305,9 @@ static void produce_done(struct stoq_job *job)
         return;
     }
     if (in->error != 0 && !in->head_sent) {
-        send_error(in);
+        engine_send_error(in);
     } else if (in->error != 0) {
-        inbound_cut(in, STOQ_APP_CANCELLED);
+        engine_inbound_cut(in, STOQ_APP_CANCELLED);
     } else if (in->is_meta) {
         send_meta(in);
     } else {
@@ -339,7 +339,7 @@ static void produce(struct inbound *in)
         return;
     }
     if (!in->is_meta && !give_spares(in)) {
-        inbound_cut(in, STOQ_APP_CANCELLED);
+        engine_inbound_cut(in, STOQ_APP_CANCELLED);
         return;
     }
     in->job = (struct stoq_job){.work = produce_work, .done = produce_done};
@@ -347,7 +347,7 @@ static void produce(struct inbound *in)
     in->reading = true;
     if (engine_run(in->engine, &in->job) != STOQ_OK) {
         in->reading = false;
-        inbound_cut(in, STOQ_APP_CANCELLED);
+        engine_inbound_cut(in, STOQ_APP_CANCELLED);
     }
 }
 
@@ -413,183 +413,8 @@ void engine_stream(void *user, stoq_net_conn conn, stoq_net_stream stream)
     p->inbound_count++;
     if (stoq_map_put(&e->streams, key, in) != STOQ_OK ||
         stoq_map_put(&e->inbounds, (struct stoq_map_key){in->number, 0}, in) != STOQ_OK) {
-        inbound_cut(in, STOQ_APP_GOING_AWAY);
+        engine_inbound_cut(in, STOQ_APP_GOING_AWAY);
     }
-}
-
-/* What a copy of a first flight may have us do again: these, and nothing that costs or changes anything. */
-static bool may_be_early(uint64_t type)
-{
-    return type == STOQ_MSG_PING || type == STOQ_MSG_METADATA_QUERY || type == STOQ_MSG_FIND_NODE ||
-           type == STOQ_MSG_FIND_VALUE;
-}
-
-/* Why this request is refused whatever the node would say; NULL: it is not. */
-static const char *why_declined(const struct inbound *in, const struct stoq_message *msg)
-{
-    const struct stoq_engine *e = in->engine;
-    if (e->cfg.client && msg->type != STOQ_MSG_HELLO && msg->type != STOQ_MSG_PING) {
-        return "a client: it serves nobody"; /* only what says who we are is answered */
-    }
-    bool early = stoq_net_stream_early(e->net, in->conn, in->stream);
-    return early && !may_be_early(msg->type) ? "not in early data" : NULL;
-}
-
-static void decline(struct inbound *in, uint64_t request_id, const char *why)
-{
-    in->phase = INBOUND_ANSWERING;
-    in->is_meta = true;
-    in->request_id = request_id;
-    in->error = STOQ_ERR_REFUSED;
-    (void)stoq_fail(&in->err, STOQ_NET, 0, "%s", why);
-    in->engine->requests_refused++;
-    send_error(in);
-}
-
-/* False: no part of a DHT, or out of memory: the node declines it. */
-static bool answer_dht(struct inbound *in, const struct stoq_message *msg)
-{
-    struct stoq_engine *e = in->engine;
-    struct stoq_message reply;
-    struct stoq_buf frame;
-    stoq_buf_init(&frame, STOQ_FRAME_BYTES_MAX + STOQ_FRAME_HEAD_BYTES);
-    bool ok = engine_dht_answer(e, msg, &in->peer->id, &in->peer->addr, true, STOQ_FRAME_BYTES_MAX,
-                                &frame) &&
-              stoq_message_decode(
-                  stoq_span(frame.p + STOQ_FRAME_HEAD_BYTES, frame.n - STOQ_FRAME_HEAD_BYTES),
-                  e->ranges, &reply) == STOQ_OK;
-    if (ok) {
-        engine_send(e, &(struct stoq_node_send){
-                           .peer = in->peer->number, .stream = in->number, .msg = &reply});
-    }
-    stoq_buf_release(&frame);
-    return ok;
-}
-
-/* Another request of the same connection is not wanted any more; one that is over already is fine. */
-static void cancel(struct inbound *in, const struct stoq_message *msg)
-{
-    struct stoq_engine *e = in->engine;
-    struct stoq_message taken = {.type = STOQ_MSG_RESPONSE,
-                                 .request_id = msg->request_id,
-                                 .u.response = {.kind = STOQ_META_ACCEPTED}};
-    struct inbound *other = NULL;
-    size_t at = 0;
-    while ((other = stoq_map_next(&e->streams, &at)) != NULL) {
-        if (other != in && other->conn == in->conn && other->phase == INBOUND_ANSWERING &&
-            other->request_id == msg->u.cancel.request_id) {
-            inbound_cut(other, STOQ_APP_CANCELLED);
-            break;
-        }
-    }
-    engine_send(
-        e, &(struct stoq_node_send){.peer = in->peer->number, .stream = in->number, .msg = &taken});
-}
-
-static void inbound_decide(struct inbound *in, enum stoq_status st, struct stoq_span cbor)
-{
-    struct stoq_engine *e = in->engine;
-    struct stoq_message msg = {0};
-    struct stoq_node_event ev;
-    in->phase = INBOUND_DECIDING;
-    if (st == STOQ_OK) {
-        st = stoq_message_decode(cbor, e->ranges, &msg);
-    }
-    const char *why = st == STOQ_OK || st == STOQ_VERSION ? why_declined(in, &msg) : NULL;
-    if (why != NULL) {
-        decline(in, msg.request_id, why);
-        return;
-    }
-    if (st == STOQ_OK) {
-        if (msg.type == STOQ_MSG_HELLO) {
-            engine_peer_agent(in->peer, msg.u.hello.agent);
-            engine_rpc_learn(e, in->peer, &msg.u.hello);
-        }
-        in->peer->requests_served++;
-        if (engine_dht_is_request(&msg) && answer_dht(in, &msg)) {
-            return;
-        }
-        if (msg.type == STOQ_MSG_CANCEL) {
-            cancel(in, &msg);
-            return;
-        }
-        if (e->exchange != NULL && msg.type == STOQ_MSG_PEER_EXCHANGE) {
-            engine_exchange_in(in, &msg);
-            return;
-        }
-        if (e->tell != NULL && msg.type == STOQ_MSG_ANNOUNCE) {
-            engine_tell_in(in, &msg);
-            return;
-        }
-        if (e->tell != NULL && msg.type == STOQ_MSG_HAVE) {
-            engine_tell_have_in(in, &msg);
-            return;
-        }
-        if (e->cfg.offered != NULL && msg.type == STOQ_MSG_OFFER) {
-            engine_offer_in(in, &msg);
-            return;
-        }
-        if (e->cfg.offered != NULL && msg.type == STOQ_MSG_RECEIPT) {
-            engine_receipt_in(in, &msg);
-            return;
-        }
-        ev = (struct stoq_node_event){
-            .kind = STOQ_NODE_INBOUND,
-            .u.inbound = {.peer = in->peer->number, .stream = in->number, .msg = &msg}};
-        if (msg.type == STOQ_MSG_REQUEST || msg.type == STOQ_MSG_PACKAGE_DOWNLOAD) {
-            ev.u.inbound.queue_ns =
-                engine_budget_queue(e, STOQ_PRIORITY_NORMAL, &ev.u.inbound.queue_bytes);
-        }
-        if (msg.type == STOQ_MSG_CHUNK_REQUEST || msg.type == STOQ_MSG_METADATA_QUERY) {
-            bool is_chunks = msg.type == STOQ_MSG_CHUNK_REQUEST;
-            ev.u.inbound.queue_ns = engine_budget_queue(
-                e, is_chunks ? msg.u.chunk_request.priority : STOQ_PRIORITY_NORMAL,
-                &ev.u.inbound.queue_bytes);
-        }
-    } else {
-        ev = (struct stoq_node_event){.kind = STOQ_NODE_INBOUND_BAD,
-                                      .u.bad = {.peer = in->peer->number,
-                                                .stream = in->number,
-                                                .request_id = msg.request_id,
-                                                .status = st}};
-    }
-    struct peer *p = in->peer;
-    engine_peer_ref(p); /* the request may be over after this */
-    if (engine_feed(e, &ev) != STOQ_OK) {
-        inbound_cut(in, STOQ_APP_GOING_AWAY);
-    } else if (st == STOQ_OK && msg.type == STOQ_MSG_HELLO) {
-        engine_tell_met(e, p, &msg.u.hello);
-    }
-    engine_peer_unref(e, p);
-}
-
-static void inbound_data(struct inbound *in, struct stoq_span bytes, bool fin)
-{
-    struct stoq_engine *e = in->engine;
-    stoq_net_consumed(e->net, in->conn, in->stream, bytes.n);
-    if (in->phase != INBOUND_READING) {
-        if (bytes.n > 0) {
-            in->engine->streams_broken++; /* a request is one frame */
-            inbound_cut(in, STOQ_APP_VIOLATION);
-        }
-        return;
-    }
-    struct stoq_span cbor = {0};
-    enum stoq_status st = stoq_frame_take(&in->frame, &bytes, &cbor);
-    if (st == STOQ_TRUNC && !fin) {
-        return;
-    }
-    if (st == STOQ_MALFORMED) { /* its length: what follows cannot be told from anything else */
-        stoq_net_close(e->net, in->conn, STOQ_APP_VIOLATION, "a frame of a length that cannot be");
-    }
-    if (st == STOQ_OK && bytes.n > 0) {
-        st = STOQ_MALFORMED;
-    }
-    if (st == STOQ_NOMEM) {
-        inbound_cut(in, STOQ_APP_GOING_AWAY);
-        return;
-    }
-    inbound_decide(in, st == STOQ_TRUNC ? STOQ_MALFORMED : st, cbor);
 }
 
 void engine_data(void *user, stoq_net_conn conn, stoq_net_stream stream, struct stoq_span bytes,
@@ -603,7 +428,7 @@ void engine_data(void *user, stoq_net_conn conn, stoq_net_stream stream, struct 
     }
     struct inbound *in = inbound_of(e, conn, stream);
     if (in != NULL) {
-        inbound_data(in, bytes, fin);
+        engine_inbound_data(in, bytes, fin);
         return;
     }
     stoq_net_consumed(e->net, conn, stream, bytes.n);
@@ -632,7 +457,7 @@ void engine_stream_ended(void *user, stoq_net_conn conn, stoq_net_stream stream,
     }
     struct inbound *in = inbound_of(e, conn, stream);
     if (in != NULL) {
-        inbound_cut(in, STOQ_APP_CANCELLED);
+        engine_inbound_cut(in, STOQ_APP_CANCELLED);
     }
 }
 
@@ -662,7 +487,7 @@ void engine_send(struct stoq_engine *e, const struct stoq_node_send *s)
     in->moved_at = stoq_now();
     stoq_net_stream_class(e->net, in->conn, in->stream, STOQ_NET_CONTROL);
     if (send_message(in, s->msg, true) != STOQ_OK) {
-        inbound_cut(in, STOQ_APP_CANCELLED);
+        engine_inbound_cut(in, STOQ_APP_CANCELLED);
     }
 }
 
@@ -711,7 +536,7 @@ void engine_serve(struct stoq_engine *e, const struct stoq_node_serve *s, bool i
         in->ranges = calloc((size_t)s->range_count + 1, sizeof *in->ranges);
         in->hashes = s->hashes.n > 0 ? malloc(s->hashes.n) : NULL;
         if (in->ranges == NULL || (s->hashes.n > 0 && in->hashes == NULL)) {
-            inbound_cut(in, STOQ_APP_GOING_AWAY);
+            engine_inbound_cut(in, STOQ_APP_GOING_AWAY);
             return;
         }
         if (s->range_count > 0) {
@@ -732,7 +557,7 @@ void engine_serves_cut(struct stoq_engine *e)
     size_t at = 0;
     struct inbound *in;
     while ((in = stoq_map_next(&e->streams, &at)) != NULL) {
-        inbound_cut(in, STOQ_APP_GOING_AWAY);
+        engine_inbound_cut(in, STOQ_APP_GOING_AWAY);
         at = 0; /* removing has moved things */
     }
 }
@@ -766,7 +591,7 @@ void engine_sweep(struct stoq_engine *e, stoq_ns now)
             }
             engine_log(e, "%s..: request cut, it did not move for %u s",
                        engine_peer_name(in->peer, name), (unsigned)(limit / STOQ_SEC));
-            inbound_cut(in, STOQ_APP_VIOLATION);
+            engine_inbound_cut(in, STOQ_APP_VIOLATION);
             at = 0; /* removing has moved things */
         }
     }

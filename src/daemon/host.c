@@ -1,9 +1,8 @@
-#include "daemon/host.h"
+#include "daemon/host_internal.h"
 
 #include "daemon/engine_dht.h"
 #include "daemon/keeper.h"
 #include "daemon/local.h"
-#include "daemon/pointers.h"
 #include "daemon/replicator.h"
 #include "daemon/scrubber.h"
 #include "os/cond.h"
@@ -21,30 +20,6 @@
 #include <unistd.h>
 
 enum { LISTEN_PORT = 4477, WAIT_SLICE_MS = 100, NETWORK_KEY_BYTES = 32 };
-
-struct stoq_host {
-    struct stoq_host_config cfg;
-    struct stoq_home home;
-    struct stoq_addr listen[STOQ_NET_LISTEN_MAX]; /* copied from cfg */
-    struct stoq_config config;                    /* under lock: a reload replaces it */
-    struct stoq_host_reading reading;             /* under lock */
-    struct stoq_key *key;
-    struct stoq_store *store;
-    bool store_writable;
-    struct stoq_engine *engine;
-    struct stoq_scrubber *scrubber;
-    struct stoq_keeper *keeper;
-    struct stoq_replicator *replicator;
-    stoq_ns started_at;
-    pthread_mutex_t opening; /* held while something is opened; never inside lock */
-    pthread_mutex_t lock;
-    pthread_mutex_t record_lock;
-    pthread_cond_t content_free;
-    unsigned adding;     /* operations that add content */
-    unsigned add_number; /* the store's, while there are any: adds_told */
-    bool adds_told;
-    bool removing;
-};
 
 void stoq_host_log(struct stoq_host *host, enum stoq_log_level level, const char *fmt, ...)
 {
@@ -314,59 +289,6 @@ static enum stoq_status load_network_key(const char *text, uint8_t out[NETWORK_K
     return st;
 }
 
-static bool announce_one(void *user, const struct stoq_local_package *p)
-{
-    if (p->complete) {
-        stoq_host_announce(user, &p->id, true);
-    }
-    return true;
-}
-
-static bool announces(struct stoq_host *host)
-{
-    pthread_mutex_lock(&host->lock);
-    bool wanted = host->cfg.daemon && host->config.dht_announce && !host->config.client &&
-                  host->engine != NULL;
-    pthread_mutex_unlock(&host->lock);
-    return wanted;
-}
-
-/* Tell the DHT what the store says of a name now. */
-static void say_pointer(void *user, const struct stoq_hash *key)
-{
-    struct stoq_host *host = user;
-    struct stoq_buf sealed;
-    stoq_buf_init(&sealed, STOQ_POINTER_SEALED_MAX);
-    enum stoq_status st = stoq_pointers_sealed(host->store, key, &sealed);
-    if (st == STOQ_OK || st == STOQ_NOTFOUND) {
-        st = stoq_engine_dht_say(host->engine, key, stoq_buf_span(&sealed));
-    }
-    if (st != STOQ_OK) {
-        stoq_host_log(host, STOQ_LOG_INFO, "a name is not announced: %s", stoq_status_str(st));
-    }
-    stoq_buf_release(&sealed);
-}
-
-/* Packages of before, and the ways in. */
-static void begin_dht(struct stoq_host *host)
-{
-    struct stoq_error err = {0};
-    if (!stoq_host_dht(host)) {
-        return;
-    }
-    if (announces(host) &&
-        stoq_local_each(host->store, announce_one, host, NULL, &err) != STOQ_OK) {
-        stoq_host_log(host, STOQ_LOG_INFO, "not all packages are announced: %s", err.text);
-    }
-    if (announces(host) &&
-        stoq_pointers_each(host->store, NULL, say_pointer, host, &err) != STOQ_OK) {
-        stoq_host_log(host, STOQ_LOG_INFO, "not all names are announced: %s", err.text);
-    }
-    for (size_t i = 0; i < host->config.bootstrap_count; i++) {
-        stoq_engine_dht_join(host->engine, &host->config.bootstrap[i]);
-    }
-}
-
 static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *err)
 {
     struct stoq_addr listen[STOQ_NET_LISTEN_MAX];
@@ -425,7 +347,7 @@ static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *
         stoq_engine_contact(host->engine, host->config.bootstrap, host->config.bootstrap_count);
     }
     if (st == STOQ_OK) {
-        begin_dht(host);
+        host_begin_dht(host);
     }
     return st;
 }
@@ -561,54 +483,6 @@ bool stoq_host_dht(struct stoq_host *host)
     bool on = host->config.dht;
     pthread_mutex_unlock(&host->lock);
     return on;
-}
-
-/* Connected peers are told what has come. */
-static void tell_peers(struct stoq_host *host, const struct stoq_package_id *id)
-{
-    struct stoq_manifest *m = malloc(sizeof *m);
-    struct stoq_buf bytes;
-    stoq_buf_init(&bytes, STOQ_MANIFEST_BYTES_MAX);
-    if (m != NULL &&
-        stoq_store_read(host->store, STOQ_RECORD_MANIFEST, stoq_span(id->h.b, sizeof id->h.b), 0,
-                        &bytes, NULL) == STOQ_OK &&
-        stoq_manifest_decode(stoq_buf_span(&bytes), m) == STOQ_OK) {
-        stoq_engine_tell_here(host->engine, id, m);
-    }
-    stoq_buf_release(&bytes);
-    free(m);
-}
-
-void stoq_host_tell(struct stoq_host *host, const struct stoq_package_id *id, bool here)
-{
-    if (host->cfg.daemon && host->engine != NULL && here) {
-        tell_peers(host, id);
-    } else if (host->cfg.daemon && host->engine != NULL) {
-        stoq_engine_tell_gone(host->engine, id);
-    }
-    stoq_host_announce(host, id, here);
-}
-
-void stoq_host_announce(struct stoq_host *host, const struct stoq_package_id *id, bool here)
-{
-    struct stoq_error err;
-    if (here && announces(host)) {
-        (void)!stoq_engine_dht_announce(host->engine, id, NULL, NULL, NULL, NULL);
-    }
-    if (here || host->engine == NULL) {
-        return;
-    }
-    stoq_engine_dht_withdraw(host->engine, id);
-    if (stoq_pointers_each(host->store, id, say_pointer, host, &err) != STOQ_OK) {
-        stoq_host_log(host, STOQ_LOG_INFO, "its names are not taken back: %s", err.text);
-    }
-}
-
-void stoq_host_announce_name(struct stoq_host *host, const struct stoq_hash *key)
-{
-    if (announces(host)) {
-        say_pointer(host, key);
-    }
 }
 
 bool stoq_host_lan(struct stoq_host *host)
