@@ -51,11 +51,14 @@ check "no seed was named" ".bytes_from_seed == 0"
 check "what travels" ".bytes_wire <= 1.05 * $stored + 18432 * (.shards - .shards_known) + 4096"
 check "what the publisher sent" "$moved <= 1.05 * $stored + 18432 * (.shards - .shards_known) + 4096"
 
-# Files that are no package, neither version known here: profile unknown, two passes.
+# Files that are no package, neither version known here: profile unknown, two passes. Now and then the other profile has cut
+# the old files just where a chunk of the new ones begins and ends (4 of 180 times), so it may be less; never less than what
+# is new in the files.
 got=$(on C get "$v2" "${from[@]}" --seed v1 --json -o C.out)
 same_tree v2 C.out
 check "what the seed has is not fetched" \
-    ".bytes_from_seed == .bytes - $changed and .bytes_from_peers == $changed and .bytes_had == 0"
+    ".bytes_from_seed == .bytes - .bytes_from_peers and .bytes_had == 0 and
+     .bytes_from_peers <= $changed and .bytes_from_peers >= 152000"
 check "what is new in the store" ".bytes_new == .bytes"
 on C verify "$v2" --quiet
 on C ls --json | jq -e '.packages | length == 1' >/dev/null || fail "the seed has become a package"
