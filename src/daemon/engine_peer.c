@@ -187,7 +187,8 @@ void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened 
             p = NULL;
         }
         if (p == NULL) {
-            stoq_net_close(e->net, conn, STOQ_APP_GOING_AWAY, "no room for another peer");
+            stoq_net_close(e->net, conn, STOQ_APP_GOING_AWAY,
+                           e->draining ? "going away" : "no room for another peer");
             return;
         }
     }

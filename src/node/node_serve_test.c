@@ -289,31 +289,76 @@ static uint64_t failed_transfers(void)
     return record.failed_transfers;
 }
 
-/* Two requests that break in this moment. */
-static void break_two(stoq_node_cookie first)
+static void ask_chunks(stoq_node_cookie cookie)
 {
-    for (stoq_node_cookie c = first; c < first + 2; c++) {
-        const struct stoq_node_action ask = {.kind = STOQ_NODE_ASK_CHUNKS,
-                                             .u.ask_chunks = {.cookie = c, .peer = 1}};
-        standing_action(node, &ask);
-    }
-    for (stoq_node_cookie c = first; c < first + 2; c++) {
-        const struct stoq_node_event ended = {.kind = STOQ_NODE_ASK_ENDED,
-                                              .u.ended = {c, STOQ_NET}};
-        standing_event(node, &ended);
-    }
+    const struct stoq_node_action ask = {.kind = STOQ_NODE_ASK_CHUNKS,
+                                         .u.ask_chunks = {.cookie = cookie, .peer = 1}};
+    node->now += STOQ_MS;
+    standing_action(node, &ask);
 }
 
+static void brings(stoq_node_cookie cookie)
+{
+    const struct stoq_node_event ev = {.kind = STOQ_NODE_CHUNK,
+                                       .u.chunk = {.cookie = cookie, .wire_bytes = 1000}};
+    standing_event(node, &ev);
+}
+
+static void ends(stoq_node_cookie cookie, enum stoq_status status)
+{
+    const struct stoq_node_event ev = {.kind = STOQ_NODE_ASK_ENDED, .u.ended = {cookie, status}};
+    node->now += 5 * STOQ_SEC; /* as slow as that */
+    standing_event(node, &ev);
+}
+
+/* A peer that goes: it refuses what is new while two requests end, and breaks the third. Dialled again it
+ * breaks as well. Once it has served again it can fail again. */
 static void what_breaks_together_counts_once(void **state)
 {
     (void)state;
     const struct stoq_peer_id id = {{{4}}};
     feed((struct stoq_node_event){.kind = STOQ_NODE_PEER, .u.peer = {.peer = 1, .id = &id}});
-    break_two(901);
+    for (stoq_node_cookie c = 901; c <= 904; c++) {
+        ask_chunks(c);
+    }
+    ends(901, STOQ_NET);
     assert_int_equal(failed_transfers(), 1);
-    node->now += STOQ_SEC;
-    break_two(903);
+    brings(902);
+    ends(902, STOQ_OK);
+    ask_chunks(905);
+    ends(905, STOQ_NET);
+    brings(903); /* asked for before anything broke: no sign that it serves again */
+    ends(903, STOQ_NET);
+    ends(904, STOQ_NET);
+    ask_chunks(906);
+    ends(906, STOQ_NET);
+    assert_int_equal(failed_transfers(), 1);
+    ask_chunks(907);
+    brings(907);
+    ends(907, STOQ_NET);
     assert_int_equal(failed_transfers(), 2);
+    node->now += 60 * STOQ_SEC; /* one that never brings anything is not forgiven for that */
+    ask_chunks(908);
+    ends(908, STOQ_NET);
+    assert_int_equal(failed_transfers(), 3);
+}
+
+/* A number that is another peer's by now: what it did has no bearing on who had it. */
+static void a_number_used_again_breaks_anew(void **state)
+{
+    (void)state;
+    const struct stoq_peer_id ids[2] = {{{{4}}}, {{{5}}}};
+    feed((struct stoq_node_event){.kind = STOQ_NODE_PEER, .u.peer = {.peer = 1, .id = &ids[0]}});
+    ask_chunks(901);
+    feed((struct stoq_node_event){.kind = STOQ_NODE_PEER, .u.peer = {.peer = 1, .id = &ids[1]}});
+    ask_chunks(902);
+    ends(902, STOQ_NET);
+    ends(901, STOQ_NET);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct stoq_node_standing s;
+        stoq_node_standing(node, &ids[i], node->now, &s);
+        assert_int_equal(s.record.failed_transfers, 1);
+    }
 }
 
 int main(void)
@@ -328,6 +373,7 @@ int main(void)
         ALONE(mistakes_are_counted_by_connection),
         ALONE(strangers_get_small_requests),
         ALONE(what_breaks_together_counts_once),
+        ALONE(a_number_used_again_breaks_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

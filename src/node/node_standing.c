@@ -8,17 +8,19 @@
 
 #include "base/fixed.h"
 
-#define BROKEN_TOGETHER STOQ_SEC
+/* A peer that brings nothing meanwhile fails at most once in this time. */
+#define BROKEN_TOGETHER (60 * STOQ_SEC)
 
 struct known {
     struct stoq_peer_id id;
-    stoq_ns broke_at; /* a transfer of its was charged as broken; 0: none */
+    stoq_ns broke_at; /* charged for that, and nothing was brought since; 0: none */
 };
 
 /* A request for chunks that is under way. */
 struct transfer {
     stoq_peer number;
     struct stoq_peer_id peer;
+    stoq_ns began_at;
     uint64_t bytes; /* that verified */
     bool cancelled;
 };
@@ -220,6 +222,7 @@ static void transfer_began(struct stoq_node *n, const struct stoq_node_ask_chunk
     }
     t->number = a->peer;
     t->peer = *id;
+    t->began_at = n->now;
     if (stoq_map_put(&n->standing.transfers, (struct stoq_map_key){a->cookie, 0}, t) != STOQ_OK) {
         stoq_free(&n->cfg.alloc, t);
         return;
@@ -227,21 +230,35 @@ static void transfer_began(struct stoq_node *n, const struct stoq_node_ask_chunk
     tell_peers(n, (struct stoq_peers_event){.kind = STOQ_PEERS_BEGIN}, &t->peer);
 }
 
+/* NULL: its number is another peer's by now. */
+static struct known *known_of(const struct stoq_node *n, const struct transfer *t)
+{
+    struct known *k = stoq_map_get(&n->standing.known, (struct stoq_map_key){t->number, 0});
+    return k != NULL && stoq_hash_eq(&k->id.h, &t->peer.h) ? k : NULL;
+}
+
 static void chunk_came(struct stoq_node *n, const struct stoq_node_chunk *c)
 {
     struct transfer *t = stoq_map_get(&n->standing.transfers, (struct stoq_map_key){c->cookie, 0});
-    if (t != NULL && c->status == STOQ_OK) {
-        t->bytes += c->wire_bytes;
-        tell_peers(n, (struct stoq_peers_event){.kind = STOQ_PEERS_BYTES, .u.bytes = c->wire_bytes},
-                   &t->peer);
+    if (t == NULL || c->status != STOQ_OK) {
+        return;
     }
+    struct known *k = known_of(n, t);
+    if (k != NULL && t->began_at > k->broke_at) {
+        k->broke_at = 0; /* it serves again */
+    }
+    t->bytes += c->wire_bytes;
+    tell_peers(n, (struct stoq_peers_event){.kind = STOQ_PEERS_BYTES, .u.bytes = c->wire_bytes},
+               &t->peer);
 }
 
-/* All requests of a connection break with it, and those of the next one when a peer that is on its way out is
- * dialled at once: together they are one transfer that failed. */
+/* One incident is one transfer that failed, however fast either side is. A peer on its way out refuses
+ * one request after the other while those before them end, its connection breaks with all that is left,
+ * and so may the next one if it is dialled at once. It is over when a request that began later has brought
+ * a chunk, or some time after. */
 static bool broke_anew(struct stoq_node *n, const struct transfer *t)
 {
-    struct known *k = stoq_map_get(&n->standing.known, (struct stoq_map_key){t->number, 0});
+    struct known *k = known_of(n, t);
     bool anew = k == NULL || k->broke_at == 0 || n->now - k->broke_at >= BROKEN_TOGETHER;
     if (k != NULL && anew) {
         k->broke_at = n->now;
