@@ -13,6 +13,8 @@ struct stoq_workers {
     struct stoq_job **last;
     size_t waiting;
     size_t running;
+    size_t sleeping; /* threads that wait for a job, told or not */
+    size_t told;     /* of them, those that were told to get up and have not yet */
     size_t queue_max;
     bool ending;
     unsigned count;
@@ -40,13 +42,24 @@ static void run_job(struct stoq_workers *w, struct stoq_job *job)
     stoq_loop_post(w->loop, &job->post);
 }
 
+/* Lock held. */
+static void sleep_until_told(struct stoq_workers *w)
+{
+    w->sleeping++;
+    while (w->told == 0 && !w->ending) {
+        pthread_cond_wait(&w->filled, &w->lock);
+    }
+    w->told -= w->told > 0 ? 1 : 0;
+    w->sleeping--;
+}
+
 static void *worker_main(void *arg)
 {
     struct stoq_workers *w = arg;
     pthread_mutex_lock(&w->lock);
     for (;;) {
         while (w->first == NULL && !w->ending) {
-            pthread_cond_wait(&w->filled, &w->lock);
+            sleep_until_told(w);
         }
         struct stoq_job *job = w->first;
         if (job == NULL) {
@@ -113,6 +126,7 @@ void stoq_workers_free(struct stoq_workers *w)
 enum stoq_status stoq_workers_run(struct stoq_workers *w, struct stoq_job *job)
 {
     enum stoq_status st = STOQ_FULL;
+    bool tell = false;
     pthread_mutex_lock(&w->lock);
     if (w->waiting < w->queue_max && !w->ending) {
         job->next = NULL;
@@ -120,10 +134,14 @@ enum stoq_status stoq_workers_run(struct stoq_workers *w, struct stoq_job *job)
         *w->last = job;
         w->last = &job->next;
         w->waiting++;
-        pthread_cond_signal(&w->filled);
+        tell = w->sleeping > w->told;
+        w->told += tell ? 1 : 0;
         st = STOQ_OK;
     }
     pthread_mutex_unlock(&w->lock);
+    if (tell) { /* after the unlocking: it would get up only to wait for the lock */
+        pthread_cond_signal(&w->filled);
+    }
     return st;
 }
 
