@@ -215,8 +215,11 @@ static bool size_request(const struct stoq_swarm *sw, const struct swarm_peer *p
         most = sw->add_end && share < most ? share : most;
         b->chunks = most < b->chunks ? most : b->chunks;
         b->bytes = STOQ_SWARM_REQUEST_BYTES_MAX;
-        return p->requests == 0 || (p->stalls == 0 && p->requests == 1 &&
-                                    p->inflight_bytes <= STOQ_SWARM_FIRST_CHUNKS * 65536u);
+        /* As much again as has come: what a sender's own start would let through. Not where others fetch
+         * it too. */
+        uint64_t came = sw->have_count > 0 ? 0 : p->window_bytes;
+        return p->requests == 0 || (p->stalls == 0 && (p->requests == 1 || came > 0) &&
+                                    p->inflight_bytes <= STOQ_SWARM_FIRST_CHUNKS * 65536u + came);
     }
     if (p->inflight_bytes > refill_below(sw, p)) {
         return false;

@@ -390,6 +390,24 @@ static void who_gets_faster_is_asked_for_more(void **state)
     assert_true(lies_with(growing) >= 5000000);
 }
 
+/* Before a rate is known: as much on top of the first request as has come, as a sender's own start does. */
+static void what_came_soon_is_asked_for_again(void **state)
+{
+    (void)state;
+    const uint64_t request = UINT64_C(16) * CHUNK;
+    struct stoq_swarm *sw = new_swarm(STOQ_SWARM_SEQUENTIAL);
+    stoq_swarm_cookie cookie = 0;
+    assert_int_equal(add(sw, 0, 512, NULL), STOQ_OK);
+    assert_int_equal(add_peer(sw, 3, false), STOQ_OK);
+    assert_int_equal(asked_now(sw, 1, &cookie), 2 * request);
+    assert_int_equal(asked_now(sw, STOQ_MS, &cookie), 0);
+    for (uint64_t i = 0; i < 16; i++) {
+        assert_int_equal(chunk(sw, STOQ_SWARM_CHUNK_OK, cookie, i, 2 * STOQ_MS), STOQ_OK);
+    }
+    assert_int_equal(asked_now(sw, 2 * STOQ_MS, &cookie), 2 * request);
+    stoq_swarm_free(sw);
+}
+
 static void any_allocation_may_fail(void **state)
 {
     (void)state;
@@ -417,6 +435,7 @@ int main(void)
         cmocka_unit_test(a_missing_chunk_comes_from_another),
         cmocka_unit_test(limits_of_a_peer_are_kept),
         cmocka_unit_test(who_gets_faster_is_asked_for_more),
+        cmocka_unit_test(what_came_soon_is_asked_for_again),
         cmocka_unit_test(any_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
