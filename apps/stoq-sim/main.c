@@ -177,15 +177,16 @@ static void print_costs(void)
         const struct sim_cost *c = sim_cost((enum sim_cost_kind)kind);
         (void)printf(
             "%s round_trips_percent %u asker_datagrams %u asker_bytes %u asked_datagrams %u "
-            "asked_bytes %u asker_cpu_ns %" PRIu64 " asked_cpu_ns %" PRIu64 "\n",
+            "asked_bytes %u asker_cpu_ns %" PRIu64 " asked_cpu_ns %" PRIu64
+            " asker_instructions %u asked_instructions %u\n",
             sim_cost_name((enum sim_cost_kind)kind), c->rtt_percent, c->asker.datagrams,
             c->asker.bytes, c->asked.datagrams, c->asked.bytes, sim_cost_cpu(c, false),
-            sim_cost_cpu(c, true));
+            sim_cost_cpu(c, true), c->asker.instructions, c->asked.instructions);
     }
     for (int what = 0; what < SIM_COST_DAEMONS; what++) {
         enum sim_cost_daemon daemon = (enum sim_cost_daemon)what;
-        (void)printf("daemon-%s cpu_ns %u\n", sim_cost_daemon_name(daemon),
-                     sim_cost_daemon_ns(daemon));
+        (void)printf("daemon-%s cpu_ns %u instructions %u\n", sim_cost_daemon_name(daemon),
+                     sim_cost_daemon_ns(daemon), sim_cost_daemon_instructions(daemon));
     }
     (void)printf("unit cpu_ns %u\n", SIM_COST_UNIT_NS);
 }

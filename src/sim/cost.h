@@ -4,6 +4,8 @@
  * What the daemon's transport costs, exchange by exchange: the one place from which the simulators take it.
  * The figures are measured on src/net itself, two endpoints on a path in memory (cost_harness.h): cost_test
  * measures them again and fails where one of them is more than a tenth off, bench/costs prints both.
+ * Processor time depends on the machine, and on what else it does; instructions do not: those that an
+ * exchange takes are held to a tenth everywhere (tests/e2e/instructions_are_what_the_simulator_says.py).
  *
  * An exchange is one request of SIM_COST_MESSAGE bytes and its answer of as many. With it counts all that it
  * leads to, the last acknowledgement and the ticket for the next time included.
@@ -37,6 +39,8 @@ struct sim_cost_side {
     uint32_t bytes;     /* UDP payload of these */
     uint32_t
         cpu_ns; /* what it spends on a machine where SIM_COST_UNIT_NS holds, without the kernel's part */
+    uint32_t
+        instructions; /* in that, as valgrind counts them, whose processor has AVX2 and no AVX-512 */
 };
 
 struct sim_cost {
@@ -66,7 +70,8 @@ enum sim_cost_daemon {
     SIM_COST_DAEMONS,
 };
 uint32_t sim_cost_daemon_ns(enum sim_cost_daemon what);
-const char *sim_cost_daemon_name(enum sim_cost_daemon what); /* "serve-mib", ...; static */
+uint32_t sim_cost_daemon_instructions(enum sim_cost_daemon what); /* without the kernel's */
+const char *sim_cost_daemon_name(enum sim_cost_daemon what);      /* "serve-mib", ...; static */
 
 const struct sim_cost *sim_cost(enum sim_cost_kind kind);
 /* "cold", ...; static. */

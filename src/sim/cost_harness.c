@@ -24,8 +24,10 @@ struct exchange {
     bool answered;
     stoq_ns answered_at;
     struct sim_cost_side sent[2]; /* by a, by b */
+    stoq_ns spent[2];
     const uint8_t *token;
     uint8_t kept[STOQ_NET_RPC_TOKEN_BYTES];
+    stoq_net_conn dialled;
 };
 
 /* ---- the ends ---- */
@@ -107,6 +109,41 @@ static stoq_ns thread_cpu(void)
     return (stoq_ns)t.tv_sec * STOQ_SEC + (stoq_ns)t.tv_nsec;
 }
 
+/* The work must have returned before these go on, so that they are never a jump into it. */
+__attribute__((noinline)) void cost_by_asker(struct net_pipe *pipe,
+                                             void (*work)(struct net_pipe *pipe, bool of_b))
+{
+    struct exchange *x = pipe->test;
+    stoq_ns began = thread_cpu();
+    work(pipe, false);
+    x->spent[0] += thread_cpu() - began;
+}
+
+__attribute__((noinline)) void cost_by_asked(struct net_pipe *pipe,
+                                             void (*work)(struct net_pipe *pipe, bool of_b))
+{
+    struct exchange *x = pipe->test;
+    stoq_ns began = thread_cpu();
+    work(pipe, true);
+    x->spent[1] += thread_cpu() - began;
+}
+
+__attribute__((noinline)) void cost_begins(void)
+{
+    __asm__ volatile("");
+}
+
+__attribute__((noinline)) void cost_ends(void)
+{
+    __asm__ volatile("");
+}
+
+static void metered(struct net_pipe *pipe, void (*work)(struct net_pipe *pipe, bool of_b),
+                    bool of_b)
+{
+    (of_b ? cost_by_asked : cost_by_asker)(pipe, work);
+}
+
 /* ---- exchanges ---- */
 
 static bool is_answered(struct net_pipe *pipe)
@@ -124,8 +161,9 @@ static void settle(struct net_pipe *pipe, struct exchange *x)
 {
     (void)pipe_run(pipe, NULL, 2 * STOQ_SEC);
     memset(x->sent, 0, sizeof x->sent);
-    memset(pipe->spent, 0, sizeof pipe->spent);
+    memset(x->spent, 0, sizeof x->spent);
     x->answered = false;
+    cost_begins();
 }
 
 static void finish(struct net_pipe *pipe, struct exchange *x, stoq_ns began, struct sim_cost *out)
@@ -135,17 +173,23 @@ static void finish(struct net_pipe *pipe, struct exchange *x, stoq_ns began, str
     out->rtt_percent = (uint32_t)((x->answered_at - began) * 100 / (2 * ONE_WAY));
     out->asker = x->sent[0];
     out->asked = x->sent[1];
-    out->asker.cpu_ns = (uint32_t)pipe->spent[0];
-    out->asked.cpu_ns = (uint32_t)pipe->spent[1];
+    out->asker.cpu_ns = (uint32_t)x->spent[0];
+    out->asked.cpu_ns = (uint32_t)x->spent[1];
+    cost_ends();
 }
 
 /* The dial is the asker's work too. */
+static void dial_now(struct net_pipe *pipe, bool of_b)
+{
+    struct exchange *x = pipe->test;
+    (void)of_b;
+    x->dialled = pipe_dial(pipe);
+}
+
 static stoq_net_conn dial(struct net_pipe *pipe)
 {
-    stoq_ns began = thread_cpu();
-    stoq_net_conn conn = pipe_dial(pipe);
-    pipe->spent[0] += thread_cpu() - began;
-    return conn;
+    cost_by_asker(pipe, dial_now);
+    return ((const struct exchange *)pipe->test)->dialled;
 }
 
 static void measure_dial(struct net_pipe *pipe, struct exchange *x, struct sim_cost *out)
@@ -184,8 +228,10 @@ static void measure_live(struct net_pipe *pipe, struct exchange *x, struct sim_c
     finish(pipe, x, began, out);
 }
 
-static void call(struct net_pipe *pipe, struct exchange *x)
+static void call_now(struct net_pipe *pipe, bool of_b)
 {
+    const struct exchange *x = pipe->test;
+    (void)of_b;
     bool is_find = x->kind == SIM_COST_FIND;
     bool is_store = x->kind == SIM_COST_STORE;
     struct stoq_net_rpc_call c = {
@@ -194,26 +240,29 @@ static void call(struct net_pipe *pipe, struct exchange *x)
         .token = x->token,
         .message = {zeros, is_store ? SIM_COST_STORE_BYTES : SIM_COST_MESSAGE},
         .room = is_find ? SIM_COST_FIND_ROOM : 0};
-    stoq_ns began = thread_cpu();
     enum stoq_status st = stoq_net_rpc(pipe->a.net, &c);
     STOQ_ASSERT(st == STOQ_OK);
-    pipe->spent[0] += thread_cpu() - began;
+}
+
+static void call(struct net_pipe *pipe)
+{
+    cost_by_asker(pipe, call_now);
 }
 
 static void measure_datagram(struct net_pipe *pipe, struct exchange *x, struct sim_cost *out)
 {
     bool is_first = x->kind == SIM_COST_DATAGRAM_FIRST;
     if (!is_first) {
-        call(pipe, x);
+        call(pipe);
         STOQ_ASSERT(pipe_run(pipe, is_answered, PATIENCE));
     }
     settle(pipe, x);
     stoq_ns began = pipe->now;
-    call(pipe, x);
+    call(pipe);
     if (is_first) {
         STOQ_ASSERT(pipe_run(pipe, is_answered, PATIENCE));
         x->answered = false;
-        call(pipe, x);
+        call(pipe);
     }
     finish(pipe, x, began, out);
 }
@@ -234,7 +283,7 @@ void cost_measure(enum sim_cost_kind kind, struct sim_cost *out)
     pipe_init(&pipe, &cfg, 1);
     pipe.fate = on_path;
     pipe.test = &x;
-    pipe.meter = thread_cpu;
+    pipe.metered = metered;
     if (kind < SIM_COST_COLD) {
         measure_datagram(&pipe, &x, out);
     } else if (kind >= SIM_COST_WARM) {

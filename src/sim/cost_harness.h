@@ -7,8 +7,18 @@
  */
 #include "sim/cost.h"
 
-/* One exchange of this kind; cpu_ns of one run. */
+/* One exchange of this kind; cpu_ns of one run. Nothing counts instructions here. */
 void cost_measure(enum sim_cost_kind kind, struct sim_cost *out);
+
+/*
+ * Where a tool that counts instructions function by function looks: all that a side spends in an exchange, it
+ * spends inside one of the first two; the others are called once in each, when it begins and when it is over.
+ */
+struct net_pipe;
+void cost_by_asker(struct net_pipe *pipe, void (*work)(struct net_pipe *pipe, bool of_b));
+void cost_by_asked(struct net_pipe *pipe, void (*work)(struct net_pipe *pipe, bool of_b));
+void cost_begins(void);
+void cost_ends(void);
 
 #define COST_UNIT_PARTS 9
 /* The least processor time that any run took, of each kind and of what makes the unit (SIM_COST_UNIT_NS). */

@@ -33,8 +33,8 @@ def settled(daemons):
 
 
 class Costs:
-    """Nanoseconds for a MiB of a large package, and for a package of 4 KiB, at the source and at the sink: the least
-    of all rounds, since other work on a machine only makes them longer."""
+    """What `spent` counts, here nanoseconds, for a MiB of a large package, and for a package of 4 KiB, at the source and
+    at the sink: the least of all rounds, since other work on a machine only makes them longer."""
 
     def __init__(self, program, folder):
         conf = "[transport]\npacket_bytes_max = 1452\n[discovery]\nlan = off\ndht = off\nexchange = off\n"
@@ -43,6 +43,9 @@ class Costs:
         self.made = 0
         self.least = dict.fromkeys(KINDS, float("inf"))
 
+    def spent(self):
+        return settled((self.source, self.sink))
+
     def publish(self, count):
         with open(self.file, "wb") as f:
             f.write(os.urandom(count))
@@ -50,11 +53,10 @@ class Costs:
         return self.source.call("publish", path=self.file, name="costs", version=str(self.made))["id"]
 
     def fetch(self, ids, parts, what):
-        ends = self.source, self.sink
-        before = settled(ends)
+        before = self.spent()
         for i in ids:
             self.sink.call("get", id=i, **{"from": [self.source.contact]})
-        for name, a, b in zip(("serve", "fetch"), before, settled(ends)):
+        for name, a, b in zip(("serve", "fetch"), before, self.spent()):
             self.least[f"{name}-{what}"] = min(self.least[f"{name}-{what}"], (b - a) / parts)
 
     def round(self):
