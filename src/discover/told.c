@@ -1,7 +1,8 @@
-/* A list looked through from end to end: who tells is slowed down, and a fetch asks once. */
+/* A list, the latest last, looked through from end to end: who tells is slowed down, a fetch asks once. */
 #include "discover/told.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define ROOM_FIRST 16u
 
@@ -86,8 +87,11 @@ enum stoq_told_verdict stoq_told_take(struct stoq_told *t, const struct stoq_tol
     if (at == t->count && t->count == t->room && !grow(t)) {
         return STOQ_TOLD_FULL;
     }
-    t->count += at == t->count;
-    t->items[at] = *item;
+    if (at < t->count) { /* its place goes, so that the latest is last */
+        t->count--;
+        memmove(&t->items[at], &t->items[at + 1], (t->count - at) * sizeof *t->items);
+    }
+    t->items[t->count++] = *item;
     return v;
 }
 

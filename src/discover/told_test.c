@@ -62,6 +62,30 @@ static void newest_of_a_peer_counts(void **state)
     assert_int_equal(known(2, 0), 0);
 }
 
+/* Whoever told last is named first: who was known before is as good as new then, and so is who took the
+ * place of one that is over. */
+static void latest_is_first(void **state)
+{
+    (void)state;
+    struct stoq_told_item out[8];
+    struct stoq_told_item k = item(4, 2, 1);
+    k.until = STOQ_SEC;
+    assert_int_equal(stoq_told_take(t, &k, 0), STOQ_TOLD_WANTED);
+    for (unsigned peer = 1; peer <= 3; peer++) {
+        k = item(peer, 1, 1);
+        assert_int_equal(stoq_told_take(t, &k, 0), STOQ_TOLD_WANTED);
+    }
+    k = item(2, 1, 2);
+    assert_int_equal(stoq_told_take(t, &k, 0), STOQ_TOLD_WANTED);
+    k = item(5, 1, 1);
+    assert_int_equal(stoq_told_take(t, &k, STOQ_SEC), STOQ_TOLD_WANTED);
+    const uint8_t order[] = {5, 2, 3, 1};
+    assert_int_equal(stoq_told_of(t, &k.id, STOQ_SEC, out, STOQ_COUNT(out)), STOQ_COUNT(order));
+    for (size_t i = 0; i < STOQ_COUNT(order); i++) {
+        assert_int_equal(out[i].peer.h.b[0], order[i]);
+    }
+}
+
 static void time_ends_it(void **state)
 {
     (void)state;
@@ -104,6 +128,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(newest_of_a_peer_counts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(latest_is_first, set_up, tear_down),
         cmocka_unit_test_setup_teardown(time_ends_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(caps_hold, set_up, tear_down),
     };
