@@ -39,6 +39,14 @@ done
 exits 0 on P distribute "$id" --json
 jq -e '.got == 3 and .bytes_sent == 0' out >/dev/null || fail "placed again: $(cat out)"
 
+# Two sites are two replicas and no more, however many peers of them a selection keeps.
+echo 'drop site == "y"' >rule
+exits 1 on P distribute "$id" --replicas 3 --select custom:rule --json
+jq -e '.wanted == 3 and .got == 2 and .error.code == "InsufficientReplicas"
+    and ([.replicas[] | select(.state == "verified").domain] | sort) == ["site:x", "site:z"]
+    and (.error.message | contains("of the 3 peers that the selection keeps none is of another domain"))' out >/dev/null ||
+    fail "two sites: $(cat out)"
+
 # Two are killed, three domains are left.
 head -c 1000000 /dev/urandom >in/data
 id=$(on P publish in --name placed --version 2 -q)
