@@ -290,6 +290,14 @@ static void world_release(struct sim_world *w)
     free(w->nodes);
 }
 
+/* When what is under way has ended, also what waits for the end of a partition. */
+static stoq_ns settled_at(const struct sim_world *w)
+{
+    stoq_ns healed = w->cfg.partition_at + w->cfg.partition_for;
+    bool is_waiting = w->cfg.partition_for != 0 && w->now >= w->cfg.partition_at && w->now < healed;
+    return (is_waiting ? healed : w->now) + SIM_SETTLE;
+}
+
 enum stoq_status sim_run(const struct sim_config *cfg, struct sim_result *out)
 {
     struct sim_world *w = sim_alloc(1, sizeof *w);
@@ -316,7 +324,7 @@ enum stoq_status sim_run(const struct sim_config *cfg, struct sim_result *out)
         dispatch(w, &ev);
         sim_drain(w, ev.to);
         if (w->left == 0 && until == w->cfg.until) {
-            until = w->now + SIM_SETTLE; /* what is under way ends */
+            until = settled_at(w);
         }
     }
     out->ended_at = w->now;
