@@ -58,8 +58,11 @@ enum stoq_status stoq_buf_reserve(struct stoq_buf *b, size_t extra)
     /* Twice as much when it grows bit by bit, exactly as much when the size is known at once. */
     size_t cap = b->cap > b->max / 2 ? b->max : b->cap * 2;
     size_t least = b->max < BUF_LEAST ? b->max : BUF_LEAST;
-    cap = cap < least ? least : cap;
+    cap = cap < least || b->n == 0 ? least : cap;
     cap = cap < need ? need : cap;
+    if (b->n == 0) { /* nothing to take along */
+        stoq_buf_release(b);
+    }
     uint8_t *p = realloc(b->p, cap);
     if (p == NULL) {
         return STOQ_NOMEM;

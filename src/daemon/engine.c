@@ -61,7 +61,8 @@ static void before_wait(void *user)
     if (now >= e->sweep_at) {
         engine_budget_clock(e, now);
         engine_sweep(e, now);
-        engine_batches_trim(e);
+        stoq_shelf_trim(&e->batches_idle, engine_batch_drop);
+        stoq_shelf_trim(&e->pieces_idle, engine_piece_drop);
         e->sweep_at = now + ENGINE_SWEEP;
         engine_drain(e);
     }
@@ -102,7 +103,8 @@ static void before_wait(void *user)
     deadline = known < deadline ? known : deadline;
     stoq_ns past = engine_past_deadline(e);
     deadline = past < deadline ? past : deadline;
-    if ((e->inbounds.count > 0 || e->batches_idle != NULL) && e->sweep_at < deadline) {
+    bool has_idle = e->batches_idle.count > 0 || e->pieces_idle.count > 0;
+    if ((e->inbounds.count > 0 || has_idle) && e->sweep_at < deadline) {
         deadline = e->sweep_at;
     }
     if (e->fetches != NULL && e->progress_at < deadline) {
@@ -220,7 +222,8 @@ static void free_parts(struct stoq_engine *e)
     stoq_node_free(e->node);
     engine_known_close(e);
     engine_helds_close(e);
-    engine_batches_release(e);
+    stoq_shelf_empty(&e->batches_idle, engine_batch_drop);
+    stoq_shelf_empty(&e->pieces_idle, engine_piece_drop);
     for (uint32_t i = 0; i < e->peer_slots; i++) {
         free(e->peers[i]);
     }

@@ -17,20 +17,21 @@
  * hashing a tenth of it. */
 static struct batch *batch_take(struct stoq_engine *e)
 {
-    struct batch *b = e->batches_idle;
+    struct batch *b = stoq_shelf_take(&e->batches_idle);
     if (b == NULL) {
         b = calloc(1, sizeof *b);
         if (b != NULL) {
             stoq_buf_init(&b->bytes, ENGINE_BATCH_BYTES);
         }
-        return b;
-    }
-    e->batches_idle = b->next;
-    e->batches_idle_count--;
-    if (e->batches_idle_count < e->batches_idle_least) {
-        e->batches_idle_least = e->batches_idle_count;
     }
     return b;
+}
+
+void engine_batch_drop(void *item)
+{
+    struct batch *b = item;
+    stoq_buf_release(&b->bytes);
+    free(b);
 }
 
 void engine_batch_give(struct stoq_engine *e, struct batch *b)
@@ -38,31 +39,9 @@ void engine_batch_give(struct stoq_engine *e, struct batch *b)
     stoq_buf_clear(&b->bytes);
     b->count = 0;
     b->stream_bytes = 0;
-    b->next = e->batches_idle;
-    e->batches_idle = b;
-    e->batches_idle_count++;
-}
-
-static void batches_drop(struct stoq_engine *e, uint32_t n)
-{
-    for (; n > 0; n--) {
-        struct batch *b = e->batches_idle;
-        e->batches_idle = b->next;
-        e->batches_idle_count--;
-        stoq_buf_release(&b->bytes);
-        free(b);
+    if (!stoq_shelf_put(&e->batches_idle, b)) {
+        engine_batch_drop(b);
     }
-}
-
-void engine_batches_trim(struct stoq_engine *e)
-{
-    batches_drop(e, e->batches_idle_least);
-    e->batches_idle_least = e->batches_idle_count;
-}
-
-void engine_batches_release(struct stoq_engine *e)
-{
-    batches_drop(e, e->batches_idle_count);
 }
 
 /* On a worker: check each chunk of a batch against its hash and put it into the store. */

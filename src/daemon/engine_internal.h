@@ -37,6 +37,7 @@
  *   engine_replica.c placements: what the replica core wants, done
  */
 #include "base/map.h"
+#include "base/shelf.h"
 #include "base/types.h"
 #include "daemon/engine.h"
 #include "daemon/engine_call.h"
@@ -164,7 +165,6 @@ struct batch_chunk {
 };
 struct batch {
     struct stoq_job job;
-    struct batch *next; /* among the idle */
     struct ask *ask;
     struct stoq_buf bytes;
     uint32_t count;
@@ -410,9 +410,8 @@ struct stoq_engine {
     uint64_t serve_bytes;       /* of replies, in memory */
     struct inbound *room_first; /* replies that wait until there is less of that */
     struct inbound **room_last;
-    struct batch *batches_idle; /* for reuse */
-    uint32_t batches_idle_count;
-    uint32_t batches_idle_least; /* the fewest there were since the last sweep */
+    struct stoq_shelf batches_idle; /* for reuse */
+    struct stoq_shelf pieces_idle;
     struct held_ref *held[ENGINE_HELD_MAX];
     uint64_t held_clock;
     struct stoq_fetch *fetches;
@@ -762,8 +761,7 @@ void engine_batch_submit(struct ask *a);
 /* Back to those that are idle. */
 void engine_batch_give(struct stoq_engine *e, struct batch *b);
 /* Free the batches that were idle all the time since the last call. */
-void engine_batches_trim(struct stoq_engine *e);
-void engine_batches_release(struct stoq_engine *e); /* all that are idle */
+void engine_batch_drop(void *item);
 
 /* engine_decide.c */
 void engine_inbound_data(struct inbound *in, struct stoq_span bytes, bool fin);
@@ -790,6 +788,7 @@ void engine_sweep(struct stoq_engine *e, stoq_ns now);
 /* engine_piece.c */
 struct piece *engine_piece_new(struct inbound *in); /* NULL: no memory */
 void engine_piece_free(struct piece *p);
+void engine_piece_drop(void *item); /* an idle one's memory */
 void engine_pieces_free(struct piece *list);
 /* May a job of this reply run? True: its room is taken until engine_room_settle. False: the reply is pumped
  * again when there is some. */

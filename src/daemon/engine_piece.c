@@ -1,7 +1,8 @@
 /*
  * The memory of replies. A job of a reply makes some sixteen pieces, one per chunk, and each stays until
- * the peer has acknowledged it. Before a job runs it takes ENGINE_SERVE_AHEAD from the room that all replies
- * share; what it really made counts from its end until the piece is freed.
+ * the peer has acknowledged it; then its memory serves the next one. Before a job runs it takes
+ * ENGINE_SERVE_AHEAD from the room that all replies share; what it really made counts from its end until the
+ * piece is freed.
  *
  * Who finds no room waits in order. Nobody can shut others out by asking for much and reading nothing: one
  * peer gets at most ENGINE_SERVE_PEER_MAX of the room, and a peer that holds nothing may always make one
@@ -11,15 +12,45 @@
 
 #include <stdlib.h>
 
+#define IDLE_BYTES_MAX (64u << 10) /* of a piece kept for reuse: nine chunks of ten are shorter */
+
+void engine_piece_drop(void *item)
+{
+    struct piece *p = item;
+    stoq_buf_release(&p->data);
+    stoq_buf_release(&p->proof);
+    free(p);
+}
+
 struct piece *engine_piece_new(struct inbound *in)
 {
-    struct piece *p = calloc(1, sizeof *p);
-    if (p != NULL) {
+    struct piece *p = stoq_shelf_take(&in->engine->pieces_idle);
+    if (p == NULL) {
+        p = calloc(1, sizeof *p);
+        if (p == NULL) {
+            return NULL;
+        }
         stoq_buf_init(&p->data, STOQ_ITEM_STORED_MAX);
         stoq_buf_init(&p->proof, STOQ_ITEM_PROOF_MAX);
-        p->owner = in;
+    }
+    p->owner = in;
+    if (stoq_buf_reserve(&p->data, IDLE_BYTES_MAX) != STOQ_OK) {
+        engine_piece_drop(p);
+        return NULL;
     }
     return p;
+}
+
+/* Its buffers are used again while they are in the cache, and the system need not clear new ones. */
+static void put_away(struct stoq_engine *e, struct piece *p)
+{
+    bool is_short = p->data.cap <= IDLE_BYTES_MAX;
+    stoq_buf_clear(&p->data);
+    stoq_buf_release(&p->proof);
+    *p = (struct piece){.data = p->data, .proof = p->proof};
+    if (!is_short || !stoq_shelf_put(&e->pieces_idle, p)) {
+        engine_piece_drop(p);
+    }
 }
 
 static bool has_room(const struct inbound *in)
@@ -128,9 +159,7 @@ void engine_piece_free(struct piece *p)
     if (p->held_bytes > 0) {
         room_offer(in->engine);
     }
-    stoq_buf_release(&p->data);
-    stoq_buf_release(&p->proof);
-    free(p);
+    put_away(in->engine, p);
 }
 
 void engine_pieces_free(struct piece *list)
