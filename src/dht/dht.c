@@ -248,11 +248,21 @@ static void met(struct stoq_dht *d, stoq_contact_no contact, stoq_ns rtt_ns)
     }
 }
 
+/* What was asked of it before and stays without an answer was lost on the way, and says nothing of it. */
+static void mark_heard(struct stoq_dht *d, stoq_contact_no contact)
+{
+    for (struct pending *p = d->pending_first; p != NULL; p = p->next) {
+        p->heard = p->heard || p->to == contact;
+    }
+}
+
 static void learn(struct stoq_dht *d, const struct pending *p, const struct stoq_dht_reply *reply)
 {
     switch (reply->outcome) {
     case STOQ_DHT_SILENT:
-        table_failed(d, p->to, false);
+        if (!p->heard) {
+            table_failed(d, p->to, false);
+        }
         break;
     case STOQ_DHT_BROKEN:
     case STOQ_DHT_REFUSED: /* it does not take part */
@@ -263,6 +273,7 @@ static void learn(struct stoq_dht *d, const struct pending *p, const struct stoq
             table_failed(d, p->to, true);
         } else {
             met(d, p->to, reply->rtt_ns);
+            mark_heard(d, p->to);
         }
     }
 }

@@ -78,6 +78,7 @@ struct pending {
     struct lookup *lookup; /* NULL: upkeep, or its lookup is over */
     uint8_t page;          /* what its candidate had when it was asked */
     bool upkeep;
+    bool heard; /* it has answered another call meanwhile */
     stoq_ns sent_at;
     stoq_ns soft_at; /* from then on nobody waits for it; STOQ_NEVER: nobody does */
     /* CALL of a STORE, MAKE; the job lives until they are closed */
@@ -231,6 +232,7 @@ struct job {
     uint32_t open;  /* makes, stores and renewals not closed */
     uint32_t makes; /* of them, of its keys */
     bool looked;
+    bool sweeps; /* it is the cursor's, not out of its turn */
     struct stoq_hash key;
     struct own **v; /* to be made and stored */
     uint32_t count;

@@ -89,7 +89,8 @@ struct world {
     struct world_msg *asked;
     enum stoq_dht_outcome answered;
     uint32_t loss_percent;
-    uint64_t trace; /* hash of all that happened */
+    uint32_t lost_stores; /* so many of the next are lost */
+    uint64_t trace;       /* hash of all that happened */
     enum stoq_dht_without without;
 };
 
@@ -206,6 +207,10 @@ static inline void world_call(struct world *w, uint32_t n, const struct stoq_dht
 {
     uint32_t to = w->by_contact[c->to];
     bool lost = w->loss_percent > 0 && stoq_prng_below(&w->prng, 100) < w->loss_percent;
+    if (c->ask == STOQ_DHT_STORE && w->lost_stores > 0) {
+        w->lost_stores--;
+        lost = true;
+    }
     w->calls++;
     w->stores += c->ask == STOQ_DHT_STORE;
     w->renewals += c->ask == STOQ_DHT_RENEW;

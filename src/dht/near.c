@@ -19,6 +19,7 @@ struct nearest {
     uint32_t max;
     uint32_t count;
     uint32_t from; /* those before it are nearer than any that comes now */
+    bool silent;   /* whoever has not answered lately counts too */
 };
 
 static void add_slot(const struct stoq_dht *d, struct nearest *near, const struct slot *s)
@@ -27,7 +28,7 @@ static void add_slot(const struct stoq_dht *d, struct nearest *near, const struc
         stoq_contact_no c = s->v[i].contact;
         const struct stoq_hash *id = dht_id_of(d, c);
         uint32_t at = near->count;
-        if (c == near->without || s->v[i].fails > 0) {
+        if (c == near->without || (s->v[i].fails > 0 && !near->silent)) {
             continue;
         }
         while (at > near->from &&
@@ -68,17 +69,21 @@ static void add_level(const struct stoq_dht *d, struct nearest *near, unsigned l
     }
 }
 
+static uint32_t nearest(const struct stoq_dht *d, struct nearest *near)
+{
+    unsigned leaves = stoq_dht_common_bits(&d->cfg.id, near->target) / d->cfg.shape.digit_bits;
+    leaves = leaves < DHT_LEVELS ? leaves : DHT_LEVELS - 1;
+    for (unsigned level = leaves + 1; level > 0 && near->count < near->max; level--) {
+        add_level(d, near, level - 1, level - 1 == leaves);
+    }
+    return near->count;
+}
+
 uint32_t table_nearest(const struct stoq_dht *d, const struct stoq_hash *target,
                        stoq_contact_no without, stoq_contact_no *out, uint32_t max)
 {
-    struct nearest near = {.target = target, .without = without, .max = max};
-    near.v = out;
-    unsigned leaves = stoq_dht_common_bits(&d->cfg.id, target) / d->cfg.shape.digit_bits;
-    leaves = leaves < DHT_LEVELS ? leaves : DHT_LEVELS - 1;
-    for (unsigned level = leaves + 1; level > 0 && near.count < max; level--) {
-        add_level(d, &near, level - 1, level - 1 == leaves);
-    }
-    return near.count;
+    struct nearest near = {.target = target, .without = without, .v = out, .max = max};
+    return nearest(d, &near);
 }
 
 static void near_update(struct stoq_dht *d)
@@ -89,7 +94,9 @@ static void near_update(struct stoq_dht *d)
     if (t->near_known) {
         return;
     }
-    uint32_t n = table_nearest(d, &d->cfg.id, 0, near, STOQ_DHT_K);
+    /* A datagram is lost now and then: who has missed one is no less there than others. */
+    struct nearest all = {.target = &d->cfg.id, .v = near, .max = STOQ_DHT_K, .silent = true};
+    uint32_t n = nearest(d, &all);
     uint64_t squares = 0;
     uint64_t sum = 0;
     t->near_known = true;

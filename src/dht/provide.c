@@ -6,6 +6,11 @@
  * half of the 64 or so are in it, and for any key of it the nearest K are among them. A daemon with 100,000
  * packages in a network of fifty so needs a few lookups, not 100,000.
  *
+ * Where more is due than there is room for, what somebody waits for goes first, then what its holders
+ * are about to drop, then what too few hold, and the renewals that can wait last: they are due again
+ * after half of what a holder grants, so with very many packages a round of them never ends, and who
+ * comes behind it would not be announced at all. What is done out of its turn leaves the cursor alone.
+ *
  * A record goes to the K nearest of those that answered, two of one subnet at most, to everybody else within
  * the radius in which K nodes are expected, and stays here too when we are one of the K ourselves. It is
  * announced when a majority of the wanted hold it: of K, or of all there are. Else it is tried again soon.
@@ -145,10 +150,30 @@ static stoq_ns sweep_begins_at(const struct stoq_dht *d)
     return d->lookups_done > 0 ? 0 : d->provide.began_at + ALONE_AFTER;
 }
 
-/* The next in the order of the sweep, one that somebody waits for first; count: none is due. */
+enum turn {
+    TURN_LAST, /* its holders have it for a while yet */
+    TURN_NEW,  /* too few have it */
+    TURN_OVER, /* they drop it soon */
+    TURN_URGENT,
+};
+
+static enum turn turn_of(const struct stoq_dht *d, const struct own *o)
+{
+    stoq_ns soon = d->now + (stoq_ns)o->ttl_s * STOQ_SEC / 3;
+    if (o->urgent) {
+        return TURN_URGENT;
+    }
+    if (d->now < o->held_until && o->held_until <= soon) {
+        return TURN_OVER;
+    }
+    return o->enough && d->now < o->held_until ? TURN_LAST : TURN_NEW;
+}
+
+/* The next whose turn it is, in the order of the sweep; count: none is due. */
 static uint32_t next_due(struct stoq_dht *d)
 {
     struct provide *pr = &d->provide;
+    enum turn turn = TURN_LAST;
     stoq_ns begins_at = sweep_begins_at(d);
     if (!pr->sorted) {
         qsort(pr->v, pr->count, sizeof(struct own *), by_key);
@@ -165,9 +190,11 @@ static uint32_t next_due(struct stoq_dht *d)
         }
         stoq_ns at = o->urgent || o->due_at > begins_at ? o->due_at : begins_at;
         earliest = at < earliest ? at : earliest;
-        if (at <= d->now && (found == pr->count || o->urgent)) {
+        enum turn its = turn_of(d, o);
+        if (at <= d->now && (found == pr->count || its > turn)) {
             found = i;
-            if (o->urgent) {
+            turn = its;
+            if (its == TURN_URGENT) {
                 break;
             }
         }
@@ -243,6 +270,7 @@ static bool job_begin(struct stoq_dht *d, uint32_t from)
     }
     j->v = v;
     j->key = pr->v[from]->key;
+    j->sweeps = turn_of(d, pr->v[from]) < TURN_OVER && pr->v[from]->tries == 0;
     struct job **last = &pr->jobs; /* the oldest comes first, and is done first */
     while (*last != NULL) {
         last = &(*last)->next;
@@ -250,7 +278,7 @@ static bool job_begin(struct stoq_dht *d, uint32_t from)
     *last = j;
     pr->job_count++;
     gather(d, j, from);
-    pr->cursor = j->key;
+    pr->cursor = j->sweeps ? j->key : pr->cursor;
     if (a != NULL) {
         job_take_around(d, j, a);
         return true;
@@ -292,7 +320,7 @@ static void job_narrow(struct stoq_dht *d, struct job *j, unsigned bits)
         }
     }
     j->count = n;
-    d->provide.cursor = j->v[n - 1]->key;
+    d->provide.cursor = j->sweeps ? j->v[n - 1]->key : d->provide.cursor;
 }
 
 bool provide_has_room(const struct stoq_dht *d)
@@ -645,6 +673,9 @@ void provide_run(struct stoq_dht *d)
 struct stoq_hash provide_swept(const struct stoq_dht *d)
 {
     const struct job *oldest = d->provide.jobs;
+    while (oldest != NULL && !oldest->sweeps) {
+        oldest = oldest->next;
+    }
     struct stoq_hash at = oldest == NULL ? d->provide.cursor : oldest->key;
     for (size_t i = sizeof at.b; oldest != NULL && i > 0 && at.b[i - 1]-- == 0; i--) {
     }
