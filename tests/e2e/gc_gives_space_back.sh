@@ -64,7 +64,8 @@ writer=$!
 "$STOQ" --home "$(home C)" store put - <pipe >out 2>err &
 putter=$!
 wait_for 10 grep -q sleep "/proc/$writer/comm" || fail "the input was not read"
-wait_for 10 test -s "$(home C)/store/segments/00000001.seg"
+holds_chunks() { [ "$(stat -c %s "$(home C)/store/segments/00000001.seg" 2>/dev/null || echo 0)" -gt 300000 ]; } # more than one
+wait_for 60 holds_chunks || fail "nothing of it is stored: $(ls -l "$(home C)/store/segments")"
 kill -KILL $putter
 wait $putter || true
 kill $writer
