@@ -114,9 +114,18 @@ static stoq_ns since(const struct stoq_node_report *report, stoq_ns at)
     return at <= report->started_at ? at != 0 : at - report->started_at;
 }
 
-static void report_source(struct stoq_fetch *f, size_t i, const struct stoq_node_report *report)
+struct stoq_fetch_times engine_fetch_times(const struct stoq_node_report *report)
 {
-    struct stoq_fetch_report_source *out = &f->report->sources[i];
+    return (struct stoq_fetch_times){.source_ns = since(report, report->source_at),
+                                     .manifest_ns = since(report, report->manifest_at),
+                                     .shard_list_ns = since(report, report->shard_list_at),
+                                     .chunks_ns = since(report, report->chunks_at)};
+}
+
+void engine_fetch_source(const struct stoq_fetch *f, size_t i,
+                         const struct stoq_node_report *report,
+                         struct stoq_fetch_report_source *out)
+{
     const struct peer *p = f->peers[i];
     out->peer = p->id;
     out->addr = p->conn_count > 0 || p->addr_count == 0 ? p->addr : p->addrs[0];
@@ -214,17 +223,14 @@ void engine_fetch_done(struct stoq_fetch *f, const struct stoq_node_report *repo
     out->bytes_wire = report->bytes_wire;
     out->bytes_new = report->bytes_new + f->seed_bytes_new;
     out->elapsed_ns = report->ended_at - report->started_at;
-    out->times = (struct stoq_fetch_times){.source_ns = since(report, report->source_at),
-                                           .manifest_ns = since(report, report->manifest_at),
-                                           .shard_list_ns = since(report, report->shard_list_at),
-                                           .chunks_ns = since(report, report->chunks_at)};
+    out->times = engine_fetch_times(report);
     out->complete_before = status == STOQ_OK && report->chunks_from_peers == 0 &&
                            f->seed_bytes == 0 && report->chunks_shared == 0;
     out->source_count = f->peer_count;
     bool damaged = false;
     engine_budget_note(f->engine, f->number);
     for (size_t i = 0; i < f->peer_count; i++) {
-        report_source(f, i, report);
+        engine_fetch_source(f, i, report, &f->report->sources[i]);
         damaged = damaged || f->peers[i]->damaged;
     }
     /* Nobody lied, yet what is left of the package is a damaged copy: say that, not "not found". */

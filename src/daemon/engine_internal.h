@@ -455,6 +455,11 @@ void engine_job_done(struct stoq_engine *e);
 /* engine_fetch.c */
 struct stoq_fetch *engine_fetch_find(struct stoq_engine *e, stoq_fetch_id number);
 void engine_fetch_done(struct stoq_fetch *f, const struct stoq_node_report *report);
+/* What a report says of the fetch's i-th source, and when each step was done. out is zeros before. */
+void engine_fetch_source(const struct stoq_fetch *f, size_t i,
+                         const struct stoq_node_report *report,
+                         struct stoq_fetch_report_source *out);
+struct stoq_fetch_times engine_fetch_times(const struct stoq_node_report *report);
 void engine_progress(struct stoq_engine *e, stoq_ns now);
 /* Caps of ours held credit of this source back; it says what its own caps are. */
 void engine_fetch_held(struct stoq_engine *e, stoq_fetch_id fetch, const struct peer *p,

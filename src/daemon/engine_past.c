@@ -151,6 +151,26 @@ static void add_requests(struct snapshot *s, struct stoq_transfer *t, const stru
     s->request_count += t->request_count;
 }
 
+/* What each source has brought of one that runs, and where its time went. */
+static void add_so_far(struct stoq_transfer *t, const struct stoq_fetch *f,
+                       struct stoq_fetch_report_source *sources)
+{
+    struct stoq_node_report report;
+    if (!stoq_node_fetch_report(f->engine->node, f->number, &report)) {
+        memset(&report, 0, sizeof report); /* it has not begun */
+    }
+    t->bytes_wire = report.bytes_wire;
+    t->times = engine_fetch_times(&report);
+    for (size_t i = 0; i < f->peer_count; i++) {
+        const struct peer *peer = f->peers[i];
+        engine_fetch_source(f, i, &report, &sources[i]);
+        sources[i].connected = peer->state == PEER_UP;
+        if (sources[i].why[0] == '\0' && !sources[i].connected) {
+            memcpy(sources[i].why, peer->why, sizeof peer->why);
+        }
+    }
+}
+
 static void add_running(struct snapshot *s, struct stoq_engine *e, const struct stoq_fetch *f)
 {
     struct stoq_transfer *t = &s->list[s->count++];
@@ -164,18 +184,8 @@ static void add_running(struct snapshot *s, struct stoq_engine *e, const struct 
     t->waits = p.waits;
     t->sources = &s->sources[s->source_count];
     t->source_count = f->peer_count;
-    for (size_t i = 0; i < f->peer_count; i++) {
-        const struct peer *peer = f->peers[i];
-        struct stoq_fetch_report_source *out = &s->sources[s->source_count++];
-        *out = (struct stoq_fetch_report_source){.peer = peer->id,
-                                                 .addr = peer->addr,
-                                                 .connected = peer->state == PEER_UP,
-                                                 .held_ns = f->notes[i].held_ns,
-                                                 .cap_here_bytes_per_s = f->notes[i].cap_here,
-                                                 .cap_there_bytes_per_s = f->notes[i].cap_there};
-        memcpy(out->group, peer->group, sizeof peer->group);
-        memcpy(out->why, peer->why, sizeof peer->why);
-    }
+    add_so_far(t, f, &s->sources[s->source_count]);
+    s->source_count += f->peer_count;
     add_requests(s, t, f->requests);
 }
 

@@ -203,7 +203,10 @@ static struct size_text size_of(uint64_t bytes)
 
 static void say_outcome(struct story *s, const struct stoq_transfer *t)
 {
-    if (!t->over) {
+    if (!t->over && t->waits) {
+        say(s, "It waits for its turn since %.1f s: no more than transfer.max_concurrent run.",
+            sec(t->elapsed_ns));
+    } else if (!t->over) {
         say(s, "It is running since %.1f s: %s of %s are here, %u sources are connected.",
             sec(t->elapsed_ns), size_of(t->progress.bytes_done).s,
             size_of(t->progress.bytes_total).s, t->progress.sources);
@@ -217,6 +220,28 @@ static void say_outcome(struct story *s, const struct stoq_transfer *t)
             size_of(t->bytes_from_peers).s, size_of(t->bytes_had + t->bytes_from_seed).s);
     } else {
         say(s, "It ended after %.2f s with %s: %s.", sec(t->elapsed_ns), t->code, t->why);
+    }
+}
+
+/* What a running fetch waits for from a source. */
+static void say_open(struct story *s, const struct stoq_transfer *t,
+                     const struct stoq_fetch_report_source *src)
+{
+    char peer[STOQ_ID_TEXT_CAP];
+    stoq_ns oldest = 0;
+    uint64_t chunks = 0;
+    for (size_t i = 0; i < t->request_count; i++) {
+        const struct stoq_request *r = &t->requests[i];
+        if (strcmp(r->result, "running") == 0 && stoq_hash_eq(&r->source.h, &src->peer.h)) {
+            chunks += r->chunks - r->chunks_done;
+            oldest = r->took_ns > oldest ? r->took_ns : oldest;
+        }
+    }
+    if (chunks > 0) {
+        stoq_peer_id_put(peer, &src->peer);
+        peer[15] = '\0';
+        say(s, "%s.. is waited for with %llu chunks, the longest since %.1f s.", peer,
+            (unsigned long long)chunks, sec(oldest));
     }
 }
 
@@ -235,9 +260,13 @@ static void say_source(struct story *s, const struct stoq_transfer *t,
                        100.0 * (double)src->bytes /
                            (double)(t->bytes_from_peers == 0 ? 1 : t->bytes_from_peers));
     }
-    if (!t->over) {
+    if (!t->over && src->ready_ns == 0) {
         say(s, "%s.. at %s is %sconnected%s%s.", peer, addr, src->connected ? "" : "not ",
             src->why[0] != '\0' ? "; " : "", src->why);
+    } else if (!t->over) {
+        say(s, "%s.. at %s was connected after %.3f s and %s so far%s%s.", peer, addr,
+            sec(src->ready_ns), gave, src->why[0] != '\0' ? "; given up: " : "", src->why);
+        say_open(s, t, src);
     } else if (src->ready_ns == 0) {
         say(s, "%s.. at %s was never connected%s%s.", peer, addr, src->why[0] != '\0' ? ": " : "",
             src->why);
@@ -305,7 +334,7 @@ static void say_times(struct story *s, const struct stoq_transfer *t)
         {"the manifest", t->times.manifest_ns},
         {"the shard list", t->times.shard_list_ns},
         {"the chunks", t->times.chunks_ns},
-        {"making them durable", t->status == STOQ_OK ? t->elapsed_ns : 0},
+        {"making them durable", t->over && t->status == STOQ_OK ? t->elapsed_ns : 0},
     };
     stoq_ns before = 0;
     stoq_ns most = 0;
@@ -320,10 +349,17 @@ static void say_times(struct story *s, const struct stoq_transfer *t)
         most = took > most ? took : most;
         before = step[i].at;
     }
+    if (!t->over && !t->waits && t->elapsed_ns > before) {
+        size_t i = 0;
+        while (i + 1 < STOQ_COUNT(step) && step[i].at != 0) {
+            i++;
+        }
+        say(s, "%.3f s went into %s so far.", sec(t->elapsed_ns - before), step[i].name);
+    }
     if (t->over && t->elapsed_ns > before && t->status != STOQ_OK) {
         say(s, "The last %.3f s brought nothing further.", sec(t->elapsed_ns - before));
     }
-    if (longest != NULL && t->elapsed_ns > 0 && 2 * most > t->elapsed_ns) {
+    if (t->over && longest != NULL && t->elapsed_ns > 0 && 2 * most > t->elapsed_ns) {
         say(s, "Most of the time, %.0f %%, went into %s.",
             100.0 * (double)most / (double)t->elapsed_ns, longest);
     }

@@ -90,6 +90,11 @@ struct stoq_node_fetch_progress {
 bool stoq_node_fetch_progress(const struct stoq_node *node, stoq_fetch_id fetch,
                               struct stoq_node_fetch_progress *out);
 
+/* What its DONE would report if it ended well now: of a source that is STOQ_OK what it has brought so far.
+ * False: no such fetch. */
+bool stoq_node_fetch_report(const struct stoq_node *node, stoq_fetch_id fetch,
+                            struct stoq_node_report *out);
+
 /* The first byte of what the fetch wants that is not in the store yet; all before it, from the first one
  * wanted, is, in whole chunks. The end of what is wanted: all of it is. False: no such fetch, or it does
  * not know its shards yet. */

@@ -85,9 +85,8 @@ void fetch_start(struct fetch *f)
     }
 }
 
-static void fill_report(struct fetch *f, enum stoq_status status)
+static void fill_report(const struct fetch *f, enum stoq_status status, struct stoq_node_report *r)
 {
-    struct stoq_node_report *r = &f->report;
     r->status = status;
     r->step = report_step(f);
     r->ended_at = f->node->now;
@@ -102,6 +101,18 @@ static void fill_report(struct fetch *f, enum stoq_status status)
             r->sources[i].status = STOQ_NOTFOUND;
         }
     }
+}
+
+bool stoq_node_fetch_report(const struct stoq_node *n, stoq_fetch_id fetch,
+                            struct stoq_node_report *out)
+{
+    const struct fetch *f = fetch_find(n, fetch);
+    if (f == NULL) {
+        return false;
+    }
+    *out = f->report;
+    fill_report(f, STOQ_OK, out);
+    return true;
 }
 
 void fetch_end(struct fetch *f, enum stoq_status status)
@@ -120,7 +131,7 @@ void fetch_end(struct fetch *f, enum stoq_status status)
             p->fetch = NULL;
         }
     }
-    fill_report(f, status);
+    fill_report(f, status, &f->report);
     f->done_owed = true;
 }
 

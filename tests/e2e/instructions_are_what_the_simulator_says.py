@@ -16,7 +16,7 @@ import time
 sys.dont_write_bytecode = True
 from daemon_costs import KINDS, Costs, spent  # noqa: E402
 
-ROUNDS = 6
+ROUNDS = 10
 BUILD, FOLDER = os.environ["STOQ_BUILD"], os.environ["TMP"]
 CALLGRIND = ["valgrind", "-q", "--tool=callgrind", "--compress-strings=no", "--compress-pos=no"]
 
@@ -113,12 +113,18 @@ def main():
     if off(is_, of_exchanges):
         sys.exit(f"{off(is_, of_exchanges)}: counted {is_}, the table says {of_exchanges}")
     costs = Instructions()
+    good = 0
     try:
-        costs.round()  # it finds its memory and its files
-        costs.least = dict.fromkeys(KINDS, float("inf"))
         for _ in range(ROUNDS):
-            costs.round()
-            if not off(costs.least, of_daemons):
+            try:
+                costs.round()
+            except RuntimeError as e:  # beside much other work a handshake takes too long: those of daemons played are slow
+                print(e)
+                continue
+            good += 1
+            if good == 1:  # it found its memory and its files
+                costs.least = dict.fromkeys(KINDS, float("inf"))
+            elif not off(costs.least, of_daemons):
                 return
     finally:
         costs.close()
