@@ -73,6 +73,10 @@ void net_mark_dirty(struct net_conn *conn)
     }
 }
 
+/* A deadline so near is waited for without a timer: after a burst to a near peer the next is due in a few
+ * microseconds. */
+#define SOON_NS (20 * 1000)
+
 /*
  * Setting a timer costs up to 20 us on a virtual machine, and nearly every packet moves some deadline
  * a little further away. So it is only ever moved forward in time; one that fires early finds nothing
@@ -127,6 +131,7 @@ static void on_before_wait(void *user)
         net_far_send_commands(net->far[i]);
     }
     net->now = net->clock(net->clock_user);
+    net_run_deadlines(net);
     bool blocked = net->tx.socket != NULL && net->tx.socket->blocked;
     if (!blocked) {
         net_flush_all(net);
@@ -135,9 +140,11 @@ static void on_before_wait(void *user)
         net_share_figures(net);
     }
     blocked = watch_blocked(net);
-    arm_timer(net, net_deadline(net));
-    if (!blocked && !TAILQ_EMPTY(&net->dirty)) {
-        arm_timer(net, net->now); /* come back at once */
+    stoq_ns deadline = net_deadline(net);
+    if (!blocked && (!TAILQ_EMPTY(&net->dirty) || deadline <= net->now + SOON_NS)) {
+        stoq_loop_again(net->cfg.loop);
+    } else {
+        arm_timer(net, deadline);
     }
 }
 

@@ -25,6 +25,7 @@ struct stoq_loop {
     uv_async_t wake;
     uv_prepare_t prepare;
     uv_idle_t hurry; /* while it is active, libuv does not sleep */
+    uv_idle_t again; /* active for one turn */
     bool may_hurry;  /* there is another processor for whom we wait for */
     bool hurries;
     stoq_ns hurry_began;
@@ -140,6 +141,16 @@ void stoq_loop_hurry(struct stoq_loop *loop, stoq_ns for_ns)
     loop->hurry_until = now + for_ns;
 }
 
+static void on_again(uv_idle_t *idle)
+{
+    (void)uv_idle_stop(idle);
+}
+
+void stoq_loop_again(struct stoq_loop *loop)
+{
+    (void)uv_idle_start(&loop->again, on_again);
+}
+
 void stoq_loop_hurried(const struct stoq_loop *loop, uint64_t *times, stoq_ns *spent_ns)
 {
     *times = loop->hurry_times;
@@ -165,6 +176,7 @@ enum stoq_status stoq_loop_new(struct stoq_loop **out, struct stoq_error *err)
     }
     (void)uv_prepare_init(&loop->uv, &loop->prepare);
     (void)uv_idle_init(&loop->uv, &loop->hurry);
+    (void)uv_idle_init(&loop->uv, &loop->again);
     loop->wake.data = loop;
     loop->prepare.data = loop;
     loop->hurry.data = loop;
@@ -185,6 +197,7 @@ void stoq_loop_free(struct stoq_loop *loop)
     uv_close((uv_handle_t *)&loop->wake, NULL);
     uv_close((uv_handle_t *)&loop->prepare, NULL);
     uv_close((uv_handle_t *)&loop->hurry, NULL);
+    uv_close((uv_handle_t *)&loop->again, NULL);
     (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
     STOQ_ASSERT(uv_loop_close(&loop->uv) == 0); /* EBUSY: somebody forgot to free a handle */
     pthread_mutex_destroy(&loop->lock);

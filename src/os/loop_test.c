@@ -218,6 +218,32 @@ struct hurried {
     bool asks;
 };
 
+static void ask_for_another(void *user)
+{
+    struct scene *s = user;
+    if (++s->hooks < 50) {
+        stoq_loop_again(s->loop);
+    }
+}
+
+/* It does not wait for the next turn, and only for that one. */
+static void another_turn_comes_at_once(void **state)
+{
+    (void)state;
+    struct scene s = {0};
+    struct stoq_timer *t;
+    struct stoq_hook hook = {ask_for_another, &s, NULL};
+    assert_int_equal(stoq_loop_new(&s.loop, NULL), STOQ_OK);
+    assert_int_equal(stoq_timer_new(&t, s.loop, on_timer, &s, NULL), STOQ_OK);
+    stoq_loop_before_wait(s.loop, &hook);
+    stoq_timer_set(t, stoq_now() + 200 * STOQ_MS);
+    stoq_loop_run(s.loop);
+    assert_in_range(s.hooks, 50, 55);
+    stoq_loop_unhook(s.loop, &hook);
+    stoq_timer_free(t);
+    stoq_loop_free(s.loop);
+}
+
 static void ask_to_hurry(void *user)
 {
     struct hurried *h = user;
@@ -310,6 +336,7 @@ int main(void)
         cmocka_unit_test(a_deadline_put_off_is_kept),
         cmocka_unit_test(watch_reads_until_freed),
         cmocka_unit_test(posts_can_be_taken_back),
+        cmocka_unit_test(another_turn_comes_at_once),
         cmocka_unit_test(hurrying_looks_again_and_has_an_end),
         cmocka_unit_test(jobs_finish_on_the_loop),
         cmocka_unit_test(queue_refuses_past_its_cap),
