@@ -84,6 +84,17 @@ cp trust B/trust
 start B
 on B peers --why "${peer[2]}" --json >out
 jq -e .is_cut out >/dev/null || fail "not as before it was forgiven"
+# Before that it is between the two: the key says from which score on it is welcome.
+aged 34
+on B peers --why "${peer[2]}" --json >out
+jq -e '.is_cut and .trust_value > 0.005 and .trust_value < 0.1 and .bad_proven > 1' out >/dev/null || fail "after five weeks: $(cat out)"
+cp B/stoq.conf conf
+printf '[trust]\nminimum_reputation = 0.005\n' >>B/stoq.conf
+stop B
+start B
+on B peers --why "${peer[2]}" --json | jq -e '.is_cut | not' >/dev/null || fail "trust.minimum_reputation changes nothing"
+exits 0 on forger ping "$(contact B)"
+cp conf B/stoq.conf
 aged 60
 moved "${peer[2]}" '[0,0,1,0,0]'
 on B peers --why "${peer[2]}" --json >out
