@@ -434,7 +434,7 @@ static bool payload_complete(const struct ask *a)
 static void tell_progress(struct ask *a, size_t n, bool at_end)
 {
     a->unreported += n;
-    stoq_ns now = stoq_now();
+    stoq_ns now = stoq_loop_looked_at(a->engine->loop);
     if (!a->wants_chunks || a->unreported == 0 || (!at_end && now - a->told_at < TELL_EVERY)) {
         return;
     }

@@ -209,6 +209,11 @@ void stoq_loop_run(struct stoq_loop *loop)
     (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
 }
 
+stoq_ns stoq_loop_looked_at(const struct stoq_loop *loop)
+{
+    return uv_now(&loop->uv) * STOQ_MS;
+}
+
 void stoq_loop_stop(struct stoq_loop *loop)
 {
     pthread_mutex_lock(&loop->lock);

@@ -24,6 +24,8 @@ STOQ_WARN_UNUSED enum stoq_status stoq_loop_new(struct stoq_loop **out, struct s
 void stoq_loop_free(struct stoq_loop *loop);
 /* Serve events until stoq_loop_stop. */
 void stoq_loop_run(struct stoq_loop *loop);
+/* stoq_now() when the loop last looked for events, to the millisecond: for what is asked per packet. */
+stoq_ns stoq_loop_looked_at(const struct stoq_loop *loop);
 /* Any thread; the loop returns after the events at hand. */
 void stoq_loop_stop(struct stoq_loop *loop);
 /* For the next for_ns (counted from the last such call) the loop looks for events again and again, giving way

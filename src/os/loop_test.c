@@ -13,6 +13,7 @@ struct scene {
     struct stoq_loop *loop;
     stoq_ns armed_at;
     stoq_ns fired_at;
+    stoq_ns looked_at;
     int reads;
     int hooks;
     int fd[2];
@@ -23,6 +24,7 @@ static void on_timer(void *user)
 {
     struct scene *s = user;
     s->fired_at = stoq_now();
+    s->looked_at = stoq_loop_looked_at(s->loop);
     stoq_loop_stop(s->loop);
 }
 
@@ -38,6 +40,7 @@ static void deadline_fires_once_and_precisely(void **state)
     stoq_timer_set(t, at); /* the later call counts */
     stoq_loop_run(s.loop);
     assert_true(s.fired_at >= at);
+    assert_true(s.looked_at >= at - STOQ_MS && s.looked_at <= s.fired_at); /* by the same clock */
     stoq_timer_free(t);
     stoq_loop_free(s.loop);
 }
