@@ -76,7 +76,7 @@ static void before_wait(void *user)
     engine_trust_save(e, now);
     engine_past_save(e, now);
     engine_placements_run(e, now);
-    engine_dials_run(e, now);
+    engine_dials_run(e);
     engine_sources_run(e, now);
     engine_names_run(e, now);
     engine_drain(e);

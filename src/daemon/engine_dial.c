@@ -105,7 +105,7 @@ void engine_dial_begin(struct stoq_engine *e, struct peer *p, stoq_ns timeout_ns
     *e->dialling_last = p;
     e->dialling_last = &p->dial_next;
     engine_peer_ref(p);
-    engine_dials_run(e, stoq_now()); /* a caller may look whether it failed at once */
+    engine_dials_run(e); /* a caller may look whether it failed at once */
 }
 
 static enum stoq_status attempt(struct stoq_engine *e, struct peer *p, const struct stoq_addr *addr)
@@ -172,8 +172,11 @@ static bool peer_run(struct stoq_engine *e, struct peer *p, stoq_ns now, struct 
     return p->attempts > 0 || (wanted && p->addr_next < p->addr_count);
 }
 
-void engine_dials_run(struct stoq_engine *e, stoq_ns now)
+/* It looks at the clock itself: with a time from before the last look, what was silent then would be taken
+ * for fresh again, beside what began in its place. */
+void engine_dials_run(struct stoq_engine *e)
 {
+    stoq_ns now = stoq_now();
     struct dial_room room = room_at(e, now);
     struct peer *p = e->dialling;
     while (p != NULL) {
@@ -241,7 +244,7 @@ void engine_dial_failed(struct stoq_engine *e, struct peer *p, enum stoq_status 
     p->dial_status = status;
     p->attempt_at = 0; /* the next one need not wait */
     engine_peer_unref(e, p);
-    engine_dials_run(e, stoq_now());
+    engine_dials_run(e);
 }
 
 size_t engine_dials_waiting(const struct stoq_engine *e)

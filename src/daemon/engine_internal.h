@@ -624,7 +624,7 @@ void engine_dial_begin(struct stoq_engine *e, struct peer *p, stoq_ns timeout_ns
 void engine_dial_opened(struct stoq_engine *e, struct peer *p, bool inbound);
 /* Takes the attempt's reference to p. */
 void engine_dial_failed(struct stoq_engine *e, struct peer *p, enum stoq_status status);
-void engine_dials_run(struct stoq_engine *e, stoq_ns now);
+void engine_dials_run(struct stoq_engine *e);
 stoq_ns engine_dials_deadline(const struct stoq_engine *e);
 size_t engine_dials_waiting(const struct stoq_engine *e);
 
