@@ -317,11 +317,10 @@ struct own_ask {
 static void take_own(struct stoq_engine *e, void *arg)
 {
     struct own_ask *ask = arg;
-    struct stoq_dht_record *list[STOQ_DHT_KEY_RECORDS];
     if (e->dht != NULL && e->dht->nd != NULL) {
         struct stoq_dht *core = stoq_node_dht_core(e->dht->nd);
         ask->known = stoq_dht_own(core, &ask->key, stoq_now(), ask->out);
-        *ask->held = stoq_dht_held(core, &ask->key, stoq_now(), list, STOQ_DHT_KEY_RECORDS);
+        *ask->held = stoq_dht_count(core, &ask->key, stoq_now());
     }
 }
 

@@ -200,6 +200,7 @@ void dht_pending_free(struct stoq_dht *d, struct pending *p)
     stoq_dht_book_drop(d->cfg.book, p->to);
     stoq_dht_record_drop(p->record);
     stoq_dht_renewal_drop(p->renewal);
+    here_release(d, p->remake);
     free(p->owns);
     free(p);
 }
@@ -301,10 +302,15 @@ static void close_call(struct stoq_dht *d, const struct stoq_dht_reply *reply)
 static void close_made(struct stoq_dht *d, const struct stoq_dht_made *made)
 {
     struct pending *p = stoq_map_get(&d->pending_map, (struct stoq_map_key){made->cookie, 0});
-    if (p != NULL && p->kind == PENDING_MAKE) {
-        provide_made(d, p, made->record);
-        dht_pending_free(d, p);
+    if (p == NULL || p->kind != PENDING_MAKE) {
+        return;
     }
+    if (p->remake != NULL) {
+        here_made(d, p, made->record);
+    } else {
+        provide_made(d, p, made->record);
+    }
+    dht_pending_free(d, p);
 }
 
 static void close_check(struct stoq_dht *d, const struct stoq_dht_checked *c)
@@ -335,7 +341,9 @@ static enum stoq_status look(struct stoq_dht *d, const struct stoq_dht_look *ask
             (void)lookup_record(d, l, here[i]);
         }
     }
-    lookup_drive(d, l);
+    if (!l->value || !here_look(d, l)) {
+        lookup_drive(d, l);
+    }
     return STOQ_OK;
 }
 
@@ -495,7 +503,7 @@ bool stoq_dht_poll_answer(struct stoq_dht *d, struct stoq_dht_action *out)
 {
     struct action_node **at = &d->out_first;
     while (*at != NULL && (*at)->action.kind != STOQ_DHT_ANSWER &&
-           (*at)->action.kind != STOQ_DHT_CHECK) {
+           (*at)->action.kind != STOQ_DHT_CHECK && !(*at)->answers) {
         at = &(*at)->next;
     }
     struct action_node *o = *at;

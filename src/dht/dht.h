@@ -120,7 +120,8 @@ STOQ_WARN_UNUSED enum stoq_status stoq_dht_feed(struct stoq_dht *dht,
                                                 const struct stoq_dht_event *ev, stoq_ns now);
 /* The next thing to do; false: nothing. */
 bool stoq_dht_poll(struct stoq_dht *dht, stoq_ns now, struct stoq_dht_action *out);
-/* The next ANSWER or CHECK, before what else is to be done: for a request that must be answered at once. */
+/* The next ANSWER or CHECK, or MAKE for an answer, before what else is to be done: for a request that must be
+ * answered at once. */
 bool stoq_dht_poll_answer(struct stoq_dht *dht, struct stoq_dht_action *out);
 /* When to poll though nothing happened; STOQ_NEVER: only events wake it. */
 stoq_ns stoq_dht_deadline(const struct stoq_dht *dht);
@@ -161,9 +162,11 @@ struct stoq_dht_contact {
 };
 /* The i-th; false past the last. */
 bool stoq_dht_at(const struct stoq_dht *dht, size_t i, stoq_ns now, struct stoq_dht_contact *out);
-/* The records that are held of a key, ours included; at most max. */
+/* The records that are held of a key for others; at most max. */
 size_t stoq_dht_held(const struct stoq_dht *dht, const struct stoq_hash *key, stoq_ns now,
                      struct stoq_dht_record **out, size_t max);
+/* How many there are here of a key, ours included: that is made for whoever asks. */
+size_t stoq_dht_count(const struct stoq_dht *dht, const struct stoq_hash *key, stoq_ns now);
 /* How far the announcing of a key is; false: it is not ours. */
 bool stoq_dht_own(const struct stoq_dht *dht, const struct stoq_hash *key, stoq_ns now,
                   struct stoq_dht_announced *out);

@@ -12,6 +12,7 @@
  *   hand.c     copies of what is held for those who come near later
  *   provide.c  records of our own: the sweep, holders, retries
  *   renew.c    what is said of them to who has them
+ *   here.c     those of them that are kept here too: made for who asks
  *   around.c   who answered the sweep's last lookup
  */
 #include "base/heap.h"
@@ -84,7 +85,8 @@ struct pending {
     /* CALL of a STORE, MAKE; the job lives until they are closed */
     struct job *job;
     struct own *own;
-    bool alone; /* MAKE: for the one holder `to`, which has it no more */
+    bool alone;            /* MAKE: for the one holder `to`, which has it no more */
+    struct remake *remake; /* MAKE of what is here; NULL: it is a job's */
     /* CALL of a RENEW: as many of the job's; NULL: none. The renewal is held */
     struct own **owns;
     struct stoq_dht_renewal *renewal; /* of a CHECK likewise */
@@ -193,6 +195,7 @@ struct own {
     struct stoq_hash key;
     stoq_ns due_at;
     stoq_ns held_until; /* who took the last announcement has it */
+    stoq_ns here_until; /* we too, until then; it is not stored */
     /* The record that is out; digest 0: none. */
     uint64_t digest;
     uint64_t sequence;
@@ -214,6 +217,17 @@ struct own {
     bool beside; /* it is kept here though we are not one of the K */
     bool withdrawn;
     bool taken_back; /* the record that is being left names no address */
+};
+/* For whom a record that is here is made again. */
+enum remake_for {
+    REMAKE_ANSWER, /* `request` */
+    REMAKE_LOOK,   /* the pending's lookup, which waits */
+    REMAKE_HAND,   /* who is new near its key: the pending's `to` */
+};
+struct remake {
+    enum remake_for what;
+    uint64_t digest;
+    struct stoq_dht_request request; /* its sender is held */
 };
 /* One holder is told of several at once. */
 struct batch {
@@ -265,8 +279,9 @@ struct provide {
     uint32_t stores; /* calls of STORE under way */
     uint64_t sent;
     uint64_t kept;
-    uint32_t makes;  /* records being signed */
-    stoq_ns next_at; /* nothing is due before */
+    uint32_t makes;   /* records being signed */
+    uint32_t remakes; /* of what is here, for others */
+    stoq_ns next_at;  /* nothing is due before */
     stoq_ns began_at;
     /* Somebody has come or gone: what all hold is looked through then. */
     stoq_ns changed_at;
@@ -307,6 +322,7 @@ struct action_node {
     struct stoq_dht_action action;
     struct stoq_dht_renewal *renewal; /* held; NULL: none */
     uint8_t *kept;                    /* they lie behind the contacts */
+    bool answers;                     /* a MAKE that a request waits for */
     uint32_t contact_count;
     uint32_t record_count;
     stoq_contact_no *contacts;         /* held; they lie behind the records */
@@ -380,7 +396,7 @@ void lookup_free(struct stoq_dht *d, struct lookup *l);
 enum stoq_dht_outcome held_offer(struct stoq_dht *d, const struct stoq_dht_request *q,
                                  uint32_t *ttl_s); /* DONE: may be taken in once it is checked */
 /* Checked: in with it. False: no memory, or what was free is not any more. */
-bool held_take(struct stoq_dht *d, struct stoq_dht_record *record, uint32_t ttl_s, bool ours);
+bool held_take(struct stoq_dht *d, struct stoq_dht_record *record, uint32_t ttl_s);
 void held_refuse(struct stoq_dht *d, enum stoq_dht_refusal why);
 /* Its signature is not its publisher's: what was taken from his bucket goes back. */
 void held_forged(struct stoq_dht *d, const struct stoq_peer_id *publisher);
@@ -390,14 +406,11 @@ enum stoq_dht_outcome held_renew_offer(struct stoq_dht *d, const struct stoq_dht
 /* Into out, of each that it names, what REPLY says as `kept`; good: it is checked, and keeps them on. */
 void held_renew(struct stoq_dht *d, const struct stoq_dht_renewal *renewal, bool good,
                 uint8_t *out);
-/* Ours, as it is kept here; NULL: it is not. */
-struct stoq_dht_record *held_own(const struct stoq_dht *d, const struct stoq_hash *key);
 uint32_t held_list(const struct stoq_dht *d, const struct stoq_hash *key, bool withdrawn,
                    struct stoq_dht_record **out, uint32_t max);
-/* The next that is held and lives, ours among them, none taken back; NULL: no more. Nothing may be taken in
- * or removed in between. */
+/* The next that is held and lives, none taken back; NULL: no more. Nothing may be taken in or removed in
+ * between. */
 struct stoq_dht_record *held_next(const struct stoq_dht *d, struct held_walk *walk);
-void held_remove_own(struct stoq_dht *d, const struct stoq_hash *key);
 void held_expire(struct stoq_dht *d);
 uint64_t held_bytes(const struct stoq_dht *d);
 void held_release(struct stoq_dht *d);
@@ -407,11 +420,16 @@ uint32_t held_time_left(const struct stoq_dht *d, const struct stoq_dht_record *
 /* serve.c */
 void serve_request(struct stoq_dht *d, const struct stoq_dht_request *r);
 void serve_checked(struct stoq_dht *d, struct pending *p, bool good);
+/* Answer a FIND_VALUE; ours: that of its key that is here, NULL: none. */
+void serve_value(struct stoq_dht *d, const struct stoq_dht_request *r,
+                 struct stoq_dht_record *ours);
 
 /* hand.c */
 /* A contact has come into the table. */
 void hand_met(struct stoq_dht *d, stoq_contact_no newcomer);
 void hand_run(struct stoq_dht *d);
+/* What was made again for it; NULL: nothing was. */
+void hand_made(struct stoq_dht *d, const struct pending *p, struct stoq_dht_record *record);
 void hand_closed(struct stoq_dht *d, const struct pending *p, enum stoq_dht_outcome outcome);
 stoq_ns hand_deadline(const struct stoq_dht *d);
 void hand_release(struct stoq_dht *d);
@@ -425,7 +443,12 @@ void provide_stored(struct stoq_dht *d, struct pending *p, const struct stoq_dht
 void provide_run(struct stoq_dht *d);
 /* May another record be signed or sent whole? */
 bool provide_has_room(const struct stoq_dht *d);
-/* NULL: no memory; it goes on with the next event that frees something. again: the same as before. */
+/* A key of ours; NULL: it is none. */
+struct own *provide_own(const struct stoq_dht *d, const struct stoq_hash *key);
+void provide_due(struct stoq_dht *d, struct own *o, stoq_ns at);
+/* All but its cookie; again: the same as before. */
+void provide_fill_make(struct stoq_dht_make *make, const struct own *o, bool again);
+/* NULL: no memory; it goes on with the next event that frees something. */
 struct pending *provide_ask_make(struct stoq_dht *d, struct job *j, struct own *o, bool again);
 /* Whole, to a holder that is counted as open already. False: no memory, or no room. */
 bool provide_store(struct stoq_dht *d, struct job *j, struct own *o, stoq_contact_no to,
@@ -454,6 +477,15 @@ void renew_told(struct stoq_dht *d, struct pending *p, const struct stoq_dht_rep
 /* What waits for the job's other keys, or for room. */
 void renew_drive(struct stoq_dht *d, struct job *j);
 void renew_release(struct job *j);
+
+/* here.c */
+bool here_is(const struct own *o, stoq_ns now); /* NULL: no */
+/* Each is false where none of ours is here, or cannot be made now: then it goes on without. */
+bool here_answer(struct stoq_dht *d, const struct stoq_dht_request *r);
+bool here_look(struct stoq_dht *d, struct lookup *l);
+bool here_hand(struct stoq_dht *d, const struct stoq_hash *key, stoq_contact_no to, uint32_t hands);
+void here_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record *record);
+void here_release(struct stoq_dht *d, struct remake *r); /* NULL is fine */
 
 /* around.c */
 void around_drop(struct stoq_dht *d);

@@ -63,18 +63,17 @@ static void holders_are_the_reference(void **state)
     for (uint32_t i = 0; i < 60; i++) {
         struct stoq_hash key = world_key(100 + i);
         uint32_t truth[STOQ_DHT_K];
-        struct stoq_dht_record *r[4];
         uint32_t from = i * 7 % w->count;
         bool same = true;
         world_announce(w, from, &key);
         uint32_t n = world_nearest(w, &key, truth, STOQ_DHT_K);
         bool near = false;
         for (uint32_t k = 0; k < n; k++) {
-            same = same && stoq_dht_held(w->nodes[truth[k]].dht, &key, w->now, r, 4) == 1;
+            same = same && stoq_dht_count(w->nodes[truth[k]].dht, &key, w->now) == 1;
             near = near || truth[k] == from;
         }
         /* Kept here exactly when we are one of them. */
-        same = same && near == (stoq_dht_held(w->nodes[from].dht, &key, w->now, r, 4) == 1);
+        same = same && near == (stoq_dht_count(w->nodes[from].dht, &key, w->now) == 1);
         right += same;
     }
     assert_true(right >= 59);
@@ -112,14 +111,13 @@ static void a_provider_is_found_though_all_holders_died(void **state)
     struct world *w = world_new(45, 31);
     struct stoq_hash key = world_key(4);
     uint32_t truth[STOQ_DHT_K + 1];
-    struct stoq_dht_record *r[1];
     (void)state;
     uint32_t n = world_nearest(w, &key, truth, STOQ_DHT_K + 1);
     uint32_t from = truth[n - 1]; /* not one of the K */
     world_announce(w, from, &key);
     assert_true(w->told.got >= STOQ_DHT_K);
     for (uint32_t i = 0; i < w->count; i++) {
-        w->nodes[i].dead = i != from && stoq_dht_held(w->nodes[i].dht, &key, w->now, r, 1) == 1;
+        w->nodes[i].dead = i != from && stoq_dht_count(w->nodes[i].dht, &key, w->now) == 1;
     }
     for (uint32_t i = 0; i < w->count; i++) {
         if (!w->nodes[i].dead && i != from) {
@@ -192,11 +190,10 @@ static void a_sweep_shares_lookups(void **state)
     for (uint32_t i = 0; i < 40; i++) {
         struct stoq_hash key = world_key(1000 + 49 * i);
         uint32_t truth[STOQ_DHT_K];
-        struct stoq_dht_record *r[2];
         uint32_t has = 0;
         uint32_t n = world_nearest(w, &key, truth, STOQ_DHT_K);
         for (uint32_t k = 0; k < n; k++) {
-            has += stoq_dht_held(w->nodes[truth[k]].dht, &key, w->now, r, 2) > 0;
+            has += stoq_dht_count(w->nodes[truth[k]].dht, &key, w->now) > 0;
         }
         assert_true(has >= STOQ_DHT_K - 1);
     }
@@ -229,12 +226,11 @@ static void newcomers_are_given_what_they_are_near_to(void **state)
     (void)state;
     for (uint32_t i = 0; i < 10; i++) {
         struct stoq_hash key = world_key(i);
-        struct stoq_dht_record *r[2];
         world_announce(w, i, &key);
         uint32_t n = newcomer_near(w, &key);
         world_met(w, n, 30 + i);
         world_run(w, w->now + 30 * STOQ_SEC);
-        given += stoq_dht_held(w->nodes[n].dht, &key, w->now, r, 2) == 1;
+        given += stoq_dht_count(w->nodes[n].dht, &key, w->now) == 1;
     }
     for (uint32_t i = 0; i < w->count; i++) {
         struct stoq_dht_stats s;

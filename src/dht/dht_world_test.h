@@ -583,11 +583,9 @@ static inline uint32_t world_nearest(const struct world *w, const struct stoq_ha
 /* How many live nodes have the record. */
 static inline uint32_t world_holders(const struct world *w, const struct stoq_hash *key)
 {
-    struct stoq_dht_record *r[STOQ_DHT_VALUES_MAX];
     uint32_t n = 0;
     for (uint32_t i = 0; i < w->count; i++) {
-        n += !w->nodes[i].dead &&
-             stoq_dht_held(w->nodes[i].dht, key, w->now, r, STOQ_DHT_VALUES_MAX) > 0;
+        n += !w->nodes[i].dead && stoq_dht_count(w->nodes[i].dht, key, w->now) > 0;
     }
     return n;
 }

@@ -22,12 +22,14 @@
 struct hand {
     struct hand *next;
     stoq_contact_no to;             /* held */
-    struct stoq_dht_record *record; /* held */
+    struct stoq_dht_record *record; /* held; NULL: ours, which is made then */
+    struct stoq_hash key;
     uint32_t tries;
 };
 
-static void push(struct stoq_dht *d, stoq_contact_no to, struct stoq_dht_record *record,
-                 uint32_t tries)
+/* record NULL: ours of this key. */
+static void push(struct stoq_dht *d, stoq_contact_no to, const struct stoq_hash *key,
+                 struct stoq_dht_record *record, uint32_t tries)
 {
     struct hands *hs = &d->hands;
     struct hand *h = hs->count >= HANDS_MAX ? NULL : calloc(1, sizeof *h);
@@ -35,7 +37,10 @@ static void push(struct stoq_dht *d, stoq_contact_no to, struct stoq_dht_record 
         return;
     }
     stoq_dht_book_hold(d->cfg.book, to);
-    *h = (struct hand){.to = to, .record = stoq_dht_record_hold(record), .tries = tries};
+    *h = (struct hand){.to = to, .record = record, .key = *key, .tries = tries};
+    if (record != NULL) {
+        (void)stoq_dht_record_hold(record);
+    }
     *hs->last = h;
     hs->last = &h->next;
     hs->count++;
@@ -80,7 +85,7 @@ void hand_met(struct stoq_dht *d, stoq_contact_no newcomer)
     stoq_contact_no near[2 * STOQ_DHT_K];
     struct held_walk walk = {0};
     struct stoq_dht_record *r;
-    if (d->cfg.self == 0 || d->store.keys.count == 0) {
+    if (d->cfg.self == 0 || (d->store.keys.count == 0 && d->provide.count == 0)) {
         return;
     }
     uint64_t radius = table_key_radius(d);
@@ -89,14 +94,39 @@ void hand_met(struct stoq_dht *d, stoq_contact_no newcomer)
         return;
     }
     uint32_t n = table_nearest(d, &d->cfg.id, 0, near, STOQ_COUNT(near));
-    bool few = d->table.count < d->cfg.shape.k; /* ours are announced again then */
     while (d->hands.count < HANDS_MAX && (r = held_next(d, &walk)) != NULL) {
-        bool ours = stoq_hash_eq(&r->publisher.h, &d->cfg.peer.h);
-        if (!(few && ours) && stoq_dht_distance(&d->cfg.id, &r->key) <= 2 * radius &&
+        if (stoq_dht_distance(&d->cfg.id, &r->key) <= 2 * radius &&
             is_ours_to_give(d, &r->key, newcomer, near, n)) {
-            push(d, newcomer, r, 0);
+            push(d, newcomer, &r->key, r, 0);
         }
     }
+    bool few = d->table.count < d->cfg.shape.k; /* ours are announced again then */
+    for (uint32_t i = 0; i < d->provide.count && !few && d->hands.count < HANDS_MAX; i++) {
+        const struct own *o = d->provide.v[i];
+        if (here_is(o, d->now) && stoq_dht_distance(&d->cfg.id, &o->key) <= 2 * radius &&
+            is_ours_to_give(d, &o->key, newcomer, near, n)) {
+            push(d, newcomer, &o->key, NULL, 0);
+        }
+    }
+}
+
+/* False: it could not. */
+static bool give(struct stoq_dht *d, stoq_contact_no to, struct stoq_dht_record *record,
+                 uint32_t hands)
+{
+    struct stoq_dht_call call = {.ask = STOQ_DHT_STORE, .target = record->key, .record = record};
+    struct pending *p = held_time_left(d, record) == 0 ? NULL : dht_call(d, to, &call);
+    if (p != NULL) {
+        p->hands = hands;
+        p->record = stoq_dht_record_hold(record);
+    }
+    return p != NULL;
+}
+
+void hand_made(struct stoq_dht *d, const struct pending *p, struct stoq_dht_record *record)
+{
+    bool given = record != NULL && give(d, p->to, record, p->hands);
+    d->hands.flying -= !given;
 }
 
 void hand_run(struct stoq_dht *d)
@@ -104,14 +134,8 @@ void hand_run(struct stoq_dht *d)
     struct hands *hs = &d->hands;
     while (hs->first != NULL && hs->flying < HANDS_AT_ONCE && hs->again_at <= d->now) {
         struct hand *h = shift(hs);
-        struct stoq_dht_call call = {
-            .ask = STOQ_DHT_STORE, .target = h->record->key, .record = h->record};
-        struct pending *p = held_time_left(d, h->record) == 0 ? NULL : dht_call(d, h->to, &call);
-        if (p != NULL) {
-            p->hands = h->tries + 1;
-            p->record = stoq_dht_record_hold(h->record);
-            hs->flying++;
-        }
+        hs->flying += h->record == NULL ? here_hand(d, &h->key, h->to, h->tries + 1)
+                                        : give(d, h->to, h->record, h->tries + 1);
         hand_free(d, h);
     }
 }
@@ -121,7 +145,7 @@ void hand_closed(struct stoq_dht *d, const struct pending *p, enum stoq_dht_outc
     d->hands.flying--;
     d->hands.given += outcome == STOQ_DHT_DONE;
     if (outcome == STOQ_DHT_BUSY && p->hands < TRIES) {
-        push(d, p->to, p->record, p->hands);
+        push(d, p->to, &p->record->key, p->record, p->hands);
         d->hands.again_at = d->now + BUSY_AGAIN;
     }
 }

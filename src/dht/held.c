@@ -20,7 +20,6 @@ struct held {
     struct stoq_dht_record *record;
     stoq_ns first_at; /* since when this publisher has had one here */
     uint32_t taken_s; /* when this one was */
-    bool ours;
 };
 
 /* What a publisher has here; forgotten with its last record. */
@@ -110,7 +109,7 @@ static struct stoq_map_key digest_key(const struct stoq_peer_id *publisher, uint
 static void index_add(struct stoq_dht *d, struct held *h)
 {
     struct stoq_map_key at = digest_key(&h->record->publisher, h->record->digest);
-    if (!h->ours && !h->record->withdrawn && stoq_map_get(&d->store.digests, at) == NULL) {
+    if (!h->record->withdrawn && stoq_map_get(&d->store.digests, at) == NULL) {
         (void)!stoq_map_put(&d->store.digests, at, h);
     }
 }
@@ -340,16 +339,14 @@ static void remove_held(struct stoq_dht *d, struct held *h)
     }
     stoq_heap_remove(&d->store.expiry, &h->expiry);
     index_remove(d, h);
-    if (!h->ours) {
-        struct publisher *p = publisher_of(d, &r->publisher);
-        STOQ_ASSERT(p != NULL);
-        if (--p->count == 0) {
-            (void)stoq_map_remove(&d->store.publishers, dht_map_key(r->publisher.h.b));
-            free(p);
-        }
-        (void)group_add(d, r->group, -1);
-        d->store.count--;
+    struct publisher *p = publisher_of(d, &r->publisher);
+    STOQ_ASSERT(p != NULL);
+    if (--p->count == 0) {
+        (void)stoq_map_remove(&d->store.publishers, dht_map_key(r->publisher.h.b));
+        free(p);
     }
+    (void)group_add(d, r->group, -1);
+    d->store.count--;
     stoq_dht_record_drop(r);
     free(h);
 }
@@ -379,14 +376,13 @@ static void publisher_leave(struct stoq_dht *d, const struct stoq_peer_id *id, s
 }
 
 /* NULL: no memory; nothing is changed then. */
-static struct held *insert(struct stoq_dht *d, struct stoq_dht_record *r, bool ours)
+static struct held *insert(struct stoq_dht *d, struct stoq_dht_record *r)
 {
     struct held *h = calloc(1, sizeof *h);
-    struct publisher *p = h == NULL || ours ? NULL : publisher_want(d, &r->publisher);
+    struct publisher *p = h == NULL ? NULL : publisher_want(d, &r->publisher);
     struct held *first = chain_of(d, &r->key);
-    bool counted = h != NULL && !ours && p != NULL && group_add(d, r->group, 1);
-    if (h == NULL || (!ours && !counted) ||
-        stoq_heap_reserve(&d->store.expiry, d->store.expiry.n + 1) != STOQ_OK ||
+    bool counted = p != NULL && group_add(d, r->group, 1);
+    if (!counted || stoq_heap_reserve(&d->store.expiry, d->store.expiry.n + 1) != STOQ_OK ||
         stoq_map_put(&d->store.keys, dht_map_key(r->key.b), h) != STOQ_OK) {
         if (counted) {
             (void)group_add(d, r->group, -1);
@@ -395,11 +391,9 @@ static struct held *insert(struct stoq_dht *d, struct stoq_dht_record *r, bool o
         free(h);
         return NULL;
     }
-    *h = (struct held){.next = first, .ours = ours, .first_at = d->now};
-    if (!ours) {
-        p->count++;
-        d->store.count++;
-    }
+    *h = (struct held){.next = first, .first_at = d->now};
+    p->count++;
+    d->store.count++;
     return h;
 }
 
@@ -418,7 +412,7 @@ static stoq_ns kept_until(const struct stoq_dht *d, const struct held *before,
     return its > until ? its : until;
 }
 
-bool held_take(struct stoq_dht *d, struct stoq_dht_record *r, uint32_t ttl_s, bool ours)
+bool held_take(struct stoq_dht *d, struct stoq_dht_record *r, uint32_t ttl_s)
 {
     struct held *h = find(d, r);
     enum stoq_dht_refusal why;
@@ -428,12 +422,12 @@ bool held_take(struct stoq_dht *d, struct stoq_dht_record *r, uint32_t ttl_s, bo
     stoq_ns until = kept_until(d, h, r, ttl_s);
     if (h == NULL) {
         /* Room was there when it was offered; several may have been checked since. */
-        if (!ours && (d->cfg.without & STOQ_DHT_NO_CAPS) == 0 &&
+        if ((d->cfg.without & STOQ_DHT_NO_CAPS) == 0 &&
             !has_room(d, r, publisher_of(d, &r->publisher), &why)) {
             held_refuse(d, why);
             return false;
         }
-        h = insert(d, r, ours);
+        h = insert(d, r);
         if (h == NULL) {
             return false;
         }
@@ -445,7 +439,7 @@ bool held_take(struct stoq_dht *d, struct stoq_dht_record *r, uint32_t ttl_s, bo
     h->taken_s = now_s(d);
     index_add(d, h);
     stoq_heap_put(&d->store.expiry, &h->expiry, until);
-    d->store.taken += !ours;
+    d->store.taken++;
     return true;
 }
 
@@ -482,27 +476,6 @@ size_t stoq_dht_held(const struct stoq_dht *d, const struct stoq_hash *key, stoq
         }
     }
     return n;
-}
-
-struct stoq_dht_record *held_own(const struct stoq_dht *d, const struct stoq_hash *key)
-{
-    const struct held *h = chain_of(d, key);
-    while (h != NULL && !(h->ours && stoq_hash_eq(&h->record->key, key))) {
-        h = h->next;
-    }
-    return h == NULL ? NULL : h->record;
-}
-
-void held_remove_own(struct stoq_dht *d, const struct stoq_hash *key)
-{
-    struct held *h = chain_of(d, key);
-    while (h != NULL) {
-        struct held *next = h->next;
-        if (h->ours && stoq_hash_eq(&h->record->key, key)) {
-            remove_held(d, h);
-        }
-        h = next;
-    }
 }
 
 void held_expire(struct stoq_dht *d)

@@ -38,7 +38,7 @@
 #define AROUND_FOR                                                                                 \
     (30 * STOQ_SEC) /* so long those who answered a lookup are asked without another */
 
-static struct own *own_of(const struct stoq_dht *d, const struct stoq_hash *key)
+struct own *provide_own(const struct stoq_dht *d, const struct stoq_hash *key)
 {
     return stoq_map_get(&d->provide.by_key, dht_map_key(key->b));
 }
@@ -58,7 +58,7 @@ static enum stoq_status make_room(struct provide *pr)
     return STOQ_OK;
 }
 
-static void due(struct stoq_dht *d, struct own *o, stoq_ns at)
+void provide_due(struct stoq_dht *d, struct own *o, stoq_ns at)
 {
     o->due_at = at;
     if (at < d->provide.next_at) {
@@ -69,7 +69,7 @@ static void due(struct stoq_dht *d, struct own *o, stoq_ns at)
 enum stoq_status provide_add(struct stoq_dht *d, const struct stoq_dht_announce *a)
 {
     struct provide *pr = &d->provide;
-    struct own *o = own_of(d, &a->key);
+    struct own *o = provide_own(d, &a->key);
     if (o == NULL) {
         if (pr->count >= STOQ_DHT_OWN_MAX) {
             return STOQ_FULL;
@@ -83,13 +83,13 @@ enum stoq_status provide_add(struct stoq_dht *d, const struct stoq_dht_announce 
         o->key = a->key;
         pr->v[pr->count++] = o;
         pr->sorted = false;
-        due(d, o, d->now + a->in_ns);
+        provide_due(d, o, d->now + a->in_ns);
     }
     if (o->withdrawn || a->urgent) {
         o->digest = o->withdrawn ? 0 : o->digest;
         o->withdrawn = false;
         o->tries = 0;
-        due(d, o, d->now);
+        provide_due(d, o, d->now);
     }
     o->urgent = o->urgent || a->urgent;
     return STOQ_OK;
@@ -97,13 +97,13 @@ enum stoq_status provide_add(struct stoq_dht *d, const struct stoq_dht_announce 
 
 void provide_withdraw(struct stoq_dht *d, const struct stoq_hash *key)
 {
-    struct own *o = own_of(d, key);
+    struct own *o = provide_own(d, key);
     if (o != NULL && !o->withdrawn) {
         o->withdrawn = true;
         o->tries = 0;
         o->urgent = true;
-        held_remove_own(d, key);
-        due(d, o, d->now);
+        o->here_until = 0;
+        provide_due(d, o, d->now);
     }
 }
 
@@ -316,7 +316,7 @@ static void job_narrow(struct stoq_dht *d, struct job *j, unsigned bits)
             j->v[n++] = o;
         } else {
             o->job = NULL;
-            due(d, o, o->due_at);
+            provide_due(d, o, o->due_at);
         }
     }
     j->count = n;
@@ -326,6 +326,16 @@ static void job_narrow(struct stoq_dht *d, struct job *j, unsigned bits)
 bool provide_has_room(const struct stoq_dht *d)
 {
     return d->provide.stores + STOQ_DHT_K * d->provide.makes < STORES_MAX;
+}
+
+void provide_fill_make(struct stoq_dht_make *make, const struct own *o, bool again)
+{
+    *make = (struct stoq_dht_make){.key = o->key,
+                                   .ttl_s = STOQ_DHT_SIGNED_S,
+                                   .withdrawn = o->withdrawn,
+                                   .digest = again ? o->digest : 0,
+                                   .sequence = o->sequence,
+                                   .issued_at_s = o->issued_at_s};
 }
 
 struct pending *provide_ask_make(struct stoq_dht *d, struct job *j, struct own *o, bool again)
@@ -341,13 +351,8 @@ struct pending *provide_ask_make(struct stoq_dht *d, struct job *j, struct own *
     d->provide.makes++;
     p->job = j;
     p->own = o;
-    a->action.u.make = (struct stoq_dht_make){.cookie = p->cookie,
-                                              .key = o->key,
-                                              .ttl_s = STOQ_DHT_SIGNED_S,
-                                              .withdrawn = o->withdrawn,
-                                              .digest = again ? o->digest : 0,
-                                              .sequence = o->sequence,
-                                              .issued_at_s = o->issued_at_s};
+    provide_fill_make(&a->action.u.make, o, again);
+    a->action.u.make.cookie = p->cookie;
     return p;
 }
 
@@ -444,11 +449,11 @@ static void settle(struct stoq_dht *d, struct own *o)
     if (o->withdrawn !=
         o->taken_back) { /* withdrawn, or announced again, while this was under way */
         o->tries = 0;
-        due(d, o, d->now);
+        provide_due(d, o, d->now);
         return;
     }
     /* Spread, so that what began together does not stay together: an eighth less at most. */
-    due(d, o, d->now + again - stoq_prng_below(&d->prng, again / 8 + 1));
+    provide_due(d, o, d->now + again - stoq_prng_below(&d->prng, again / 8 + 1));
     tell(d, o);
     if (o->withdrawn && (o->enough || o->tries >= WITHDRAW_TRIES)) {
         forget(d, o);
@@ -516,11 +521,11 @@ static void choose(struct stoq_dht *d, const struct job *j, const struct stoq_ha
 }
 
 /* holds: as one of the K. */
-static void keep_here(struct stoq_dht *d, struct own *o, struct stoq_dht_record *record, bool holds)
+static void keep_here(struct stoq_dht *d, struct own *o, bool holds)
 {
-    bool kept = held_take(d, record, o->ttl_s, true);
-    o->taken += kept && holds;
-    o->beside = kept && !holds;
+    o->here_until = d->now + (stoq_ns)o->ttl_s * STOQ_SEC;
+    o->taken += holds;
+    o->beside = !holds;
 }
 
 bool provide_store(struct stoq_dht *d, struct job *j, struct own *o, stoq_contact_no to,
@@ -576,7 +581,7 @@ void provide_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record 
     j->makes--;
     if (record == NULL) {
         o->job = NULL;
-        due(d, o, d->now + NOT_MADE_AGAIN);
+        provide_due(d, o, d->now + NOT_MADE_AGAIN);
         provide_drive(d);
         return;
     }
@@ -593,9 +598,9 @@ void provide_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record 
     o->issued_at_s = record->issued_at_s;
     bool small = d->table.count < STOQ_DHT_SMALL && d->cfg.self != 0;
     if ((h.self || small) && !record->withdrawn) {
-        keep_here(d, o, record, h.self);
+        keep_here(d, o, h.self);
     } else {
-        held_remove_own(d, &o->key);
+        o->here_until = 0;
         o->taken += h.self; /* taken back here already */
     }
     tell_holders(d, j, o, &h, record, renews);
@@ -641,7 +646,7 @@ static void announce_to_few(struct stoq_dht *d)
     for (uint32_t i = 0; i < pr->count; i++) {
         struct own *o = pr->v[i];
         if (o->enough && o->wanted < d->cfg.shape.k && o->known != d->table.count) {
-            due(d, o, d->now);
+            provide_due(d, o, d->now);
         }
     }
 }
@@ -691,7 +696,7 @@ stoq_ns provide_deadline(const struct stoq_dht *d)
 bool stoq_dht_own(const struct stoq_dht *d, const struct stoq_hash *key, stoq_ns now,
                   struct stoq_dht_announced *out)
 {
-    const struct own *o = own_of(d, key);
+    const struct own *o = provide_own(d, key);
     if (o == NULL) {
         return false;
     }

@@ -19,15 +19,7 @@ bool renew_is_lasting(const struct stoq_dht *d, const struct own *o)
 /* False: no room, or no memory. */
 static bool mend(struct stoq_dht *d, struct job *j, const struct miss *m)
 {
-    struct own *o = m->own;
-    struct stoq_dht_record *here = held_own(d, &o->key);
-    if (here != NULL && here->digest == o->digest) {
-        if (!provide_store(d, j, o, m->to, here)) {
-            provide_closed(d, j, o);
-        }
-        return true;
-    }
-    struct pending *p = provide_ask_make(d, j, o, true);
+    struct pending *p = provide_ask_make(d, j, m->own, true);
     if (p != NULL) {
         p->alone = true;
         p->to = m->to;

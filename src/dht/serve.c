@@ -44,15 +44,16 @@ static void find_node(struct stoq_dht *d, const struct stoq_dht_request *r)
     }
 }
 
-static void find_value(struct stoq_dht *d, const struct stoq_dht_request *r)
+void serve_value(struct stoq_dht *d, const struct stoq_dht_request *r, struct stoq_dht_record *ours)
 {
-    struct stoq_dht_record *list[STOQ_DHT_KEY_RECORDS];
+    struct stoq_dht_record *list[1 + STOQ_DHT_KEY_RECORDS] = {ours};
     struct action_node *o = answer(d, r->request, STOQ_DHT_DONE);
     uint32_t want = r->want < STOQ_DHT_VALUES_MAX ? r->want : STOQ_DHT_VALUES_MAX;
+    uint32_t n = ours != NULL;
     if (o == NULL) {
         return;
     }
-    uint32_t n = held_list(d, &r->target, false, list, STOQ_DHT_KEY_RECORDS);
+    n += held_list(d, &r->target, false, list + n, STOQ_DHT_KEY_RECORDS);
     for (uint32_t i = r->skip; i < n && o->record_count < want; i++) {
         dht_out_record(o, list[i]);
     }
@@ -65,7 +66,7 @@ static void find_value(struct stoq_dht *d, const struct stoq_dht_request *r)
 
 static void take(struct stoq_dht *d, const struct pending *p)
 {
-    bool taken = held_take(d, p->record, p->ttl_s, false);
+    bool taken = held_take(d, p->record, p->ttl_s);
     struct action_node *o =
         p->answer ? answer(d, p->request, taken ? STOQ_DHT_DONE : STOQ_DHT_BUSY) : NULL;
     if (o != NULL) {
@@ -220,7 +221,9 @@ void serve_request(struct stoq_dht *d, const struct stoq_dht_request *r)
         find_node(d, r);
         break;
     case STOQ_DHT_FIND_VALUE:
-        find_value(d, r);
+        if (!here_answer(d, r)) {
+            serve_value(d, r, NULL);
+        }
         break;
     case STOQ_DHT_STORE:
         store(d, r);

@@ -98,13 +98,12 @@ static uint32_t kept_rightly(struct sim_dht_world *w)
     uint32_t right = 0;
     for (uint32_t i = 0; i < w->cfg.packages; i++) {
         const struct stoq_hash *key = &w->bulk.keys[i];
-        struct stoq_dht_record *r[1];
         uint32_t nearer = 0;
         for (uint32_t n = 0; n < w->node_count; n++) {
             nearer += sim_dht_is_here(&w->nodes[n]) && n != w->bulk.node &&
                       stoq_dht_nearer(key, &w->nodes[n].id, &self->id) < 0;
         }
-        right += (nearer < k) == (stoq_dht_held(self->dht, key, w->now, r, 1) == 1);
+        right += (nearer < k) == (stoq_dht_count(self->dht, key, w->now) == 1);
     }
     return right;
 }

@@ -84,9 +84,8 @@ void sim_dht_announced(struct sim_dht_world *w, uint32_t node, const struct stoq
 static bool is_held(const struct sim_dht_world *w, uint32_t node, uint32_t key)
 {
     const struct sim_dht_node *n = &w->nodes[node];
-    struct stoq_dht_record *r[1];
     return sim_dht_is_here(n) && n->dht != NULL && !n->is_foe &&
-           stoq_dht_held(n->dht, &w->keys[key].key, w->now, r, 1) == 1;
+           stoq_dht_count(n->dht, &w->keys[key].key, w->now) > 0;
 }
 
 /* Who holds what now. */
