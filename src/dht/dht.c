@@ -566,6 +566,5 @@ void stoq_dht_stats(const struct stoq_dht *d, struct stoq_dht_stats *out)
                  d->pending_map.capacity * sizeof(struct stoq_map_slot) +
                  d->pending_map.count * sizeof(struct pending) +
                  d->lookup_count * sizeof(struct lookup) + d->provide.count * sizeof(struct own) +
-                 d->provide.capacity * sizeof(struct own *) +
-                 d->provide.by_key.capacity * sizeof(struct stoq_map_slot);
+                 d->provide.capacity * sizeof(struct own *);
 }

@@ -4,7 +4,7 @@
 #include <malloc.h>
 
 #define MANY 2000
-#define KEY_BYTES_MAX 320
+#define KEY_BYTES_MAX 240
 
 static void announce(struct world *w, uint32_t node, const struct stoq_hash *key)
 {

@@ -268,11 +268,10 @@ struct around {
 };
 struct provide {
     struct around *around; /* NULL: none */
-    struct stoq_map by_key;
-    struct own **v; /* sorted by key when sorted */
+    struct own **v;        /* the first `sorted` in the order of their keys, then late ones */
     uint32_t count;
     uint32_t capacity;
-    bool sorted;
+    uint32_t sorted;
     struct stoq_hash cursor;
     struct job *jobs;
     uint32_t job_count;

@@ -168,6 +168,39 @@ static void a_silence_from_before_it_was_heard_says_nothing(void **state)
     world_free(w);
 }
 
+/* However many there are, however they came, and whatever of them is gone again. */
+static void every_key_is_found(void **state)
+{
+    struct world *w = world_new(1, 1);
+    struct stoq_dht_announced own;
+    (void)state;
+    for (uint32_t i = 0; i < 1500; i++) {
+        struct stoq_hash key = world_key(i);
+        announce(w, &key, false);
+        announce(w, &key, false); /* said twice, it is there once */
+        if (i % 400 == 10) {
+            world_drain(w, 0);
+        }
+        assert_true(stoq_dht_own(w->nodes[0].dht, &key, w->now, &own));
+        assert_int_equal(stats(w).own, i + 1);
+    }
+    world_run(w, w->now + 600 * STOQ_SEC);
+    for (uint32_t i = 0; i < 1500; i += 2) {
+        struct stoq_dht_event ev = {.kind = STOQ_DHT_WITHDRAW};
+        ev.u.announce.key = world_key(i);
+        world_feed(w, 0, &ev);
+    }
+    world_drain(w, 0);
+    world_run(w, w->now + 600 * STOQ_SEC);
+    assert_int_equal(stats(w).own, 750);
+    for (uint32_t i = 0; i < 1600; i++) {
+        struct stoq_hash key = world_key(i);
+        bool known = stoq_dht_own(w->nodes[0].dht, &key, w->now, &own);
+        assert_int_equal(known, i < 1500 && i % 2 == 1);
+    }
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +210,7 @@ int main(void)
         cmocka_unit_test(what_is_gone_is_as_new),
         cmocka_unit_test(losses_do_not_make_the_network_smaller),
         cmocka_unit_test(a_silence_from_before_it_was_heard_says_nothing),
+        cmocka_unit_test(every_key_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
