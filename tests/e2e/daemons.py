@@ -20,6 +20,8 @@ class Unix(http.client.HTTPConnection):
 
 
 class Daemon:
+    patience = 60  # seconds until it must serve
+
     def __init__(self, program, folder, name, configuration):
         self.name = name
         self.home = os.path.join(folder, name)
@@ -31,7 +33,7 @@ class Daemon:
             self.process = subprocess.Popen(
                 [program, "--home", self.home, "daemon", "--listen", "[::1]:0", "--ready-file", ready],
                 stdout=log, stderr=log, env=dict(os.environ, STOQ_LAN="off"))
-        end = time.monotonic() + 60
+        end = time.monotonic() + self.patience
         while not os.path.exists(ready) or os.path.getsize(ready) == 0:
             if time.monotonic() > end or self.process.poll() is not None:
                 sys.exit(f"daemon {name} did not start")

@@ -15,6 +15,7 @@ import time
 
 sys.dont_write_bytecode = True
 from daemon_costs import KINDS, Costs, spent  # noqa: E402
+from daemons import Daemon  # noqa: E402
 
 ROUNDS = 10
 BUILD, FOLDER = os.environ["STOQ_BUILD"], os.environ["TMP"]
@@ -76,7 +77,13 @@ class Instructions(Costs):
             f.write(f"#!/bin/sh\nLD_PRELOAD='{BUILD}/tests/small_index.so' exec {' '.join(CALLGRIND)} --dump-before=op_status "
                     f"'--callgrind-out-file={FOLDER}/daemon-%p' '{os.environ['STOQ']}' \"$@\"\n")
         os.chmod(program, 0o700)
+        Daemon.patience = 300  # what is played is slow
         super().__init__(program, FOLDER)
+
+    def close(self):
+        for d in (self.source, self.sink):
+            d.process.kill()
+            d.process.wait()
 
     def spent(self):
         ends = self.source, self.sink
