@@ -4,6 +4,7 @@
  */
 #include "daemon/engine_internal.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -48,6 +49,18 @@ void engine_job_done(struct stoq_engine *e)
     e->jobs--;
 }
 
+/* When the last piece goes, its arena goes back to the system: by itself the allocator keeps what lies below
+ * anything that is in use. */
+static void trim_idle(struct stoq_engine *e)
+{
+    bool has_pieces = e->pieces_idle.count > 0;
+    stoq_shelf_trim(&e->batches_idle, engine_batch_drop);
+    stoq_shelf_trim(&e->pieces_idle, engine_piece_drop);
+    if (has_pieces && e->pieces_idle.count == 0) {
+        (void)malloc_trim(0);
+    }
+}
+
 /* The one place where the node's wishes are met: after all events at hand. */
 static void before_wait(void *user)
 {
@@ -61,8 +74,7 @@ static void before_wait(void *user)
     if (now >= e->sweep_at) {
         engine_budget_clock(e, now);
         engine_sweep(e, now);
-        stoq_shelf_trim(&e->batches_idle, engine_batch_drop);
-        stoq_shelf_trim(&e->pieces_idle, engine_piece_drop);
+        trim_idle(e);
         e->sweep_at = now + ENGINE_SWEEP;
         engine_drain(e);
     }

@@ -136,6 +136,7 @@ struct peer {
     uint64_t bytes_fetched;
     uint64_t requests_served;
     uint32_t inbound_count;      /* requests of it being read or answered */
+    struct inbound *inbounds;    /* these */
     uint64_t serve_bytes;        /* of replies to it, in memory */
     uint64_t memory_bytes;       /* of its connections, when last counted */
     struct stoq_qos_yield yield; /* of background on yield_conn */
@@ -272,11 +273,14 @@ struct inbound {
     bool reading; /* a job is at work */
     bool in_pump;
     struct inbound *pump_next;
+    struct inbound *peer_next; /* among its peer's */
+    struct inbound **peer_at;
     bool waits_room;
     struct inbound *room_next;
     uint64_t bytes_out;    /* payload handed over */
     uint64_t bytes_queued; /* of those, not released */
-    uint32_t reserved;     /* of serve_bytes, for the job at work */
+    uint64_t held_bytes;   /* in serve_bytes */
+    uint32_t reserved;     /* of those, for the job at work */
     /* the ask, copied from the action */
     uint64_t request_id;
     struct stoq_package_id id;

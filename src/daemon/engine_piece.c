@@ -5,8 +5,10 @@
  * piece is freed.
  *
  * Who finds no room waits in order. Nobody can shut others out by asking for much and reading nothing: one
- * peer gets at most ENGINE_SERVE_PEER_MAX of the room, and a peer that holds nothing may always make one
- * job's worth, also when the room is full, up to half of what limits.memory allows in all.
+ * peer gets at most ENGINE_SERVE_PEER_MAX of the room, and a connection that holds nothing may always make
+ * one job's worth, also when the room is full, up to half of what limits.memory allows in all: a peer that
+ * was killed and has begun anew does not wait until its old connection, whose replies have taken all, is
+ * given up.
  */
 #include "daemon/engine_internal.h"
 
@@ -53,6 +55,16 @@ static void put_away(struct stoq_engine *e, struct piece *p)
     }
 }
 
+/* Is nothing held by replies on its connection? */
+static bool holds_nothing(const struct inbound *in)
+{
+    const struct inbound *other = in->peer->inbounds;
+    while (other != NULL && (other->conn != in->conn || other->held_bytes == 0)) {
+        other = other->peer_next;
+    }
+    return other == NULL;
+}
+
 static bool has_room(const struct inbound *in)
 {
     const struct stoq_engine *e = in->engine;
@@ -60,8 +72,9 @@ static bool has_room(const struct inbound *in)
     if (e->serve_bytes + ENGINE_SERVE_AHEAD > e->cfg.limits.memory_bytes / 2) {
         return false;
     }
-    return peer_bytes == 0 || (peer_bytes + ENGINE_SERVE_AHEAD <= ENGINE_SERVE_PEER_MAX &&
-                               e->serve_bytes + ENGINE_SERVE_AHEAD <= ENGINE_SERVE_BYTES_MAX);
+    bool is_below = peer_bytes + ENGINE_SERVE_AHEAD <= ENGINE_SERVE_PEER_MAX &&
+                    e->serve_bytes + ENGINE_SERVE_AHEAD <= ENGINE_SERVE_BYTES_MAX;
+    return is_below || holds_nothing(in);
 }
 
 static void unwait(struct inbound *in)
@@ -86,6 +99,7 @@ static void count(struct inbound *in, uint64_t plus, uint64_t minus)
     struct stoq_engine *e = in->engine;
     e->serve_bytes = e->serve_bytes + plus - minus;
     in->peer->serve_bytes = in->peer->serve_bytes + plus - minus;
+    in->held_bytes = in->held_bytes + plus - minus;
 }
 
 /* The first of those that wait and now may go on. */

@@ -30,6 +30,10 @@ static void inbound_free(struct inbound *in)
     engine_budget_end(in);
     engine_yield_end(in);
     in->peer->inbound_count--;
+    *in->peer_at = in->peer_next;
+    if (in->peer_next != NULL) {
+        in->peer_next->peer_at = in->peer_at;
+    }
     engine_peer_unref(e, in->peer);
     stoq_frame_release(&in->frame);
     stoq_stream_list_drop(in->chunks);
@@ -411,6 +415,12 @@ void engine_stream(void *user, stoq_net_conn conn, stoq_net_stream stream)
     struct stoq_map_key key = {conn, (uint64_t)stream};
     engine_peer_ref(p);
     p->inbound_count++;
+    in->peer_next = p->inbounds;
+    in->peer_at = &p->inbounds;
+    if (in->peer_next != NULL) {
+        in->peer_next->peer_at = &in->peer_next;
+    }
+    p->inbounds = in;
     if (stoq_map_put(&e->streams, key, in) != STOQ_OK ||
         stoq_map_put(&e->inbounds, (struct stoq_map_key){in->number, 0}, in) != STOQ_OK) {
         engine_inbound_cut(in, STOQ_APP_GOING_AWAY);

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A daemon's processor time for a MiB and for a small package, served and fetched, is what the simulators' table says
-(stoq-sim --costs), in proportion to this machine's unit, to two thirds. What counts is the least of many rounds, taken
-until they fit: other work on a machine makes them longer, and none shorter.
+(stoq-sim --costs), in proportion to this machine's unit, to two thirds; for a small package, which is mostly waking up, to
+a third: an idle machine takes 0.25 ms where a busy one takes 0.58 (their instructions are held to a tenth by
+instructions_are_what_the_simulator_says.py). What counts is the least of many rounds, taken until they fit.
 """
 import os
 import sys
@@ -13,7 +14,8 @@ ROUNDS = 60
 
 
 def off(is_, want):
-    return [k for k in KINDS if is_[k] * 3 > want[k] * 5 or want[k] * 3 > is_[k] * 5]
+    most = {k: 3 if k.endswith("-small") else 5 / 3 for k in KINDS}
+    return [k for k in KINDS if is_[k] > want[k] * most[k] or want[k] > is_[k] * most[k]]
 
 
 def main():
@@ -21,8 +23,8 @@ def main():
         sys.exit(77)  # sanitizers make some work dearer than other work
     build = os.environ["STOQ_BUILD"]
     want = table(build + "/apps/stoq-sim", build + "/bench/cost_times")
-    assert not off(want, want) and off({k: v * 1.7 for k, v in want.items()}, want) == list(KINDS)
-    assert off({k: v / 1.7 for k, v in want.items()}, want) == list(KINDS)
+    assert not off(want, want) and off({k: v * 3.1 for k, v in want.items()}, want) == list(KINDS)
+    assert off({k: v / 3.1 for k, v in want.items()}, want) == list(KINDS)
     costs = Costs(os.environ["STOQ"], os.environ["TMP"])
     try:
         costs.round()  # it finds its memory and its files
