@@ -23,18 +23,21 @@ static int is_segment(int fd)
 
 int flip_fdatasync(int fd)
 {
+    static ino_t flipped; /* once: a second time it would be as it was */
     int (*real)(int);
     struct stat info;
     unsigned char byte;
     char link[64];
     *(void **)&real = dlsym(RTLD_NEXT, "fdatasync");
     int result = real(fd);
-    if (result == 0 && is_segment(fd) && fstat(fd, &info) == 0 && info.st_size > LARGE) {
+    if (result == 0 && is_segment(fd) && fstat(fd, &info) == 0 && info.st_size > LARGE &&
+        info.st_ino != flipped) {
         /* The store's own descriptor may be for appending. */
         (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
         FILE *f = fopen(link, "r+b");
         if (f != NULL && pread(fileno(f), &byte, 1, LARGE) == 1) {
             byte ^= 0x10;
+            flipped = info.st_ino;
             if (pwrite(fileno(f), &byte, 1, LARGE) != 1) {
                 (void)fputs("flip_after_sync: the byte could not be changed\n", stderr);
             }
