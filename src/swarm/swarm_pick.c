@@ -216,7 +216,7 @@ static bool size_request(const struct stoq_swarm *sw, const struct swarm_peer *p
         b->chunks = most < b->chunks ? most : b->chunks;
         b->bytes = STOQ_SWARM_REQUEST_BYTES_MAX;
         /* As much again as has come: what a sender's own start would let through. Not where others may fetch
-         * it too: a thousand of them then asked the seed for 1.16 copies instead of 1.11. */
+         * it too: what is asked for early is then asked of the seed twice. */
         uint64_t came = sw->have_count > 0 || sw->peer_count > 1 ? 0 : p->window_bytes;
         return p->requests == 0 || (p->stalls == 0 && (p->requests == 1 || came > 0) &&
                                     p->inflight_bytes <= STOQ_SWARM_FIRST_CHUNKS * 65536u + came);
