@@ -10,6 +10,7 @@
  *   held.c     records held for others, their quotas
  *   serve.c    what is answered to others
  *   hand.c     copies of what is held for those who come near later
+ *   own.c      our keys, in order
  *   provide.c  records of our own: the sweep, holders, retries
  *   renew.c    what is said of them to who has them
  *   here.c     those of them that are kept here too: made for who asks
@@ -26,6 +27,7 @@
 #define DHT_CANDIDATES 200 /* of one lookup: 8 paths of 20, and room for liars */
 #define DHT_TOLD_MAX 64   /* records of a lookup's answers that are remembered with who told them */
 #define DHT_CHECKS_MAX 16 /* contacts being looked at at a time */
+#define OWN_LATE_MAX 256  /* keys of ours that are not in order yet */
 #define DHT_PROVES_MAX 32 /* records whose provider is being asked */
 #define DHT_ACTIONS_MAX                                                                            \
     4096 /* not polled yet; reached by no honest peer: requests are dropped then */
@@ -442,6 +444,10 @@ void provide_stored(struct stoq_dht *d, struct pending *p, const struct stoq_dht
 void provide_run(struct stoq_dht *d);
 /* May another record be signed or sent whole? */
 bool provide_has_room(const struct stoq_dht *d);
+/* own.c. first_from: of those in order, the first whose key is not less than this (up 0), or is more (1). */
+uint32_t own_first_from(const struct provide *pr, const struct stoq_hash *key, int up);
+void own_sort_in(struct provide *pr);
+STOQ_WARN_UNUSED enum stoq_status own_make_room(struct provide *pr); /* STOQ_NOMEM */
 /* A key of ours; NULL: it is none. */
 struct own *provide_own(const struct stoq_dht *d, const struct stoq_hash *key);
 void provide_due(struct stoq_dht *d, struct own *o, stoq_ns at);

@@ -31,87 +31,12 @@
 #define RETRY_BUSY (60 * STOQ_SEC) /* a holder's bucket fills by one a second */
 #define DOUBLINGS_MAX 10
 #define WITHDRAW_TRIES 6
-#define LATE_MAX 256 /* keys that are not in order yet */
 #define ALONE_AFTER (10 * STOQ_SEC)
 #define NOT_MADE_AGAIN (60 * STOQ_SEC)
 #define CHANGED_FIRST (5 * STOQ_SEC) /* others come at the same time, and are waited for */
 #define CHANGED_MAX (300 * STOQ_SEC)
 #define AROUND_FOR                                                                                 \
     (30 * STOQ_SEC) /* so long those who answered a lookup are asked without another */
-
-/* The first of those in order whose key is not less than this, or is more: up is 0 or 1. */
-static uint32_t first_from(const struct provide *pr, const struct stoq_hash *key, int up)
-{
-    uint32_t lo = 0;
-    uint32_t hi = pr->sorted;
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2;
-        if (memcmp(pr->v[mid]->key.b, key->b, sizeof key->b) < up) {
-            lo = mid + 1;
-        } else {
-            hi = mid;
-        }
-    }
-    return lo;
-}
-
-struct own *provide_own(const struct stoq_dht *d, const struct stoq_hash *key)
-{
-    const struct provide *pr = &d->provide;
-    uint32_t i = first_from(pr, key, 0);
-    if (i < pr->sorted && !stoq_hash_eq(&pr->v[i]->key, key)) {
-        i = pr->sorted;
-    }
-    while (i < pr->count && !stoq_hash_eq(&pr->v[i]->key, key)) {
-        i++;
-    }
-    return i < pr->count ? pr->v[i] : NULL;
-}
-
-/* qsort's: by key. */
-static int by_key(const void *a, const void *b)
-{
-    const struct own *x = *(struct own *const *)a;
-    const struct own *y = *(struct own *const *)b;
-    return memcmp(x->key.b, y->key.b, sizeof x->key.b);
-}
-
-/* The late ones among the others. */
-static void sort_in(struct provide *pr)
-{
-    struct own *late[LATE_MAX];
-    uint32_t n = pr->count - pr->sorted;
-    uint32_t i = pr->sorted;
-    STOQ_ASSERT(n <= LATE_MAX);
-    if (n == 0) {
-        return;
-    }
-    memcpy(late, &pr->v[i], n * sizeof late[0]);
-    qsort(late, n, sizeof late[0], by_key);
-    while (n > 0) {
-        bool is_last = i == 0 || by_key(&pr->v[i - 1], &late[n - 1]) < 0;
-        struct own *last = is_last ? late[n - 1] : pr->v[i - 1];
-        pr->v[i + n - 1] = last;
-        n -= is_last;
-        i -= !is_last;
-    }
-    pr->sorted = pr->count;
-}
-
-static enum stoq_status make_room(struct provide *pr)
-{
-    if (pr->count < pr->capacity) {
-        return STOQ_OK;
-    }
-    uint32_t capacity = pr->capacity == 0 ? 16 : pr->capacity * 2;
-    struct own **v = realloc(pr->v, capacity * sizeof(struct own *));
-    if (v == NULL) {
-        return STOQ_NOMEM;
-    }
-    pr->v = v;
-    pr->capacity = capacity;
-    return STOQ_OK;
-}
 
 void provide_due(struct stoq_dht *d, struct own *o, stoq_ns at)
 {
@@ -130,13 +55,13 @@ enum stoq_status provide_add(struct stoq_dht *d, const struct stoq_dht_announce 
             return STOQ_FULL;
         }
         o = calloc(1, sizeof *o);
-        if (o == NULL || make_room(pr) != STOQ_OK) {
+        if (o == NULL || own_make_room(pr) != STOQ_OK) {
             free(o);
             return STOQ_NOMEM;
         }
         o->key = a->key;
-        if (pr->count - pr->sorted == LATE_MAX) {
-            sort_in(pr);
+        if (pr->count - pr->sorted == OWN_LATE_MAX) {
+            own_sort_in(pr);
         }
         pr->v[pr->count++] = o;
         provide_due(d, o, d->now + a->in_ns);
@@ -208,8 +133,8 @@ static uint32_t next_due(struct stoq_dht *d)
     struct provide *pr = &d->provide;
     enum turn turn = TURN_LAST;
     stoq_ns begins_at = sweep_begins_at(d);
-    sort_in(pr);
-    uint32_t from = first_from(pr, &pr->cursor, 1);
+    own_sort_in(pr);
+    uint32_t from = own_first_from(pr, &pr->cursor, 1);
     uint32_t found = pr->count;
     stoq_ns earliest = STOQ_NEVER;
     for (uint32_t k = 0; k < pr->count; k++) {
