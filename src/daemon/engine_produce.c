@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "merkle/proof.h"
+#include "os/sys.h"
 #include "wire/opening.h"
 
 struct held_ref *engine_held(struct stoq_engine *e, const struct stoq_package_id *id)
@@ -96,7 +97,7 @@ static void refuse(struct inbound *in, enum stoq_status st)
     }
 }
 
-static const struct stoq_held *open_held(struct inbound *in)
+static struct stoq_held *open_held(struct inbound *in)
 {
     if (in->held != NULL) {
         return in->held->held;
@@ -143,42 +144,34 @@ static enum stoq_status add_chunk_lists(struct inbound *in, const struct stoq_he
 }
 
 /* Bits of what is here: one per chunk of the shards, or one per shard whose chunks all are. */
-static enum stoq_status add_have(struct inbound *in, const struct stoq_held *held)
+static enum stoq_status add_have(struct inbound *in, struct stoq_held *held)
 {
     bool per_shard = in->kind == STOQ_META_HAVE_SHARDS;
     struct stoq_span shards = stoq_held_shard_list(held);
     uint8_t bits[STOQ_MERKLE_SHARD_CHUNKS_MAX / 8];
+    stoq_ns now = stoq_now();
     size_t out = 0;
-    enum stoq_status st = STOQ_OK;
-    for (uint32_t i = 0; i < in->shards.count && st == STOQ_OK; i++) {
-        st = stoq_held_chunk_list(held, (size_t)(in->shards.first + i), &in->list, &in->err);
-        size_t n = st == STOQ_OK ? in->list.n / STOQ_MERKLE_CHUNK_ENTRY_BYTES : 0;
-        uint8_t keys[STOQ_MERKLE_SHARD_CHUNKS_MAX * 32];
-        for (size_t k = 0; k < n; k++) {
-            memcpy(keys + 32 * k, in->list.p + k * STOQ_MERKLE_CHUNK_ENTRY_BYTES, 32);
+    for (uint32_t i = 0; i < in->shards.count; i++) {
+        size_t shard = (size_t)(in->shards.first + i);
+        enum stoq_status st = stoq_held_have(held, shard, now, bits, &in->err);
+        if (st != STOQ_OK) {
+            return st;
         }
-        memset(bits, 0, sizeof bits);
-        if (n > 0) {
-            st = stoq_store_has_many(in->engine->cfg.store, STOQ_RECORD_CHUNK,
-                                     stoq_span(keys, 32 * n), n, bits, &in->err);
-        }
+        uint64_t n = stoq_merkle_shard_at(shards, shard).chunks;
         bool all = n > 0;
-        for (size_t k = 0; k < n; k++) {
+        for (uint64_t k = 0; k < n; k++) {
             bool have = (bits[k / 8] >> (k & 7) & 1) != 0;
             all = all && have;
             if (!per_shard && have) {
                 in->meta.p[(out + k) / 8] |= (uint8_t)(1u << ((out + k) & 7));
             }
         }
-        if (st == STOQ_NOTFOUND) {
-            st = STOQ_OK; /* a shard whose list is not here yet is not here */
-        }
         if (per_shard && all) {
             in->meta.p[out / 8] |= (uint8_t)(1u << (out & 7));
         }
-        out += per_shard ? 1 : stoq_merkle_shard_at(shards, (size_t)(in->shards.first + i)).chunks;
+        out += per_shard ? 1 : (size_t)n;
     }
-    return st;
+    return STOQ_OK;
 }
 
 static enum stoq_status reserve_have(struct inbound *in, const struct stoq_held *held)
@@ -275,7 +268,7 @@ void engine_produce_meta(struct inbound *in)
         produce_pointer(in);
         return;
     }
-    const struct stoq_held *held = open_held(in);
+    struct stoq_held *held = open_held(in);
     if (held == NULL) {
         return;
     }

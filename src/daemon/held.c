@@ -1,9 +1,20 @@
 #include "daemon/held.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "store/use.h"
+
+#define HAVES_KEPT 64u /* shards, one at i % HAVES_KEPT: some 2 GiB of content */
+
+/* Which chunks of a shard were here. */
+struct have {
+    size_t shard;
+    stoq_ns since; /* none of the bits is older; 0: empty */
+    stoq_ns at;    /* when those that were not here were looked for last; 0: never */
+    uint8_t bits[STOQ_MERKLE_SHARD_CHUNKS_MAX / 8];
+};
 
 struct stoq_held {
     struct stoq_store *store;
@@ -12,6 +23,8 @@ struct stoq_held {
     struct stoq_buf manifest_bytes;
     struct stoq_manifest manifest; /* borrows from manifest_bytes */
     struct stoq_stream *stream;
+    pthread_mutex_t lock; /* of haves */
+    struct have haves[HAVES_KEPT];
 };
 
 static struct stoq_span key_of(const struct stoq_hash *h)
@@ -54,6 +67,7 @@ static enum stoq_status open_it(struct stoq_held **out, struct stoq_store *store
         free(held);
         return stoq_fail(err, STOQ_NOMEM, 0, "no memory to open a package");
     }
+    (void)pthread_mutex_init(&held->lock, NULL);
     held->store = store;
     held->id = id->h;
     held->is_use = is_use;
@@ -95,6 +109,7 @@ void stoq_held_close(struct stoq_held *held)
     }
     stoq_stream_close(held->stream);
     stoq_buf_release(&held->manifest_bytes);
+    (void)pthread_mutex_destroy(&held->lock);
     free(held);
 }
 
@@ -127,6 +142,63 @@ enum stoq_status stoq_held_chunk_list(const struct stoq_held *held, size_t i, st
                                       struct stoq_error *err)
 {
     return stoq_stream_chunk_list(held->stream, i, out, err);
+}
+
+/* Look for the chunks of a shard that have no bit yet. */
+static enum stoq_status look_for_rest(const struct stoq_held *held, size_t i, uint8_t *bits,
+                                      struct stoq_error *err)
+{
+    uint8_t keys[STOQ_MERKLE_SHARD_CHUNKS_MAX * sizeof(struct stoq_hash)];
+    uint16_t chunk[STOQ_MERKLE_SHARD_CHUNKS_MAX];
+    uint8_t here[STOQ_MERKLE_SHARD_CHUNKS_MAX / 8];
+    struct stoq_stream_list *list = NULL;
+    enum stoq_status st = stoq_stream_list_take(held->stream, i, &list, err);
+    if (st != STOQ_OK) {
+        return st == STOQ_NOTFOUND ? STOQ_OK : st;
+    }
+    struct stoq_span entries = stoq_stream_list_span(list);
+    size_t n = 0;
+    for (size_t k = 0; k < entries.n / STOQ_MERKLE_CHUNK_ENTRY_BYTES; k++) {
+        if ((bits[k / 8] >> (k & 7) & 1) == 0) {
+            memcpy(keys + sizeof(struct stoq_hash) * n,
+                   entries.p + k * STOQ_MERKLE_CHUNK_ENTRY_BYTES, sizeof(struct stoq_hash));
+            chunk[n++] = (uint16_t)k;
+        }
+    }
+    stoq_stream_list_drop(list);
+    st = stoq_store_has_many(held->store, STOQ_RECORD_CHUNK,
+                             stoq_span(keys, sizeof(struct stoq_hash) * n), n, here, err);
+    for (size_t k = 0; st == STOQ_OK && k < n; k++) {
+        if ((here[k / 8] >> (k & 7) & 1) != 0) {
+            bits[chunk[k] / 8] |= (uint8_t)(1u << (chunk[k] & 7));
+        }
+    }
+    return st;
+}
+
+enum stoq_status stoq_held_have(struct stoq_held *held, size_t i, stoq_ns now,
+                                uint8_t bits[STOQ_MERKLE_SHARD_CHUNKS_MAX / 8],
+                                struct stoq_error *err)
+{
+    struct have *have = &held->haves[i % HAVES_KEPT];
+    (void)pthread_mutex_lock(&held->lock);
+    struct have was = *have;
+    (void)pthread_mutex_unlock(&held->lock);
+    if (was.since == 0 || was.shard != i || now >= was.since + STOQ_HELD_HAVE_BELIEVED) {
+        was = (struct have){.shard = i, .since = now};
+    }
+    enum stoq_status st = STOQ_OK;
+    if (was.at == 0 || now >= was.at + STOQ_HELD_HAVE_AGE) {
+        st = look_for_rest(held, i, was.bits, err);
+        was.at = now;
+        if (st == STOQ_OK) {
+            (void)pthread_mutex_lock(&held->lock);
+            *have = was;
+            (void)pthread_mutex_unlock(&held->lock);
+        }
+    }
+    memcpy(bits, was.bits, sizeof was.bits);
+    return st;
 }
 
 static enum stoq_status walk_table(

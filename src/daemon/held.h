@@ -48,6 +48,25 @@ STOQ_WARN_UNUSED enum stoq_status stoq_held_chunk_list(const struct stoq_held *h
                                                        struct stoq_buf *out,
                                                        struct stoq_error *err);
 
+/* How old what stoq_held_have says may be: of a chunk that is said not to be here, and of one that is. */
+#define STOQ_HELD_HAVE_AGE (100 * STOQ_MS)
+#define STOQ_HELD_HAVE_BELIEVED (10 * STOQ_SEC)
+
+/*
+ * Which chunks of shard i are here: bit k & 7 of byte k / 8 is its k-th, the others are 0. Looked up once
+ * for all who ask in that time: while a package spreads, everybody asks everybody several times a second,
+ * and each answer is a lookup for every chunk. What is gone meanwhile is answered as missing when it is
+ * asked for. Any thread.
+ *
+ * now  of stoq_now()
+ *
+ * STOQ_OK, also if the shard's chunk list is not here yet: then none of its chunks counts as here;
+ * STOQ_PROOF: the list is not that shard's; STOQ_RANGE: no shard i; STOQ_IO, STOQ_NOMEM.
+ */
+STOQ_WARN_UNUSED enum stoq_status stoq_held_have(struct stoq_held *held, size_t i, stoq_ns now,
+                                                 uint8_t bits[STOQ_MERKLE_SHARD_CHUNKS_MAX / 8],
+                                                 struct stoq_error *err);
+
 /*
  * Call each for every entry of the file table, in order; offset is where a file's bytes start in the
  * stream (the end of the bytes before it for entries without any). Entries are borrowed for the call.

@@ -185,6 +185,61 @@ static void a_list_is_shared_by_those_who_need_it(void **state)
     stoq_buf_release(&list);
 }
 
+static uint32_t ones(const uint8_t bits[STOQ_MERKLE_SHARD_CHUNKS_MAX / 8])
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < STOQ_MERKLE_SHARD_CHUNKS_MAX / 8; i++) {
+        n += (uint32_t)__builtin_popcount(bits[i]);
+    }
+    return n;
+}
+
+/* Everybody who asks within a while what is here gets what the first one got. */
+static void what_is_here_is_looked_up_once(void **state)
+{
+    (void)state;
+    make_tree();
+    struct stoq_publish_ask ask = ask_for(at("in"));
+    struct stoq_publish_report r = publish(&ask);
+    struct stoq_held *held;
+    struct stoq_buf list;
+    struct stoq_buf chunk;
+    bool is_new;
+    uint8_t bits[STOQ_MERKLE_SHARD_CHUNKS_MAX / 8];
+    stoq_buf_init(&list, STOQ_MIB);
+    stoq_buf_init(&chunk, STOQ_MIB);
+    assert_int_equal(stoq_held_open(&held, store, &r.id, NULL), STOQ_OK);
+    assert_int_equal(stoq_held_chunk_list(held, 0, &list, NULL), STOQ_OK);
+    uint32_t all = (uint32_t)(list.n / STOQ_MERKLE_CHUNK_ENTRY_BYTES);
+    struct stoq_merkle_chunk last = stoq_merkle_chunk_at(stoq_buf_span(&list), all - 1);
+    struct stoq_span key = stoq_span(last.hash.b, sizeof last.hash.b);
+    assert_int_equal(stoq_store_read(store, STOQ_RECORD_CHUNK, key, 0, &chunk, &err), STOQ_OK);
+
+    assert_int_equal(stoq_held_have(held, 1000, STOQ_SEC, bits, &err), STOQ_RANGE);
+    assert_int_equal(stoq_store_delete(store, STOQ_RECORD_CHUNK, key, NULL), STOQ_OK);
+    assert_int_equal(stoq_held_have(held, 0, STOQ_SEC, bits, &err), STOQ_OK);
+    assert_true(all > 8 && ones(bits) == all - 1);
+    assert_int_equal(bits[(all - 1) / 8] >> ((all - 1) & 7), 0);
+    assert_int_equal(
+        stoq_store_put(store, STOQ_RECORD_CHUNK, key, 0, stoq_buf_span(&chunk), &is_new, &err),
+        STOQ_OK);
+    stoq_ns later = STOQ_SEC + STOQ_HELD_HAVE_AGE;
+    assert_int_equal(stoq_held_have(held, 0, later - 1, bits, &err), STOQ_OK);
+    assert_int_equal(ones(bits), all - 1);
+    assert_int_equal(stoq_held_have(held, 0, later, bits, &err), STOQ_OK);
+    assert_int_equal(ones(bits), all);
+
+    assert_int_equal(stoq_store_delete(store, STOQ_RECORD_CHUNK, key, NULL), STOQ_OK);
+    later = STOQ_SEC + STOQ_HELD_HAVE_BELIEVED;
+    assert_int_equal(stoq_held_have(held, 0, later - 1, bits, &err), STOQ_OK);
+    assert_int_equal(ones(bits), all);
+    assert_int_equal(stoq_held_have(held, 0, later, bits, &err), STOQ_OK);
+    assert_int_equal(ones(bits), all - 1);
+    stoq_held_close(held);
+    stoq_buf_release(&list);
+    stoq_buf_release(&chunk);
+}
+
 static void a_cursor_reads_from_anywhere(void **state)
 {
     (void)state;
@@ -268,6 +323,7 @@ int main(void)
         WITH_STORE(one_file_can_be_read),
         WITH_STORE(ranges_of_a_file),
         WITH_STORE(a_list_is_shared_by_those_who_need_it),
+        WITH_STORE(what_is_here_is_looked_up_once),
         WITH_STORE(a_cursor_reads_from_anywhere),
         WITH_STORE(an_output_that_exists_is_left_alone),
         WITH_STORE(removal_spares_what_others_use),
