@@ -18,6 +18,7 @@
 /* Times as much while a peer gets faster: a sender's start nearly triples in a round trip. */
 #define STOQ_SWARM_GROWTH 3
 #define STOQ_SWARM_WINDOW (50 * STOQ_MS) /* the shortest that a rate is measured over */
+#define STOQ_SWARM_SAMPLE_BYTES 2048u    /* at least, of the first measurement of a peer */
 #define STOQ_SWARM_TICK (50 * STOQ_MS)   /* how often the end of a transfer is looked at anew */
 #define STOQ_SWARM_CHECK (1 * STOQ_SEC)  /* how often requests are looked at for being lost */
 #define STOQ_SWARM_STALL (500 * STOQ_MS) /* silence, on top of 4 round trips and ... */

@@ -192,7 +192,13 @@ void stoq_swarm_measure(struct swarm_peer *p, stoq_ns now)
     if (p->window_bytes == 0 && (p->rtt_pending || window < gap)) {
         return;
     }
-    if (p->window_bytes > 0 || !p->drained) {
+    /* Nor does an answer of a few words, that it has none of the chunks: its path would pass for one of a
+     * kilobyte a second, and it would not be asked again. */
+    bool is_known = p->rate_known || p->window_bytes >= STOQ_SWARM_SAMPLE_BYTES;
+    if (!is_known && !p->drained) {
+        return;
+    }
+    if (is_known && (p->window_bytes > 0 || !p->drained)) {
         uint64_t us = window / 1000 > 0 ? window / 1000 : 1;
         adjust_rate(p, p->window_bytes * 1000000 / us);
     }

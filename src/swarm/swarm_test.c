@@ -276,6 +276,53 @@ static void a_missing_chunk_comes_from_another(void **state)
     stoq_swarm_free(sw);
 }
 
+/* "I have none of these" is no measure of how fast a peer is: told later that it has some, one asks it. */
+static void a_few_words_are_no_rate(void **state)
+{
+    (void)state;
+    struct stoq_swarm *sw = new_swarm(STOQ_SWARM_RAREST);
+    struct stoq_swarm_action act;
+    struct stoq_swarm_action asked[3] = {{0}};
+    struct stoq_swarm_peer_stats stats;
+    assert_int_equal(add(sw, 0, 512, NULL), STOQ_OK);
+    assert_int_equal(simple(sw, STOQ_SWARM_ADD_END), STOQ_OK);
+    assert_int_equal(add_peer(sw, 1, false), STOQ_OK);
+    assert_int_equal(add_peer(sw, 2, false), STOQ_OK);
+    while (stoq_swarm_poll(sw, 1, &act)) {
+        assert_int_equal(act.kind, STOQ_SWARM_REQUEST);
+        asked[act.u.request.peer] = act;
+    }
+    stoq_ns now = 60 * STOQ_MS;
+    assert_int_equal(progress(sw, asked[1].u.request.cookie, STOQ_MIB, now), STOQ_OK);
+    const struct stoq_swarm_request *rq = &asked[2].u.request;
+    assert_int_equal(progress(sw, rq->cookie, 90, now), STOQ_OK);
+    for (uint32_t r = 0; r < rq->range_count; r++) {
+        for (uint32_t k = 0; k < rq->ranges[r].count; k++) {
+            struct stoq_swarm_event missing = {
+                .kind = STOQ_SWARM_CHUNK_MISSING,
+                .u.chunk = {
+                    .cookie = rq->cookie, .index = rq->ranges[r].first + k, .bytes = 8, .peer = 2}};
+            assert_int_equal(stoq_swarm_feed(sw, &missing, now), STOQ_OK);
+        }
+    }
+    assert_int_equal(ended(sw, rq->cookie, STOQ_OK, now), STOQ_OK);
+    assert_true(stoq_swarm_peer_stats(sw, 1, &stats) && stats.rate_bytes_per_s > 1000000);
+    assert_true(stoq_swarm_peer_stats(sw, 2, &stats) && stats.rate_bytes_per_s == 0);
+
+    uint8_t all[64];
+    memset(all, 0xff, sizeof all);
+    struct stoq_swarm_event has = {.kind = STOQ_SWARM_PEER_HAS,
+                                   .u.has = {.peer = 2, .chunks = {0, 512}, .bits = all}};
+    assert_int_equal(stoq_swarm_feed(sw, &has, now), STOQ_OK);
+    stoq_peer peer = 0;
+    while (peer != 2 && stoq_swarm_poll(sw, now, &act)) {
+        peer = act.kind == STOQ_SWARM_REQUEST ? act.u.request.peer : peer;
+    }
+    assert_int_equal(peer, 2);
+    stoq_swarm_check(sw);
+    stoq_swarm_free(sw);
+}
+
 static void limits_of_a_peer_are_kept(void **state)
 {
     (void)state;
@@ -433,6 +480,7 @@ int main(void)
         cmocka_unit_test(failures_in_a_row_end_a_peer),
         cmocka_unit_test(rarest_goes_first),
         cmocka_unit_test(a_missing_chunk_comes_from_another),
+        cmocka_unit_test(a_few_words_are_no_rate),
         cmocka_unit_test(limits_of_a_peer_are_kept),
         cmocka_unit_test(who_gets_faster_is_asked_for_more),
         cmocka_unit_test(what_came_soon_is_asked_for_again),
