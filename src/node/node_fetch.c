@@ -488,6 +488,9 @@ void fetch_drive(struct fetch *f)
     if (!f->over) {
         drive_hopeless(f);
     }
+    if (!f->over) {
+        fetch_sources_again(f);
+    }
 }
 
 stoq_ns fetch_deadline(const struct fetch *f)
@@ -499,11 +502,6 @@ stoq_ns fetch_deadline(const struct fetch *f)
     if (f->stuck && look_at > f->node->now && look_at < at) {
         at = look_at;
     }
-    for (uint32_t i = 0; i < f->source_count; i++) {
-        const struct source *s = &f->sources[i];
-        if (s->state == SOURCE_USABLE && s->retry_at > f->node->now && s->retry_at < at) {
-            at = s->retry_at;
-        }
-    }
-    return at;
+    stoq_ns source_at = fetch_sources_deadline(f);
+    return source_at < at ? source_at : at;
 }

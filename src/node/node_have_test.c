@@ -56,11 +56,31 @@ static void who_begins_later_is_asked_then(void **state)
     world_release(&w);
 }
 
+/* Two who asked each other a moment too early, and were told no, find out later. */
+static void who_begins_later_is_asked_again(void **state)
+{
+    (void)state;
+    static const stoq_peer both[] = {1, 2};
+    static const stoq_peer seed[] = {1};
+    world_init(&w, 3, NULL);
+    world_publish(&w, 1, 3000, 7, 0);
+    w.at[1].rate = 400000;
+    w.at[2].rate = 4000000;
+    world_fetch(&w, 0, both, 2);
+    world_run_to(&w, 0, 1, w.bytes / 10);
+    world_fetch(&w, 2, seed, 1);
+    (void)world_run(&w, 0);
+    world_check_whole(&w, 0);
+    assert_true(chunks_of(2) > w.chunks / 5);
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(maps_go_over_many_shards),
         cmocka_unit_test(who_begins_later_is_asked_then),
+        cmocka_unit_test(who_begins_later_is_asked_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

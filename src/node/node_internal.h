@@ -38,7 +38,10 @@
 #define LOST_MAX 12                /* in a row, in some 20 s, until a source is given up */
 #define LOOK_AGAIN                                                                                 \
     (250 * STOQ_MS)   /* at sources that lacked what is wanted: they may be fetching it */
-#define REVIVED_MAX 8 /* a source that lacks the package and asks for it, again and again */
+/* A source that lacked the package is asked again when it asks us for it, since then it fetches it too, and,
+ * as the two may have asked each other a moment too early, after a while that doubles. */
+#define REVIVED_MAX 8
+#define LACKED_RETRY (1 * STOQ_SEC)
 #define REDIALS_MAX 3 /* of a source whose connection was lost */
 /* Until another source is asked the same, if there is one: of what is large, and of what is not, which a
  * source that lives answers at once. With each that is slow it is half as long, down to an eighth. */
@@ -169,7 +172,8 @@ struct source {
     bool said_damaged;  /* it will not have them later either */
     bool no_opening;    /* it does not answer STOQ_META_OPENING */
     uint8_t lists_max;  /* chunk lists in one query to it: more with each answer; 0: none yet */
-    uint8_t revived;    /* times that it lacked the package and then asked us for it */
+    uint8_t revived;    /* times that it lacked the package and was asked once more */
+    stoq_ns again_at;   /* it lacks the package: asked once more then; 0: not set */
     bool is_partial;    /* its map is asked for */
     bool map_whole;     /* so far in this round of maps it has all that is wanted */
     uint64_t map_shard; /* the next map begins at this shard */
@@ -364,6 +368,9 @@ struct source *fetch_source(struct fetch *f, stoq_peer peer); /* NULL: not one o
 void fetch_source_fail(struct fetch *f, struct source *s, enum stoq_status status);
 /* It asks us for a package: one that lacked it is fetching it now. */
 void fetch_source_asks(struct stoq_node *n, const struct link *l, const struct stoq_package_id *id);
+/* Ask those again that lacked the package, when it is time. */
+void fetch_sources_again(struct fetch *f);
+stoq_ns fetch_sources_deadline(const struct fetch *f);
 /* Its connection is gone: dial again, within reason. */
 void fetch_source_lost(struct fetch *f, struct source *s, enum stoq_status status);
 void fetch_source_ready(struct fetch *f, struct source *s, const struct link *l);

@@ -56,26 +56,67 @@ void fetch_source_ready(struct fetch *f, struct source *s, const struct link *l)
     }
 }
 
+/* It has nothing of the package, or had not, and there is nothing else against it. */
+static bool lacks_it(const struct fetch *f, const struct source *s)
+{
+    struct stoq_swarm_peer_stats stats;
+    if (s->state == SOURCE_FAILED) {
+        return s->report.status == STOQ_NOTFOUND;
+    }
+    return s->in_swarm && s->last_status == STOQ_NOTFOUND &&
+           stoq_swarm_peer_stats(f->swarm, s->peer, &stats) && !stats.usable;
+}
+
+static void revive(struct fetch *f, struct source *s, const struct link *l)
+{
+    s->revived++;
+    s->again_at = 0;
+    s->busy = 0;
+    s->last_status = STOQ_OK;
+    s->report.status = STOQ_OK;
+    swarm_peer_gone(f, s);
+    fetch_source_ready(f, s, l);
+}
+
 void fetch_source_asks(struct stoq_node *n, const struct link *l, const struct stoq_package_id *id)
 {
     for (struct fetch *f = n->fetches; f != NULL; f = f->next) {
         bool is_ours = fetch_runs(f) && stoq_hash_eq(&f->package.h, &id->h);
         struct source *s = is_ours ? fetch_source(f, l->peer) : NULL;
-        struct stoq_swarm_peer_stats stats;
-        if (s == NULL || s->revived == REVIVED_MAX || !l->up) {
-            continue;
-        }
-        bool is_left = s->in_swarm && s->last_status == STOQ_NOTFOUND &&
-                       stoq_swarm_peer_stats(f->swarm, s->peer, &stats) && !stats.usable;
-        if (is_left || (s->state == SOURCE_FAILED && s->report.status == STOQ_NOTFOUND)) {
-            s->revived++;
-            s->busy = 0;
-            s->last_status = STOQ_OK;
-            s->report.status = STOQ_OK;
-            swarm_peer_gone(f, s);
-            fetch_source_ready(f, s, l);
+        if (s != NULL && s->revived < REVIVED_MAX && l->up && lacks_it(f, s)) {
+            revive(f, s, l);
         }
     }
+}
+
+void fetch_sources_again(struct fetch *f)
+{
+    stoq_ns now = f->node->now;
+    for (uint32_t i = 0; i < f->source_count && !f->over; i++) {
+        struct source *s = &f->sources[i];
+        if (s->again_at > now || s->revived == REVIVED_MAX || !lacks_it(f, s)) {
+            continue;
+        }
+        const struct link *l = node_link(f->node, s->peer);
+        if (s->again_at != 0 && l != NULL && l->up) {
+            revive(f, s, l);
+        } else {
+            s->again_at = now + (LACKED_RETRY << s->revived);
+        }
+    }
+}
+
+stoq_ns fetch_sources_deadline(const struct fetch *f)
+{
+    stoq_ns at = STOQ_NEVER;
+    for (uint32_t i = 0; i < f->source_count; i++) {
+        const struct source *s = &f->sources[i];
+        stoq_ns due = s->state == SOURCE_USABLE && s->retry_at > f->node->now ? s->retry_at : at;
+        at = due < at ? due : at;
+        due = s->again_at > f->node->now && s->revived < REVIVED_MAX ? s->again_at : at;
+        at = due < at ? due : at;
+    }
+    return at;
 }
 
 enum stoq_status fetch_source_add(struct fetch *f, stoq_peer peer)
