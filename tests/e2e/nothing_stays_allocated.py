@@ -37,6 +37,11 @@ def free(daemon):
     return left == [] and sum(a["granted"] for a in left) == 0
 
 
+def under_way(daemon):
+    """Fetches of pieces; what looks for a package's manifest before one is a transfer too, without a part."""
+    return sum("part" in t and t["state"] in ("running", "waiting") for t in daemon.call("transfers")["transfers"])
+
+
 def connects(c):
     try:
         c.connect()
@@ -89,22 +94,22 @@ def main():
     open_ = [begin(first, package, a, i) for i in range(PLAN["cancel"])]
     if not until(lambda: allocated(first) and allocated(a)):
         sys.exit("FAILED: what is to be cancelled has not begun")
-    until(lambda: first.call("transfers")["transfers"][0]["number"] >= len(open_))
+    until(lambda: under_way(first) >= len(open_))
+    ended["cancel"] = under_way(first)
     for c in open_:
         c.close()
     # Those that are over and were not complete.
     cancelled = lambda: [t for t in first.call("transfers")["transfers"] if t["state"] == "cancelled"]  # noqa: E731
     if not until(lambda: first.call("status")["net"]["fetching"] == 0 and cancelled()):
         sys.exit("FAILED: cancelled ones run on")
-    ended["cancel"] = first.call("transfers")["transfers"][0]["number"]
     a.call("limit", **{"class": "background", "up": 10000})  # none is complete before the last has begun
     for _ in range(KILLS):
         victim = Daemon(stoq, folder, f"K{_}", CONF)
         open_ = [begin(victim, package, a, i) for i in range(PLAN["kill"] // KILLS)]
         if not until(lambda: allocated(victim) and any(x["peer"] == victim.peer for x in allocated(a))):
             sys.exit("FAILED: what is to be killed has not begun")
-        until(lambda: len(victim.call("transfers")["transfers"]) >= len(open_))
-        ended["kill"] += sum(t["state"] in ("running", "waiting") for t in victim.call("transfers")["transfers"])
+        until(lambda: under_way(victim) >= len(open_))
+        ended["kill"] += under_way(victim)
         victim.process.kill()
         victim.process.wait()
         for c in open_:
