@@ -8,8 +8,10 @@
 
 #include <stdlib.h>
 
-#define AROUND_FOR                                                                                 \
-    (30 * STOQ_SEC) /* so long those who answered a lookup are asked without another */
+/* So long those who answered a lookup are asked without another ... */
+#define AROUND_FOR (30 * STOQ_SEC)
+/* ... and so long where they are everybody in a small network: who comes or goes there is noticed. */
+#define AROUND_ALL_FOR (3600 * STOQ_SEC)
 
 void around_drop(struct stoq_dht *d)
 {
@@ -39,7 +41,11 @@ void around_keep(struct stoq_dht *d, const struct job *j, unsigned bits)
 const struct around *around_of(const struct stoq_dht *d, const struct stoq_hash *key)
 {
     const struct around *a = d->provide.around;
-    bool good =
-        a != NULL && d->now - a->at <= AROUND_FOR && stoq_dht_common_bits(key, &a->key) >= a->bits;
+    if (a == NULL) {
+        return NULL;
+    }
+    bool all = a->bits == 0 && d->table.count < STOQ_DHT_SMALL && a->count >= d->table.count;
+    bool good = d->now - a->at <= (all ? AROUND_ALL_FOR : AROUND_FOR) &&
+                stoq_dht_common_bits(key, &a->key) >= a->bits;
     return good ? a : NULL;
 }
