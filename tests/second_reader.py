@@ -265,6 +265,8 @@ MESSAGES = {
     18: ("Store", lambda b: fields(b, request=({1: LOCATION}, {3: array(LOCATION, 15, 1)}), answer=({2: uint(1, 86400)}, {}),
                                    answers=({4: array(uint(0, 86400), 16, 2)}, {}))),
     19: ("Renew", lambda b: fields(b, request=({1: RENEWAL}, {}), answer=({2: raw(1, 112)}, {}))),
+    20: ("Patch", lambda b: fields(b, request=({1: HASH, 2: uint(), 3: uint(), 4: raw(72, 1008, 72)}, {}),
+                                   answer=({5: raw(1, 14)}, {}))),
 }
 
 
@@ -386,10 +388,10 @@ def read_frames():
         except Bad as e:
             sys.exit(f"FAILED: frame {count} of the encoder's: {e}: {b[at:at + 200].hex()}")
         note(x[0], "encoder")
-        if count < 19 * 4:
+        if count < len(MESSAGES) * 4:
             refuse_damage(b[at:end])
         at, count = end, count + 1
-    check(count == 60 * 19, f"{count} frames")
+    check(count == 60 * len(MESSAGES), f"{count} frames")
 
 
 def refuse_damage(b):

@@ -107,6 +107,7 @@ void stoq_config_init(struct stoq_config *c)
     c->dht_announce = true;
     c->dht_bits = STOQ_DHT_WORK_DEFAULT;
     c->dht_holders = STOQ_DHT_K;
+    c->dht_signed_s = STOQ_DHT_SIGNED_S;
     c->log_level = STOQ_LOG_INFO;
     c->quota_high_percent = 90;
     c->quota_low_percent = 80;

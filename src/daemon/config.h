@@ -34,6 +34,7 @@ struct stoq_config {
     bool dht_announce;                    /* what is here whole is announced there */
     unsigned dht_bits;                    /* of work in a node id */
     unsigned dht_holders;                 /* of a record */
+    uint64_t dht_signed_s;                /* what records of ours are signed for */
     enum stoq_replica_policy accept;      /* whose offers are kept */
     char store_dir[STOQ_CONFIG_PATH_MAX]; /* "": the home's */
     uint64_t scrub_rate_bytes_per_s;      /* of passes in the background; 0: no limit */

@@ -20,6 +20,7 @@
 enum { PORT_DEFAULT = 4477, VALUE_MAX = 256 };
 
 #define SCRUB_EVERY_S_MAX ((uint64_t)3650 * 86400)
+#define DHT_SIGNED_S_MIN 1200 /* holders keep a record for some minutes, and count in those */
 
 static bool no(char why[CONFIG_WHY_BYTES], const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -543,6 +544,13 @@ static bool set_dht_holders(struct stoq_config *c, const char *value, char why[C
     return true;
 }
 
+static bool set_dht_signed(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
+{
+    return (stoq_seconds_parse(value, &c->dht_signed_s) && c->dht_signed_s >= DHT_SIGNED_S_MIN &&
+            c->dht_signed_s <= STOQ_DHT_SIGNED_S) ||
+           no(why, "'%.40s' is not a time from 20m to 24h", value);
+}
+
 static bool set_accept(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES])
 {
     static const char *const word[] = {[STOQ_REPLICA_ACCEPT_KNOWN] = "known",
@@ -641,6 +649,7 @@ static const struct config_setting settings[] = {
     {"dht.announce", false, set_dht_announce},
     {"dht.bits", false, set_dht_bits},
     {"dht.holders", false, set_dht_holders},
+    {"dht.signed", false, set_dht_signed},
     {"distribute.accept", false, set_accept},
     {"store.dir", false, set_store_dir},
     {"store.quota", false, set_quota},

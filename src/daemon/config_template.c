@@ -34,6 +34,8 @@ static const char first[] =
     "#announce = on\n"
     "# Nodes that hold a record; the same in all of a network.\n"
     "#holders = 20\n"
+    "# So long anybody believes a record of ours, at most.\n"
+    "#signed = 24h\n"
     "# Zero bits that a node id must earn; the same in all of a network.\n"
     "#bits = 22\n"
     "\n"

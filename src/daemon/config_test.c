@@ -57,6 +57,7 @@ static void test_defaults(void **state)
     assert_true(config.dns_sd);
     assert_int_equal(config.scrub_rate_bytes_per_s, 8 * STOQ_MIB);
     assert_int_equal(config.scrub_every_s, 30 * 86400);
+    assert_int_equal(config.dht_signed_s, 86400);
     struct stoq_buf text;
     struct stoq_error err;
     stoq_buf_init(&text, STOQ_CONFIG_BYTES_MAX);
@@ -229,6 +230,8 @@ static void test_refused_switches(void **state)
     refuse("[network]\nkey = secret\n", "f:2: network.key: neither 64 hexadecimal digits nor");
     refuse("[network]\nkey = 0011\n", "f:2: network.key: neither 64 hexadecimal digits nor");
     refuse("[store]\nlevel = 20\n", "f:2: store.level: 20 is outside 1..19");
+    refuse("[dht]\nsigned = 19m\n", "f:2: dht.signed: '19m' is not a time from 20m to 24h");
+    refuse("[dht]\nsigned = 25h\n", "f:2: dht.signed: '25h' is not a time from 20m to 24h");
     refuse("[store]\nlevel = best\n", "f:2: store.level: 'best' is not a whole number");
     refuse("[transport]\nmode = server\n", "f:2: transport.mode: 'server' is not p2p or client");
     refuse("[transport]\nearly_data = yes\n", "f:2: transport.early_data: 'yes' is not on or off");

@@ -89,6 +89,7 @@ struct stoq_engine_config {
         bool on;
         unsigned work_bits; /* zero bits of node ids; all of a network have the same */
         unsigned holders;   /* of a record; likewise [STOQ_DHT_K] */
+        uint32_t signed_s;  /* what records of ours are signed for [STOQ_DHT_SIGNED_S] */
         const char *file;   /* what is remembered; kept. NULL: nothing */
     } dht;
     bool lan;      /* announce ourselves on the LAN and listen for others from the start */

@@ -107,6 +107,7 @@ static void open_node(struct engine_dht *ed)
     struct stoq_node_dht_config cfg = {.key = e->cfg.key,
                                        .rules = ed->search.rules,
                                        .holders = (uint8_t)e->cfg.dht.holders,
+                                       .signed_s = e->cfg.dht.signed_s,
                                        .nonce = ed->search.nonce,
                                        .client = ed->client,
                                        .rpc_key = ed->client ? NULL : stoq_net_rpc_key(e->net),

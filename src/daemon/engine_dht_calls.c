@@ -59,7 +59,7 @@ bool engine_dht_rpc_ended(struct stoq_engine *e, const struct stoq_net_rpc_end *
 bool engine_dht_is_request(const struct stoq_message *m)
 {
     return m->type == STOQ_MSG_FIND_NODE || m->type == STOQ_MSG_FIND_VALUE ||
-           m->type == STOQ_MSG_STORE || m->type == STOQ_MSG_RENEW;
+           m->type == STOQ_MSG_STORE || m->type == STOQ_MSG_RENEW || m->type == STOQ_MSG_PATCH;
 }
 
 bool engine_dht_answer(struct stoq_engine *e, const struct stoq_message *request,
@@ -213,6 +213,12 @@ void dht_act(struct engine_dht *ed, const struct stoq_node_dht_action *a)
     struct dht_wait *w;
     switch (a->kind) {
     case STOQ_NODE_DHT_CALL: {
+        if (dht_link_lacks(ed, &a->u.call)) {
+            const struct stoq_message none = {.type = STOQ_MSG_ERROR,
+                                              .u.error.code = STOQ_ERR_UNSUPPORTED};
+            stoq_node_dht_replied(ed->nd, a->u.call.cookie, STOQ_OK, &none, NULL, 0, stoq_now());
+            break;
+        }
         enum stoq_status st = dht_link_is_better(ed, &a->u.call)
                                   ? dht_link_call(ed, &a->u.call)
                                   : call_datagram(ed->engine, &a->u.call);

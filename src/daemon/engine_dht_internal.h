@@ -103,6 +103,8 @@ void dht_fill_contact(struct engine_dht *ed, stoq_contact_no no,
                       struct stoq_engine_dht_contact *out);
 
 /* engine_dht_link.c */
+/* Does its Hello say that it answers no such request? Then it is not asked. */
+bool dht_link_lacks(const struct engine_dht *ed, const struct stoq_node_dht_call *call);
 /* Is this call to go on a connection? */
 bool dht_link_is_better(const struct engine_dht *ed, const struct stoq_node_dht_call *call);
 /* STOQ_OK: stoq_node_dht_replied closes it, perhaps at once; STOQ_NOMEM. */

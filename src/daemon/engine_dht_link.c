@@ -90,19 +90,37 @@ static void send_call(struct engine_dht *ed, struct dht_call *c)
     }
 }
 
-bool dht_link_is_better(const struct engine_dht *ed, const struct stoq_node_dht_call *call)
+/* The features of a peer that is connected and has said Hello; false: it is not, or has not. */
+static bool features_of(const struct engine_dht *ed, const struct stoq_peer_id *id, uint64_t *out)
 {
     struct stoq_engine *e = ed->engine;
-    struct peer *p = engine_peer_find(e, &call->peer);
+    struct peer *p = engine_peer_find(e, id);
     struct stoq_msg_hello hello;
+    bool known =
+        p != NULL && p->state == PEER_UP && stoq_node_peer_hello(e->node, p->number, &hello);
+    *out = known ? hello.features : 0;
+    return known;
+}
+
+bool dht_link_lacks(const struct engine_dht *ed, const struct stoq_node_dht_call *call)
+{
+    uint64_t features;
+    uint64_t needs = call->msg->type == STOQ_MSG_RENEW   ? (uint64_t)STOQ_FEATURE_RENEW
+                     : call->msg->type == STOQ_MSG_PATCH ? (uint64_t)STOQ_FEATURE_PATCH
+                                                         : 0;
+    return features_of(ed, &call->peer, &features) && (features & needs) != needs;
+}
+
+bool dht_link_is_better(const struct engine_dht *ed, const struct stoq_node_dht_call *call)
+{
+    uint64_t features;
     if (call->at_addr) {
         return false;
     }
-    if (call->rpc_key == NULL || e->cfg.connections_only) {
+    if (call->rpc_key == NULL || ed->engine->cfg.connections_only) {
         return true;
     }
-    return p != NULL && p->state == PEER_UP && stoq_node_peer_hello(e->node, p->number, &hello) &&
-           (hello.features & STOQ_FEATURE_DHT) != 0;
+    return features_of(ed, &call->peer, &features) && (features & STOQ_FEATURE_DHT) != 0;
 }
 
 static struct dht_call *call_new(struct engine_dht *ed, const struct stoq_node_dht_call *call)

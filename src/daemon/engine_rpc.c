@@ -83,7 +83,9 @@ static struct stoq_message reply_to(struct stoq_engine *e, const struct stoq_net
     if (st == STOQ_OK && request.type == STOQ_MSG_PING) {
         return (struct stoq_message){.type = STOQ_MSG_PING, .request_id = request.request_id};
     }
-    if ((request.type == STOQ_MSG_STORE || request.type == STOQ_MSG_RENEW) && !in->proven) {
+    bool leaves = request.type == STOQ_MSG_STORE || request.type == STOQ_MSG_RENEW ||
+                  request.type == STOQ_MSG_PATCH;
+    if (leaves && !in->proven) {
         return error_to(&request, STOQ_ERR_REFUSED, "this needs the token of an earlier reply");
     }
     return error_to(&request, STOQ_ERR_UNSUPPORTED, "not in a datagram");

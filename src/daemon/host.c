@@ -325,6 +325,7 @@ static enum stoq_status start_engine(struct stoq_host *host, struct stoq_error *
         .dht = {.on = stoq_host_dht(host),
                 .work_bits = host->config.dht_bits,
                 .holders = host->config.dht_holders,
+                .signed_s = (uint32_t)host->config.dht_signed_s,
                 .file = host->home.dht_file},
         .offered = host->cfg.daemon && !host->config.client ? stoq_replicator_offered : NULL,
         .offered_user = host->replicator,

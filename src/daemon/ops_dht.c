@@ -295,7 +295,7 @@ enum stoq_status op_dht(struct stoq_host *host, const json_t *args, struct stoq_
     }
     *result = json_pack(
         "{s:b, s:b, s:b, s:b, s:o, s:i, s:i, s:i, s:i, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, "
-        "s:I, s:I, s:o}",
+        "s:I, s:I, s:I, s:I, s:o}",
         "on", (int)s.on, "client", (int)s.client, "up", (int)s.up, "searching", (int)s.searching,
         "id", s.up && !s.client ? hex(&s.id) : json_null(), "bits", (int)s.work_bits, "contacts",
         (int)s.stats.contacts, "spare", (int)s.stats.spare, "levels", (int)s.stats.levels,
@@ -303,8 +303,9 @@ enum stoq_status op_dht(struct stoq_host *host, const json_t *args, struct stoq_
         (int)s.stats.records, "announced", (int)s.stats.own, "announced_held",
         (int)s.stats.own_held, "announced_due", (int)s.stats.own_due, "lookups",
         (json_int_t)s.stats.lookups, "stores", (json_int_t)s.stats.stores, "renewed",
-        (json_int_t)s.stats.renewed, "sent", (json_int_t)s.stats.sent, "kept",
-        (json_int_t)s.stats.kept, "signatures", (json_int_t)s.stats.signatures, "refused", refused);
+        (json_int_t)s.stats.renewed, "patched", (json_int_t)s.stats.patched, "sent",
+        (json_int_t)s.stats.sent, "kept", (json_int_t)s.stats.kept, "anew",
+        (json_int_t)s.stats.anew, "signatures", (json_int_t)s.stats.signatures, "refused", refused);
     if (*result != NULL) {
         uint64_t percent = s.stats.own == 0 ? 100 : (uint64_t)s.stats.own_fresh * 100 / s.stats.own;
         (void)json_object_set_new(*result, "announced_percent", json_integer((json_int_t)percent));

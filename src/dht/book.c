@@ -212,3 +212,37 @@ void stoq_dht_renewal_drop(struct stoq_dht_renewal *renewal)
         free(renewal);
     }
 }
+
+struct stoq_dht_patch *stoq_dht_patch_new(void)
+{
+    struct stoq_dht_patch *patch = calloc(1, sizeof *patch);
+    if (patch != NULL) {
+        patch->holds = 1;
+    }
+    return patch;
+}
+
+void stoq_dht_patch_add(struct stoq_dht_patch *patch, uint64_t before,
+                        struct stoq_dht_record *record)
+{
+    STOQ_ASSERT(patch->count < STOQ_DHT_PATCH_MAX);
+    patch->before[patch->count] = before;
+    patch->records[patch->count++] = stoq_dht_record_hold(record);
+}
+
+struct stoq_dht_patch *stoq_dht_patch_hold(struct stoq_dht_patch *patch)
+{
+    patch->holds++;
+    return patch;
+}
+
+void stoq_dht_patch_drop(struct stoq_dht_patch *patch)
+{
+    if (patch == NULL || --patch->holds > 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < patch->count; i++) {
+        stoq_dht_record_drop(patch->records[i]);
+    }
+    free(patch);
+}

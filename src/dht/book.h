@@ -83,6 +83,25 @@ struct stoq_dht_renewal {
     uint8_t bytes[]; /* as signed; of one that is not signed yet, none */
 };
 
+#define STOQ_DHT_PATCH_MAX 14 /* records in a patch: it fits a datagram */
+
+/* Records that their publisher has signed anew, all with one sequence and time, for who holds them as they
+ * were before: nothing else in them has changed. */
+struct stoq_dht_patch {
+    uint32_t holds;
+    uint32_t count;
+    uint64_t before[STOQ_DHT_PATCH_MAX];                 /* digests of those that are there */
+    struct stoq_dht_record *records[STOQ_DHT_PATCH_MAX]; /* held */
+};
+
+/* Of nothing yet, held once; NULL: no memory. */
+struct stoq_dht_patch *stoq_dht_patch_new(void);
+/* There is room for it. */
+void stoq_dht_patch_add(struct stoq_dht_patch *patch, uint64_t before,
+                        struct stoq_dht_record *record);
+struct stoq_dht_patch *stoq_dht_patch_hold(struct stoq_dht_patch *patch);
+void stoq_dht_patch_drop(struct stoq_dht_patch *patch); /* NULL is fine */
+
 /* held once; NULL: no memory. */
 struct stoq_dht_renewal *stoq_dht_renewal_new(struct stoq_span bytes);
 struct stoq_dht_renewal *stoq_dht_renewal_hold(struct stoq_dht_renewal *renewal);

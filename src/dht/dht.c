@@ -41,6 +41,7 @@ static void fill_shape(struct stoq_dht_shape *s)
     s->alpha = s->alpha == 0 ? STOQ_DHT_ALPHA : s->alpha;
     s->paths = s->paths == 0 ? STOQ_DHT_PATHS : s->paths;
     s->ttl_s = s->ttl_s == 0 ? STOQ_DHT_TTL_S : s->ttl_s;
+    s->signed_s = s->signed_s == 0 ? STOQ_DHT_SIGNED_S : s->signed_s;
 }
 
 enum stoq_status stoq_dht_new(struct stoq_dht **out, const struct stoq_dht_config *cfg)
@@ -81,6 +82,7 @@ static void action_free(struct stoq_dht *d, struct action_node *o)
     }
     if (o != NULL) {
         stoq_dht_renewal_drop(o->renewal);
+        stoq_dht_patch_drop(o->patch);
     }
     free(o);
 }
@@ -200,6 +202,7 @@ void dht_pending_free(struct stoq_dht *d, struct pending *p)
     stoq_dht_book_drop(d->cfg.book, p->to);
     stoq_dht_record_drop(p->record);
     stoq_dht_renewal_drop(p->renewal);
+    stoq_dht_patch_drop(p->patch);
     here_release(d, p->remake);
     free(p->owns);
     free(p);
@@ -228,6 +231,9 @@ struct pending *dht_call(struct stoq_dht *d, stoq_contact_no to, const struct st
     }
     if (call->renewal != NULL) {
         o->renewal = stoq_dht_renewal_hold(call->renewal);
+    }
+    if (call->patch != NULL) {
+        o->patch = stoq_dht_patch_hold(call->patch);
     }
     return p;
 }
@@ -308,7 +314,7 @@ static void close_made(struct stoq_dht *d, const struct stoq_dht_made *made)
     if (p->remake != NULL) {
         here_made(d, p, made->record);
     } else {
-        provide_made(d, p, made->record);
+        provide_made(d, p, made);
     }
     dht_pending_free(d, p);
 }
@@ -551,8 +557,10 @@ void stoq_dht_stats(const struct stoq_dht *d, struct stoq_dht_stats *out)
                                    .lookups = d->lookups_done,
                                    .stores = d->store.taken,
                                    .renewed = d->store.renewed,
+                                   .patched = d->store.patched,
                                    .sent = d->provide.sent,
                                    .kept = d->provide.kept,
+                                   .anew = d->provide.anew,
                                    .handed = d->hands.given,
                                    .mended = d->mended,
                                    .signatures = d->store.signatures};

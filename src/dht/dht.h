@@ -37,8 +37,9 @@
 #define STOQ_DHT_TTL_S 3600u      /* what a newcomer's record lives ... */
 #define STOQ_DHT_TTL_MAX_S 86400u /* ... and that of one who has been there as long */
 #define STOQ_DHT_SKEW_S 300u      /* clocks may differ by this */
-#define STOQ_DHT_SIGNED_S STOQ_DHT_TTL_MAX_S     /* what a record is signed for */
-#define STOQ_DHT_ANEW_S (STOQ_DHT_SIGNED_S / 12) /* one with less left is signed anew */
+#define STOQ_DHT_SIGNED_S STOQ_DHT_TTL_MAX_S /* what a record is signed for */
+#define STOQ_DHT_ANEW_PART 12 /* one with a smaller part of that left is signed anew ... */
+#define STOQ_DHT_ANEW_S 720u  /* ... and one with less */
 
 #define STOQ_DHT_QUIET                                                                             \
     (900 * STOQ_SEC)                 /* a contact silent for so long is asked whether it is there */
@@ -79,7 +80,8 @@ struct stoq_dht_shape {
     bool plain; /* as the Kademlia paper has it: K holders and no more, nobody is asked twice, alpha
                          * calls to the end, the first record ends a lookup, no copies on the path */
     bool still; /* its table is what it was told: no upkeep, no lookups of its own */
-    uint32_t ttl_s; /* of a newcomer's record [STOQ_DHT_TTL_S] */
+    uint32_t ttl_s;    /* of a newcomer's record [STOQ_DHT_TTL_S] */
+    uint32_t signed_s; /* what a record is signed for [STOQ_DHT_SIGNED_S] */
 };
 
 /* Zero means the default in brackets. */
@@ -123,6 +125,23 @@ bool stoq_dht_poll(struct stoq_dht *dht, stoq_ns now, struct stoq_dht_action *ou
 /* The next ANSWER or CHECK, or MAKE for an answer, before what else is to be done: for a request that must be
  * answered at once. */
 bool stoq_dht_poll_answer(struct stoq_dht *dht, struct stoq_dht_action *out);
+/*
+ * A patch has come: the record that it is of.
+ *
+ * publisher, digest  whose, and the first 8 bytes of its hash
+ * proven             what is sent back reaches its sender
+ * out                borrowed until the next feed; NULL: none such is here
+ *
+ * STOQ_DHT_DONE; STOQ_DHT_REFUSED: the patch is not to be looked at any further. What its sender made out
+ * of the record is given as a STORE, and behind one that is rejected no other of the same message is.
+ */
+enum stoq_dht_outcome stoq_dht_base(struct stoq_dht *dht, const struct stoq_peer_id *publisher,
+                                    uint64_t digest, bool proven, stoq_ns now,
+                                    struct stoq_dht_record **out);
+#define STOQ_DHT_PATCH_BUSY UINT8_MAX
+/* What a patch's sender is told of a record that was given so: for how long it is kept from now on, in
+ * units of STOQ_DHT_KEPT_S, one at least; STOQ_DHT_PATCH_BUSY: not now; 0: it is to be sent whole. */
+uint8_t stoq_dht_patch_kept(enum stoq_dht_outcome outcome, uint32_t ttl_s);
 /* When to poll though nothing happened; STOQ_NEVER: only events wake it. */
 stoq_ns stoq_dht_deadline(const struct stoq_dht *dht);
 
@@ -141,8 +160,10 @@ struct stoq_dht_stats {
     uint64_t lookups;    /* since new */
     uint64_t stores;     /* records taken in */
     uint64_t renewed;    /* that were renewed by their digest */
+    uint64_t patched;    /* of the stores, made out of the one before */
     uint64_t sent;       /* records of ours that went out whole ... */
-    uint64_t kept;       /* ... and that a holder kept by their digest */
+    uint64_t kept;       /* ... that a holder kept by their digest ... */
+    uint64_t anew;       /* ... and that it took by their new signatures alone */
     uint64_t handed;     /* copies that newcomers took from us */
     uint64_t mended;     /* newer records sent to holders that told an older one */
     uint64_t signatures; /* asked to be checked */

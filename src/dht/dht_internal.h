@@ -13,6 +13,7 @@
  *   own.c      our keys, in order
  *   provide.c  records of our own: the sweep, holders, retries
  *   renew.c    what is said of them to who has them
+ *   patch.c    those that are signed anew, to who has the ones before
  *   here.c     those of them that are kept here too: made for who asks
  *   around.c   who answered the sweep's last lookup
  */
@@ -92,11 +93,13 @@ struct pending {
     /* CALL of a RENEW: as many of the job's; NULL: none. The renewal is held */
     struct own **owns;
     struct stoq_dht_renewal *renewal; /* of a CHECK likewise */
+    struct stoq_dht_patch *patch;     /* CALL of a PATCH: likewise, instead of the renewal */
     /* CALL of a STORE that hands over: how often it was tried, this time included; 0: none */
     uint32_t hands;
     /* CHECK, PROVE */
     uint64_t request;
     bool answer;
+    bool patched;
     struct stoq_dht_record *record; /* held; of a hand-over likewise */
     uint32_t ttl_s;
 };
@@ -172,6 +175,7 @@ struct store {
     uint32_t proves;
     uint64_t taken;
     uint64_t renewed;
+    uint64_t patched; /* of those taken */
     uint64_t signatures;
     uint64_t refused[STOQ_DHT_REFUSALS];
 };
@@ -238,6 +242,19 @@ struct batch {
     uint32_t count;
     struct own *v[STOQ_DHT_RENEW_MAX];
 };
+/* One holder gets the new signatures of several. */
+struct anew {
+    struct anew *next;
+    stoq_contact_no to;           /* the job holds it */
+    struct stoq_dht_patch *patch; /* NULL: of none */
+    struct own *v[STOQ_DHT_PATCH_MAX];
+};
+/* How a record goes to its holders: whole, unless ... */
+struct telling {
+    struct stoq_dht_record *record;
+    bool renews;     /* it is the one that they have */
+    uint64_t before; /* what they have says the same, and this is its digest; 0: it does not */
+};
 /* A holder that has a record no more: it goes there whole. */
 struct miss {
     struct own *own;
@@ -254,6 +271,8 @@ struct job {
     uint32_t count;
     uint32_t done;
     struct batch *batches;
+    struct anew *anew;
+    uint64_t anew_s; /* when what it signs anew was issued */
     struct miss *misses;
     uint32_t miss_count;
     uint32_t miss_cap;
@@ -277,9 +296,10 @@ struct provide {
     struct stoq_hash cursor;
     struct job *jobs;
     uint32_t job_count;
-    uint32_t stores; /* calls of STORE under way */
+    uint32_t stores; /* records under way, each in a STORE or with others in a PATCH */
     uint64_t sent;
     uint64_t kept;
+    uint64_t anew;
     uint32_t makes;   /* records being signed */
     uint32_t remakes; /* of what is here, for others */
     stoq_ns next_at;  /* nothing is due before */
@@ -322,6 +342,7 @@ struct action_node {
     struct action_node *next;
     struct stoq_dht_action action;
     struct stoq_dht_renewal *renewal; /* held; NULL: none */
+    struct stoq_dht_patch *patch;     /* held; NULL: none */
     uint8_t *kept;                    /* they lie behind the contacts */
     bool answers;                     /* a MAKE that a request waits for */
     uint32_t contact_count;
@@ -439,7 +460,7 @@ void hand_release(struct stoq_dht *d);
 enum stoq_status provide_add(struct stoq_dht *d, const struct stoq_dht_announce *a);
 void provide_withdraw(struct stoq_dht *d, const struct stoq_hash *key);
 void provide_looked(struct stoq_dht *d, struct lookup *l);
-void provide_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record *record);
+void provide_made(struct stoq_dht *d, struct pending *p, const struct stoq_dht_made *made);
 void provide_stored(struct stoq_dht *d, struct pending *p, const struct stoq_dht_reply *reply);
 void provide_run(struct stoq_dht *d);
 /* May another record be signed or sent whole? */
@@ -452,7 +473,8 @@ STOQ_WARN_UNUSED enum stoq_status own_make_room(struct provide *pr); /* STOQ_NOM
 struct own *provide_own(const struct stoq_dht *d, const struct stoq_hash *key);
 void provide_due(struct stoq_dht *d, struct own *o, stoq_ns at);
 /* All but its cookie; again: the same as before. */
-void provide_fill_make(struct stoq_dht_make *make, const struct own *o, bool again);
+void provide_fill_make(const struct stoq_dht *d, struct stoq_dht_make *make, const struct own *o,
+                       bool again);
 /* NULL: no memory; it goes on with the next event that frees something. */
 struct pending *provide_ask_make(struct stoq_dht *d, struct job *j, struct own *o, bool again);
 /* Whole, to a holder that is counted as open already. False: no memory, or no room. */
@@ -477,11 +499,19 @@ bool renew_is_lasting(const struct stoq_dht *d, const struct own *o);
 bool renew_tell(struct stoq_dht *d, struct job *j, struct own *o, stoq_contact_no to);
 /* A record was made again for a holder that has it no more. */
 void renew_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record *record);
-/* A RENEW of ours is closed. */
+/* A RENEW or a PATCH of ours is closed. */
 void renew_told(struct stoq_dht *d, struct pending *p, const struct stoq_dht_reply *reply);
 /* What waits for the job's other keys, or for room. */
 void renew_drive(struct stoq_dht *d, struct job *j);
 void renew_release(struct job *j);
+
+/* patch.c */
+/* Give a holder, together with others, the new signature of what it has as `before`. False: no memory. */
+bool patch_tell(struct stoq_dht *d, struct job *j, struct own *o, stoq_contact_no to,
+                const struct telling *t);
+/* What waits for more: all of the job's are signed. */
+void patch_drive(struct stoq_dht *d, struct job *j);
+void patch_release(struct job *j);
 
 /* here.c */
 bool here_is(const struct own *o, stoq_ns now); /* NULL: no */

@@ -18,6 +18,7 @@ enum stoq_dht_ask {
     STOQ_DHT_FIND_VALUE,
     STOQ_DHT_STORE,
     STOQ_DHT_RENEW,
+    STOQ_DHT_PATCH, /* a CALL; who gets it gives each record as a STORE: stoq_dht_base */
 };
 
 /* How a request ends. */
@@ -65,6 +66,7 @@ struct stoq_dht_event {
             /* STORE: the record names where it is seen to be, or no address: nothing to PROVE; RENEW: it is
              * said to us. */
             bool own;
+            bool patched; /* STORE: it was made out of one that is here */
         } request;
         struct stoq_dht_reply {
             uint64_t cookie;
@@ -77,7 +79,8 @@ struct stoq_dht_event {
             bool more;          /* there was no room for all */
             uint32_t ttl_s;     /* STORE */
             /* RENEW: of each record for how long after the renewal was issued it is kept, in units of
-             * STOQ_DHT_KEPT_S; 0: it is not here. None: the other end knows no renewals. */
+             * STOQ_DHT_KEPT_S; 0: it is not here. PATCH: stoq_dht_patch_kept of each. None: the other end
+             * knows no such request. */
             const uint8_t *kept;
             uint32_t kept_count;
             stoq_ns rtt_ns; /* 0: not measured */
@@ -89,6 +92,7 @@ struct stoq_dht_event {
         struct stoq_dht_made {
             uint64_t cookie;
             struct stoq_dht_record *record; /* NULL: could not */
+            bool likewise; /* not the one before, but it says the same at another time */
         } made;
         struct stoq_dht_look {
             uint32_t look; /* the shell's name for it, unique among those that run, not 0 */
@@ -136,6 +140,7 @@ struct stoq_dht_action {
             uint32_t skip;
             struct stoq_dht_record *record;
             struct stoq_dht_renewal *renewal;
+            struct stoq_dht_patch *patch;
             stoq_ns timeout_ns; /* REPLY comes until then */
         } call;
         struct stoq_dht_answer {
@@ -155,15 +160,18 @@ struct stoq_dht_action {
             struct stoq_dht_record *record;   /* or ... */
             struct stoq_dht_renewal *renewal; /* CHECK */
         } check;
-        /* The record that was made before is wanted again, if what it says still holds; else a new one. */
         struct stoq_dht_make {
             uint64_t cookie;
             struct stoq_hash key;
             uint32_t ttl_s;
             bool withdrawn;       /* without addresses */
-            uint64_t digest;      /* 0: there was none, or it is too old */
+            uint64_t digest;      /* of the one before; 0: there was none */
             uint64_t sequence;    /* of that */
             uint64_t issued_at_s; /* likewise */
+            bool again; /* that one is wanted, if what it says still holds; else a new one */
+            /* A new one that says what the one before said: issued then, with that time in microseconds as
+             * its sequence where that is a later one, so that it has both in common with others. */
+            uint64_t anew_s;
         } make;
         struct stoq_dht_found {
             uint32_t look;

@@ -29,6 +29,7 @@ enum world_role {
 struct world_node {
     struct stoq_dht *dht;
     bool plain; /* it knows no renewals */
+    bool whole; /* it knows no patches */
     stoq_contact_no contact;
     struct stoq_hash id;
     struct stoq_peer_id peer;
@@ -81,13 +82,17 @@ struct world {
     uint32_t calls;
     uint32_t stores;
     uint32_t renewals;
-    uint32_t named;                   /* by them */
+    uint32_t named; /* by them */
+    uint32_t patches;
+    uint32_t patched;                 /* records in them */
     bool changed;                     /* what records say: none comes out as before */
     uint8_t kept[STOQ_DHT_RENEW_MAX]; /* of the last answer to a renewal */
     uint32_t kept_count;
     /* An answer of the node that is being drained. */
     struct world_msg *asked;
     enum stoq_dht_outcome answered;
+    uint32_t answered_ttl_s;
+    bool patching; /* a patch is being answered, record by record */
     uint32_t loss_percent;
     uint32_t lost_stores; /* so many of the next are lost */
     uint64_t trace;       /* hash of all that happened */
@@ -165,6 +170,7 @@ static inline void world_msg_free(struct world *w, struct world_msg *m)
         stoq_dht_book_drop(w->book, m->call.to);
         stoq_dht_record_drop(m->call.record);
         stoq_dht_renewal_drop(m->call.renewal);
+        stoq_dht_patch_drop(m->call.patch);
     }
     for (uint32_t i = 0; i < m->reply.contact_count; i++) {
         stoq_dht_book_drop(w->book, m->contacts[i]);
@@ -215,6 +221,8 @@ static inline void world_call(struct world *w, uint32_t n, const struct stoq_dht
     w->stores += c->ask == STOQ_DHT_STORE;
     w->renewals += c->ask == STOQ_DHT_RENEW;
     w->named += c->renewal == NULL ? 0 : c->renewal->count;
+    w->patches += c->ask == STOQ_DHT_PATCH;
+    w->patched += c->patch == NULL ? 0 : c->patch->count;
     if (w->nodes[to].dead || lost) {
         struct world_msg *m = world_msg(WORLD_REPLY, to, n, w->now + c->timeout_ns);
         m->reply.cookie = c->cookie;
@@ -230,6 +238,9 @@ static inline void world_call(struct world *w, uint32_t n, const struct stoq_dht
     }
     if (c->renewal != NULL) {
         (void)stoq_dht_renewal_hold(c->renewal);
+    }
+    if (c->patch != NULL) {
+        (void)stoq_dht_patch_hold(c->patch);
     }
     world_push(w, m);
 }
@@ -274,11 +285,12 @@ static inline void world_act(struct world *w, uint32_t n, const struct stoq_dht_
         break;
     case STOQ_DHT_ANSWER:
         w->answered = a->u.answer.outcome;
+        w->answered_ttl_s = a->u.answer.ttl_s;
         w->kept_count = a->u.answer.kept_count;
         if (w->kept_count > 0) {
             memcpy(w->kept, a->u.answer.kept, w->kept_count);
         }
-        if (w->asked != NULL) {
+        if (w->asked != NULL && !w->patching) {
             world_send_reply(w, w->asked, &a->u.answer);
         }
         break;
@@ -293,15 +305,22 @@ static inline void world_act(struct world *w, uint32_t n, const struct stoq_dht_
         break;
     case STOQ_DHT_MAKE: {
         const struct stoq_dht_make *m = &a->u.make;
-        bool again = m->digest != 0 && !w->changed;
-        struct stoq_dht_record *r =
-            world_record(&m->key, &node->peer, again ? m->sequence : w->now / 1000,
-                         again ? m->issued_at_s : world_wall(w), m->ttl_s);
+        bool same = m->digest != 0 && !w->changed;
+        bool again = same && m->again;
+        bool shared = same && !again && m->anew_s * 1000000 > m->sequence;
+        uint64_t fresh =
+            shared ? m->anew_s * 1000000 : WORLD_WALL * UINT64_C(1000000) + w->now / 1000;
+        struct stoq_dht_record *r = world_record(&m->key, &node->peer, again ? m->sequence : fresh,
+                                                 again    ? m->issued_at_s
+                                                 : shared ? m->anew_s
+                                                          : world_wall(w),
+                                                 m->ttl_s);
         r->group = node->group;
         r->withdrawn = m->withdrawn;
         ev.kind = STOQ_DHT_MADE;
         ev.u.made.cookie = a->u.make.cookie;
         ev.u.made.record = r;
+        ev.u.made.likewise = same && !again;
         world_feed(w, n, &ev);
         stoq_dht_record_drop(r);
         break;
@@ -372,6 +391,40 @@ static inline bool world_collude(struct world *w, const struct world_msg *m)
     return true;
 }
 
+/* One of a patch: what its holder says of it. */
+static inline uint8_t world_patch_one(struct world *w, uint32_t n, uint64_t before,
+                                      struct stoq_dht_record *record, bool proven)
+{
+    struct stoq_dht_event ev = {.kind = STOQ_DHT_REQUEST};
+    struct stoq_dht_record *base;
+    w->answered = stoq_dht_base(w->nodes[n].dht, &record->publisher, before, proven, w->now, &base);
+    if (base == NULL) {
+        return 0;
+    }
+    ev.u.request = (struct stoq_dht_request){.request = 1,
+                                             .ask = STOQ_DHT_STORE,
+                                             .record = record,
+                                             .proven = proven,
+                                             .own = true,
+                                             .patched = true};
+    w->patching = true;
+    world_feed(w, n, &ev);
+    world_drain(w, n);
+    w->patching = false;
+    return stoq_dht_patch_kept(w->answered, w->answered_ttl_s);
+}
+
+static inline void world_patch(struct world *w, struct world_msg *m)
+{
+    uint8_t kept[STOQ_DHT_PATCH_MAX];
+    const struct stoq_dht_patch *patch = m->call.patch;
+    struct stoq_dht_answer a = {.kept = kept, .kept_count = patch->count};
+    for (uint32_t i = 0; i < patch->count; i++) {
+        kept[i] = world_patch_one(w, m->to, patch->before[i], patch->records[i], true);
+    }
+    world_send_reply(w, m, &a);
+}
+
 static inline void world_deliver(struct world *w, struct world_msg *m)
 {
     struct world_node *to = &w->nodes[m->to];
@@ -400,6 +453,15 @@ static inline void world_deliver(struct world *w, struct world_msg *m)
         }
         if (m->call.ask == STOQ_DHT_RENEW && to->plain) {
             world_send_reply(w, m, &(struct stoq_dht_answer){.outcome = STOQ_DHT_DONE});
+            return;
+        }
+        if (m->call.ask == STOQ_DHT_PATCH) {
+            if (to->whole) {
+                world_send_reply(w, m, &(struct stoq_dht_answer){.outcome = STOQ_DHT_DONE});
+            } else {
+                world_patch(w, m);
+            }
+            world_drain(w, m->to);
             return;
         }
         ev.kind = STOQ_DHT_REQUEST;

@@ -242,6 +242,28 @@ enum stoq_dht_outcome held_offer(struct stoq_dht *d, const struct stoq_dht_reque
     return STOQ_DHT_DONE;
 }
 
+enum stoq_dht_outcome stoq_dht_base(struct stoq_dht *d, const struct stoq_peer_id *publisher,
+                                    uint64_t digest, bool proven, stoq_ns now,
+                                    struct stoq_dht_record **out)
+{
+    *out = NULL;
+    d->now = now > d->now ? now : d->now;
+    if (d->cfg.self == 0) {
+        return STOQ_DHT_REFUSED;
+    }
+    if (!proven && (d->cfg.without & STOQ_DHT_NO_TOKEN) == 0) {
+        held_refuse(d, STOQ_DHT_NOT_PROVEN);
+        return STOQ_DHT_REFUSED;
+    }
+    const struct held *h = by_digest(d, publisher, digest);
+    if (h == NULL) {
+        held_refuse(d, STOQ_DHT_NOT_HELD);
+        return STOQ_DHT_DONE;
+    }
+    *out = h->record;
+    return STOQ_DHT_DONE;
+}
+
 /* So many of those that a renewal names are here; ripe: some of them have not been heard of for long. */
 static uint32_t count_named(const struct stoq_dht *d, const struct stoq_dht_renewal *renewal,
                             bool *ripe)

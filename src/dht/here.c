@@ -47,7 +47,7 @@ static struct pending *ask(struct stoq_dht *d, const struct stoq_hash *key, enum
     d->provide.remakes++;
     p->remake = r; /* taken */
     a->answers = what == REMAKE_ANSWER;
-    provide_fill_make(&a->action.u.make, o, true);
+    provide_fill_make(d, &a->action.u.make, o, true);
     a->action.u.make.cookie = p->cookie;
     return p;
 }

@@ -35,8 +35,6 @@
 #define NOT_MADE_AGAIN (60 * STOQ_SEC)
 #define CHANGED_FIRST (5 * STOQ_SEC) /* others come at the same time, and are waited for */
 #define CHANGED_MAX (300 * STOQ_SEC)
-#define AROUND_FOR                                                                                 \
-    (30 * STOQ_SEC) /* so long those who answered a lookup are asked without another */
 
 void provide_due(struct stoq_dht *d, struct own *o, stoq_ns at)
 {
@@ -162,6 +160,7 @@ static void job_free(struct stoq_dht *d, struct job *j)
 {
     struct job **at = &d->provide.jobs;
     renew_release(j);
+    patch_release(j);
     while (*at != j) {
         at = &(*at)->next;
     }
@@ -225,6 +224,7 @@ static bool job_begin(struct stoq_dht *d, uint32_t from)
     }
     j->v = v;
     j->key = pr->v[from]->key;
+    j->anew_s = dht_wall(d);
     j->sweeps = turn_of(d, pr->v[from]) < TURN_OVER && pr->v[from]->tries == 0;
     struct job **last = &pr->jobs; /* the oldest comes first, and is done first */
     while (*last != NULL) {
@@ -283,14 +283,16 @@ bool provide_has_room(const struct stoq_dht *d)
     return d->provide.stores + STOQ_DHT_K * d->provide.makes < STORES_MAX;
 }
 
-void provide_fill_make(struct stoq_dht_make *make, const struct own *o, bool again)
+void provide_fill_make(const struct stoq_dht *d, struct stoq_dht_make *make, const struct own *o,
+                       bool again)
 {
     *make = (struct stoq_dht_make){.key = o->key,
-                                   .ttl_s = STOQ_DHT_SIGNED_S,
+                                   .ttl_s = d->cfg.shape.signed_s,
                                    .withdrawn = o->withdrawn,
-                                   .digest = again ? o->digest : 0,
+                                   .digest = o->withdrawn ? 0 : o->digest,
                                    .sequence = o->sequence,
-                                   .issued_at_s = o->issued_at_s};
+                                   .issued_at_s = o->issued_at_s,
+                                   .again = again};
 }
 
 struct pending *provide_ask_make(struct stoq_dht *d, struct job *j, struct own *o, bool again)
@@ -306,7 +308,8 @@ struct pending *provide_ask_make(struct stoq_dht *d, struct job *j, struct own *
     d->provide.makes++;
     p->job = j;
     p->own = o;
-    provide_fill_make(&a->action.u.make, o, again);
+    provide_fill_make(d, &a->action.u.make, o, again);
+    a->action.u.make.anew_s = j->anew_s;
     a->action.u.make.cookie = p->cookie;
     return p;
 }
@@ -324,6 +327,7 @@ static void job_drive(struct stoq_dht *d, struct job *j)
         j->open++;
     }
     renew_drive(d, j);
+    patch_drive(d, j);
     if (j->looked && j->done == j->count && j->open == 0) {
         job_free(d, j);
     }
@@ -506,15 +510,16 @@ void provide_closed(struct stoq_dht *d, struct job *j, struct own *o)
     }
 }
 
-/* To each of them, whole or by its digest. */
+/* To each of them, whole, or as much of it as it has not. */
 static void tell_holders(struct stoq_dht *d, struct job *j, struct own *o, const struct holders *h,
-                         struct stoq_dht_record *record, bool renews)
+                         const struct telling *t)
 {
     o->open = h->count + 1; /* it is not settled before all of them are told */
     j->open += o->open;
     for (uint32_t i = 0; i < h->count; i++) {
-        bool told = renews && renew_tell(d, j, o, h->v[i]);
-        told = told || provide_store(d, j, o, h->v[i], record);
+        bool told = t->renews && renew_tell(d, j, o, h->v[i]);
+        told = told || (t->before != 0 && patch_tell(d, j, o, h->v[i], t));
+        told = told || provide_store(d, j, o, h->v[i], t->record);
         if (!told) {
             provide_closed(d, j, o);
         }
@@ -522,8 +527,9 @@ static void tell_holders(struct stoq_dht *d, struct job *j, struct own *o, const
     provide_closed(d, j, o);
 }
 
-void provide_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record *record)
+void provide_made(struct stoq_dht *d, struct pending *p, const struct stoq_dht_made *made)
 {
+    struct stoq_dht_record *record = made->record;
     struct own *o = p->own;
     struct job *j = p->job;
     struct holders h;
@@ -547,7 +553,9 @@ void provide_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record 
     o->beside = false;
     o->busy = 0;
     o->ttl_s = held_time_left(d, record);
-    bool renews = o->digest != 0 && record->digest == o->digest;
+    struct telling t = {.record = record,
+                        .renews = o->digest != 0 && record->digest == o->digest,
+                        .before = made->likewise && !record->withdrawn ? o->digest : 0};
     o->digest = record->withdrawn ? 0 : record->digest;
     o->sequence = record->sequence;
     o->issued_at_s = record->issued_at_s;
@@ -558,7 +566,7 @@ void provide_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record 
         o->here_until = 0;
         o->taken += h.self; /* taken back here already */
     }
-    tell_holders(d, j, o, &h, record, renews);
+    tell_holders(d, j, o, &h, &t);
     provide_drive(d);
 }
 

@@ -12,8 +12,11 @@
 bool renew_is_lasting(const struct stoq_dht *d, const struct own *o)
 {
     uint64_t wall = dht_wall(d);
+    uint32_t signed_s = d->cfg.shape.signed_s;
+    uint32_t anew_s = signed_s / STOQ_DHT_ANEW_PART;
+    anew_s = anew_s > STOQ_DHT_ANEW_S ? anew_s : STOQ_DHT_ANEW_S;
     return o->digest != 0 && !o->withdrawn && o->issued_at_s <= wall + STOQ_DHT_SKEW_S &&
-           o->issued_at_s + STOQ_DHT_SIGNED_S > wall + STOQ_DHT_ANEW_S;
+           o->issued_at_s + signed_s > wall + anew_s;
 }
 
 /* False: no room, or no memory. */
@@ -109,18 +112,23 @@ void renew_told(struct stoq_dht *d, struct pending *p, const struct stoq_dht_rep
     if (reply->outcome == STOQ_DHT_SILENT) {
         around_drop(d);
     }
-    for (uint32_t i = 0; i < p->renewal->count; i++) {
+    uint32_t count = p->patch != NULL ? p->patch->count : p->renewal->count;
+    d->provide.stores -= p->patch != NULL ? count : 0;
+    for (uint32_t i = 0; i < count; i++) {
         struct own *o = p->owns[i];
-        uint32_t kept_s = answered && i < reply->kept_count ? reply->kept[i] * STOQ_DHT_KEPT_S : 0;
-        if (answered && kept_s == 0 && miss_add(j, o, p->to)) {
+        uint32_t kept = answered && i < reply->kept_count ? reply->kept[i] : 0;
+        bool busy = p->patch != NULL && kept == STOQ_DHT_PATCH_BUSY;
+        uint32_t kept_s = busy ? 0 : kept * STOQ_DHT_KEPT_S;
+        if (answered && kept == 0 && miss_add(j, o, p->to)) {
             continue; /* it stays open until that is closed */
         }
         if (kept_s > 0) {
-            d->provide.kept++;
+            d->provide.kept += p->patch == NULL;
+            d->provide.anew += p->patch != NULL;
             o->taken++;
             o->ttl_s = kept_s < o->ttl_s ? kept_s : o->ttl_s;
         }
-        o->busy += reply->outcome == STOQ_DHT_BUSY;
+        o->busy += busy || reply->outcome == STOQ_DHT_BUSY;
         provide_closed(d, j, o);
     }
     provide_drive(d);

@@ -67,6 +67,7 @@ void serve_value(struct stoq_dht *d, const struct stoq_dht_request *r, struct st
 static void take(struct stoq_dht *d, const struct pending *p)
 {
     bool taken = held_take(d, p->record, p->ttl_s);
+    d->store.patched += taken && p->patched;
     struct action_node *o =
         p->answer ? answer(d, p->request, taken ? STOQ_DHT_DONE : STOQ_DHT_BUSY) : NULL;
     if (o != NULL) {
@@ -108,8 +109,11 @@ static void store(struct stoq_dht *d, const struct stoq_dht_request *r)
     uint32_t ttl_s;
     bool own = r->own || (d->cfg.without & STOQ_DHT_NO_PROOF) != 0;
     enum stoq_dht_outcome outcome = held_offer(d, r, &ttl_s);
-    struct pending now = {
-        .record = r->record, .ttl_s = ttl_s, .request = r->request, .answer = true};
+    struct pending now = {.record = r->record,
+                          .ttl_s = ttl_s,
+                          .request = r->request,
+                          .answer = true,
+                          .patched = r->patched};
     if (outcome != STOQ_DHT_DONE) {
         (void)answer(d, r->request, outcome);
         return;
@@ -126,6 +130,7 @@ static void store(struct stoq_dht *d, const struct stoq_dht_request *r)
     d->store.signatures++;
     p->request = r->request;
     p->answer = own;
+    p->patched = r->patched;
     p->upkeep = !own;
 }
 
@@ -187,7 +192,10 @@ static void checked(struct stoq_dht *d, struct pending *p, bool good)
     struct pending *next =
         d->store.proves < DHT_PROVES_MAX ? await(d, PENDING_PROVE, p->record, p->ttl_s) : NULL;
     struct action_node *o = answer(d, p->request, next == NULL ? STOQ_DHT_BUSY : STOQ_DHT_DONE);
-    d->store.proves += next != NULL;
+    if (next != NULL) {
+        next->patched = p->patched;
+        d->store.proves++;
+    }
     if (o != NULL) {
         o->action.u.answer.ttl_s = p->ttl_s;
     }
@@ -205,6 +213,16 @@ void serve_checked(struct stoq_dht *d, struct pending *p, bool good)
     } else {
         held_refuse(d, STOQ_DHT_NOT_THERE);
     }
+}
+
+uint8_t stoq_dht_patch_kept(enum stoq_dht_outcome outcome, uint32_t ttl_s)
+{
+    uint32_t units = ttl_s / STOQ_DHT_KEPT_S;
+    if (outcome != STOQ_DHT_DONE) {
+        return outcome == STOQ_DHT_BUSY ? STOQ_DHT_PATCH_BUSY : 0;
+    }
+    units = units < STOQ_DHT_PATCH_BUSY ? units : STOQ_DHT_PATCH_BUSY - 1;
+    return (uint8_t)(units > 0 ? units : 1);
 }
 
 void serve_request(struct stoq_dht *d, const struct stoq_dht_request *r)
@@ -230,6 +248,9 @@ void serve_request(struct stoq_dht *d, const struct stoq_dht_request *r)
         break;
     case STOQ_DHT_RENEW:
         renew(d, r);
+        break;
+    case STOQ_DHT_PATCH: /* its records come one by one */
+        (void)answer(d, r->request, STOQ_DHT_REFUSED);
         break;
     }
     if (r->sender != 0) {

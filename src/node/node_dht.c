@@ -36,7 +36,7 @@ static enum stoq_status build(struct stoq_node_dht *nd)
                                    .seed = cfg->seed ^ 0xd47,
                                    .wall_s = cfg->wall_us / 1000000,
                                    .sweep_from = cfg->sweep_from,
-                                   .shape = {.k = cfg->holders}};
+                                   .shape = {.k = cfg->holders, .signed_s = cfg->signed_s}};
     return st == STOQ_OK ? stoq_dht_new(&nd->core, &core) : st;
 }
 
@@ -193,12 +193,13 @@ void node_dht_lend_call(struct stoq_node_dht *nd, const struct errand *e, stoq_n
 static bool send_call(struct stoq_node_dht *nd, const struct stoq_dht_call *c,
                       struct stoq_node_dht_action *out, stoq_ns now)
 {
-    if (c->ask == STOQ_DHT_RENEW && node_dht_card(nd, c->to)->plain) {
+    const struct card *card = node_dht_card(nd, c->to);
+    if ((c->ask == STOQ_DHT_RENEW && card->plain) || (c->ask == STOQ_DHT_PATCH && card->whole)) {
         struct stoq_dht_event ev = {.kind = STOQ_DHT_REPLY, .u.reply = {.cookie = c->cookie}};
         node_dht_tell(nd, &ev, now); /* it keeps none by that */
         return false;
     }
-    if (c->ask == STOQ_DHT_STORE || c->ask == STOQ_DHT_RENEW) {
+    if (c->ask == STOQ_DHT_STORE || c->ask == STOQ_DHT_RENEW || c->ask == STOQ_DHT_PATCH) {
         if (!node_dht_gather(nd, c, now)) {
             fail_call(nd, c->cookie, now);
         }
@@ -303,8 +304,9 @@ static bool tell_found(struct stoq_node_dht *nd, const struct stoq_dht_found *f,
 
 static void make(struct stoq_node_dht *nd, const struct stoq_dht_make *ask, stoq_ns now)
 {
-    struct stoq_dht_record *r = node_dht_make(nd, ask, now);
-    struct stoq_dht_event ev = {.kind = STOQ_DHT_MADE, .u.made = {ask->cookie, r}};
+    bool likewise;
+    struct stoq_dht_record *r = node_dht_make(nd, ask, &likewise, now);
+    struct stoq_dht_event ev = {.kind = STOQ_DHT_MADE, .u.made = {ask->cookie, r, likewise}};
     node_dht_tell(nd, &ev, now);
     stoq_dht_record_drop(r);
 }

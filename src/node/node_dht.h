@@ -22,6 +22,7 @@ struct stoq_node_dht_config {
     const struct stoq_key *key; /* kept */
     struct stoq_dht_rules rules;
     uint8_t holders;        /* of a record [STOQ_DHT_K]; all of a network have the same */
+    uint32_t signed_s;      /* what records of ours are signed for [STOQ_DHT_SIGNED_S] */
     uint64_t nonce;         /* of our node id; not looked at for a client */
     bool client;            /* asks, and is asked nothing */
     const uint8_t *rpc_key; /* 32 bytes, copied; NULL: we take no datagrams */
@@ -59,8 +60,8 @@ struct stoq_node_dht_from {
     bool proven; /* what is sent there arrives */
     size_t room; /* bytes of the answer's message */
 };
-/* Answer a Ping, FindNode, FindValue, Store or Renew: append the answer's frame, length included. STOQ_OK;
- * STOQ_FULL, STOQ_NOMEM: say nothing. */
+/* Answer a Ping, FindNode, FindValue, Store, Renew or Patch: append the answer's frame, length included.
+ * STOQ_OK; STOQ_FULL, STOQ_NOMEM: say nothing. */
 STOQ_WARN_UNUSED enum stoq_status stoq_node_dht_answer(struct stoq_node_dht *nd,
                                                        const struct stoq_message *request,
                                                        const struct stoq_node_dht_from *from,
@@ -77,7 +78,7 @@ struct stoq_node_dht_call {
     uint64_t cookie;
     struct stoq_peer_id peer;
     struct stoq_node_dht_addr addr;
-    const uint8_t *rpc_key;         /* NULL: over a connection */
+    const uint8_t *rpc_key; /* NULL: over a connection */
     bool at_addr; /* who answers has to be at addr: a connection from elsewhere will not do */
     const uint8_t *token;           /* what it gave us last; NULL: none */
     const struct stoq_message *msg; /* its request id is the shell's to set */

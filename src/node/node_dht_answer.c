@@ -1,6 +1,6 @@
 /*
  * What is answered to others, at once: whatever the core wants checked for that is checked in the same
- * call. A Store is answered when the core has seen each of its records.
+ * call. A Store is answered when the core has seen each of its records, and a Patch likewise.
  */
 #include "node/node_dht_internal.h"
 
@@ -85,8 +85,8 @@ static void put_find(struct stoq_node_dht *nd, const struct stoq_dht_answer *a)
     stoq_buf_release(&values);
 }
 
-static struct stoq_message refusal(const struct stoq_message *request,
-                                   enum stoq_dht_outcome outcome)
+struct stoq_message node_dht_refusal(const struct stoq_message *request,
+                                     enum stoq_dht_outcome outcome)
 {
     return (struct stoq_message){.type = STOQ_MSG_ERROR,
                                  .request_id = request->request_id,
@@ -96,14 +96,15 @@ static struct stoq_message refusal(const struct stoq_message *request,
 void node_dht_put_answer(struct stoq_node_dht *nd, const struct stoq_dht_answer *a)
 {
     struct stoq_message m = {.type = nd->request->type, .request_id = nd->request->request_id};
-    if (m.type == STOQ_MSG_STORE) { /* there may be more of them: answered when all are seen to */
+    if (m.type == STOQ_MSG_STORE || m.type == STOQ_MSG_PATCH) {
+        /* There may be more of them: answered when all are seen to. */
         nd->stored = a->outcome;
         nd->stored_ttl_s = a->ttl_s;
         nd->answer_status = STOQ_OK;
         return;
     }
     if (a->outcome != STOQ_DHT_DONE) {
-        m = refusal(nd->request, a->outcome);
+        m = node_dht_refusal(nd->request, a->outcome);
     } else if (m.type == STOQ_MSG_RENEW) {
         m.u.renew = (struct stoq_msg_renew){.is_answer = true, .kept = {a->kept, a->kept_count}};
     } else if (m.type != STOQ_MSG_PING) {
@@ -163,9 +164,8 @@ static bool is_at_home(const struct stoq_dht_record *r, const struct stoq_node_d
     return r->withdrawn || (is_publisher && node_dht_names_address(r, &from->addr));
 }
 
-/* One of the records of a Store: nd->stored. */
-static void offer(struct stoq_node_dht *nd, const struct stoq_signed *s,
-                  const struct stoq_node_dht_from *from, stoq_ns now)
+void node_dht_offer(struct stoq_node_dht *nd, const struct stoq_signed *s,
+                    const struct stoq_node_dht_from *from, bool patched, stoq_ns now)
 {
     struct stoq_dht_record *r = node_dht_record(s);
     struct stoq_dht_event ev = {.kind = STOQ_DHT_REQUEST};
@@ -177,7 +177,8 @@ static void offer(struct stoq_node_dht *nd, const struct stoq_signed *s,
                                              .ask = STOQ_DHT_STORE,
                                              .record = r,
                                              .proven = from->peer != NULL || from->proven,
-                                             .own = is_at_home(r, from)};
+                                             .own = is_at_home(r, from),
+                                             .patched = patched};
     ask_core(nd, &ev, now);
     stoq_dht_record_drop(r);
 }
@@ -192,7 +193,7 @@ static enum stoq_status answer_store(struct stoq_node_dht *nd, const struct stoq
     uint32_t count = 1 + request->u.store.more.count;
     uint32_t n = 0;
     do {
-        offer(nd, &s, from, now);
+        node_dht_offer(nd, &s, from, false, now);
         out->kept_s[n++] = nd->stored == STOQ_DHT_DONE ? nd->stored_ttl_s : 0;
         /* A forged one costs a signature check; whoever sends it gets no second one out of this message. */
     } while (nd->stored != STOQ_DHT_REJECTED && stoq_signed_next(&more, &s));
@@ -200,7 +201,7 @@ static enum stoq_status answer_store(struct stoq_node_dht *nd, const struct stoq
     out->ttl_s = out->kept_s[0];
     out->kept_count = count > 1 ? count : 0;
     if (nd->stored == STOQ_DHT_REFUSED || (count == 1 && nd->stored != STOQ_DHT_DONE)) {
-        m = refusal(request, nd->stored); /* of all of them, or of the one */
+        m = node_dht_refusal(request, nd->stored); /* of all of them, or of the one */
     }
     return stoq_message_encode(&m, nd->answer);
 }
@@ -246,8 +247,10 @@ enum stoq_status stoq_node_dht_answer(struct stoq_node_dht *nd, const struct sto
     nd->answer_room = from->room;
     node_dht_renew_self(nd, now);
     bool renew = request->type == STOQ_MSG_RENEW && !request->u.renew.is_answer;
+    bool patch = request->type == STOQ_MSG_PATCH && !request->u.patch.is_answer;
     enum stoq_status st = store   ? answer_store(nd, request, from, now)
                           : renew ? answer_renew(nd, request, from, now)
+                          : patch ? node_dht_answer_patch(nd, request, from, now)
                                   : answer_other(nd, request, from, now);
     nd->request = NULL;
     return st;

@@ -117,6 +117,7 @@ static void update(struct stoq_node_dht *nd, stoq_contact_no no, const struct st
         card->at = 0;
         card->has_token = false;
         card->plain = false;
+        card->whole = false;
         stoq_dht_book_regroup(nd->book, no, stoq_node_dht_group(&card->addresses[0]));
     }
 }
@@ -306,9 +307,10 @@ static struct stoq_dht_record *location(struct stoq_node_dht *nd, const struct s
 }
 
 struct stoq_dht_record *node_dht_make(struct stoq_node_dht *nd, const struct stoq_dht_make *make,
-                                      stoq_ns now)
+                                      bool *likewise, stoq_ns now)
 {
     struct stoq_contact rec = our_record(nd, now);
+    *likewise = false;
     if (nd->cfg.address_count == 0 && !make->withdrawn) {
         return NULL;
     }
@@ -325,10 +327,17 @@ struct stoq_dht_record *node_dht_make(struct stoq_node_dht *nd, const struct sto
         before.sequence = make->sequence;
         before.issued_at_s = make->issued_at_s;
         struct stoq_dht_record *same = location(nd, &before);
-        if (same != NULL && same->digest == make->digest) {
+        *likewise = same != NULL && same->digest == make->digest;
+        if (*likewise && make->again) {
+            *likewise = false;
             return same;
         }
-        stoq_dht_record_drop(same); /* it says something else by now */
+        stoq_dht_record_drop(same); /* it is over, or says something else by now */
+    }
+    if (*likewise && make->anew_s * US_PER_S > make->sequence) {
+        rec.issued_at_s = make->anew_s;
+        rec.sequence = make->anew_s * US_PER_S;
+        nd->sequence = nd->sequence > rec.sequence ? nd->sequence : rec.sequence;
     }
     return location(nd, &rec);
 }

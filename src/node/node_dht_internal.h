@@ -3,7 +3,7 @@
 /*
  * node_dht.c drives the core; node_dht_codec.c turns signed records into contacts and back;
  * node_dht_answer.c answers others; node_dht_stores.c gathers stores of one holder; node_dht_renew.c
- * signs renewals and reads those of others.
+ * signs renewals and reads those of others; node_dht_patch.c what is signed anew.
  */
 #include "base/map.h"
 #include "node/node_dht.h"
@@ -19,6 +19,7 @@ struct card {
     uint8_t token[STOQ_NODE_DHT_TOKEN_BYTES];
     bool has_token;
     bool plain;        /* it has said that it knows no renewals */
+    bool whole;        /* it has said that it knows no patches */
     stoq_ns stores_at; /* no message of stores goes to it before */
     uint32_t signed_n; /* the record, as it travels */
     uint8_t *signed_bytes;
@@ -26,12 +27,13 @@ struct card {
 
 enum errand_kind { ERRAND_CALL, ERRAND_STORES, ERRAND_PROVE, ERRAND_JOIN };
 
-/* A STORE of the core's, or a RENEW, which travels alone. */
+/* A STORE of the core's, or a RENEW or PATCH, which travel alone. */
 struct store_call {
     struct store_call *next;
     uint64_t core_cookie;
     struct stoq_dht_record *record;   /* held; or ... */
-    struct stoq_dht_renewal *renewal; /* held */
+    struct stoq_dht_renewal *renewal; /* held; or ... */
+    struct stoq_dht_patch *patch;     /* held */
 };
 
 struct parcel;
@@ -63,7 +65,8 @@ struct stoq_node_dht {
     struct parcel *parcels; /* stores that wait for others, or for their turn */
     /* What the last poll lends. */
     struct stoq_message msg;
-    struct stoq_buf more; /* of a Store: its records but the first; of a Renew: what is signed */
+    struct stoq_buf
+        more; /* of a Store: its records but the first; of a Renew: what is signed; of a Patch: all */
     struct card lent;
     struct stoq_node_dht_addr found[STOQ_NODE_DHT_ADDRESSES_MAX];
     struct stoq_buf self_signed; /* our contact record; empty: none */
@@ -107,6 +110,30 @@ void node_dht_stores_replied(struct stoq_node_dht *nd, const struct errand *e,
 void node_dht_store_calls_free(struct store_call *first); /* NULL is fine */
 void node_dht_stores_release(struct stoq_node_dht *nd);
 
+/* node_dht_patch.c */
+/* Make nd->msg what the core gives away so. False: could not. */
+bool node_dht_patch_message(struct stoq_node_dht *nd, const struct stoq_dht_patch *patch);
+/* What has become of it; as node_dht_renew_reply. */
+void node_dht_patch_reply(struct stoq_node_dht *nd, stoq_contact_no from,
+                          const struct stoq_dht_patch *patch, const struct stoq_message *reply,
+                          struct stoq_dht_reply *out);
+/* The body of a record with another sequence and time: the first and only thing in out. STOQ_OK;
+ * STOQ_MALFORMED: the record is none; STOQ_NOMEM. */
+STOQ_WARN_UNUSED enum stoq_status node_dht_rebuild(const struct stoq_dht_record *base,
+                                                   uint64_t sequence, uint64_t issued_at_s,
+                                                   struct stoq_buf *out);
+/* Append the answer to a Patch. */
+STOQ_WARN_UNUSED enum stoq_status node_dht_answer_patch(struct stoq_node_dht *nd,
+                                                        const struct stoq_message *request,
+                                                        const struct stoq_node_dht_from *from,
+                                                        stoq_ns now);
+
+/* node_dht_answer.c: offer a record to the core, nd->stored; patched: made out of one that is here. */
+void node_dht_offer(struct stoq_node_dht *nd, const struct stoq_signed *s,
+                    const struct stoq_node_dht_from *from, bool patched, stoq_ns now);
+struct stoq_message node_dht_refusal(const struct stoq_message *request,
+                                     enum stoq_dht_outcome outcome);
+
 /* node_dht_renew.c */
 /* Make nd->msg what the core says to this contact, signed. False: could not. */
 bool node_dht_renew_message(struct stoq_node_dht *nd, stoq_contact_no to,
@@ -134,9 +161,9 @@ struct stoq_dht_record *node_dht_record(const struct stoq_signed *s);
 bool node_dht_record_signed(const struct stoq_dht_record *r);
 /* The record's two parts again. */
 struct stoq_signed node_dht_record_parts(const struct stoq_dht_record *r);
-/* Sign one of ours. NULL: could not. */
+/* Sign one of ours. NULL: could not. likewise: as MADE has it. */
 struct stoq_dht_record *node_dht_make(struct stoq_node_dht *nd, const struct stoq_dht_make *make,
-                                      stoq_ns now);
+                                      bool *likewise, stoq_ns now);
 /* Sign our own contact record anew where that is due. */
 void node_dht_renew_self(struct stoq_node_dht *nd, stoq_ns now);
 /* At which of a record's addresses its publisher is pinged; false: none means anything here. */

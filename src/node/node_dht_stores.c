@@ -3,8 +3,8 @@
  * much of it as a datagram holds: keys next to each other have the same holders, so a daemon with many
  * packages sends one message where it would send five, and half the bytes. A holder gets one of them in
  * STORES_EVERY at most, however many records there are: it answers strangers at a bounded rate
- * (docs/PROTOCOL.md section 11), and a catalogue is not what that is for. Renewals take their turn among
- * them.
+ * (docs/PROTOCOL.md section 11), and a catalogue is not what that is for. Renewals and patches take their
+ * turn among them.
  */
 #include "node/node_dht_internal.h"
 
@@ -52,6 +52,8 @@ bool node_dht_gather(struct stoq_node_dht *nd, const struct stoq_dht_call *c, st
     p->last = &call->next;
     if (c->renewal != NULL) {
         call->renewal = stoq_dht_renewal_hold(c->renewal);
+    } else if (c->patch != NULL) {
+        call->patch = stoq_dht_patch_hold(c->patch);
     } else {
         call->record = stoq_dht_record_hold(c->record);
         p->bytes += c->record->n;
@@ -65,6 +67,7 @@ void node_dht_store_calls_free(struct store_call *first)
         struct store_call *next = first->next;
         stoq_dht_record_drop(first->record);
         stoq_dht_renewal_drop(first->renewal);
+        stoq_dht_patch_drop(first->patch);
         free(first);
         first = next;
     }
@@ -91,7 +94,7 @@ static struct store_call *take(struct parcel *p)
     return first;
 }
 
-static bool stores_message(struct stoq_node_dht *nd, const struct store_call *first)
+static bool whole_message(struct stoq_node_dht *nd, const struct store_call *first)
 {
     struct stoq_msg_store *m = &nd->msg.u.store;
     nd->msg = (struct stoq_message){.type = STOQ_MSG_STORE};
@@ -105,6 +108,16 @@ static bool stores_message(struct stoq_node_dht *nd, const struct store_call *fi
     }
     m->more.items = stoq_buf_span(&nd->more);
     return true;
+}
+
+/* What goes in one message. */
+static bool message(struct stoq_node_dht *nd, stoq_contact_no to, const struct store_call *first)
+{
+    if (first->renewal != NULL) {
+        return node_dht_renew_message(nd, to, first->renewal);
+    }
+    return first->patch != NULL ? node_dht_patch_message(nd, first->patch)
+                                : whole_message(nd, first);
 }
 
 static void tell_stored(struct stoq_node_dht *nd, const struct store_call *c,
@@ -125,6 +138,11 @@ void node_dht_stores_replied(struct stoq_node_dht *nd, const struct errand *e,
     uint32_t i = 0;
     if (e->stores->renewal != NULL) {
         node_dht_renew_reply(nd, e->contact, e->stores->renewal, reply, &each);
+        tell_stored(nd, e->stores, &each, now);
+        return;
+    }
+    if (e->stores->patch != NULL) {
+        node_dht_patch_reply(nd, e->contact, e->stores->patch, reply, &each);
         tell_stored(nd, e->stores, &each, now);
         return;
     }
@@ -175,9 +193,7 @@ bool node_dht_send_stores(struct stoq_node_dht *nd, struct stoq_node_dht_action 
     }
     struct store_call *first = take(p);
     struct errand *e = node_dht_errand_new(nd, ERRAND_STORES);
-    bool sent = e != NULL &&
-                (first->renewal != NULL ? node_dht_renew_message(nd, p->contact, first->renewal)
-                                        : stores_message(nd, first));
+    bool sent = e != NULL && message(nd, p->contact, first);
     if (e != NULL) {
         e->stores = first; /* taken */
         e->contact = p->contact;

@@ -72,7 +72,9 @@ struct stoq_msg_hello stoq_node_hello(const struct stoq_node *n)
                     (n->cfg.want_raw ? 0u : (unsigned)STOQ_FEATURE_ZSTD) |
                     (n->cfg.takes_offers ? (unsigned)STOQ_FEATURE_OFFERS : 0u) |
                     (n->cfg.exchanges ? STOQ_FEATURE_EXCHANGE | (unsigned)STOQ_FEATURE_PEERS : 0u) |
-                    (n->cfg.answers_dht ? STOQ_FEATURE_DHT | (unsigned)STOQ_FEATURE_RENEW : 0u),
+                    (n->cfg.answers_dht
+                         ? STOQ_FEATURE_DHT | STOQ_FEATURE_RENEW | (unsigned)STOQ_FEATURE_PATCH
+                         : 0u),
         .agent = n->cfg.agent,
         .ranges_max = STOQ_REQUEST_RANGES_MAX,
         .chunks_max = STOQ_REQUEST_CHUNKS_MAX,

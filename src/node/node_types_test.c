@@ -49,7 +49,7 @@ static void messages_without_a_part(void **state)
     struct said said = ask(node, STOQ_MSG_RESPONSE);
     assert_int_equal(said.code, STOQ_ERR_MALFORMED);
     assert_true(said.charged);
-    for (uint64_t type = STOQ_MSG_HAVE; type <= STOQ_MSG_RENEW; type++) {
+    for (uint64_t type = STOQ_MSG_HAVE; type <= STOQ_MSG_PATCH; type++) {
         bool is_served = type == STOQ_MSG_REQUEST || type == STOQ_MSG_PACKAGE_DOWNLOAD;
         said = ask(node, type);
         assert_int_equal(said.code, is_served ? 0 : STOQ_ERR_UNSUPPORTED);

@@ -42,7 +42,7 @@ enum sim_dht_event {
 
 /* A call on its way there and back. */
 struct sim_dht_letter {
-    struct stoq_dht_call call; /* its record or renewal is held */
+    struct stoq_dht_call call; /* its record, renewal or patch is held */
     stoq_ns sent_at;
     uint32_t life; /* of the caller: a new core knows nothing of it */
     bool is_answered;
@@ -53,7 +53,7 @@ struct sim_dht_letter {
     uint32_t ttl_s;
     uint32_t contact_count;
     uint32_t record_count;
-    uint8_t *kept; /* of a renewal; NULL: nothing is */
+    uint8_t *kept; /* of a renewal or patch; NULL: nothing is */
     uint32_t kept_count;
     stoq_contact_no contacts[STOQ_DHT_ANSWER_MAX];        /* held; w->cfg.room at most */
     struct stoq_dht_record *records[SIM_DHT_RECORD_ROOM]; /* held */
@@ -161,6 +161,8 @@ struct sim_dht_world {
     uint32_t holder_count;
     struct sim_dht_bulk bulk;
     uint32_t asker; /* of the request that is being answered */
+    struct stoq_dht_answer
+        *patched; /* it is one of a patch, and this is the answer to it; NULL: none */
     stoq_ns ends_at;
 };
 

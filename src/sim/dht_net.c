@@ -18,6 +18,7 @@
 #define JITTER_PART 256
 #define PROVE_TIMEOUT (2 * STOQ_SEC)
 #define RENEWAL_SHORT 32 /* records; that many fit the 512 bytes of a Store */
+#define PATCH_SHORT 5    /* likewise */
 
 /* Of a record's bytes. */
 enum {
@@ -62,6 +63,7 @@ void sim_dht_letter_free(struct sim_dht_world *w, uint32_t letter)
     stoq_dht_book_drop(w->book, m->call.to);
     stoq_dht_record_drop(m->call.record);
     stoq_dht_renewal_drop(m->call.renewal);
+    stoq_dht_patch_drop(m->call.patch);
     free(m->kept);
     for (uint32_t i = 0; i < m->contact_count; i++) {
         stoq_dht_book_drop(w->book, m->contacts[i]);
@@ -86,11 +88,12 @@ static void silence(struct sim_dht_world *w, uint32_t node, uint32_t other, uint
     sim_dht_put(w, m->sent_at + m->call.timeout_ns, node, other, DHT_EV_REPLY, letter);
 }
 
-/* A renewal is as long as a Store, or as long as a datagram. */
+/* A renewal or a patch is as long as a Store, or as long as a datagram. */
 static const struct sim_cost *cost_of(const struct sim_dht_world *w, const struct stoq_dht_call *c)
 {
     enum sim_cost_kind kind = w->cfg.by;
-    bool is_short = c->renewal != NULL && c->renewal->count <= RENEWAL_SHORT;
+    bool is_short = (c->renewal != NULL && c->renewal->count <= RENEWAL_SHORT) ||
+                    (c->patch != NULL && c->patch->count <= PATCH_SHORT);
     if (kind == SIM_COST_DATAGRAM && c->ask != STOQ_DHT_PING) {
         kind = c->ask == STOQ_DHT_STORE || is_short ? SIM_COST_STORE : SIM_COST_FIND;
     }
@@ -113,6 +116,9 @@ void sim_dht_call(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_
     }
     if (c->renewal != NULL) {
         (void)stoq_dht_renewal_hold(c->renewal);
+    }
+    if (c->patch != NULL) {
+        (void)stoq_dht_patch_hold(c->patch);
     }
     const struct sim_cost *cost = cost_of(w, c);
     w->result->bytes += sim_cost_line_bytes(&cost->asker);
@@ -200,6 +206,61 @@ static bool is_signed(const struct sim_dht_world *w, const struct stoq_dht_recor
 
 /* ---- calls, at both ends ---- */
 
+/* The node answers it at once, or has no room. */
+static void request(struct sim_dht_world *w, uint32_t node, uint32_t from, uint32_t letter,
+                    struct stoq_dht_record *record)
+{
+    const struct sim_dht_letter *m = sim_pool_at(&w->letters, letter);
+    struct stoq_dht_event ev = {.kind = STOQ_DHT_REQUEST};
+    ev.u.request = (struct stoq_dht_request){
+        .request = letter + 1u,
+        .ask = m->call.patch != NULL ? STOQ_DHT_STORE : m->call.ask,
+        .target = m->call.target,
+        .want = m->call.want,
+        .skip = m->call.skip,
+        .sender = w->nodes[from].contact,
+        .record = record,
+        .renewal = m->call.renewal,
+        .proven = !m->is_unproven,
+        .own = record == NULL ||
+               (is_placed(record) && stoq_hash_eq(&record->publisher.h, &w->nodes[from].peer.h)),
+        .patched = m->call.patch != NULL};
+    sim_dht_feed(w, node, &ev);
+    sim_dht_drain(w, node);
+}
+
+/* Of each of its records as much as is said of it: the record, where the one before is there. */
+static void take_patch(struct sim_dht_world *w, uint32_t node, uint32_t from, uint32_t letter)
+{
+    struct sim_dht_letter *m = sim_pool_at(&w->letters, letter);
+    const struct stoq_dht_patch *patch = m->call.patch;
+    bool proven = !m->is_unproven;
+    uint8_t kept[STOQ_DHT_PATCH_MAX] = {0};
+    struct stoq_dht_answer a = {.kept = kept, .kept_count = patch->count};
+    for (uint32_t i = 0; i < patch->count; i++) {
+        struct stoq_dht_record *base;
+        struct stoq_dht_answer each = {.outcome = STOQ_DHT_STALE};
+        enum stoq_dht_outcome outcome =
+            stoq_dht_base(w->nodes[node].dht, &patch->records[i]->publisher, patch->before[i],
+                          proven, w->now, &base);
+        if (base != NULL) {
+            w->patched = &each;
+            request(w, node, from, letter, patch->records[i]);
+            w->patched = NULL;
+            outcome = each.outcome;
+        }
+        if (outcome == STOQ_DHT_REFUSED) {
+            a = (struct stoq_dht_answer){.outcome = outcome};
+            break;
+        }
+        kept[i] = base == NULL ? 0 : stoq_dht_patch_kept(outcome, each.ttl_s);
+        if (outcome == STOQ_DHT_REJECTED) {
+            break;
+        }
+    }
+    sim_dht_answer(w, node, from, letter, &a);
+}
+
 void sim_dht_request(struct sim_dht_world *w, uint32_t node, uint32_t from, uint32_t letter)
 {
     struct sim_dht_letter *m = sim_pool_at(&w->letters, letter);
@@ -212,23 +273,12 @@ void sim_dht_request(struct sim_dht_world *w, uint32_t node, uint32_t from, uint
         return;
     }
     sim_dht_need(w, node);
-    struct stoq_dht_event ev = {.kind = STOQ_DHT_REQUEST};
-    ev.u.request = (struct stoq_dht_request){
-        .request = letter + 1u,
-        .ask = m->call.ask,
-        .target = m->call.target,
-        .want = m->call.want,
-        .skip = m->call.skip,
-        .sender = w->nodes[from].contact,
-        .record = m->call.record,
-        .renewal = m->call.renewal,
-        .proven = !m->is_unproven,
-        .own = m->call.record == NULL ||
-               (is_placed(m->call.record) &&
-                stoq_hash_eq(&m->call.record->publisher.h, &w->nodes[from].peer.h))};
     w->asker = from;
-    sim_dht_feed(w, node, &ev);
-    sim_dht_drain(w, node);
+    if (m->call.patch != NULL) {
+        take_patch(w, node, from, letter);
+    } else {
+        request(w, node, from, letter, m->call.record);
+    }
     m = sim_pool_at(&w->letters, letter);
     if (!m->is_answered) { /* it had no room */
         silence(w, from, node, letter);
@@ -270,17 +320,25 @@ void sim_dht_reply(struct sim_dht_world *w, uint32_t node, uint32_t from, uint32
 
 static void make(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_make *ask)
 {
-    bool again = ask->digest != 0;
+    bool again = ask->again && ask->digest != 0;
+    bool likewise = !again && ask->digest != 0 && !ask->withdrawn;
+    uint64_t *last = &w->nodes[node].sequence;
+    uint64_t anew = ask->anew_s * UINT64_C(1000000);
+    bool shared = likewise && anew > ask->sequence;
+    uint64_t sequence = again ? ask->sequence : shared ? anew : *last + 1;
+    *last = sequence > *last ? sequence : *last;
     struct sim_dht_says s = {.key = &ask->key,
                              .publisher = node,
-                             .sequence = again ? ask->sequence : ++w->nodes[node].sequence,
-                             .issued_at_s =
-                                 again ? ask->issued_at_s : SIM_DHT_WALL_S + w->now / STOQ_SEC,
+                             .sequence = sequence,
+                             .issued_at_s = again    ? ask->issued_at_s
+                                            : shared ? ask->anew_s
+                                                     : SIM_DHT_WALL_S + w->now / STOQ_SEC,
                              .ttl_s = w->cfg.survive_ns > 0 ? STOQ_DHT_TTL_MAX_S : ask->ttl_s,
                              .withdrawn = ask->withdrawn};
     struct stoq_dht_record *r = sim_dht_record(w, &s);
-    struct stoq_dht_event ev = {.kind = STOQ_DHT_MADE,
-                                .u.made = {.cookie = ask->cookie, .record = r}};
+    struct stoq_dht_event ev = {
+        .kind = STOQ_DHT_MADE,
+        .u.made = {.cookie = ask->cookie, .record = r, .likewise = likewise}};
     sim_dht_feed(w, node, &ev);
     stoq_dht_record_drop(r);
 }
@@ -329,6 +387,10 @@ static void act(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_ac
         sim_dht_call(w, node, &a->u.call, false);
         break;
     case STOQ_DHT_ANSWER: /* it is the request that is being fed */
+        if (w->patched != NULL) {
+            *w->patched = a->u.answer;
+            break;
+        }
         sim_dht_answer(w, node, w->asker, (uint32_t)(a->u.answer.request - 1), &a->u.answer);
         break;
     case STOQ_DHT_CHECK:

@@ -71,6 +71,7 @@ const char *stoq_message_name(uint64_t type)
         [STOQ_MSG_FIND_VALUE] = "FindValue",
         [STOQ_MSG_STORE] = "Store",
         [STOQ_MSG_RENEW] = "Renew",
+        [STOQ_MSG_PATCH] = "Patch",
     };
     if (type >= STOQ_COUNT(names) || names[type] == NULL) {
         return "Unknown";

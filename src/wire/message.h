@@ -34,6 +34,10 @@
 #define STOQ_FIND_VALUES_MAX 64   /* location records in an answer to FindValue */
 #define STOQ_STORE_RECORDS_MAX 16 /* location records in a Store */
 #define STOQ_FIND_SKIP_MAX 1024   /* contacts or records that a request may leave out */
+#define STOQ_PATCH_MAX 14         /* records in a Patch, so that it fits a datagram */
+#define STOQ_PATCH_SIGNATURE_BYTES 64
+#define STOQ_PATCH_BYTES (STOQ_RENEWAL_DIGEST_BYTES + STOQ_PATCH_SIGNATURE_BYTES) /* of each */
+#define STOQ_PATCH_BUSY 255 /* in an answer: of this one nothing was taken now */
 
 /* Frame types. Which of them a responder serves its Hello tells; others are answered with
  * Error{Unsupported}. */
@@ -57,6 +61,7 @@ enum stoq_message_type {
     STOQ_MSG_FIND_VALUE = 17,
     STOQ_MSG_STORE = 18,
     STOQ_MSG_RENEW = 19,
+    STOQ_MSG_PATCH = 20,
 };
 
 /* What a Response's payload is, and what a MetadataQuery asks for. */
@@ -126,6 +131,7 @@ enum stoq_hello_features {
     STOQ_FEATURE_NAMES = 1 << 9,     /* answers STOQ_META_POINTER */
     STOQ_FEATURE_EXCHANGE = 1 << 10, /* answers PeerExchange */
     STOQ_FEATURE_RENEW = 1 << 11,    /* answers Renew */
+    STOQ_FEATURE_PATCH = 1 << 12,    /* answers Patch */
 };
 
 /* First request of a dialler; the reply is the other side's. */
@@ -283,6 +289,20 @@ struct stoq_msg_renew {
     struct stoq_span kept;
 };
 
+/* Request: location records that the holder has are signed anew, with another sequence and time and no other
+ * change. Answer: what becomes of each. */
+struct stoq_msg_patch {
+    bool is_answer;
+    struct stoq_peer_id provider; /* whose they are */
+    uint64_t sequence;            /* of all of them from now on ... */
+    uint64_t issued_at_s;         /* ... and likewise, since 1970 */
+    /* 1 .. STOQ_PATCH_MAX of STOQ_PATCH_BYTES: the first 8 of H(record) as it is there, and the signature. */
+    struct stoq_span patches;
+    /* As many bytes: for how many times 360 s from now on it is kept; 0: it is wanted whole;
+     * STOQ_PATCH_BUSY. */
+    struct stoq_span kept;
+};
+
 struct stoq_message {
     uint64_t type;       /* enum stoq_message_type, or one of a later version */
     uint64_t request_id; /* the requester's choice; the reply repeats it */
@@ -305,6 +325,7 @@ struct stoq_message {
         struct stoq_msg_find_value find_value;
         struct stoq_msg_store store;
         struct stoq_msg_renew renew;
+        struct stoq_msg_patch patch;
     } u; /* STOQ_MSG_PING has no body */
 };
 

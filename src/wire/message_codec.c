@@ -22,6 +22,7 @@ static const struct message_body *body_of(uint64_t type)
         [STOQ_MSG_FIND_VALUE] = &message_find_value,
         [STOQ_MSG_STORE] = &message_store,
         [STOQ_MSG_RENEW] = &message_renew,
+        [STOQ_MSG_PATCH] = &message_patch,
     };
     return type < STOQ_COUNT(bodies) ? bodies[type] : NULL;
 }

@@ -42,6 +42,7 @@ extern const struct message_body message_find_node;
 extern const struct message_body message_find_value;
 extern const struct message_body message_store;
 extern const struct message_body message_renew;
+extern const struct message_body message_patch;
 
 /* Is it a kind of metadata, as opposed to items or no kind at all? */
 bool stoq_meta_is_metadata(uint64_t kind);

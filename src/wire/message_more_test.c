@@ -470,6 +470,43 @@ static void renewals(void **state)
     stoq_buf_release(&body);
 }
 
+static void patches(void **state)
+{
+    uint8_t bytes[(STOQ_PATCH_MAX + 1) * STOQ_PATCH_BYTES] = {7};
+    uint8_t kept[STOQ_PATCH_MAX + 1] = {10, 0, STOQ_PATCH_BUSY};
+    struct stoq_message m = {STOQ_MSG_PATCH, UINT64_MAX,
+                             .u.patch = {.provider = {hash_of(9)},
+                                         .sequence = UINT64_MAX,
+                                         .issued_at_s = UINT64_C(1800000000)}};
+    struct stoq_message back;
+    (void)state;
+    for (size_t n = 1; n <= STOQ_PATCH_MAX; n += STOQ_PATCH_MAX - 1) {
+        m.u.patch.patches = stoq_span(bytes, n * STOQ_PATCH_BYTES);
+        struct stoq_buf out = round_trip(&m, &back);
+        assert_true(out.n - STOQ_FRAME_HEAD_BYTES <= 1125); /* a datagram's */
+        assert_false(back.u.patch.is_answer);
+        assert_true(stoq_hash_eq(&back.u.patch.provider.h, &m.u.patch.provider.h));
+        assert_true(back.u.patch.sequence == UINT64_MAX &&
+                    back.u.patch.issued_at_s == m.u.patch.issued_at_s);
+        assert_true(stoq_span_eq(back.u.patch.patches, m.u.patch.patches));
+        stoq_buf_release(&out);
+    }
+    static const size_t bad[] = {0, 1, STOQ_PATCH_BYTES - 1, STOQ_PATCH_BYTES + 8, sizeof bytes};
+    for (size_t i = 0; i < STOQ_COUNT(bad); i++) { /* none, a part of one, one too many */
+        m.u.patch.patches.n = bad[i];
+        refused(&m);
+    }
+    m.u.patch = (struct stoq_msg_patch){.is_answer = true, .kept = {kept, STOQ_PATCH_MAX}};
+    struct stoq_buf out = round_trip(&m, &back);
+    assert_true(back.u.patch.is_answer);
+    assert_true(stoq_span_eq(back.u.patch.kept, m.u.patch.kept));
+    stoq_buf_release(&out);
+    m.u.patch.kept.n = STOQ_PATCH_MAX + 1;
+    refused(&m);
+    m.u.patch.kept.n = 0;
+    refused(&m);
+}
+
 /* Request and answer of one type are told apart by their keys, never both. */
 static void keys_do_not_mix(void **state)
 {
@@ -482,6 +519,9 @@ static void keys_do_not_mix(void **state)
         "831101a3020103800480", /* want of the request, all of the answer */
         "831201a2020103190e10", /* an answer and more */
         "831201a202010201",     /* keys that do not ascend */
+        "831401a0",             /* a patch of nothing */
+        "831401a202000541aa",   /* and one that is an answer, too */
+        "831401a202000300",     /* half of one */
         "830901a0",             /* cancels nothing */
         "830901a201010202",
         "830b01a0",
@@ -520,6 +560,7 @@ int main(void)
         cmocka_unit_test(responses),
         cmocka_unit_test(offers_and_receipts),
         cmocka_unit_test(renewals),
+        cmocka_unit_test(patches),
         cmocka_unit_test(peers),
         cmocka_unit_test(finding_and_storing),
         cmocka_unit_test(keys_do_not_mix),

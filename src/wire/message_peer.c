@@ -1,4 +1,4 @@
-/* About peers: Announce, PeerExchange, and the four of the DHT: FindNode, FindValue, Store, Renew. */
+/* About peers: Announce, PeerExchange, and the five of the DHT: FindNode, FindValue, Store, Renew, Patch. */
 #include "wire/message_internal.h"
 
 /* A location record has the key that it is about, a contact record none. */
@@ -122,7 +122,7 @@ static const struct stoq_field peer_exchange_fields[] = {
 };
 const struct message_body message_peer_exchange = {.form = STOQ_FORM(peer_exchange_fields)};
 
-/* The four below are a request or its answer: the answer's keys tell that it is one. */
+/* The five below are a request or its answer: the answer's keys tell that it is one. */
 
 /* The keys of a page: who asks and what to leave out, in a request; that there is more, in an answer. */
 static uint32_t page_keys(const struct stoq_find_page *p, bool is_answer)
@@ -257,3 +257,22 @@ static const struct stoq_field renew_fields[] = {
      STOQ_SETS(struct stoq_msg_renew, is_answer)},
 };
 const struct message_body message_renew = {.form = STOQ_FORM(renew_fields), .keys = renew_keys};
+
+static uint32_t patch_keys(const void *body)
+{
+    const struct stoq_msg_patch *m = body;
+    return m->is_answer ? STOQ_KEY(5) : STOQ_KEY(1) | STOQ_KEY(2) | STOQ_KEY(3) | STOQ_KEY(4);
+}
+
+static const struct stoq_field patch_fields[] = {
+    {1, STOQ_IS_HASH(struct stoq_msg_patch, provider.h), .optional = true},
+    {2, STOQ_IS_UINT(struct stoq_msg_patch, sequence, 0, UINT64_MAX), .optional = true},
+    {3, STOQ_IS_UINT(struct stoq_msg_patch, issued_at_s, 0, UINT64_MAX), .optional = true},
+    {4,
+     STOQ_IS_BYTES(struct stoq_msg_patch, patches, STOQ_PATCH_BYTES,
+                   STOQ_PATCH_MAX *STOQ_PATCH_BYTES),
+     .unit = STOQ_PATCH_BYTES, .optional = true},
+    {5, STOQ_IS_BYTES(struct stoq_msg_patch, kept, 1, STOQ_PATCH_MAX),
+     STOQ_SETS(struct stoq_msg_patch, is_answer)},
+};
+const struct message_body message_patch = {.form = STOQ_FORM(patch_fields), .keys = patch_keys};

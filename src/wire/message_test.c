@@ -123,7 +123,7 @@ static void document_vectors_hold(void **state)
     }
     (void)fclose(f);
     assert_int_equal(named, 11);
-    assert_int_equal(checked, 38);
+    assert_int_equal(checked, 40);
 }
 
 static void fields_survive_the_trip(void **state)
@@ -229,6 +229,7 @@ static void encode_refuses_what_decode_would(void **state)
                        stoq_span(test_bytes, 1)}},
         {STOQ_MSG_STORE, 1, .u = {{0}}},
         {STOQ_MSG_RENEW, 1, .u = {{0}}},
+        {STOQ_MSG_PATCH, 1, .u = {{0}}},
         {99, 1, .u = {{0}}},
     };
     struct stoq_buf out;
@@ -317,8 +318,8 @@ static void unknown_types_are_named(void **state)
     assert_int_equal(decode_hex("83186307a10102", &m), STOQ_VERSION);
     assert_int_equal(m.type, 99);
     assert_int_equal(m.request_id, 7);
-    assert_int_equal(decode_hex("831407a0", &m), STOQ_VERSION); /* the first free one */
-    assert_int_equal(m.type, STOQ_MSG_RENEW + 1);
+    assert_int_equal(decode_hex("831507a0", &m), STOQ_VERSION); /* the first free one */
+    assert_int_equal(m.type, STOQ_MSG_PATCH + 1);
     assert_int_equal(decode_hex("830a07a0", &m), STOQ_MALFORMED); /* an Announce of nothing */
     /* A MetadataQuery of a later version's kind, and of none. */
     assert_int_equal(
@@ -403,7 +404,8 @@ static void names_are_the_specifications(void **state)
     assert_int_equal(stoq_error_code_status(4711), STOQ_NET);
     assert_string_equal(stoq_message_name(STOQ_MSG_STORE), "Store");
     assert_string_equal(stoq_message_name(STOQ_MSG_RENEW), "Renew");
-    assert_string_equal(stoq_message_name(20), "Unknown");
+    assert_string_equal(stoq_message_name(STOQ_MSG_PATCH), "Patch");
+    assert_string_equal(stoq_message_name(21), "Unknown");
 }
 
 int main(void)

@@ -250,9 +250,26 @@ static void fill_renew(struct maker *mk, struct stoq_msg_renew *m)
     m->renewal = (struct stoq_signed){stoq_buf_span(&mk->body), bytes(mk, 64, 64)};
 }
 
+static void fill_patch(struct maker *mk, struct stoq_msg_patch *m)
+{
+    if (m->is_answer) {
+        m->kept = bytes(mk, 1, STOQ_PATCH_MAX);
+        return;
+    }
+    m->provider.h = hash(mk);
+    m->sequence = any(mk);
+    m->issued_at_s = any(mk);
+    m->patches = stoq_span(mk->fill, STOQ_PATCH_BYTES * within(mk, 1, STOQ_PATCH_MAX));
+}
+
 static void fill_dht(struct maker *mk, struct stoq_message *m)
 {
     bool is_answer = below(mk, 2) == 0;
+    if (m->type == STOQ_MSG_PATCH) {
+        m->u.patch = (struct stoq_msg_patch){.is_answer = is_answer};
+        fill_patch(mk, &m->u.patch);
+        return;
+    }
     if (m->type == STOQ_MSG_RENEW) {
         m->u.renew = (struct stoq_msg_renew){.is_answer = is_answer};
         fill_renew(mk, &m->u.renew);
@@ -348,6 +365,7 @@ static void fill(struct maker *mk, struct stoq_message *m)
     case STOQ_MSG_FIND_VALUE:
     case STOQ_MSG_STORE:
     case STOQ_MSG_RENEW:
+    case STOQ_MSG_PATCH:
         fill_dht(mk, m);
         break;
     default:
@@ -372,7 +390,7 @@ int main(int argc, char **argv)
     stoq_buf_init(&mk.out, STOQ_FRAME_BYTES_MAX + STOQ_FRAME_HEAD_BYTES);
     unsigned long rounds = strtoul(argv[2], NULL, 10);
     for (unsigned long i = 0; i < rounds; i++) {
-        for (uint64_t type = STOQ_MSG_HELLO; type <= STOQ_MSG_RENEW; type++) {
+        for (uint64_t type = STOQ_MSG_HELLO; type <= STOQ_MSG_PATCH; type++) {
             struct stoq_message m = {.type = type, .request_id = any(&mk)};
             fill(&mk, &m);
             stoq_buf_clear(&mk.out);
