@@ -76,6 +76,38 @@ static void who_comes_or_goes_is_counted(void **state)
     world_free(w);
 }
 
+/* Everybody has answered within the hour: what is announced then needs no lookup. Who comes is nearest to what
+ * is announced next, and has it. */
+static void a_lookup_that_named_all_serves_an_hour(void **state)
+{
+    enum { MANY = 24, ANNOUNCED = 30 };
+    struct world *w = world_new(MANY, 45);
+    struct stoq_hash key = world_key(0);
+    uint32_t near[1];
+    (void)state;
+    world_run(w, w->now + 2 * 3600 * STOQ_SEC); /* it has looked around */
+    uint64_t before = stats_of(w, 0).lookups;
+    for (uint32_t i = 0; i < ANNOUNCED; i++) {
+        key = world_key(i);
+        world_announce(w, 0, &key);
+        assert_true(world_holders(w, &key) >= STOQ_DHT_K);
+        world_run(w, w->now + 60 * STOQ_SEC);
+    }
+    assert_true(stats_of(w, 0).lookups - before < ANNOUNCED / 4);
+    w->count++;
+    world_node_new(w, MANY, false);
+    world_met(w, MANY, 1);
+    world_run(w, w->now + 30 * STOQ_SEC);
+    uint32_t i = ANNOUNCED;
+    do {
+        key = world_key(i++);
+        assert_int_equal(world_nearest(w, &key, near, 1), 1);
+    } while (near[0] != MANY);
+    world_announce(w, 0, &key);
+    assert_int_equal(stoq_dht_count(w->nodes[MANY].dht, &key, w->now), 1);
+    world_free(w);
+}
+
 /* A record of somebody who is no node. */
 static void leave_with(struct world *w, uint32_t n, const struct stoq_hash *key, uint8_t provider)
 {
@@ -136,6 +168,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_records_stay_where_few_are),
         cmocka_unit_test(who_comes_or_goes_is_counted),
+        cmocka_unit_test(a_lookup_that_named_all_serves_an_hour),
         cmocka_unit_test(a_lookup_ends_with_all_providers),
         cmocka_unit_test(a_dead_providers_record_does_not_end_a_lookup),
     };
