@@ -10,8 +10,8 @@
 
 /* So long those who answered a lookup are asked without another ... */
 #define AROUND_FOR (30 * STOQ_SEC)
-/* ... and so long where they are everybody in a small network: who comes or goes there is noticed, and what they
- * gave us with their answers, so that we may leave something with them, is good for 300 s. */
+/* ... and so long where they are everybody in a small network: who comes or goes there is noticed, and
+ * what they gave us with their answers, so that we may leave something with them, is good for 300 s. */
 #define AROUND_ALL_FOR (240 * STOQ_SEC)
 
 void around_drop(struct stoq_dht *d)

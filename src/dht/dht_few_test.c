@@ -76,8 +76,8 @@ static void who_comes_or_goes_is_counted(void **state)
     world_free(w);
 }
 
-/* Everybody has answered some minutes ago: what is announced then needs no lookup. Who comes is nearest to what
- * is announced next, and has it. */
+/* Everybody has answered some minutes ago: what is announced then needs no lookup. Who comes is nearest to
+ * what is announced next, and has it. */
 static void a_lookup_that_named_all_serves_for_minutes(void **state)
 {
     enum { MANY = 24, ANNOUNCED = 18, EVERY_S = 40 };
