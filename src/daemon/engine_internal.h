@@ -68,6 +68,7 @@
 #define ENGINE_SERVE_AHEAD (1u << 20) /* of a reply waiting in its stream before we read more */
 #define ENGINE_SERVE_BYTES_MAX (32u << 20) /* of all replies together; beyond it they take turns */
 #define ENGINE_SERVE_PEER_MAX (20u << 20)  /* of one peer's; its window is mostly 16 MiB */
+#define ENGINE_SERVE_NEAR_MAX (8u << 20)   /* of one that is near: its window is 6 MiB */
 /* Packages whose metadata one peer may owe a cap for: as many as are fetched at a time. */
 #define ENGINE_META_SHARES_MAX STOQ_NODE_RUNNING_MAX
 #define ENGINE_HELD_MAX 8u                     /* packages whose lists stay in memory for serving */
@@ -138,6 +139,7 @@ struct peer {
     uint32_t inbound_count;      /* requests of it being read or answered */
     struct inbound *inbounds;    /* these */
     uint64_t serve_bytes;        /* of replies to it, in memory */
+    uint64_t serve_most;         /* of them, as many as that or one reply's part */
     uint64_t memory_bytes;       /* of its connections, when last counted */
     struct stoq_qos_yield yield; /* of background on yield_conn */
     stoq_net_conn yield_conn;

@@ -210,6 +210,7 @@ void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened 
         p->addr = info->addr;
         struct stoq_net_info now = {0};
         (void)stoq_net_info(e->net, conn, &now);
+        p->serve_most = now.near ? ENGINE_SERVE_NEAR_MAX : ENGINE_SERVE_PEER_MAX;
         engine_dial_opened(e, p, info->inbound);
         link_event(e, p, true, now.srtt_ns, STOQ_OK);
         engine_pings_up(e, p);

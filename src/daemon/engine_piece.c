@@ -5,7 +5,7 @@
  * piece is freed.
  *
  * Who finds no room waits in order. Nobody can shut others out by asking for much and reading nothing: one
- * peer gets at most ENGINE_SERVE_PEER_MAX of the room, and a connection that holds nothing may always make
+ * peer gets at most its serve_most of the room, and a connection that holds nothing may always make
  * one job's worth, also when the room is full, up to half of what limits.memory allows in all: a peer that
  * was killed and has begun anew does not wait until its old connection, whose replies have taken all, is
  * given up.
@@ -72,7 +72,7 @@ static bool has_room(const struct inbound *in)
     if (e->serve_bytes + ENGINE_SERVE_AHEAD > e->cfg.limits.memory_bytes / 2) {
         return false;
     }
-    bool is_below = peer_bytes + ENGINE_SERVE_AHEAD <= ENGINE_SERVE_PEER_MAX &&
+    bool is_below = peer_bytes + ENGINE_SERVE_AHEAD <= in->peer->serve_most &&
                     e->serve_bytes + ENGINE_SERVE_AHEAD <= ENGINE_SERVE_BYTES_MAX;
     return is_below || holds_nothing(in);
 }

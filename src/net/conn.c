@@ -10,6 +10,10 @@
 #define STREAM_WINDOW_START STOQ_MIB
 #define CONN_WINDOW_START (4 * STOQ_MIB)
 #define NEAR_WINDOW (6 * STOQ_MIB) /* 10 Gb/s at 5 ms; so much at most is lost when we are killed */
+/* Packets until one is acknowledged at once. Fewer than the ten that a connection may begin with, or its
+ * sender would wait; more than two, since each acknowledgement wakes a sender that others of this machine
+ * wait for. */
+#define LOOPBACK_ACK_PACKETS 8
 #define STRANGER_WINDOW_MIN (64 * STOQ_KIB) /* one frame fits */
 
 /* Payload sizes path-MTU discovery tries, up to the configured largest: Ethernet over IPv6, jumbo
@@ -165,6 +169,7 @@ static struct net_conn *conn_new(struct stoq_net *net, struct net_socket *socket
 static ngtcp2_cc_algo choose_cc(struct net_conn *conn, stoq_ns min_rtt_ns)
 {
     enum stoq_net_cc cc = conn->net->cfg.cc;
+    conn->unpaced = cc == STOQ_NET_CC_AUTO && stoq_addr_is_loopback(&conn->remote);
     conn->near = stoq_addr_is_loopback(&conn->remote) || stoq_addr_is_link_local(&conn->remote) ||
                  (min_rtt_ns != 0 && min_rtt_ns < SHORT_PATH_NS);
     if (cc == STOQ_NET_CC_AUTO) {
@@ -204,6 +209,7 @@ static void fill_settings(struct net_conn *conn, ngtcp2_settings *s, stoq_ns tim
     s->max_tx_udp_payload_size = cfg->packet_bytes_max;
     s->no_pmtud = cfg->packet_bytes_max <= NGTCP2_MAX_UDP_PAYLOAD_SIZE;
     s->max_stream_window = cfg->stream_window_bytes;
+    s->ack_thresh = conn->unpaced ? LOOPBACK_ACK_PACKETS : s->ack_thresh;
     s->max_window =
         conn->near ? least(cfg->conn_window_bytes, NEAR_WINDOW) : cfg->conn_window_bytes;
 }

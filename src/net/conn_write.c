@@ -198,6 +198,9 @@ static int write_all(struct net_conn *conn, ngtcp2_tstamp ts)
         conn->runs++;
         rotate(conn);
     }
+    if (conn->unpaced) {
+        net_mark_dirty(conn); /* goes on in the next turn */
+    }
     return 0;
 }
 
@@ -242,7 +245,9 @@ void net_conn_flush(struct net_conn *conn)
         net_conn_error(conn, error);
         return;
     }
-    ngtcp2_conn_update_pkt_tx_time(conn->q, ts);
+    if (!conn->unpaced) {
+        ngtcp2_conn_update_pkt_tx_time(conn->q, ts);
+    }
     net_conn_set_timer(conn);
     if (is_urgent(conn)) {
         stoq_loop_hurry(conn->net->cfg.loop, HURRY_NS);

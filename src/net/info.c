@@ -87,6 +87,7 @@ static void fill_info(const struct net_conn *conn, struct stoq_net_info *out)
         .group = conn->group,
         .cc = conn->cc,
         .srtt_ns = info.smoothed_rtt,
+        .near = conn->near,
         .min_rtt_ns = net_conn_min_rtt(conn),
         .late_rtt_ns = net_yield_rtt(conn),
         .cwnd_bytes = info.cwnd,

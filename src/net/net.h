@@ -39,7 +39,8 @@ enum stoq_net_mode {
 };
 
 enum stoq_net_cc {
-    STOQ_NET_CC_AUTO, /* CUBIC on loopback, link-local and paths known to be short, else BBR */
+    /* CUBIC on loopback, where it does not pace either, link-local and paths known to be short, else BBR */
+    STOQ_NET_CC_AUTO,
     STOQ_NET_CC_CUBIC,
     STOQ_NET_CC_BBR,
 };
@@ -334,6 +335,7 @@ struct stoq_net_info {
     struct stoq_addr addr;
     bool inbound;
     bool opened;
+    bool near; /* loopback, link-local or known to be short: its window is 6 MiB at most */
     enum stoq_net_mode mode;
     const char *group; /* "" until opened */
     const char *cc;    /* "cubic" or "bbr" */

@@ -102,6 +102,8 @@ struct net_conn {
     bool starving;     /* some stream is owed writable */
     bool wants_stream; /* may_open is owed */
     bool pinned;
+    bool unpaced; /* within this machine: no queue to be spared, each gap costs a timer, and each
+                     acknowledgement wakes somebody */
     bool near; /* its answers take less than some milliseconds, as far as we know */
     bool was_reset;
     bool failed; /* why, code and text below are set */

@@ -21,6 +21,7 @@ static void peers_know_each_other(void **state)
     struct stoq_net_info info;
     assert_true(stoq_net_info(w.a.net, w.a.conn, &info));
     assert_string_equal(info.cc, "cubic"); /* loopback */
+    assert_true(info.near);
     assert_true(info.opened && info.srtt_ns > 0 && info.packets_sent > 0);
     assert_true(stoq_hash_eq(&info.peer.h, &w.b.id.h));
     world_release(&w);

@@ -277,6 +277,7 @@ void cost_measure(enum sim_cost_kind kind, struct sim_cost *out)
     struct stoq_net_config cfg = {
         .cb = {.opened = on_opened, .data = on_data, .rpc = on_rpc, .rpc_ended = on_rpc_ended},
         .mode = modes[kind],
+        .cc = STOQ_NET_CC_CUBIC, /* its addresses are loopback's, and it stands for any path */
         .early_data = kind == SIM_COST_RESUMED || kind == SIM_COST_EARLY};
     x.answer_bytes = kind == SIM_COST_STREAM ? SIM_COST_STREAM_BYTES : x.answer_bytes;
     x.answer_bytes = kind == SIM_COST_FIND ? SIM_COST_FIND_ROOM : x.answer_bytes;
