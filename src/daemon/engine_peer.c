@@ -100,7 +100,10 @@ static void link_event(struct stoq_engine *e, struct peer *p, bool up, stoq_ns r
                                   .u.peer = {.peer = p->number, .id = &p->id, .ip = p->addr.ip}};
     (void)engine_feed(e, &who);
     struct stoq_node_event ev = {.kind = up ? STOQ_NODE_LINK_UP : STOQ_NODE_LINK_DOWN,
-                                 .u.link = {.peer = p->number, .rtt_ns = rtt_ns, .status = status}};
+                                 .u.link = {.peer = p->number,
+                                            .rtt_ns = rtt_ns,
+                                            .local = stoq_addr_is_loopback(&p->addr),
+                                            .status = status}};
     enum stoq_status st = engine_feed(e, &ev);
     if (up && st != STOQ_OK) {
         stoq_net_close(e->net, p->conn, STOQ_APP_GOING_AWAY, "no room for another peer");

@@ -141,6 +141,7 @@ struct link {
     bool up;
     bool dialling;
     bool early; /* what may be asked twice can be asked while it is dialled */
+    bool local; /* on this machine */
     stoq_ns dial_deadline;
     stoq_ns rtt_ns;
     enum hello_state hello;

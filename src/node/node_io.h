@@ -105,6 +105,7 @@ struct stoq_node_event {
         struct stoq_node_link {
             stoq_peer peer;
             stoq_ns rtt_ns;          /* LINK_UP: as the handshake measured it; 0: not known */
+            bool local;              /* LINK_UP: it is on this machine */
             enum stoq_status status; /* LINK_DOWN: why; STOQ_NET, STOQ_TIMEOUT, STOQ_PROOF (wrong
                                       * key), ... */
         } link;

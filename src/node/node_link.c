@@ -140,6 +140,7 @@ enum stoq_status node_link_up(struct stoq_node *n, const struct stoq_node_link *
     l->dialling = false;
     l->early = false;
     l->rtt_ns = ev->rtt_ns;
+    l->local = ev->local;
     if (l->hello == HELLO_NONE && wanted(n, ev->peer)) {
         send_hello(n, l);
     }

@@ -144,7 +144,7 @@ enum stoq_status fetch_source_begin(struct fetch *f, struct source *s)
         return STOQ_OK; /* one source less; the fetch may live without it */
     }
     if (l->up) { /* say hello if nobody has, and begin */
-        struct stoq_node_link ev = {.peer = peer, .rtt_ns = l->rtt_ns};
+        struct stoq_node_link ev = {.peer = peer, .rtt_ns = l->rtt_ns, .local = l->local};
         return node_link_up(f->node, &ev);
     }
     return STOQ_OK;

@@ -27,6 +27,7 @@ void swarm_peer(struct fetch *f, struct source *s, const struct link *l)
         .kind = STOQ_SWARM_PEER_ADD,
         .u.peer = {.peer = s->peer,
                    .rtt_ns = l->rtt_ns,
+                   .local = l->local,
                    .weight = standing_weight(f->node, s->peer),
                    .ranges_max = l->said.ranges_max,
                    .chunks_max = standing_chunks_max(f->node, s->peer, l->said.chunks_max)}};

@@ -36,6 +36,7 @@ struct stoq_swarm_event {
             stoq_peer peer;
             stoq_ns rtt_ns;      /* 0: not known */
             bool partial;        /* has only what PEER_HAS says; false: has everything */
+            bool local;          /* on this machine: it shares its processors with us */
             uint32_t ranges_max; /* of one request; 0: the limit here */
             uint32_t chunks_max; /* likewise */
             uint32_t weight; /* its chance of being asked first, beside the others'; at most 2^16 */

@@ -67,6 +67,7 @@ enum stoq_status stoq_swarm_add_peer(struct stoq_swarm *sw, const struct stoq_sw
     sw->peer[slot] = (struct swarm_peer){
         .used = true,
         .partial = add->partial,
+        .local = add->local,
         .peer = add->peer,
         .rtt_ns = add->rtt_ns,
         .ranges_max = limit_or(add->ranges_max, STOQ_SWARM_REQUEST_CHUNKS_MAX),

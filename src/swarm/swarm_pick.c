@@ -25,6 +25,10 @@
  * first one after the others have brought everything: a small package on a near peer does not wait for an
  * answer from a far one. Before anything has come from a peer its distance says how fast it will begin: a
  * few of a sender's first windows in each round trip.
+ *
+ * Sources on this machine share its processors with us and with each other, and what they wait for is
+ * that: three of them bring less than one that brings a gigabit a second alone. While there is such a one
+ * the others of this machine are not asked for what it can supply.
  */
 #include "swarm/swarm_internal.h"
 
@@ -122,6 +126,27 @@ static void collect(struct stoq_swarm *sw, struct swarm_request *rq, struct budg
     }
 }
 
+static bool is_fast(const struct swarm_peer *p, stoq_ns now)
+{
+    return p->local && stoq_swarm_askable(p, now) && p->rate_known &&
+           p->rate_bytes_per_s >= STOQ_SWARM_LOCAL_FAST && stoq_swarm_stall_at(p) > now;
+}
+
+static void choose_leader(struct stoq_swarm *sw, stoq_ns now)
+{
+    uint32_t slot = 0;
+    while (slot < STOQ_SWARM_PEERS_MAX &&
+           !(is_fast(&sw->peer[slot], now) && stoq_swarm_can_supply(sw, slot))) {
+        slot++;
+    }
+    sw->leader = slot;
+}
+
+static bool is_spared(const struct stoq_swarm *sw, uint32_t slot)
+{
+    return sw->leader < STOQ_SWARM_PEERS_MAX && slot != sw->leader && sw->peer[slot].local;
+}
+
 static void place_cursor(struct stoq_swarm *sw, struct swarm_peer *p)
 {
     if (sw->cfg.strategy == STOQ_SWARM_SEQUENTIAL) {
@@ -146,7 +171,7 @@ static uint64_t fair_bytes(const struct stoq_swarm *sw, const struct swarm_peer 
     for (uint32_t i = 0; i < STOQ_SWARM_PEERS_MAX; i++) {
         const struct swarm_peer *q = &sw->peer[i];
         if (stoq_swarm_askable(q, now) && q->rate_known) {
-            rates += q->rate_bytes_per_s;
+            rates += is_spared(sw, i) ? 0 : q->rate_bytes_per_s;
             bytes += q->inflight_bytes;
         }
     }
@@ -184,7 +209,8 @@ static bool is_first_to_finish(const struct stoq_swarm *sw, const struct swarm_p
     stoq_ns mine = finish_time(sw, p, now);
     for (uint32_t i = 0; i < STOQ_SWARM_PEERS_MAX; i++) {
         const struct swarm_peer *q = &sw->peer[i];
-        if (q != p && stoq_swarm_askable(q, now) && q->rate_known && stoq_swarm_stall_at(q) > now &&
+        if (q != p && !is_spared(sw, i) && stoq_swarm_askable(q, now) && q->rate_known &&
+            stoq_swarm_stall_at(q) > now &&
             finish_time(sw, q, now) < mine && stoq_swarm_can_supply(sw, i)) {
             return false;
         }
@@ -287,8 +313,8 @@ static bool is_too_late(const struct stoq_swarm *sw, const struct swarm_peer *p,
     uint64_t bytes = sw->wanted_bytes;
     for (uint32_t i = 0; i < STOQ_SWARM_PEERS_MAX; i++) {
         const struct swarm_peer *q = &sw->peer[i];
-        if (q != p && stoq_swarm_askable(q, now) && !q->partial && stoq_swarm_stall_at(q) > now &&
-            (q->rate_known || q->rtt_ns < p->rtt_ns)) {
+        if (q != p && !is_spared(sw, i) && stoq_swarm_askable(q, now) && !q->partial &&
+            stoq_swarm_stall_at(q) > now && (q->rate_known || q->rtt_ns < p->rtt_ns)) {
             rates += expected_rate(sw, q);
             bytes += q->inflight_bytes;
         }
@@ -354,11 +380,12 @@ bool stoq_swarm_poll_request(struct stoq_swarm *sw, stoq_ns now, struct stoq_swa
     bool may_help = sw->add_end || sw->cfg.strategy == STOQ_SWARM_SEQUENTIAL;
     bool is_fastest = sw->cfg.strategy == STOQ_SWARM_FASTEST;
     uint32_t count = order_peers(sw, now, order);
+    choose_leader(sw, now);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t slot = order[i];
         if (stoq_swarm_can_supply(sw, slot)) {
             bool is_late = is_fastest && is_too_late(sw, &sw->peer[slot], now);
-            if (!is_late && request_from(sw, slot, now, out)) {
+            if (!is_late && !is_spared(sw, slot) && request_from(sw, slot, now, out)) {
                 return true;
             }
         } else if (may_help && has_news(sw, slot) && stoq_swarm_help(sw, slot, now, out)) {

@@ -323,6 +323,47 @@ static void a_few_words_are_no_rate(void **state)
     stoq_swarm_free(sw);
 }
 
+/* Of two on this machine one that is fast is asked alone, until it is not. */
+static void one_fast_source_of_this_machine_is_enough(void **state)
+{
+    (void)state;
+    for (int local = 0; local < 2; local++) {
+        struct stoq_swarm *sw = new_swarm(STOQ_SWARM_RAREST);
+        struct stoq_swarm_action act;
+        stoq_swarm_cookie cookie[3] = {0};
+        uint64_t asked[3] = {0};
+        for (uint64_t first = 0; first < 2048; first += 512) {
+            assert_int_equal(add(sw, first, 512, NULL), STOQ_OK);
+        }
+        for (stoq_peer peer = 1; peer <= 2; peer++) {
+            struct stoq_swarm_event ev = {.kind = STOQ_SWARM_PEER_ADD,
+                                          .u.peer = {.peer = peer, .local = local != 0}};
+            assert_int_equal(stoq_swarm_feed(sw, &ev, 1), STOQ_OK);
+        }
+        while (stoq_swarm_poll(sw, 1, &act)) {
+            cookie[act.u.request.peer] = act.u.request.cookie;
+        }
+        stoq_ns now = 60 * STOQ_MS;
+        assert_int_equal(progress(sw, cookie[2], STOQ_MIB, now), STOQ_OK);
+        assert_int_equal(progress(sw, cookie[1], 32 * STOQ_MIB, now), STOQ_OK);
+        assert_int_equal(ended(sw, cookie[1], STOQ_CANCELLED, now), STOQ_OK);
+        assert_int_equal(ended(sw, cookie[2], STOQ_CANCELLED, now), STOQ_OK);
+        while (stoq_swarm_poll(sw, now, &act)) {
+            asked[act.u.request.peer] += act.u.request.chunk_count;
+            cookie[act.u.request.peer] = act.u.request.cookie;
+        }
+        assert_true(asked[1] > 0 && (asked[2] > 0) == (local == 0));
+        struct stoq_swarm_event gone = {.kind = STOQ_SWARM_PEER_GONE, .u.peer = {.peer = 1}};
+        assert_int_equal(stoq_swarm_feed(sw, &gone, now), STOQ_OK);
+        while (stoq_swarm_poll(sw, now, &act)) {
+            asked[2] += act.kind == STOQ_SWARM_REQUEST ? act.u.request.chunk_count : 0;
+        }
+        assert_true(asked[2] > 0);
+        stoq_swarm_check(sw);
+        stoq_swarm_free(sw);
+    }
+}
+
 static void limits_of_a_peer_are_kept(void **state)
 {
     (void)state;
@@ -481,6 +522,7 @@ int main(void)
         cmocka_unit_test(rarest_goes_first),
         cmocka_unit_test(a_missing_chunk_comes_from_another),
         cmocka_unit_test(a_few_words_are_no_rate),
+        cmocka_unit_test(one_fast_source_of_this_machine_is_enough),
         cmocka_unit_test(limits_of_a_peer_are_kept),
         cmocka_unit_test(who_gets_faster_is_asked_for_more),
         cmocka_unit_test(what_came_soon_is_asked_for_again),
