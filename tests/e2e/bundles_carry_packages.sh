@@ -54,7 +54,8 @@ on C have >have
 on A export "$v2" --have have -o diff.1 -q
 on A export "$v2" --have "$v1" -o diff.2 --json >out
 cmp diff.1 diff.2 || fail "two words for the same difference"
-jq -e '.chunks == 1 and .chunks_assumed > 300' out >/dev/null || fail "difference: $(cat out)"
+# One chunk, or two where the bytes that differ move a cut.
+jq -e '.chunks <= 2 and .chunks_assumed > 300' out >/dev/null || fail "difference: $(cat out)"
 [ $(($(stat -c %s diff.1) - $(jq .bytes_stored out))) -lt 2000 ] || fail "the difference is $(stat -c %s diff.1) bytes"
 exits 3 on D import diff.1 --json
 jq -e '.error.code == "ChunkNotFound"' out >/dev/null || fail "a difference alone: $(cat out)"
