@@ -37,9 +37,13 @@ def free(daemon):
     return left == [] and sum(a["granted"] for a in left) == 0
 
 
-def under_way(daemon):
-    """Fetches of pieces; what looks for a package's manifest before one is a transfer too, without a part."""
-    return sum("part" in t and t["state"] in ("running", "waiting") for t in daemon.call("transfers")["transfers"])
+def under_way(daemon, count):
+    """Fetches of pieces, once there are so many, or after a while; what looks for a package's manifest before one
+    is a transfer too, without a part."""
+    seen = []
+    until(lambda: seen.append(sum("part" in t and t["state"] in ("running", "waiting")
+                                  for t in daemon.call("transfers")["transfers"])) or seen[-1] >= count)
+    return seen[-1]
 
 
 def connects(c):
@@ -94,8 +98,7 @@ def main():
     open_ = [begin(first, package, a, i) for i in range(PLAN["cancel"])]
     if not until(lambda: allocated(first) and allocated(a)):
         sys.exit("FAILED: what is to be cancelled has not begun")
-    until(lambda: under_way(first) >= len(open_))
-    ended["cancel"] = under_way(first)
+    ended["cancel"] = under_way(first, len(open_))
     for c in open_:
         c.close()
     # Those that are over and were not complete.
@@ -108,8 +111,7 @@ def main():
         open_ = [begin(victim, package, a, i) for i in range(PLAN["kill"] // KILLS)]
         if not until(lambda: allocated(victim) and any(x["peer"] == victim.peer for x in allocated(a))):
             sys.exit("FAILED: what is to be killed has not begun")
-        until(lambda: under_way(victim) >= len(open_))
-        ended["kill"] += under_way(victim)
+        ended["kill"] += under_way(victim, len(open_))
         victim.process.kill()
         victim.process.wait()
         for c in open_:
