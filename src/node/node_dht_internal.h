@@ -138,6 +138,9 @@ struct stoq_message node_dht_refusal(const struct stoq_message *request,
 /* Make nd->msg what the core says to this contact, signed. False: could not. */
 bool node_dht_renew_message(struct stoq_node_dht *nd, stoq_contact_no to,
                             const struct stoq_dht_renewal *renewal);
+bool node_dht_is_unsupported(const struct stoq_message *reply); /* NULL: no */
+/* A byte for each of count records, or it is no answer; NULL: it is none. */
+void node_dht_kept_reply(const struct stoq_span *kept, uint32_t count, struct stoq_dht_reply *out);
 /* What has become of it, from the answer's message; the same outcome otherwise. out.kept is lent by reply. */
 void node_dht_renew_reply(struct stoq_node_dht *nd, stoq_contact_no from,
                           const struct stoq_dht_renewal *renewal, const struct stoq_message *reply,

@@ -37,22 +37,13 @@ void node_dht_patch_reply(struct stoq_node_dht *nd, stoq_contact_no from,
                           const struct stoq_dht_patch *patch, const struct stoq_message *reply,
                           struct stoq_dht_reply *out)
 {
-    if (reply != NULL && reply->type == STOQ_MSG_ERROR &&
-        reply->u.error.code == STOQ_ERR_UNSUPPORTED) {
+    if (node_dht_is_unsupported(reply)) {
         node_dht_card(nd, from)->whole = true;
         out->outcome = STOQ_DHT_DONE; /* it answers, and takes none by that */
-        return;
+    } else if (out->outcome == STOQ_DHT_DONE) {
+        bool fits = reply != NULL && reply->type == STOQ_MSG_PATCH && reply->u.patch.is_answer;
+        node_dht_kept_reply(fits ? &reply->u.patch.kept : NULL, patch->count, out);
     }
-    if (out->outcome != STOQ_DHT_DONE) {
-        return;
-    }
-    if (reply == NULL || reply->type != STOQ_MSG_PATCH || !reply->u.patch.is_answer ||
-        reply->u.patch.kept.n != patch->count) {
-        out->outcome = STOQ_DHT_BROKEN;
-        return;
-    }
-    out->kept = reply->u.patch.kept.p;
-    out->kept_count = patch->count;
 }
 
 enum stoq_status node_dht_rebuild(const struct stoq_dht_record *base, uint64_t sequence,

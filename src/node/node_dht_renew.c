@@ -32,26 +32,33 @@ bool node_dht_renew_message(struct stoq_node_dht *nd, stoq_contact_no to,
     return good && stoq_signed_next(&items, &nd->msg.u.renew.renewal);
 }
 
+bool node_dht_is_unsupported(const struct stoq_message *reply)
+{
+    return reply != NULL && reply->type == STOQ_MSG_ERROR &&
+           reply->u.error.code == STOQ_ERR_UNSUPPORTED;
+}
+
+void node_dht_kept_reply(const struct stoq_span *kept, uint32_t count, struct stoq_dht_reply *out)
+{
+    if (kept == NULL || kept->n != count) {
+        out->outcome = STOQ_DHT_BROKEN;
+        return;
+    }
+    out->kept = kept->p;
+    out->kept_count = count;
+}
+
 void node_dht_renew_reply(struct stoq_node_dht *nd, stoq_contact_no from,
                           const struct stoq_dht_renewal *renewal, const struct stoq_message *reply,
                           struct stoq_dht_reply *out)
 {
-    if (reply != NULL && reply->type == STOQ_MSG_ERROR &&
-        reply->u.error.code == STOQ_ERR_UNSUPPORTED) {
+    if (node_dht_is_unsupported(reply)) {
         node_dht_card(nd, from)->plain = true;
         out->outcome = STOQ_DHT_DONE; /* it answers, and keeps none by that */
-        return;
+    } else if (out->outcome == STOQ_DHT_DONE) {
+        bool fits = reply != NULL && reply->type == STOQ_MSG_RENEW && reply->u.renew.is_answer;
+        node_dht_kept_reply(fits ? &reply->u.renew.kept : NULL, renewal->count, out);
     }
-    if (out->outcome != STOQ_DHT_DONE) {
-        return;
-    }
-    if (reply == NULL || reply->type != STOQ_MSG_RENEW || !reply->u.renew.is_answer ||
-        reply->u.renew.kept.n != renewal->count) {
-        out->outcome = STOQ_DHT_BROKEN;
-        return;
-    }
-    out->kept = reply->u.renew.kept.p;
-    out->kept_count = renewal->count;
 }
 
 struct stoq_dht_renewal *node_dht_renewal(const struct stoq_node_dht *nd,

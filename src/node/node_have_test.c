@@ -36,12 +36,11 @@ static void maps_go_over_many_shards(void **state)
     world_release(&w);
 }
 
-/* One that lacked the package, and says by asking for it that it fetches it now, is asked again. */
-static void who_begins_later_is_asked_then(void **state)
+/* Node 0 fetches from 1, which is slow, and 2, which has nothing of it and begins when a tenth is over, from
+ * these: 2 brings its share. */
+static void fetch_beside_a_beginner(const stoq_peer *from, uint32_t count)
 {
-    (void)state;
     static const stoq_peer both[] = {1, 2};
-    static const stoq_peer others[] = {0, 1};
     world_init(&w, 3, NULL);
     world_publish(&w, 1, 3000, 7, 0);
     w.at[1].rate = 400000;
@@ -49,30 +48,25 @@ static void who_begins_later_is_asked_then(void **state)
     w.at[2].rate = 4000000;
     world_fetch(&w, 0, both, 2);
     world_run_to(&w, 0, 1, w.bytes / 10);
-    world_fetch(&w, 2, others, 2);
+    world_fetch(&w, 2, from, count);
     (void)world_run(&w, 0);
     world_check_whole(&w, 0);
     assert_true(chunks_of(2) > w.chunks / 5);
     world_release(&w);
 }
 
+/* One that lacked the package, and says by asking for it that it fetches it now, is asked again. */
+static void who_begins_later_is_asked_then(void **state)
+{
+    (void)state;
+    fetch_beside_a_beginner((const stoq_peer[]){0, 1}, 2);
+}
+
 /* Two who asked each other a moment too early, and were told no, find out later. */
 static void who_begins_later_is_asked_again(void **state)
 {
     (void)state;
-    static const stoq_peer both[] = {1, 2};
-    static const stoq_peer seed[] = {1};
-    world_init(&w, 3, NULL);
-    world_publish(&w, 1, 3000, 7, 0);
-    w.at[1].rate = 400000;
-    w.at[2].rate = 4000000;
-    world_fetch(&w, 0, both, 2);
-    world_run_to(&w, 0, 1, w.bytes / 10);
-    world_fetch(&w, 2, seed, 1);
-    (void)world_run(&w, 0);
-    world_check_whole(&w, 0);
-    assert_true(chunks_of(2) > w.chunks / 5);
-    world_release(&w);
+    fetch_beside_a_beginner((const stoq_peer[]){1}, 1);
 }
 
 int main(void)
