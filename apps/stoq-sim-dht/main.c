@@ -273,6 +273,7 @@ static void print(const struct sim_dht_config *cfg, const struct sim_dht_result 
     (void)printf("trace %016" PRIx64 "\n", r->trace);
     line("events", r->events);
     line("sent_bytes", r->bytes);
+    line("sent_again", r->resent);
     line("live", r->live);
     line("came", r->came);
     ratio("contacts_per_node", r->contacts, r->cores);
@@ -286,8 +287,12 @@ static void print(const struct sim_dht_config *cfg, const struct sim_dht_result 
         ratio("calls", r->calls, r->lookups);
         ratio("silent", r->silent, r->lookups);
         ratio("hops", r->hops, r->lookups);
-        line("hops_p50", r->hops_p50);
-        line("hops_p90", r->hops_p90);
+        line("hops_p50", r->nearest.p50);
+        line("hops_p90", r->nearest.p90);
+        line("hops_all_p50", r->all.p50);
+        line("hops_all_p95", r->all.p95);
+        line("hops_walk_p50", r->walk.p50);
+        line("hops_walk_p90", r->walk.p90);
         print_times("lookup", &r->look);
     }
     if (cfg->keys > 0) {

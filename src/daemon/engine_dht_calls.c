@@ -26,6 +26,7 @@ static enum stoq_status call_datagram(struct stoq_engine *e, const struct stoq_n
             .message = {frame.p + STOQ_FRAME_HEAD_BYTES, frame.n - STOQ_FRAME_HEAD_BYTES},
             .room = find ? STOQ_NET_RPC_MESSAGE_MAX : 0,
             .timeout_ns = c->timeout_ns,
+            .resend_ns = c->resend_ns,
             .cookie = c->cookie | COOKIE_BIT};
         st = stoq_net_rpc(e->net, &call);
     }

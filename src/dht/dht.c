@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define REFRESH_MAX (3600 * STOQ_SEC)
+#define RESEND_EXTRA (15 * STOQ_MS)
 #define PENDING_KEPT 16 /* places of the map, however few calls there are */
 
 const char *stoq_dht_refusal_str(enum stoq_dht_refusal r)
@@ -208,6 +209,15 @@ void dht_pending_free(struct stoq_dht *d, struct pending *p)
     free(p);
 }
 
+/* When it should have answered, and before a lookup loses patience. A far one is not waited for that long:
+ * one datagram more is cheaper than a lost one that nobody misses. */
+static stoq_ns resend_after(stoq_ns rtt)
+{
+    stoq_ns after = rtt > 0 ? rtt + rtt / 4 + RESEND_EXTRA : STOQ_DHT_RESEND_MAX;
+    after = after < STOQ_DHT_RESEND_MAX ? after : STOQ_DHT_RESEND_MAX;
+    return after > STOQ_DHT_RESEND_MIN ? after : STOQ_DHT_RESEND_MIN;
+}
+
 struct pending *dht_call(struct stoq_dht *d, stoq_contact_no to, const struct stoq_dht_call *call)
 {
     struct pending *p = dht_pending(d, PENDING_CALL);
@@ -225,6 +235,7 @@ struct pending *dht_call(struct stoq_dht *d, stoq_contact_no to, const struct st
     o->action.u.call.cookie = p->cookie;
     o->action.u.call.to = to;
     o->action.u.call.timeout_ns = STOQ_DHT_HARD;
+    o->action.u.call.resend_ns = resend_after(table_rtt(d, to));
     dht_out_contact(d, o, to);
     if (call->record != NULL) {
         dht_out_record(o, call->record);
@@ -263,6 +274,22 @@ static void mark_heard(struct stoq_dht *d, stoq_contact_no contact)
     }
 }
 
+/* The round trip of a call that went twice, if it can be known to which of the two the reply is. Where none
+ * is known it is taken for that of the first, which it was at the most. 0: not known. */
+static stoq_ns measured(const struct stoq_dht *d, const struct pending *p)
+{
+    stoq_ns known = table_rtt(d, p->to);
+    stoq_ns took = d->now - p->sent_at;
+    bool is_find = p->ask == STOQ_DHT_FIND_NODE || p->ask == STOQ_DHT_FIND_VALUE;
+    if (!is_find) {
+        return 0; /* it may have waited here, or there */
+    }
+    if (known > 0 && known + known / 4 <= STOQ_DHT_RESEND_MAX) {
+        return 0; /* it goes twice when something is lost */
+    }
+    return known == 0 || took < STOQ_DHT_RESEND_MAX + known * 3 / 4 ? took : 0;
+}
+
 static void learn(struct stoq_dht *d, const struct pending *p, const struct stoq_dht_reply *reply)
 {
     switch (reply->outcome) {
@@ -279,7 +306,7 @@ static void learn(struct stoq_dht *d, const struct pending *p, const struct stoq
         if (reply->bad_count > 0) {
             table_failed(d, p->to, true);
         } else {
-            met(d, p->to, reply->rtt_ns);
+            met(d, p->to, reply->rtt_ns > 0 ? reply->rtt_ns : measured(d, p));
             mark_heard(d, p->to);
         }
     }

@@ -165,6 +165,56 @@ static void a_dead_providers_record_does_not_end_a_lookup(void **state)
     world_free(w);
 }
 
+static stoq_ns rtt_of_the_first(const struct world *w)
+{
+    struct stoq_dht_contact c;
+    assert_true(stoq_dht_at(w->nodes[0].dht, 0, w->now, &c));
+    return c.rtt_ns;
+}
+
+static void look_from(struct world *w, int times)
+{
+    struct stoq_hash key = world_key(1);
+    for (int i = 0; i < times; i++) {
+        world_look(w, 0, &key, false, false);
+    }
+}
+
+/* A call to a far contact goes twice each time, and the reply does not say to which of the two it is. */
+static void far_contacts_are_measured(void **state)
+{
+    struct world *w = world_new(1, 45);
+    (void)state;
+    world_node_new(w, w->count++, false);
+    w->nodes[1].x = w->nodes[0].x + 600;
+    w->unmeasured = true;
+    world_met(w, 0, 1);
+    assert_int_equal(w->resend_ns, STOQ_DHT_RESEND_MAX);
+    look_from(w, 1); /* nothing was known: it was that at the most */
+    assert_true(rtt_of_the_first(w) > 500 * STOQ_MS && rtt_of_the_first(w) < 800 * STOQ_MS);
+    w->nodes[1].x = w->nodes[0].x + 400;
+    look_from(w, 10); /* sooner than a reply to the second could have come */
+    assert_true(rtt_of_the_first(w) > 350 * STOQ_MS && rtt_of_the_first(w) < 480 * STOQ_MS);
+    assert_int_equal(w->resend_ns, STOQ_DHT_RESEND_MAX);
+    w->nodes[1].x = w->nodes[0].x + 700;
+    look_from(w, 10); /* it might be that one's */
+    assert_true(rtt_of_the_first(w) < 480 * STOQ_MS);
+    w->nodes[1].x = w->nodes[0].x + 100;
+    w->unmeasured = false;
+    look_from(w, 20);
+    stoq_ns rtt = rtt_of_the_first(w);
+    assert_true(w->resend_ns > rtt && w->resend_ns < STOQ_DHT_RESEND_MAX);
+    w->unmeasured = true; /* one of them was lost, and it is near */
+    look_from(w, 10);
+    assert_int_equal(rtt_of_the_first(w), rtt);
+    w->nodes[1].x = w->nodes[0].x;
+    w->nodes[1].y = w->nodes[0].y;
+    w->unmeasured = false;
+    look_from(w, 30);
+    assert_int_equal(w->resend_ns, STOQ_DHT_RESEND_MIN);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +223,7 @@ int main(void)
         cmocka_unit_test(a_lookup_that_named_all_serves_for_minutes),
         cmocka_unit_test(a_lookup_ends_with_all_providers),
         cmocka_unit_test(a_dead_providers_record_does_not_end_a_lookup),
+        cmocka_unit_test(far_contacts_are_measured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

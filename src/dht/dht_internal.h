@@ -153,6 +153,7 @@ struct lookup {
     uint32_t calls;
     uint32_t silent;
     uint32_t hops;
+    uint32_t deepest; /* hop of all that answered */
     stoq_ns began_at;
     stoq_ns soft; /* longest honest answer so far, for contacts never measured; 0: none */
     uint32_t count;

@@ -6,6 +6,7 @@ static void lookups_find_the_true_nearest(void **state)
     struct world *w = world_new(250, 11);
     uint32_t exact = 0;
     uint32_t hops = 0;
+    uint32_t walks = 0;
     uint32_t calls = 0;
     (void)state;
     for (uint32_t i = 0; i < 100; i++) {
@@ -23,12 +24,16 @@ static void lookups_find_the_true_nearest(void **state)
         }
         exact += same;
         hops += w->look.end.hops;
+        assert_true(w->look.end.hops <= w->look.end.hops_all);
+        assert_true(w->look.end.hops_all <= w->look.end.hops_walk);
+        walks += w->look.end.hops_walk;
         calls += w->look.end.calls;
     }
     print_message("250 nodes: %u of 100 exact, %.2f hops, %.1f calls\n", exact, hops / 100.0,
                   calls / 100.0);
     assert_true(exact >= 99);
     assert_true(hops <= 300);
+    assert_true(walks > hops && walks <= 500);
     world_free(w);
 }
 

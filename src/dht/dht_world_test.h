@@ -92,7 +92,9 @@ struct world {
     struct world_msg *asked;
     enum stoq_dht_outcome answered;
     uint32_t answered_ttl_s;
-    bool patching; /* a patch is being answered, record by record */
+    bool patching;     /* a patch is being answered, record by record */
+    bool unmeasured;   /* replies come too late to tell a round trip */
+    stoq_ns resend_ns; /* of the last call */
     uint32_t loss_percent;
     uint32_t lost_stores; /* so many of the next are lost */
     uint64_t trace;       /* hash of all that happened */
@@ -218,6 +220,7 @@ static inline void world_call(struct world *w, uint32_t n, const struct stoq_dht
         lost = true;
     }
     w->calls++;
+    w->resend_ns = c->resend_ns;
     w->stores += c->ask == STOQ_DHT_STORE;
     w->renewals += c->ask == STOQ_DHT_RENEW;
     w->named += c->renewal == NULL ? 0 : c->renewal->count;
@@ -444,8 +447,9 @@ static inline void world_deliver(struct world *w, struct world_msg *m)
         ev.u.reply.contacts = m->contacts;
         ev.u.reply.records = m->records;
         ev.u.reply.kept = m->kept;
-        ev.u.reply.rtt_ns =
-            m->reply.outcome == STOQ_DHT_SILENT ? 0 : 2 * world_delay(w, m->from, m->to);
+        ev.u.reply.rtt_ns = m->reply.outcome == STOQ_DHT_SILENT || w->unmeasured
+                                ? 0
+                                : 2 * world_delay(w, m->from, m->to);
         world_feed(w, m->to, &ev);
     } else if (m->what == WORLD_REQUEST) {
         if (world_collude(w, m)) {

@@ -430,6 +430,7 @@ static void mend_stale(struct stoq_dht *d, struct lookup *l)
 static void tell_looked(struct stoq_dht *d, struct lookup *l)
 {
     struct action_node *o = dht_out(d, STOQ_DHT_LOOKED);
+    uint32_t hops_all = 0;
     if (o == NULL) {
         return;
     }
@@ -437,6 +438,7 @@ static void tell_looked(struct stoq_dht *d, struct lookup *l)
         if (l->v[i].state == CANDIDATE_GOOD) {
             dht_out_contact(d, o, l->v[i].contact);
             l->hops = l->hops == 0 ? l->v[i].hop : l->hops;
+            hops_all = l->v[i].hop > hops_all ? l->v[i].hop : hops_all;
         }
     }
     o->action.u.looked = (struct stoq_dht_looked){.look = l->number,
@@ -446,6 +448,8 @@ static void tell_looked(struct stoq_dht *d, struct lookup *l)
                                                   .calls = l->calls,
                                                   .silent = l->silent,
                                                   .hops = l->hops,
+                                                  .hops_all = hops_all,
+                                                  .hops_walk = l->deepest,
                                                   .paths = l->paths,
                                                   .took_ns = d->now - l->began_at};
 }
@@ -566,6 +570,7 @@ static void take_answer(struct stoq_dht *d, struct lookup *l, struct candidate *
                         const struct stoq_dht_reply *reply)
 {
     uint32_t hop = c->hop;
+    l->deepest = hop > l->deepest ? hop : l->deepest;
     uint32_t path = c->path;
     uint32_t had = c->had + (reply->record_count > 0 ? reply->record_count : reply->contact_count);
     c->had = (uint8_t)(had > 255 ? 255 : had);

@@ -39,6 +39,19 @@ static stoq_ns rtt_get(uint8_t code)
     return (us > 8 ? us - 8 : 1) * 1000;
 }
 
+/* A quarter of the new one: a single late reply moves little. But it moves: a quarter of what is between the
+ * two may be less than a step. */
+static uint8_t rtt_next(uint8_t code, stoq_ns rtt_ns)
+{
+    stoq_ns old = rtt_get(code);
+    uint8_t now = rtt_put(rtt_ns);
+    uint8_t next = rtt_put(code == 0 ? rtt_ns : old - old / 4 + rtt_ns / 4);
+    if (next == code && now != code) {
+        next = (uint8_t)(now < code ? code - 1 : code + 1);
+    }
+    return next;
+}
+
 static uint16_t tick(const struct stoq_dht *d)
 {
     return (uint16_t)(d->now / SEEN_TICK);
@@ -264,9 +277,8 @@ void table_seen(struct stoq_dht *d, stoq_contact_no contact, stoq_ns rtt_ns)
     }
     e->seen = tick(d);
     e->fails = 0;
-    if (rtt_ns > 0) { /* a quarter of the new one: a single late reply moves little */
-        stoq_ns old = rtt_get(e->rtt);
-        e->rtt = rtt_put(old == 0 ? rtt_ns : old - old / 4 + rtt_ns / 4);
+    if (rtt_ns > 0) {
+        e->rtt = rtt_next(e->rtt, rtt_ns);
     }
     if (is_spare(s, e) && !slot_is_full(d, s, contact)) {
         stoq_dht_book_hold(d->cfg.book, contact);

@@ -317,7 +317,8 @@ struct stoq_net_rpc_call {
     const uint8_t *token;     /* what its last reply brought, or NULL */
     struct stoq_span message; /* 1 .. STOQ_NET_RPC_MESSAGE_MAX bytes; borrowed */
     size_t room;        /* make the request as long as a reply of so many bytes needs it to be */
-    stoq_ns timeout_ns; /* 0: 2 s; meanwhile it is sent again after 0.25 s, 0.5 s, 1 s ... */
+    stoq_ns timeout_ns; /* 0: 2 s; meanwhile it is sent again ... */
+    stoq_ns resend_ns;  /* ... after this, twice this ...; 0: 0.25 s */
     uint64_t cookie;
 };
 

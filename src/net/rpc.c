@@ -133,7 +133,7 @@ enum stoq_status stoq_net_rpc(struct stoq_net *net, const struct stoq_net_rpc_ca
     net->now = net->clock(net->clock_user);
     c->addr = call->addr;
     c->cookie = call->cookie;
-    c->resend_after = RESEND_FIRST;
+    c->resend_after = call->resend_ns == 0 ? RESEND_FIRST : call->resend_ns;
     c->give_up_at = net->now + (call->timeout_ns == 0 ? TIMEOUT : call->timeout_ns);
     TAILQ_INSERT_TAIL(&net->rpc.calls, c, link);
     net->rpc.count++;

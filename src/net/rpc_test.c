@@ -186,15 +186,22 @@ static void start(struct net_pipe *p, struct seen *s, const uint8_t *network)
     p->test = s;
 }
 
-static enum stoq_status call(struct net_pipe *p, const uint8_t *key, const uint8_t *token, size_t n)
+static enum stoq_status call_again(struct net_pipe *p, const uint8_t *key, const uint8_t *token,
+                                   size_t n, stoq_ns resend_ns)
 {
     static const uint8_t zeros[STOQ_NET_RPC_MESSAGE_MAX + 1] = {1};
     struct stoq_net_rpc_call c = {.addr = p->b.net->listeners[0].socket.local,
                                   .key = key,
                                   .token = token,
                                   .message = {zeros, n},
+                                  .resend_ns = resend_ns,
                                   .cookie = 77};
     return stoq_net_rpc(p->a.net, &c);
+}
+
+static enum stoq_status call(struct net_pipe *p, const uint8_t *key, const uint8_t *token, size_t n)
+{
+    return call_again(p, key, token, n, 0);
 }
 
 static bool ended(struct net_pipe *p)
@@ -269,6 +276,10 @@ static void no_reply_is_a_timeout(void **state)
     assert_int_equal(s.asked, 0);
     assert_int_equal(s.sent[1], 4); /* at 0, 0.25, 0.75, 1.75 s */
     assert_int_equal(s.sent[0], 0);
+    s.ended = 0;
+    assert_int_equal(call_again(&p, other, NULL, 20, 700 * STOQ_MS), STOQ_OK);
+    assert_true(pipe_run(&p, ended, 10 * STOQ_SEC));
+    assert_int_equal(s.sent[1], 6); /* at 0 and 0.7 s */
     pipe_release(&p);
 }
 

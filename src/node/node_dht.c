@@ -174,7 +174,7 @@ static void fail_call(struct stoq_node_dht *nd, uint64_t cookie, stoq_ns now)
     node_dht_tell(nd, &ev, now);
 }
 
-void node_dht_lend_call(struct stoq_node_dht *nd, const struct errand *e, stoq_ns timeout_ns,
+void node_dht_lend_call(struct stoq_node_dht *nd, const struct errand *e, stoq_ns resend_ns,
                         struct stoq_node_dht_action *out)
 {
     nd->lent = *node_dht_card(nd, e->contact);
@@ -186,7 +186,8 @@ void node_dht_lend_call(struct stoq_node_dht *nd, const struct errand *e, stoq_n
         .rpc_key = nd->lent.rpc_key.b,
         .token = nd->lent.has_token ? nd->lent.token : NULL,
         .msg = &nd->msg,
-        .timeout_ns = timeout_ns};
+        .timeout_ns = STOQ_DHT_HARD,
+        .resend_ns = resend_ns};
 }
 
 /* False: it is closed already, or goes with others. */
@@ -215,7 +216,7 @@ static bool send_call(struct stoq_node_dht *nd, const struct stoq_dht_call *c,
     stoq_dht_book_hold(nd->book, c->to);
     node_dht_renew_self(nd, now);
     call_message(nd, c);
-    node_dht_lend_call(nd, e, c->timeout_ns, out);
+    node_dht_lend_call(nd, e, c->resend_ns, out);
     return true;
 }
 

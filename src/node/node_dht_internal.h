@@ -86,7 +86,7 @@ struct stoq_node_dht {
 struct errand *node_dht_errand_new(struct stoq_node_dht *nd, enum errand_kind kind); /* or NULL */
 void node_dht_errand_free(struct stoq_node_dht *nd, struct errand *e);
 /* Make nd->msg a call to the errand's contact. */
-void node_dht_lend_call(struct stoq_node_dht *nd, const struct errand *e, stoq_ns timeout_ns,
+void node_dht_lend_call(struct stoq_node_dht *nd, const struct errand *e, stoq_ns resend_ns,
                         struct stoq_node_dht_action *out);
 
 /* What the core wants; false: it was seen to here. */

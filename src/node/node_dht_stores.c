@@ -18,6 +18,7 @@ struct parcel {
     struct parcel *next;
     stoq_contact_no contact; /* held */
     stoq_ns ready_at;
+    stoq_ns resend_ns; /* the core's */
     size_t bytes;
     struct store_call *first;
     struct store_call **last;
@@ -48,6 +49,7 @@ bool node_dht_gather(struct stoq_node_dht *nd, const struct stoq_dht_call *c, st
         return false;
     }
     call->core_cookie = c->cookie;
+    p->resend_ns = c->resend_ns;
     *p->last = call;
     p->last = &call->next;
     if (c->renewal != NULL) {
@@ -200,7 +202,7 @@ bool node_dht_send_stores(struct stoq_node_dht *nd, struct stoq_node_dht_action 
         stoq_dht_book_hold(nd->book, p->contact);
     }
     if (sent) {
-        node_dht_lend_call(nd, e, STOQ_DHT_HARD, out);
+        node_dht_lend_call(nd, e, p->resend_ns, out);
     } else {
         struct stoq_dht_reply how = {.outcome = STOQ_DHT_SILENT};
         for (const struct store_call *c = first; c != NULL; c = c->next) {

@@ -44,7 +44,8 @@ enum sim_dht_event {
 struct sim_dht_letter {
     struct stoq_dht_call call; /* its record, renewal or patch is held */
     stoq_ns sent_at;
-    uint32_t life; /* of the caller: a new core knows nothing of it */
+    uint32_t sends; /* in vain so far */
+    uint32_t life;  /* of the caller: a new core knows nothing of it */
     bool is_answered;
     bool is_good;     /* PROVED */
     bool is_unproven; /* from nobody knows where */

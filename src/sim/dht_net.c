@@ -1,6 +1,7 @@
 /*
- * Calls. One goes half a round trip to its node, is answered there, and the answer goes the other half; a
- * call that is lost, or whose node is gone, is closed as silent when its time is over. What it costs besides,
+ * Calls. One goes half a round trip to its node, is answered there, and the answer goes the other half. It
+ * goes again when the core wants that, as in src/net/rpc.c; one that is lost each time, or whose node is
+ * gone, is closed as silent when its time is over. What it costs besides,
  * processor time, bytes, and round trips where hands are shaken, is in cost.h. Round trips
  * are those of the regions and access lines, with up to 0.4 % of jitter; nothing queues, since nothing
  * here is larger than a datagram.
@@ -80,12 +81,31 @@ void sim_dht_feed(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_
     STOQ_ASSERT(st == STOQ_OK);
 }
 
+/* When it goes for the nth time, from 0 on, after the first: in vain so far. STOQ_NEVER: no more. */
+static stoq_ns nth_send(const struct sim_dht_world *w, const struct stoq_dht_call *c, uint32_t n)
+{
+    stoq_ns at = n < 32 ? c->resend_ns * ((UINT64_C(1) << n) - 1) : STOQ_NEVER;
+    bool may = n == 0 || (c->resend_ns > 0 && !w->cfg.shape.plain && at < c->timeout_ns);
+    return may ? at : STOQ_NEVER;
+}
+
+/* How often it went before it was over just now. */
+static uint32_t sends(const struct sim_dht_world *w, const struct sim_dht_letter *m)
+{
+    uint32_t n = 1;
+    while (nth_send(w, &m->call, n) < w->now - m->sent_at) {
+        n++;
+    }
+    return n;
+}
+
 /* Nobody will answer it. */
 static void silence(struct sim_dht_world *w, uint32_t node, uint32_t other, uint32_t letter)
 {
     struct sim_dht_letter *m = sim_pool_at(&w->letters, letter);
+    stoq_ns over = m->sent_at + m->call.timeout_ns;
     m->outcome = STOQ_DHT_SILENT;
-    sim_dht_put(w, m->sent_at + m->call.timeout_ns, node, other, DHT_EV_REPLY, letter);
+    sim_dht_put(w, over > w->now ? over : w->now, node, other, DHT_EV_REPLY, letter);
 }
 
 /* A renewal or a patch is as long as a Store, or as long as a datagram. */
@@ -98,6 +118,17 @@ static const struct sim_cost *cost_of(const struct sim_dht_world *w, const struc
         kind = c->ask == STOQ_DHT_STORE || is_short ? SIM_COST_STORE : SIM_COST_FIND;
     }
     return sim_cost(kind);
+}
+
+/* What of its sends is not lost, at its node. */
+static stoq_ns arrives_at(struct sim_dht_world *w, uint32_t node, uint32_t to,
+                          const struct sim_dht_letter *m)
+{
+    const struct sim_cost *cost = cost_of(w, &m->call);
+    stoq_ns rtt = sim_dht_rtt(w, node, to);
+    stoq_ns before =
+        sim_cost_cpu(cost, false) + w->cfg.extra_rtts * rtt + rtt * (cost->rtt_percent - 100) / 100;
+    return m->sent_at + nth_send(w, &m->call, m->sends) + before + one_way(w, node, to);
 }
 
 void sim_dht_call(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_call *c,
@@ -120,16 +151,28 @@ void sim_dht_call(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_
     if (c->patch != NULL) {
         (void)stoq_dht_patch_hold(c->patch);
     }
-    const struct sim_cost *cost = cost_of(w, c);
-    w->result->bytes += sim_cost_line_bytes(&cost->asker);
-    if (is_lost(w, node)) {
-        silence(w, node, to, letter);
-        return;
+    while (is_lost(w, node)) {
+        m->sends++;
+        if (nth_send(w, c, m->sends) == STOQ_NEVER) {
+            silence(w, node, to, letter);
+            return;
+        }
     }
-    stoq_ns rtt = sim_dht_rtt(w, node, to);
-    stoq_ns before =
-        sim_cost_cpu(cost, false) + w->cfg.extra_rtts * rtt + rtt * (cost->rtt_percent - 100) / 100;
-    sim_dht_put(w, w->now + before + one_way(w, node, to), to, node, DHT_EV_REQUEST, letter);
+    sim_dht_put(w, arrives_at(w, node, to, m), to, node, DHT_EV_REQUEST, letter);
+}
+
+/* The answer that went back for the mth send was lost: is another one's not? Its core is not asked once more,
+ * since it would say the same. False: no. */
+static bool is_answered_again(struct sim_dht_world *w, uint32_t node, uint32_t to,
+                              struct sim_dht_letter *m)
+{
+    do {
+        m->sends++;
+        if (nth_send(w, &m->call, m->sends) == STOQ_NEVER) {
+            return false;
+        }
+    } while (is_lost(w, to) || is_lost(w, node));
+    return true;
 }
 
 void sim_dht_answer(struct sim_dht_world *w, uint32_t node, uint32_t to, uint32_t letter,
@@ -157,13 +200,21 @@ void sim_dht_answer(struct sim_dht_world *w, uint32_t node, uint32_t to, uint32_
         m->contact_count++;
     }
     m->more = m->more || (m->record_count == 0 && m->contact_count < a->contact_count);
-    const struct sim_cost *cost = cost_of(w, &m->call);
-    w->result->bytes += sim_cost_line_bytes(&cost->asked);
+    stoq_ns here = w->now;
     if (is_lost(w, node)) {
-        silence(w, to, node, letter);
+        if (!is_answered_again(w, node, to, m)) {
+            silence(w, to, node, letter);
+            return;
+        }
+        here = arrives_at(w, to, node, m);
+    }
+    stoq_ns ready = here + sim_cost_cpu(cost_of(w, &m->call), true);
+    stoq_ns over = m->sent_at + m->call.timeout_ns;
+    stoq_ns at = ready + one_way(w, node, to);
+    if (at < over) {
+        sim_dht_put(w, at, to, node, DHT_EV_REPLY, letter);
     } else {
-        stoq_ns ready = w->now + sim_cost_cpu(cost, true);
-        sim_dht_put(w, ready + one_way(w, node, to), to, node, DHT_EV_REPLY, letter);
+        silence(w, to, node, letter);
     }
 }
 
@@ -285,11 +336,24 @@ void sim_dht_request(struct sim_dht_world *w, uint32_t node, uint32_t from, uint
     }
 }
 
+/* Of a call that is over and went so often, and of what came back. */
+static void count_bytes(struct sim_dht_world *w, uint32_t asked, const struct sim_dht_letter *m,
+                        uint32_t n)
+{
+    const struct sim_cost *cost = cost_of(w, &m->call);
+    w->result->resent += n - 1;
+    w->result->bytes += (uint64_t)n * sim_cost_line_bytes(&cost->asker);
+    if (m->is_answered && sim_dht_is_here(&w->nodes[asked])) {
+        w->result->bytes += (uint64_t)n * sim_cost_line_bytes(&cost->asked);
+    }
+}
+
 void sim_dht_reply(struct sim_dht_world *w, uint32_t node, uint32_t from, uint32_t letter)
 {
     struct sim_dht_letter *m = sim_pool_at(&w->letters, letter);
-    (void)from;
     bool is_away = !sim_dht_is_here(&w->nodes[node]); /* and will be back, perhaps */
+    uint32_t n = sends(w, m);
+    count_bytes(w, from, m, n);
     if (w->nodes[node].dht != NULL && m->life == w->nodes[node].life) {
         struct stoq_dht_record *good[SIM_DHT_RECORD_ROOM];
         struct stoq_dht_event ev = {.kind = STOQ_DHT_REPLY};
@@ -303,7 +367,7 @@ void sim_dht_reply(struct sim_dht_world *w, uint32_t node, uint32_t from, uint32
             .ttl_s = m->ttl_s,
             .kept = m->kept,
             .kept_count = m->kept_count,
-            .rtt_ns = m->outcome == STOQ_DHT_SILENT ? 0 : w->now - m->sent_at};
+            .rtt_ns = m->outcome == STOQ_DHT_SILENT || n > 1 ? 0 : w->now - m->sent_at};
         for (uint32_t i = 0; i < m->record_count; i++) {
             if (is_signed(w, m->records[i])) {
                 good[ev.u.reply.record_count++] = m->records[i];

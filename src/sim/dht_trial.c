@@ -277,6 +277,37 @@ static struct sim_dht_times times(uint64_t *v, uint32_t n)
                                            .p99 = v[n - 1 - n / 100]};
 }
 
+static uint32_t hops_to_nearest(const struct stoq_dht_looked *l)
+{
+    return l->hops;
+}
+
+static uint32_t hops_to_all(const struct stoq_dht_looked *l)
+{
+    return l->hops_all;
+}
+
+static uint32_t hops_of_walk(const struct stoq_dht_looked *l)
+{
+    return l->hops_walk;
+}
+
+/* Of all lookups that are over; v has room for as many. */
+static struct sim_dht_hops hops(const struct sim_dht_world *w,
+                                uint32_t (*of)(const struct stoq_dht_looked *), uint64_t *v)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < w->cfg.lookups; i++) {
+        if (w->trials[i].is_over) {
+            v[n++] = of(&w->trials[i].end);
+        }
+    }
+    struct sim_dht_times t = times(v, n);
+    return (struct sim_dht_hops){.p50 = (uint32_t)t.p50,
+                                 .p90 = (uint32_t)t.p90,
+                                 .p95 = n == 0 ? 0 : (uint32_t)v[n - 1 - n / 20]};
+}
+
 static void sum_lookups(struct sim_dht_world *w, uint64_t *v)
 {
     struct sim_dht_result *r = w->result;
@@ -284,7 +315,7 @@ static void sum_lookups(struct sim_dht_world *w, uint64_t *v)
     for (uint32_t i = 0; i < w->cfg.lookups; i++) {
         const struct sim_dht_trial *t = &w->trials[i];
         if (t->is_over) {
-            v[n++] = t->end.hops;
+            n++;
             r->exact += t->is_exact;
             r->calls += t->end.calls;
             r->silent += t->end.silent;
@@ -292,9 +323,9 @@ static void sum_lookups(struct sim_dht_world *w, uint64_t *v)
         }
     }
     r->lookups = n;
-    struct sim_dht_times hops = times(v, n);
-    r->hops_p50 = (uint32_t)hops.p50;
-    r->hops_p90 = (uint32_t)hops.p90;
+    r->nearest = hops(w, hops_to_nearest, v);
+    r->all = hops(w, hops_to_all, v);
+    r->walk = hops(w, hops_of_walk, v);
     n = 0;
     for (uint32_t i = 0; i < w->cfg.lookups; i++) {
         v[n] = w->trials[i].end.took_ns;
