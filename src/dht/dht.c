@@ -14,7 +14,6 @@
 #include <string.h>
 
 #define REFRESH_MAX (3600 * STOQ_SEC)
-#define RESEND_EXTRA (15 * STOQ_MS)
 #define PENDING_KEPT 16 /* places of the map, however few calls there are */
 
 const char *stoq_dht_refusal_str(enum stoq_dht_refusal r)
@@ -209,15 +208,6 @@ void dht_pending_free(struct stoq_dht *d, struct pending *p)
     free(p);
 }
 
-/* When it should have answered, and before a lookup loses patience. A far one is not waited for that long:
- * one datagram more is cheaper than a lost one that nobody misses. */
-static stoq_ns resend_after(stoq_ns rtt)
-{
-    stoq_ns after = rtt > 0 ? rtt + rtt / 4 + RESEND_EXTRA : STOQ_DHT_RESEND_MAX;
-    after = after < STOQ_DHT_RESEND_MAX ? after : STOQ_DHT_RESEND_MAX;
-    return after > STOQ_DHT_RESEND_MIN ? after : STOQ_DHT_RESEND_MIN;
-}
-
 struct pending *dht_call(struct stoq_dht *d, stoq_contact_no to, const struct stoq_dht_call *call)
 {
     struct pending *p = dht_pending(d, PENDING_CALL);
@@ -235,7 +225,7 @@ struct pending *dht_call(struct stoq_dht *d, stoq_contact_no to, const struct st
     o->action.u.call.cookie = p->cookie;
     o->action.u.call.to = to;
     o->action.u.call.timeout_ns = STOQ_DHT_HARD;
-    o->action.u.call.resend_ns = resend_after(table_rtt(d, to));
+    o->action.u.call.resend_ns = STOQ_DHT_RESEND;
     dht_out_contact(d, o, to);
     if (call->record != NULL) {
         dht_out_record(o, call->record);
@@ -284,10 +274,10 @@ static stoq_ns measured(const struct stoq_dht *d, const struct pending *p)
     if (!is_find) {
         return 0; /* it may have waited here, or there */
     }
-    if (known > 0 && known + known / 4 <= STOQ_DHT_RESEND_MAX) {
+    if (known > 0 && known + known / 4 <= STOQ_DHT_RESEND) {
         return 0; /* it goes twice when something is lost */
     }
-    return known == 0 || took < STOQ_DHT_RESEND_MAX + known * 3 / 4 ? took : 0;
+    return known == 0 || took < STOQ_DHT_RESEND + known * 3 / 4 ? took : 0;
 }
 
 static void learn(struct stoq_dht *d, const struct pending *p, const struct stoq_dht_reply *reply)
