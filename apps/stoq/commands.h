@@ -38,7 +38,7 @@ int select_args(struct cmd *cmd, const char *spec, json_t *args);
 int select_finish(struct cmd *cmd, json_t *result, void (*tell)(const json_t *result));
 int cmd_distribute(struct cmd *cmd);
 int cmd_track(struct cmd *cmd);
-int peers_why(struct cmd *cmd);    /* with --why or --forgive */
+int peers_why(struct cmd *cmd); /* with --why or --forgive */
 int cmd_transfers(struct cmd *cmd);
 int cmd_why(struct cmd *cmd);
 int cmd_rule(struct cmd *cmd);

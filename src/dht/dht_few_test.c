@@ -153,7 +153,7 @@ static void a_dead_providers_record_does_not_end_a_lookup(void **state)
     (void)state;
     for (uint32_t i = 0; i < 20; i++) {
         struct stoq_hash key = world_key(700 + i);
-        uint32_t near[45];
+        uint32_t near[45] = {0};
         uint32_t n = world_nearest(w, &key, near, STOQ_COUNT(near));
         leave_with(w, near[0], &key, 1);
         leave_with(w, near[1], &key, 1);

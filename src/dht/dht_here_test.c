@@ -104,7 +104,7 @@ static void what_says_something_else_is_announced_first(void **state)
 static void a_newcomer_is_given_it(void **state)
 {
     struct world *w = world_new(60, 17);
-    uint32_t publisher;
+    uint32_t publisher = 0;
     uint32_t n = w->count;
     (void)state;
     world_node_new(w, n, false);

@@ -82,7 +82,8 @@ static uint32_t nearest(const struct stoq_dht *d, struct nearest *near)
 uint32_t table_nearest(const struct stoq_dht *d, const struct stoq_hash *target,
                        stoq_contact_no without, stoq_contact_no *out, uint32_t max)
 {
-    struct nearest near = {.target = target, .without = without, .v = out, .max = max};
+    struct nearest near = {.target = target, .without = without, .max = max};
+    near.v = out;
     return nearest(d, &near);
 }
 

@@ -104,7 +104,7 @@ struct net_conn {
     bool pinned;
     bool unpaced; /* within this machine: no queue to be spared, each gap costs a timer, and each
                      acknowledgement wakes somebody */
-    bool near; /* its answers take less than some milliseconds, as far as we know */
+    bool near;    /* its answers take less than some milliseconds, as far as we know */
     bool was_reset;
     bool failed; /* why, code and text below are set */
     ngtcp2_conn *q;

@@ -37,7 +37,7 @@
 #define LOST_DOUBLINGS 6           /* to 3.2 s */
 #define LOST_MAX 12                /* in a row, in some 20 s, until a source is given up */
 #define LOOK_AGAIN                                                                                 \
-    (250 * STOQ_MS)   /* at sources that lacked what is wanted: they may be fetching it */
+    (250 * STOQ_MS) /* at sources that lacked what is wanted: they may be fetching it */
 /* A source that lacked the package is asked again when it asks us for it, since then it fetches it too, and,
  * as the two may have asked each other a moment too early, after a while that doubles. */
 #define REVIVED_MAX 8

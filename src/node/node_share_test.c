@@ -103,7 +103,8 @@ static void who_waits_goes_on_alone(void **state)
     world_fetch(&w, 0, &one, 1);
     world_run_to(&w, 0, 1, 1);
     second_fetch(&two, 1);
-    world_run_to(&w, 0, 1, w.bytes / 2); /* by now its rate grows no more, and it is asked for no more */
+    world_run_to(&w, 0, 1,
+                 w.bytes / 2); /* by now its rate grows no more, and it is asked for no more */
     struct stoq_node_event stop = {.kind = STOQ_NODE_STOP, .u.stop = {1}};
     assert_int_equal(world_feed(&w, 0, stop), STOQ_OK);
     second_runs_to_its_end();

@@ -8,9 +8,9 @@
  */
 #include "base/types.h"
 
-#define STOQ_QOS_FLOWS_MAX 4096u            /* open at once; the engine has others wait behind these */
-#define STOQ_QOS_PEERS_MAX 256u             /* with caps of their own */
-#define STOQ_QOS_WINDOWS_MAX 16u            /* of the day */
+#define STOQ_QOS_FLOWS_MAX 4096u /* open at once; the engine has others wait behind these */
+#define STOQ_QOS_PEERS_MAX 256u  /* with caps of their own */
+#define STOQ_QOS_WINDOWS_MAX 16u /* of the day */
 #define STOQ_QOS_RATE_MAX 1000000000000000u /* bytes per second */
 #define STOQ_QOS_BURST (100 * STOQ_MS)      /* of the rate may go at once after a pause */
 #define STOQ_QOS_DAY_MINUTES 1440u

@@ -116,11 +116,18 @@ static void retire_announcers(struct sim_dht_world *w)
     }
 }
 
+/* One is left: somebody has to look. */
 static void kill_some(struct sim_dht_world *w)
 {
     uint32_t count = w->node_count;
+    uint32_t left = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (sim_dht_is_here(&w->nodes[i]) && sim_dht_draw(w, i) % 100 < w->cfg.dead_percent) {
+        left += sim_dht_is_here(&w->nodes[i]) && !w->nodes[i].is_foe;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (sim_dht_is_here(&w->nodes[i]) && sim_dht_draw(w, i) % 100 < w->cfg.dead_percent &&
+            (w->nodes[i].is_foe || left > 1)) {
+            left -= !w->nodes[i].is_foe;
             sim_dht_leave(w, i, false);
         }
     }

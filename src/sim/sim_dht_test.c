@@ -36,6 +36,23 @@ static void lookups_find_the_true_nearest_among_the_dead(void **state)
     assert_int_equal(r.untrue, 0);
 }
 
+/* As net/rpc_test has the transport do it: at 0, 0.25, 0.75 and 1.75 s, and after 2 s no more. */
+static void what_nobody_answers_goes_four_times(void **state)
+{
+    struct sim_dht_config cfg = {.seed = 3,
+                                 .nodes = 25,
+                                 .is_still = true,
+                                 .warm_ns = 250 * STOQ_SEC,
+                                 .dead_percent = 90,
+                                 .lookups = 5};
+    struct sim_dht_result r = run(&cfg);
+    (void)state;
+    assert_int_equal(r.lookups, 5);
+    assert_true(r.silent > 20);
+    assert_true(r.resent >= 3 * r.silent);
+    assert_true(r.resent <= 3 * r.calls);
+}
+
 static void the_same_seed_gives_the_same_trace(void **state)
 {
     struct sim_dht_config cfg = {.seed = 9,
@@ -289,6 +306,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lookups_find_the_true_nearest_among_the_dead),
+        cmocka_unit_test(what_nobody_answers_goes_four_times),
         cmocka_unit_test(the_same_seed_gives_the_same_trace),
         cmocka_unit_test(foes_hide_nothing),
         cmocka_unit_test(a_crowd_is_seen_for_what_it_is),

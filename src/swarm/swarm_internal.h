@@ -18,7 +18,8 @@
 /* Times as much while a peer gets faster: a sender's start nearly triples in a round trip. */
 #define STOQ_SWARM_GROWTH 3
 #define STOQ_SWARM_WINDOW (50 * STOQ_MS) /* the shortest that a rate is measured over */
-#define STOQ_SWARM_LOCAL_FAST (128u << 20) /* bytes a second of one on this machine: others add nothing */
+#define STOQ_SWARM_LOCAL_FAST                                                                      \
+    (128u << 20) /* bytes a second of one on this machine: others add nothing */
 #define STOQ_SWARM_SAMPLE_BYTES 2048u    /* at least, of the first measurement of a peer */
 #define STOQ_SWARM_TICK (50 * STOQ_MS)   /* how often the end of a transfer is looked at anew */
 #define STOQ_SWARM_CHECK (1 * STOQ_SEC)  /* how often requests are looked at for being lost */
@@ -115,7 +116,8 @@ struct swarm_request {
 
 struct stoq_swarm {
     struct stoq_swarm_config cfg;
-    uint32_t leader; /* slot of the one asked alone, of those on this machine; STOQ_SWARM_PEERS_MAX: none */
+    uint32_t
+        leader; /* slot of the one asked alone, of those on this machine; STOQ_SWARM_PEERS_MAX: none */
     struct stoq_prng prng;
     stoq_ns now; /* of the call under way */
     stoq_ns polled_at;

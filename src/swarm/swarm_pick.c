@@ -210,8 +210,8 @@ static bool is_first_to_finish(const struct stoq_swarm *sw, const struct swarm_p
     for (uint32_t i = 0; i < STOQ_SWARM_PEERS_MAX; i++) {
         const struct swarm_peer *q = &sw->peer[i];
         if (q != p && !is_spared(sw, i) && stoq_swarm_askable(q, now) && q->rate_known &&
-            stoq_swarm_stall_at(q) > now &&
-            finish_time(sw, q, now) < mine && stoq_swarm_can_supply(sw, i)) {
+            stoq_swarm_stall_at(q) > now && finish_time(sw, q, now) < mine &&
+            stoq_swarm_can_supply(sw, i)) {
             return false;
         }
     }
