@@ -142,8 +142,7 @@ struct stoq_dht_action {
             struct stoq_dht_renewal *renewal;
             struct stoq_dht_patch *patch;
             stoq_ns timeout_ns; /* REPLY comes until then */
-            stoq_ns
-                resend_ns; /* a datagram without a reply goes again after this, then twice this ... */
+            stoq_ns resend_ns;  /* a datagram without one goes again after this, twice this ... */
         } call;
         struct stoq_dht_answer {
             uint64_t request;
@@ -196,10 +195,9 @@ struct stoq_dht_action {
             uint32_t records;
             uint32_t calls;
             uint32_t silent;
-            uint32_t hops;     /* to the nearest, or to the first that had a record */
-            uint32_t hops_all; /* to the last of `contacts` */
-            uint32_t
-                hops_walk; /* to the last that answered: then it was known that there is none nearer */
+            uint32_t hops;      /* to the nearest, or to the first that had a record */
+            uint32_t hops_all;  /* to the last of `contacts` */
+            uint32_t hops_walk; /* to the last that answered: nobody nearer was left to ask */
             uint32_t paths;
             stoq_ns took_ns;
         } looked;

@@ -570,11 +570,11 @@ static void take_answer(struct stoq_dht *d, struct lookup *l, struct candidate *
                         const struct stoq_dht_reply *reply)
 {
     uint32_t hop = c->hop;
-    l->deepest = hop > l->deepest ? hop : l->deepest;
     uint32_t path = c->path;
     uint32_t had = c->had + (reply->record_count > 0 ? reply->record_count : reply->contact_count);
     c->had = (uint8_t)(had > 255 ? 255 : had);
     c->more = reply->more && reply->record_count + reply->contact_count > 0;
+    l->deepest = hop > l->deepest ? hop : l->deepest;
     bool gives = false; /* what is over, of another key or not the newest is nothing given */
     for (uint32_t i = 0; i < reply->record_count; i++) {
         bool counts = lookup_record(d, l, reply->records[i]);
