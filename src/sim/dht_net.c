@@ -81,12 +81,14 @@ void sim_dht_feed(struct sim_dht_world *w, uint32_t node, const struct stoq_dht_
     STOQ_ASSERT(st == STOQ_OK);
 }
 
-/* When it goes for the nth time, from 0 on, after the first: in vain so far. STOQ_NEVER: no more. */
+/* When it goes for the nth time, from 0 on, after the first: in vain so far. STOQ_NEVER: no more. A sealed
+ * datagram does that; who calls by other means and is lost has had silence. */
 static stoq_ns nth_send(const struct sim_dht_world *w, const struct stoq_dht_call *c, uint32_t n)
 {
     stoq_ns at = n < 32 ? c->resend_ns * ((UINT64_C(1) << n) - 1) : STOQ_NEVER;
-    bool may = n == 0 || (c->resend_ns > 0 && !w->cfg.shape.plain && at < c->timeout_ns);
-    return may ? at : STOQ_NEVER;
+    bool goes_again =
+        c->resend_ns > 0 && !w->cfg.shape.plain && w->cfg.by <= SIM_COST_DATAGRAM_FIRST;
+    return n == 0 || (goes_again && at < c->timeout_ns) ? at : STOQ_NEVER;
 }
 
 /* How often it went before it was over just now. */

@@ -90,8 +90,7 @@ struct sim_dht_times {
 struct sim_dht_result {
     uint64_t trace; /* of everything that happened, in order */
     uint64_t events;
-    uint64_t
-        bytes; /* on lines, heads of IP and UDP included, of all calls and answers that are over */
+    uint64_t bytes;  /* on lines, heads of IP and UDP included, of calls that are over */
     uint64_t resent; /* calls' datagrams that went once more */
     uint32_t live;
     uint32_t came; /* nodes that there ever were */
@@ -109,12 +108,12 @@ struct sim_dht_result {
     uint64_t calls; /* of all lookups */
     uint64_t silent;
     uint64_t hops;
+    /* To the nearest, to the last of the k nearest, to the last that answered. */
     struct sim_dht_hops {
         uint32_t p50;
         uint32_t p90;
         uint32_t p95;
-    } nearest, all,
-        walk; /* to the nearest, to the last of the k nearest, to the last that answered */
+    } nearest, all, walk;
     struct sim_dht_times look; /* to their ends */
 
     uint32_t keys;
