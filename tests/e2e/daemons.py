@@ -19,6 +19,24 @@ class Unix(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
+def settle(daemons, seconds):
+    """Until the DHT of each knows 20 others, or all there are, and nobody has learned of more for 5 s: what was lost on
+    the way some learn much later."""
+    least = min(len(daemons) - 1, 20)
+    end = time.monotonic() + seconds
+    before, since = 0, 0.0  # how many contacts all of them have, and since when
+    while True:
+        known = [d.call("dht")["contacts"] for d in daemons]
+        now = time.monotonic()
+        if sum(known) != before:
+            before, since = sum(known), now
+        if min(known) >= least and now - since > 5:
+            return
+        if now > end:
+            sys.exit("waited in vain: every daemon knows others and learns of no more")
+        time.sleep(0.1)
+
+
 class Daemon:
     patience = 60  # seconds until it must serve
 
