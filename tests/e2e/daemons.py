@@ -16,7 +16,14 @@ class Unix(http.client.HTTPConnection):
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(300)
-        self.sock.connect(self.path)
+        end = time.monotonic() + 300
+        while True:
+            try:
+                return self.sock.connect(self.path)
+            except BlockingIOError:  # more come at once than the socket queues; a time-out's connect never waits for it
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
 
 
 def settle(daemons, seconds):

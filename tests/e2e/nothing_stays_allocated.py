@@ -46,19 +46,10 @@ def under_way(daemon, count):
     return seen[-1]
 
 
-def connects(c):
-    try:
-        c.connect()
-        return True
-    except BlockingIOError:  # more come at once than the socket queues
-        return False
-
-
 def begin(daemon, package, source, i):
     """A background get of a piece, under way: its connection, whose close is its cancel."""
     c = Unix(os.path.join(daemon.home, "control.sock"))
     at = i * EVERY
-    until(lambda: connects(c))
     c.request("POST", "/v1/get", json.dumps({"id": package, "from": [source.contact], "stream": True, "range": f"{at}-{at + 9 * EVERY}",
                                              "priority": "background"}), {"Content-Type": "application/json"})
     return c
