@@ -451,6 +451,27 @@ static void ipv4_through_the_dual_socket(void **state)
     world_release(&w);
 }
 
+/* An IPv4 address may be listened on by itself, and beside an IPv6 one that leaves IPv4 to it. */
+static void ipv4_by_its_own_address(void **state)
+{
+    (void)state;
+    static const char *const own[] = {"127.0.0.1:0", "0.0.0.0:0"};
+    for (size_t i = 0; i < 2 * STOQ_COUNT(own); i++) {
+        struct world w;
+        struct stoq_addr listen[2];
+        assert_int_equal(stoq_addr_parse(&listen[0], stoq_span_str(own[i / 2]), 0), STOQ_OK);
+        assert_int_equal(stoq_addr_parse(&listen[1], stoq_span_str("[::]:0"), 0), STOQ_OK);
+        struct stoq_net_config b = {.listen = listen, .listen_count = 1 + i % 2};
+        world_init(&w, NULL, &b);
+        uint16_t port = w.addr.port;
+        assert_int_equal(stoq_addr_parse(&w.addr, stoq_span_str("127.0.0.1:1"), 0), STOQ_OK);
+        w.addr.port = port;
+        world_connect(&w);
+        assert_true(stoq_addr_is_v4(&w.b.opened_info.addr));
+        world_release(&w);
+    }
+}
+
 static void listener_dials_through_its_own_port(void **state)
 {
     (void)state;
@@ -526,6 +547,7 @@ int main(void)
         cmocka_unit_test(crowd_that_comes_at_once_is_refused),
         cmocka_unit_test(wary_listener_asks_for_addresses),
         cmocka_unit_test(ipv4_through_the_dual_socket),
+        cmocka_unit_test(ipv4_by_its_own_address),
         cmocka_unit_test(listener_dials_through_its_own_port),
         cmocka_unit_test(taken_port_is_named),
         cmocka_unit_test(names_parse_back),
@@ -545,6 +567,7 @@ int main(void)
         ON_TWO_THREADS(crowd_that_comes_at_once_is_refused),
         ON_TWO_THREADS(wary_listener_asks_for_addresses),
         ON_TWO_THREADS(ipv4_through_the_dual_socket),
+        ON_TWO_THREADS(ipv4_by_its_own_address),
         ON_TWO_THREADS(listener_dials_through_its_own_port),
         ON_TWO_THREADS(taken_port_is_named),
     };

@@ -90,7 +90,7 @@ enum stoq_status net_socket_open(struct net_socket *s, const struct stoq_addr *a
     if (s->fd < 0) {
         return stoq_fail(err, STOQ_IO, errno, "UDP socket");
     }
-    set_options(s, v6_only, bytes);
+    set_options(s, v6_only && !v4, bytes); /* an IPv4 address is bound as a mapped one */
     if (shared) {
         net_socket_share(s);
     }

@@ -15,7 +15,12 @@ unset 'daemon[A]'
 [ ! -e A.ready ] && [ ! -e A/control.sock ] || fail "files left behind"
 exits 6 on A status
 
-start A
+# An IPv4 address beside the IPv6 one, each reached at its own.
+start A --listen 127.0.0.1:0
+for at in 0 1; do
+    on B ping "$(jq -r ".peer + \"@\" + .listen[$at]" A.ready)" -q || fail "no answer at $(jq -r ".listen[$at]" A.ready)"
+    on B ping --datagram "$(jq -r ".peer + \"@\" + .listen[$at]" A.ready)" -q
+done
 stop A
 start A
 stop A INT
