@@ -230,6 +230,77 @@ static void near_senders_get_a_small_window(void **state)
     assert_in_range(comes_to_a_hoarder(true), 7 * STOQ_MIB, 24 * STOQ_MIB);
 }
 
+/* What sets off the packets of a sender, on a short path that takes everything, a packet in 5 us. */
+struct pace {
+    stoq_ns heard_at; /* when a packet last reached it */
+    uint64_t sent;
+    uint64_t timed; /* of these, in an instant in which nothing reached it */
+    uint64_t answers;
+};
+
+static int fate_short(struct net_pipe *p, bool to_b, struct pipe_fate *fate)
+{
+    struct pace *pace = p->test;
+    p->free_at[to_b] = p->free_at[to_b] > p->now ? p->free_at[to_b] : p->now;
+    p->free_at[to_b] += STOQ_MS / 200;
+    fate->delay[0] = p->free_at[to_b] - p->now + STOQ_MS / 5;
+    pace->sent += to_b;
+    pace->timed += to_b && pace->heard_at != p->now;
+    pace->answers += !to_b;
+    return 1;
+}
+
+static void note_what_is_heard(struct net_pipe *p, void (*work)(struct net_pipe *p, bool of_b),
+                               bool of_b)
+{
+    struct pace *pace = p->test;
+    bool reaches_a = work == pipe_deliver && !of_b;
+    if (reaches_a && p->first[0] != NULL && p->first[0]->at <= p->now) {
+        pace->heard_at = p->now;
+    }
+    work(p, of_b);
+}
+
+static struct pace pace_of(enum stoq_net_cc cc)
+{
+    struct net_pipe p;
+    struct pace pace = {0};
+    struct stoq_net_config cfg = plain;
+    cfg.send_buffer_bytes = 4 * STOQ_GIB;
+    cfg.memory_bytes = 4 * STOQ_GIB;
+    cfg.cc = cc;
+    pipe_init(&p, &cfg, 29);
+    p.fate = fate_short;
+    p.test = &pace;
+    p.metered = note_what_is_heard;
+    (void)pipe_dial(&p);
+    assert_true(pipe_run(&p, both_opened, 20 * STOQ_SEC));
+    send_zeros(&p, 4);
+    (void)pipe_run(&p, NULL, 20 * STOQ_MS); /* larger packets are found, the window has grown */
+    stoq_ns heard_at = pace.heard_at;
+    pace = (struct pace){.heard_at = heard_at};
+    (void)pipe_run(&p, NULL, 10 * STOQ_MS);
+    print_message("%s: %llu packets, %llu of them by a timer, %llu answers\n",
+                  stoq_net_cc_str(cc), (unsigned long long)pace.sent,
+                  (unsigned long long)pace.timed, (unsigned long long)pace.answers);
+    pipe_release(&p);
+    assert_true(pace.sent > 100);
+    return pace;
+}
+
+/* Within one machine what may go goes at once, and fewer packets are acknowledged, unless the congestion
+ * control was named: each timer and each acknowledgement is a wake-up. */
+static void loopback_is_not_paced(void **state)
+{
+    (void)state;
+    struct pace own = pace_of(STOQ_NET_CC_AUTO);
+    struct pace named = pace_of(STOQ_NET_CC_CUBIC);
+    assert_true(own.timed < own.sent / 20); /* acknowledgements of what credit came with */
+    assert_true(named.timed > named.sent / 4);
+    assert_true(own.answers * 5 < own.sent);
+    assert_true(named.answers * 5 > named.sent);
+}
+
 static int fate_lan(struct net_pipe *p, bool to_b, struct pipe_fate *fate)
 {
     (void)p;
@@ -517,6 +588,7 @@ int main(void)
         cmocka_unit_test(damaged_packets_are_as_lost),
         cmocka_unit_test(long_fat_path_is_filled),
         cmocka_unit_test(near_senders_get_a_small_window),
+        cmocka_unit_test(loopback_is_not_paced),
         cmocka_unit_test(moving_peer_is_followed),
         cmocka_unit_test(narrow_path_is_used_as_it_is),
         cmocka_unit_test(cut_path_ends_in_idle_timeout),
