@@ -47,8 +47,9 @@ enum stoq_status engine_tell_open(struct stoq_engine *e)
     if (e->exchange == NULL) {
         return STOQ_OK;
     }
+    const struct stoq_told_caps caps = {.all = STOQ_TOLD_MAX, .of_peer = STOQ_TOLD_PEER_MAX};
     struct engine_tell *t = calloc(1, sizeof *t);
-    if (t == NULL || (t->told = stoq_told_new()) == NULL) {
+    if (t == NULL || (t->told = stoq_told_new(caps)) == NULL) {
         free(t);
         return STOQ_NOMEM;
     }

@@ -7,14 +7,19 @@
 #define ROOM_FIRST 16u
 
 struct stoq_told {
+    struct stoq_told_caps caps;
     struct stoq_told_item *items;
     size_t count;
     size_t room;
 };
 
-struct stoq_told *stoq_told_new(void)
+struct stoq_told *stoq_told_new(struct stoq_told_caps caps)
 {
-    return calloc(1, sizeof(struct stoq_told));
+    struct stoq_told *t = calloc(1, sizeof *t);
+    if (t != NULL) {
+        t->caps = caps;
+    }
+    return t;
 }
 
 void stoq_told_free(struct stoq_told *t)
@@ -51,7 +56,7 @@ static enum stoq_told_verdict look(const struct stoq_told *t, const struct stoq_
         }
         return item->sequence > had->sequence ? STOQ_TOLD_WANTED : STOQ_TOLD_STALE;
     }
-    bool full = all >= STOQ_TOLD_MAX || of_peer >= STOQ_TOLD_PEER_MAX;
+    bool full = all >= t->caps.all || of_peer >= t->caps.of_peer;
     return full ? STOQ_TOLD_FULL : STOQ_TOLD_WANTED;
 }
 

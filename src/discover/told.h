@@ -28,10 +28,16 @@ enum stoq_told_verdict {
     STOQ_TOLD_FULL,
 };
 
+/* The caps above, or lower ones where they are to be met soon (told_fuzz). */
+struct stoq_told_caps {
+    size_t all;
+    size_t of_peer;
+};
+
 struct stoq_told;
 
-struct stoq_told *stoq_told_new(void);    /* NULL: no memory */
-void stoq_told_free(struct stoq_told *t); /* NULL is fine */
+struct stoq_told *stoq_told_new(struct stoq_told_caps caps); /* NULL: no memory */
+void stoq_told_free(struct stoq_told *t);                    /* NULL is fine */
 /* Before its signature is looked at: is it worth that? */
 enum stoq_told_verdict stoq_told_judge(const struct stoq_told *t, const struct stoq_told_item *item,
                                        stoq_ns now);

@@ -1,8 +1,8 @@
 /*
  * Random announcements, renewals, returns and times against a naive model of what was told: a list in the
  * order of taking, from which whatever is over is removed at each step. Verdicts, counts and what is named
- * for a package, in its order, must be the same. Where the first byte says so, peers tell of as many packages
- * at once as bring it to its caps; that is slow, and seldom drawn.
+ * for a package, in its order, must be the same. The first byte draws caps so low that a few steps meet them:
+ * both lists are looked through at every step (told_test fills it up to its real caps).
  */
 #include "discover/told.h"
 
@@ -10,17 +10,18 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define TAKES_MAX 5000 /* an input: the list is looked through for each */
+#define CAP_MAX 32u
+#define CAP_PEER_MAX 8u
+#define AT_ONCE 5
 #define NAMED_MAX 8
 
 struct model {
     struct stoq_told *t;
     struct stoq_rd in;
     stoq_ns now;
-    struct stoq_told_item list[STOQ_TOLD_MAX];
+    struct stoq_told_caps caps;
+    struct stoq_told_item list[CAP_MAX];
     size_t count;
-    size_t takes;
-    unsigned many;
 };
 
 static struct stoq_told_item item_of(uint8_t peer, unsigned package)
@@ -70,7 +71,7 @@ static enum stoq_told_verdict model_take(struct model *m, const struct stoq_told
         m->list[m->count++] = *item;
         return STOQ_TOLD_WANTED;
     }
-    if (m->count == STOQ_TOLD_MAX || of_peer == STOQ_TOLD_PEER_MAX) {
+    if (m->count == m->caps.all || of_peer == m->caps.of_peer) {
         return STOQ_TOLD_FULL;
     }
     m->list[m->count++] = *item;
@@ -79,9 +80,6 @@ static enum stoq_told_verdict model_take(struct model *m, const struct stoq_told
 
 static void take(struct model *m, const struct stoq_told_item *item)
 {
-    if (m->takes++ >= TAKES_MAX) {
-        return;
-    }
     enum stoq_told_verdict judged = stoq_told_judge(m->t, item, m->now);
     STOQ_ASSERT(stoq_told_take(m->t, item, m->now) == judged);
     STOQ_ASSERT(model_take(m, item) == judged);
@@ -105,7 +103,7 @@ static void tell_many(struct model *m)
 {
     uint8_t peer = stoq_rd_u8(&m->in);
     unsigned first = stoq_rd_u8(&m->in);
-    for (unsigned i = 0; i < m->many; i++) {
+    for (unsigned i = 0; i < AT_ONCE; i++) {
         struct stoq_told_item k = item_of(peer, first + i);
         k.until = m->now + 300 * STOQ_SEC;
         take(m, &k);
@@ -149,9 +147,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     m.in = stoq_rd(stoq_span(data, size));
     m.now = 0;
     m.count = 0;
-    m.takes = 0;
-    m.many = stoq_rd_u8(&m.in) == 0xff ? STOQ_TOLD_PEER_MAX + 1 : 5;
-    m.t = stoq_told_new();
+    uint8_t drawn = stoq_rd_u8(&m.in);
+    m.caps.all = 1 + drawn / CAP_PEER_MAX;
+    m.caps.of_peer = 1 + drawn % CAP_PEER_MAX;
+    m.t = stoq_told_new(m.caps);
     STOQ_ASSERT(m.t != NULL);
     while (!m.in.bad && m.in.n > 0) {
         step(&m);

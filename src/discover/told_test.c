@@ -21,7 +21,7 @@ static struct stoq_told_item item(unsigned peer, unsigned package, uint64_t sequ
 static int set_up(void **state)
 {
     (void)state;
-    t = stoq_told_new();
+    t = stoq_told_new((struct stoq_told_caps){.all = STOQ_TOLD_MAX, .of_peer = STOQ_TOLD_PEER_MAX});
     return t == NULL;
 }
 
