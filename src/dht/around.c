@@ -2,7 +2,8 @@
  * Who answered the last lookup of a sweep. Packages that are published one by one, and the parts of a long
  * sweep, have holders that were named a moment ago: where the first bits of a key are those that the lookup
  * spoke of, or it named the whole network, another would say the same. It is forgotten when somebody comes,
- * goes or does not answer.
+ * goes or does not answer; a record that too few took for that goes at once to those who answer now, since
+ * only they count.
  */
 #include "dht/dht_internal.h"
 

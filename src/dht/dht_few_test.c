@@ -110,6 +110,34 @@ static void a_lookup_that_named_all_serves_for_minutes(void **state)
     world_free(w);
 }
 
+/* Who was there when others were announced is not taken for somebody who is there now: a majority is one of
+ * those who can be reached, and they are found out before it is said that too few hold a record. */
+static void who_is_gone_since_is_not_counted(void **state)
+{
+    enum { MANY = 24, STAY = 10 };
+    (void)state;
+    for (int left = 0; left < 2; left++) {
+        struct world *w = world_new(MANY, 46);
+        struct stoq_hash key = world_key(0);
+        world_run(w, w->now + 2 * 3600 * STOQ_SEC);
+        world_announce(w, 0, &key);
+        assert_int_equal(w->told.wanted, STOQ_DHT_K);
+        for (uint32_t i = STAY; i < MANY; i++) {
+            w->nodes[i].dead = left == 0;
+            w->nodes[i].role = left == 0 ? WORLD_HONEST : WORLD_LEFT;
+        }
+        key = world_key(1);
+        uint32_t told = w->told_count;
+        world_announce(w, 0, &key);
+        assert_int_equal(w->told_count, told + 1);
+        assert_true(w->told.enough);
+        assert_int_equal(w->told.wanted, STAY);
+        assert_int_equal(w->told.got, STAY);
+        assert_int_equal(world_holders(w, &key), STAY);
+        world_free(w);
+    }
+}
+
 /* A record of somebody who is no node. */
 static void leave_with(struct world *w, uint32_t n, const struct stoq_hash *key, uint8_t provider)
 {
@@ -216,6 +244,7 @@ int main(void)
         cmocka_unit_test(many_records_stay_where_few_are),
         cmocka_unit_test(who_comes_or_goes_is_counted),
         cmocka_unit_test(a_lookup_that_named_all_serves_for_minutes),
+        cmocka_unit_test(who_is_gone_since_is_not_counted),
         cmocka_unit_test(a_lookup_ends_with_all_providers),
         cmocka_unit_test(a_dead_providers_record_does_not_end_a_lookup),
         cmocka_unit_test(far_contacts_are_measured),

@@ -224,6 +224,7 @@ struct own {
     bool beside; /* it is kept here though we are not one of the K */
     bool withdrawn;
     bool taken_back; /* the record that is being left names no address */
+    bool lost;       /* of the one under way: a holder is not there, or takes no part any more */
 };
 /* For whom a record that is here is made again. */
 enum remake_for {
@@ -266,7 +267,8 @@ struct job {
     uint32_t open;  /* makes, stores and renewals not closed */
     uint32_t makes; /* of them, of its keys */
     bool looked;
-    bool sweeps; /* it is the cursor's, not out of its turn */
+    bool remembers; /* `near` is an earlier lookup's: some may be gone */
+    bool sweeps;    /* it is the cursor's, not out of its turn */
     struct stoq_hash key;
     struct own **v; /* to be made and stored */
     uint32_t count;
@@ -481,6 +483,8 @@ struct pending *provide_ask_make(struct stoq_dht *d, struct job *j, struct own *
 /* Whole, to a holder that is counted as open already. False: no memory, or no room. */
 bool provide_store(struct stoq_dht *d, struct job *j, struct own *o, stoq_contact_no to,
                    struct stoq_dht_record *record);
+/* How a holder answered: is it there no more? */
+void provide_missed(struct stoq_dht *d, struct own *o, enum stoq_dht_outcome outcome);
 /* One holder less is waited for. */
 void provide_closed(struct stoq_dht *d, struct job *j, struct own *o);
 /* All jobs go on where they can. */

@@ -24,6 +24,7 @@ enum world_role {
     WORLD_HONEST,
     WORLD_MISROUTES, /* names only others of its kind, and knows no records */
     WORLD_MUTE,      /* answers, with nothing; stores nothing though it says so */
+    WORLD_LEFT,      /* takes part no more, and says so */
 };
 
 struct world_node {
@@ -389,6 +390,7 @@ static inline bool world_collude(struct world *w, const struct world_msg *m)
     }
     a.contacts = near;
     bool finds = m->call.ask == STOQ_DHT_FIND_NODE || m->call.ask == STOQ_DHT_FIND_VALUE;
+    a.outcome = w->nodes[m->to].role == WORLD_LEFT ? STOQ_DHT_REFUSED : a.outcome;
     a.contact_count = finds ? n : 0;
     world_send_reply(w, m, &a);
     return true;

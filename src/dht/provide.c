@@ -199,6 +199,7 @@ static void job_narrow(struct stoq_dht *d, struct job *j, unsigned bits);
 static void job_take_around(struct stoq_dht *d, struct job *j, const struct around *a)
 {
     j->looked = true;
+    j->remembers = true;
     j->near_count = a->count;
     for (uint32_t i = 0; i < a->count; i++) {
         stoq_dht_book_hold(d->cfg.book, a->near[i]);
@@ -394,6 +395,13 @@ static void settle(struct stoq_dht *d, struct own *o)
     stoq_ns life = (stoq_ns)o->ttl_s * STOQ_SEC / 2;
     uint32_t majority = o->asked / 2 + 1;
     bool renewed = o->asked > 0 && o->taken >= majority;
+    if (!renewed && o->lost && o->job->remembers) {
+        /* They were there when others were announced. Who is there now is found out first. */
+        o->job = NULL;
+        o->urgent = true;
+        provide_due(d, o, d->now);
+        return;
+    }
     if (!renewed) {
         o->taken += old_ones(d, o);
     }
@@ -551,6 +559,7 @@ void provide_made(struct stoq_dht *d, struct pending *p, const struct stoq_dht_m
     o->taken_back = record->withdrawn;
     o->taken = 0;
     o->beside = false;
+    o->lost = false;
     o->busy = 0;
     o->ttl_s = held_time_left(d, record);
     struct telling t = {.record = record,
@@ -570,15 +579,21 @@ void provide_made(struct stoq_dht *d, struct pending *p, const struct stoq_dht_m
     provide_drive(d);
 }
 
+void provide_missed(struct stoq_dht *d, struct own *o, enum stoq_dht_outcome outcome)
+{
+    if (outcome == STOQ_DHT_SILENT || outcome == STOQ_DHT_REFUSED) {
+        o->lost = true;
+        around_drop(d); /* it may be gone, and another nearer than the rest */
+    }
+}
+
 void provide_stored(struct stoq_dht *d, struct pending *p, const struct stoq_dht_reply *reply)
 {
     struct own *o = p->own;
     struct job *j = p->job;
     d->provide.stores--;
     o->busy += reply->outcome == STOQ_DHT_BUSY;
-    if (reply->outcome == STOQ_DHT_SILENT) {
-        around_drop(d); /* it may be gone, and another nearer than the rest */
-    }
+    provide_missed(d, o, reply->outcome);
     if (reply->outcome == STOQ_DHT_DONE) {
         o->taken++;
         o->ttl_s = reply->ttl_s > 0 && reply->ttl_s < o->ttl_s ? reply->ttl_s : o->ttl_s;

@@ -109,9 +109,6 @@ void renew_told(struct stoq_dht *d, struct pending *p, const struct stoq_dht_rep
 {
     struct job *j = p->job;
     bool answered = reply->outcome == STOQ_DHT_DONE;
-    if (reply->outcome == STOQ_DHT_SILENT) {
-        around_drop(d);
-    }
     uint32_t count = p->patch != NULL ? p->patch->count : p->renewal->count;
     d->provide.stores -= p->patch != NULL ? count : 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -129,6 +126,7 @@ void renew_told(struct stoq_dht *d, struct pending *p, const struct stoq_dht_rep
             o->ttl_s = kept_s < o->ttl_s ? kept_s : o->ttl_s;
         }
         o->busy += busy || reply->outcome == STOQ_DHT_BUSY;
+        provide_missed(d, o, reply->outcome);
         provide_closed(d, j, o);
     }
     provide_drive(d);

@@ -26,10 +26,10 @@ class Unix(http.client.HTTPConnection):
                 time.sleep(0.01)
 
 
-def settle(daemons, seconds):
-    """Until the DHT of each knows 20 others, or all there are, and nobody has learned of more for 5 s: what was lost on
-    the way some learn much later."""
-    least = min(len(daemons) - 1, 20)
+def settle(daemons, seconds, least=20):
+    """Until the DHT of each knows so many others, or all there are, and nobody has learned of more for 5 s: what was
+    lost on the way some learn much later."""
+    least = min(len(daemons) - 1, least)
     end = time.monotonic() + seconds
     before, since = 0, 0.0  # how many contacts all of them have, and since when
     while True:
