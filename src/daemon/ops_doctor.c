@@ -8,12 +8,10 @@
 #include "os/sys.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -167,30 +165,20 @@ static void look_at_store(struct exam *x)
 static void look_at_port(struct exam *x, const struct stoq_addr *addr)
 {
     char text[STOQ_ADDR_TEXT_MAX];
-    struct sockaddr_in6 sa = stoq_addr_to_in6(addr);
-    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    int off = 0;
     struct stoq_error why;
     struct place at = {"ports", stoq_addr_format(addr, text),
                        "stop what has it, or name another port (listen)"};
-    if (fd < 0) {
-        (void)stoq_fail(&why, STOQ_IO, errno, "no IPv6 socket");
-        at.fix = "a kernel with IPv6; IPv4 goes by its sockets too";
-        add(x, true, &at, "%.500s", why.text);
+    if (stoq_net_can_listen(addr, &why) == STOQ_OK) {
         return;
     }
-    (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    if (bind(fd, (const struct sockaddr *)&sa, sizeof sa) != 0) {
-        int code = errno;
-        (void)stoq_fail(&why, STOQ_IO, code, "a daemon cannot listen there");
-        if (code == EADDRNOTAVAIL) {
-            at.fix = "name an address of this machine (listen), or [::]";
-        } else if (code == EACCES) {
-            at.fix = "a port from 1024 on, or the right to bind lower ones";
-        }
-        add(x, true, &at, "%.500s", why.text);
+    if (why.sys_errno == EADDRNOTAVAIL) {
+        at.fix = "name an address of this machine (listen), or [::]";
+    } else if (why.sys_errno == EACCES) {
+        at.fix = "a port from 1024 on, or the right to bind lower ones";
+    } else if (why.sys_errno == EAFNOSUPPORT) {
+        at.fix = "this system has no IPv6: name an IPv4 address (listen), or [::], which falls back to it";
     }
-    (void)close(fd);
+    add(x, true, &at, "%.500s", why.text);
 }
 
 static void note_loopback(struct exam *x, bool all)

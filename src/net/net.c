@@ -488,6 +488,16 @@ enum stoq_status stoq_net_new(struct stoq_net **out, const struct stoq_net_confi
     return st;
 }
 
+enum stoq_status stoq_net_can_listen(const struct stoq_addr *addr, struct stoq_error *err)
+{
+    struct net_socket s;
+    enum stoq_status st = net_socket_open(&s, addr, false, false, 0, err);
+    if (st == STOQ_OK) {
+        net_socket_close(&s);
+    }
+    return st;
+}
+
 static void end_all(struct stoq_net *net)
 {
     for (size_t i = 0; i < net->slot_count; i++) {

@@ -218,6 +218,10 @@ STOQ_WARN_UNUSED enum stoq_status stoq_net_new(struct stoq_net **out,
  * for every connection, immediately. Not from a callback. NULL is fine. */
 void stoq_net_free(struct stoq_net *net);
 
+/* Could an endpoint listen there now? STOQ_OK; STOQ_IO as stoq_net_new, with the errno. */
+STOQ_WARN_UNUSED enum stoq_status stoq_net_can_listen(const struct stoq_addr *addr,
+                                                      struct stoq_error *err);
+
 /* The i-th bound address (its real port), false past the last. */
 bool stoq_net_local_addr(const struct stoq_net *net, size_t i, struct stoq_addr *out);
 

@@ -88,7 +88,7 @@ enum stoq_status net_socket_open(struct net_socket *s, const struct stoq_addr *a
         s->fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     }
     if (s->fd < 0) {
-        return stoq_fail(err, STOQ_IO, errno, "UDP socket");
+        return stoq_fail(err, STOQ_IO, errno, "cannot listen on %s", stoq_addr_format(addr, text));
     }
     set_options(s, v6_only && !v4, bytes); /* an IPv4 address is bound as a mapped one */
     if (shared) {
