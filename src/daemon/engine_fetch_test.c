@@ -300,23 +300,15 @@ static void dial_dead(struct stoq_engine *e, void *arg)
     }
 }
 
-/* As many dead ones as may be dialled at a time, and more: another fetch's peer has its turn. */
-static void a_live_peer_does_not_wait_for_dead_ones(void **state)
+/* True: as many were under way at a time as may be. */
+static bool dials_to_the_cap(const struct stoq_addr *hole)
 {
-    (void)state;
     struct pair p;
     struct stoq_error err;
     struct stoq_engine_stats stats;
-    struct dead dead = {.count = ENGINE_DIALS_MAX + 8};
+    struct dead dead = {.count = ENGINE_DIALS_MAX + 8, .addr = *hole};
     struct stoq_fetch_report *report = calloc(1, sizeof *report);
-    struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-    socklen_t sa_len = sizeof sa;
-    int hole = socket(AF_INET6, SOCK_DGRAM, 0);
-    assert_true(hole >= 0);
-    assert_int_equal(bind(hole, (struct sockaddr *)&sa, sa_len), 0);
-    assert_int_equal(getsockname(hole, (struct sockaddr *)&sa, &sa_len), 0);
-    memcpy(dead.addr.ip, &sa.sin6_addr, sizeof dead.addr.ip);
-    dead.addr.port = ntohs(sa.sin6_port);
+    assert_non_null(report);
     begin(&p, 0);
     engine_call(p.b.engine, dial_dead, &dead);
     assert_true(dead.all_dialled);
@@ -326,10 +318,32 @@ static void a_live_peer_does_not_wait_for_dead_ones(void **state)
     assert_int_equal(stoq_engine_fetch(p.b.engine, &ask, report, &err), STOQ_OK);
     assert_int_equal(stoq_engine_stats(p.b.engine, &stats), STOQ_OK);
     assert_int_equal(stats.dials, dead.count); /* none of them has ended */
-    assert_int_equal(stats.dials_most, ENGINE_DIALS_MAX);
+    assert_true(stats.dials_most <= ENGINE_DIALS_MAX);
     release(&p);
-    (void)close(hole);
     free(report);
+    return stats.dials_most == ENGINE_DIALS_MAX;
+}
+
+/* As many dead ones as may be dialled at a time, and more: another fetch's peer has its turn. On a busy
+ * machine the first count as silent before the last are begun: the cap is reached in some try. */
+static void a_live_peer_does_not_wait_for_dead_ones(void **state)
+{
+    (void)state;
+    struct stoq_addr hole = {0};
+    struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    socklen_t sa_len = sizeof sa;
+    int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&sa, sa_len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &sa_len), 0);
+    memcpy(hole.ip, &sa.sin6_addr, sizeof hole.ip);
+    hole.port = ntohs(sa.sin6_port);
+    bool reached = false;
+    for (int tries = 0; tries < 20 && !reached; tries++) {
+        reached = dials_to_the_cap(&hole);
+    }
+    assert_true(reached);
+    (void)close(fd);
 }
 
 #define MANY_PACKAGES 5000u /* more than there are flows for */

@@ -43,7 +43,7 @@ static void memory_limit_holds(void **state)
     if (world_threads == 1) { /* another thread may have sent some of it by now */
         assert_true(stats.memory_bytes > STOQ_MIB);
     }
-    for (int i = 0; i < 400 && w.b.fins == 0; i++) {
+    for (int i = 0; i < 1200 && w.b.fins == 0; i++) {
         world_idle(&w, 50 * STOQ_MS);
         assert_true(t.most_buffered <= 2 * STOQ_MIB);
     }
