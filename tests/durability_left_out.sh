@@ -4,7 +4,6 @@
 # proves nothing. In a check one step stands for all; `make crash` names each:
 #
 # Usage: tests/durability_left_out.sh [STEP]...
-# timeout: 600
 set -eu
 
 [ "$STOQ_FLAVOUR" = debug ] || { echo "the recorder stands where a sanitizer would"; exit 77; }

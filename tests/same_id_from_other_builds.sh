@@ -2,7 +2,6 @@
 # Other compilers and flags give the same program: the ids of one tree, by both profiles, what it proves of it,
 # and the traces of a simulated swarm and of a simulated DHT are those of the build under test. `make check` builds one
 # other program, by clang without optimisation where there is clang; `make builds` all of them.
-# timeout: 900
 set -euo pipefail
 : "${STOQ:?}" "${STOQ_SRC:?}" "${STOQ_FLAVOUR:?}"
 [ "$STOQ_FLAVOUR" = debug ] || { echo "once is enough: with the debug build" && exit 77; }

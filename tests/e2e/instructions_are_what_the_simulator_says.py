@@ -4,7 +4,6 @@ package, are what the simulators' table says (stoq-sim --costs), to a tenth. val
 plays itself: whatever else the machine does, and however fast it is, they come out the same, but for a timer that fires
 once more. What counts is the least of some rounds.
 """
-# timeout: 900
 import glob
 import os
 import re

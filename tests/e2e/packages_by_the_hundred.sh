@@ -1,5 +1,4 @@
 #!/usr/bin/env bash
-# timeout: 900
 # Five hundred packages of all sizes: each is published, placed with three peers that read it again and sign, and
 # fetched by a fourth. bench/packages, which measures this with 10,000, checks every one.
 : "${STOQ:?}" "${STOQ_SRC:?}" "${TMP:?}"

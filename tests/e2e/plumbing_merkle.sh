@@ -2,7 +2,6 @@
 # `stoq merkle`: roots and proofs equal those of the independent encoder of tests/vectors; proofs verify
 # with their offset from streams of every interesting number of chunks; changed ones do not.
 # (Every index of all these streams is proved in src/merkle/proof_test.c; here only some of the long ones.)
-# timeout: 600
 . "$(dirname "$0")/lib.sh"
 
 # With all three sizes equal every chunk has 1024 bytes: n chunks are easily had.

@@ -2,7 +2,6 @@
 # Proof files of a chunk, a run, a shard, of bytes and of the file table are checked by `stoq check-proof`
 # and by tests/proofs/check_proof.py, which was written from docs/FORMATS.md alone; both say the same of
 # every proof, and nothing of a changed one.
-# timeout: 600
 . "$(dirname "$0")/lib.sh"
 "$STOQ" help prove >/dev/null 2>&1 || exit 77 # built without a node
 checker=$STOQ_SRC/tests/proofs/check_proof.py
