@@ -1,7 +1,11 @@
 /*
  * A peer that means harm, one kind of it at a time; tests/abuse/campaign runs it against a daemon.
  *
- * usage: attacker KIND --to ADDRESS [--rate N] [--seconds N] [--count N] [--package ID --chunks N]
+ * usage: attacker KIND --to ADDRESS [--rate N] [--seconds N] [--count N] [--closed N]
+ *                 [--package ID --chunks N]
+ *
+ * It ends after SECONDS, or when so many of its connections have been closed; replay and early when they
+ * are done.
  *
  *   initials   RATE first packets a second whose content is noise
  *   halfopen   RATE handshakes a second, begun and never gone on with
@@ -41,6 +45,7 @@
 #include <unistd.h>
 
 #define TICK (10 * STOQ_MS)
+#define HINT_TICKS 6000
 #define PEERS_MAX 64
 #define KEPT_MAX 16
 #define FIRST_PACKETS_MAX 2 /* of one dial: a first flight, and again after a retry */
@@ -70,9 +75,12 @@ struct attack {
     uint64_t rate;
     uint64_t seconds;
     uint64_t count;
+    uint64_t closed_most; /* the end; 0: however many */
     uint64_t chunks;
     struct stoq_package_id package;
     stoq_ns begun;
+    stoq_ns since; /* of the step of an attack in steps */
+    uint64_t waited; /* ticks, for the hint */
     uint64_t due;  /* what should have been sent by now ... */
     uint64_t sent; /* ... and was */
     int fd;        /* of raw datagrams */
@@ -156,8 +164,9 @@ static void initials_tick(struct attack *a)
 static void datagrams_tick(struct attack *a)
 {
     uint8_t p[512];
-    if (!a->has_hint) { /* it comes with the Hello */
-        (void)more_due(a);
+    if (!a->has_hint && a->waited < HINT_TICKS) { /* it comes with the Hello, and the time begins */
+        a->waited++;
+        a->begun = stoq_now();
         return;
     }
     stoq_entropy(p, sizeof p);
@@ -249,7 +258,7 @@ static void peer_new(struct attack *a, bool listens)
         .listen = &addr,
         .listen_count = 1,
         .connections_max = 100000,
-        .handshake_timeout_ns = listens ? 0 : 2 * STOQ_SEC,
+        .handshake_timeout_ns = listens ? 0 : 30 * STOQ_SEC,
     };
     b->attack = a;
     if (stoq_net_new(&b->net, &cfg, &err) != STOQ_OK) {
@@ -275,7 +284,7 @@ static void dial_each(struct attack *a)
 {
     for (uint64_t i = 0; i < a->count; i++) {
         peer_new(a, false);
-        dial(a, &a->peers[i], 5 * STOQ_SEC);
+        dial(a, &a->peers[i], 30 * STOQ_SEC);
     }
 }
 
@@ -289,7 +298,7 @@ static void one_begin(struct attack *a)
 static void dials_tick(struct attack *a)
 {
     for (uint64_t n = more_due(a); n > 0 && (a->count == 0 || a->sent < a->count); n--) {
-        dial(a, &a->peers[0], STOQ_SEC);
+        dial(a, &a->peers[0], (a->count == 0 ? 1 : 30) * STOQ_SEC);
     }
 }
 
@@ -387,7 +396,13 @@ static void datagrams_begin(struct attack *a)
 {
     raw_open(a);
     peer_new(a, false);
-    dial(a, &a->peers[0], STOQ_SEC);
+    dial(a, &a->peers[0], 30 * STOQ_SEC);
+}
+
+static void loris_begin(struct attack *a)
+{
+    peer_new(a, false);
+    dial(a, &a->peers[0], 30 * STOQ_SEC);
 }
 
 static void loris_opened(struct bad_peer *b)
@@ -431,8 +446,8 @@ static void order_opened(struct bad_peer *b) /* MetadataQuery, key 2 before key 
 static void pair_begin(struct attack *a)
 {
     peer_new(a, false);
-    dial(a, &a->peers[0], 5 * STOQ_SEC);
-    dial(a, &a->peers[0], 5 * STOQ_SEC);
+    dial(a, &a->peers[0], 30 * STOQ_SEC);
+    dial(a, &a->peers[0], 30 * STOQ_SEC);
 }
 
 static void pair_opened(struct bad_peer *b)
@@ -513,52 +528,86 @@ static void bend_keep(struct attack *a, struct bad_peer *b)
     b->net->tx.sink_user = b;
 }
 
+/* Since the step before. */
+static bool passed(const struct attack *a, stoq_ns ns)
+{
+    return stoq_now() - a->since > ns;
+}
+
+static void next_step(struct attack *a)
+{
+    a->sent++;
+    a->since = stoq_now();
+}
+
+/* Of whom there is one; NULL: of nobody yet. */
+static const struct stoq_peer_id *ticket_of(const struct bad_peer *b)
+{
+    const struct stoq_peer_id *peer = NULL;
+    for (size_t i = 0; i < NET_TICKETS_MAX; i++) {
+        peer = b->net->tickets.v[i].session != NULL ? &b->net->tickets.v[i].peer : peer;
+    }
+    return peer;
+}
+
 /* Meet once for the ticket, then ask in the first packets. */
-static void early_tick(struct attack *a)
+static void meet_early(struct attack *a)
 {
     struct bad_peer *b = &a->peers[0];
-    stoq_ns at = stoq_now() - a->begun;
     if (a->sent == 0) {
-        dial(a, b, 2 * STOQ_SEC);
-    } else if (a->sent == 1 && at > 500 * STOQ_MS && b->conn != 0) {
+        dial(a, b, 30 * STOQ_SEC);
+    } else if (a->sent == 1 && b->conn != 0 && ticket_of(b) != NULL) {
         stoq_net_close(b->net, b->conn, 0, "first visit over");
         b->conn = 0;
-        a->sent++;
-    } else if (a->sent == 2 && at > 600 * STOQ_MS) {
-        struct stoq_net_dial d = {.addr = a->to};
-        struct stoq_peer_id pin = b->net->tickets.v[0].peer;
-        for (size_t i = 0; i < NET_TICKETS_MAX; i++) {
-            pin = b->net->tickets.v[i].session != NULL ? b->net->tickets.v[i].peer : pin;
-        }
-        d.pin = &pin;
+        next_step(a);
+    } else if (a->sent == 2 && a->closed == 1 && passed(a, 100 * STOQ_MS)) {
+        struct stoq_peer_id pin = *ticket_of(b);
+        struct stoq_net_dial d = {.addr = a->to, .pin = &pin};
         STOQ_ASSERT(stoq_net_dial(b->net, &d, &b->conn) == STOQ_OK);
         b->asked = true;
         if (stoq_net_early(b->net, b->conn)) {
             (void)say(b, stoq_span("\x04\0\0\0\x83\x02\x02\xa0", 8), true);
         }
-        a->sent++;
+        next_step(a);
+    }
+}
+
+static void early_tick(struct attack *a)
+{
+    meet_early(a);
+    if (a->sent == 3 && a->answers > 0 && passed(a, 500 * STOQ_MS)) { /* another would be one too many */
+        stoq_loop_stop(a->loop);
     }
 }
 
 static void replay_tick(struct attack *a)
 {
-    stoq_ns at = stoq_now() - a->begun;
-    early_tick(a);
-    if (at < STOQ_SEC || a->kept_count == 0) {
+    meet_early(a);
+    if (a->sent < 3 || a->kept_count == 0) {
         return;
     }
-    if (a->peers[0].conn != 0) { /* or its packets are copies within a connection that is known */
-        stoq_net_close(a->peers[0].net, a->peers[0].conn, 0, "second visit over");
-        a->peers[0].conn = 0;
+    if (a->sent == 3) { /* its packets would be copies within a connection that is known */
+        if (a->peers[0].conn != 0 && passed(a, 400 * STOQ_MS)) {
+            stoq_net_close(a->peers[0].net, a->peers[0].conn, 0, "second visit over");
+            a->peers[0].conn = 0;
+            next_step(a);
+        }
+        return;
     }
-    if (at < 2 * STOQ_SEC) {
+    if (a->closed < 2 || (a->count > 0 && !passed(a, STOQ_SEC))) {
         return;
     }
     for (size_t i = 0; a->count > 0 && i < a->kept_count; i++) {
         raw_send(a, a->kept[i].p, a->kept[i].n);
     }
-    a->count -= a->count > 0;
     raw_read(a);
+    if (a->count == 1) { /* that was the last */
+        a->since = stoq_now();
+    }
+    a->count -= a->count > 0;
+    if (a->count == 0 && passed(a, STOQ_SEC)) { /* what came back for the last has come */
+        stoq_loop_stop(a->loop);
+    }
 }
 
 static void replay_begin(struct attack *a)
@@ -594,7 +643,7 @@ static const struct kind kinds[] = {
     {"alpn", one_begin, dials_tick, NULL, bend_alpn},
     {"nokey", one_begin, dials_tick, NULL, bend_nokey},
     {"group", one_begin, dials_tick, NULL, bend_group},
-    {"loris", forged_begin, NULL, loris_opened, NULL},
+    {"loris", loris_begin, NULL, loris_opened, NULL},
     {"giant", dial_each, NULL, giant_opened, NULL},
     {"empty", dial_each, NULL, empty_opened, NULL},
     {"cut", dial_each, NULL, cut_opened, NULL},
@@ -617,7 +666,7 @@ static void on_timer(void *user)
         a->kind->tick(a);
     }
     stoq_ns end = a->begun + (stoq_ns)a->seconds * STOQ_SEC;
-    if (stoq_now() >= end) {
+    if (stoq_now() >= end || (a->closed_most > 0 && a->closed >= a->closed_most)) {
         stoq_loop_stop(a->loop);
         return;
     }
@@ -657,6 +706,7 @@ static bool take_option(struct attack *a, const char *name, const char *value)
     uint64_t *to = strcmp(name, "--rate") == 0      ? &a->rate
                    : strcmp(name, "--seconds") == 0 ? &a->seconds
                    : strcmp(name, "--count") == 0   ? &a->count
+                   : strcmp(name, "--closed") == 0  ? &a->closed_most
                    : strcmp(name, "--chunks") == 0  ? &a->chunks
                                                     : NULL;
     if (to != NULL) {
