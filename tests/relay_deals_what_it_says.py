@@ -29,7 +29,7 @@ def start(*options):
         os.unlink(ready)
     relay = subprocess.Popen([RELAY, "--listen", "[::1]:0", "--to", f"[::1]:{sink.getsockname()[1]}",
                               "--ready-file", ready, *options], stdout=subprocess.PIPE, text=True)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 180
     while not (os.path.exists(ready) and os.path.getsize(ready)):
         check(time.monotonic() < end and relay.poll() is None, "the relay did not start")
         time.sleep(0.02)
@@ -39,7 +39,7 @@ def start(*options):
 
 def report(relay):
     relay.send_signal(signal.SIGTERM)
-    out, _ = relay.communicate(timeout=20)
+    out, _ = relay.communicate(timeout=180)
     check(relay.returncode == 0, f"the relay exited with {relay.returncode}")
     return json.loads(out)
 
@@ -79,10 +79,10 @@ def fates_are_dealt_one_by_one():
         # Something of these must come: then the relay has read them, and its buffer has room again.
         before = len(got)
         while len(got) == before:
-            check(take(sink, got, 20), f"nothing of send {i} came through")
+            check(take(sink, got, 180), f"nothing of send {i} came through")
         while take(sink, got, 0):
             pass
-    while take(sink, got, 0.3):
+    while take(sink, got, 3):
         pass
     r = report(relay)
     up = r["up"]
@@ -107,13 +107,13 @@ def flows_keep_apart():
         s.sendto(b"ask %d" % i, to)
     ports = set()
     for _ in near:
-        check(select.select([sink], [], [], 20)[0], "a request is missing")
+        check(select.select([sink], [], [], 180)[0], "a request is missing")
         data, addr = sink.recvfrom(65536)
         ports.add(addr[1])
         sink.sendto(b"answer" + data[3:], addr)
     check(len(ports) == len(near), "flows share a port")
     for i, s in enumerate(near):
-        check(select.select([s], [], [], 20)[0] and s.recv(99) == b"answer %d" % i, "another's answer")
+        check(select.select([s], [], [], 180)[0] and s.recv(99) == b"answer %d" % i, "another's answer")
     r = report(relay)
     check(r["flows"] == 5 and r["up"]["datagrams_out"] == 5 and r["down"]["datagrams_out"] == 5, f"{r}")
 
@@ -125,7 +125,7 @@ def rate_is_kept():
     began = last = time.monotonic()
     for n in range(100):
         near.sendto(datagram(n), to)
-    while take(sink, got, 0.5):
+    while take(sink, got, 3):
         last = time.monotonic()
     up = report(relay)["up"]
     check(up["datagrams_out"] == len(got) and len(got) + up["queue_full"] == 100, f"{up}")

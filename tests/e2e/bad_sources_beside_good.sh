@@ -20,7 +20,7 @@ start sink
 on sink get "$id" "${from[@]}" --json >report 2>err &
 get=$!
 moves() { on sink transfers --json | jq -e '.transfers[0].bytes_done > 1000000' >/dev/null; }
-wait_for 60 moves || fail "the fetch does not move: $(on sink transfers --json)"
+wait_for moves || fail "the fetch does not move: $(on sink transfers --json)"
 kill -STOP "${daemon[silent]}"
 stop dead KILL
 on slow limit --up 12kB >/dev/null

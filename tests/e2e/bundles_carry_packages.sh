@@ -73,11 +73,11 @@ for bytes in 60000000 120000000; do
     mkfifo pipe
     "$STOQ" --home "$(home E)" import - <pipe >/dev/null 2>&1 &
     importer=$!
-    { head -c $bytes huge.bundle && exec sleep 60; } >pipe &
+    { head -c $bytes huge.bundle && exec sleep 600; } >pipe &
     feeder=$!
-    wait_for 20 grep -q sleep "/proc/$feeder/comm" || fail "the bundle was not read"
+    wait_for grep -q sleep "/proc/$feeder/comm" || fail "the bundle was not read"
     grew() { [ "$(du -sb E/store/segments | cut -f1)" -ge $((bytes - 40000000)) ]; }
-    wait_for 20 grew || fail "nothing was stored"
+    wait_for grew || fail "nothing was stored"
     kill -KILL $importer $feeder
     wait $importer $feeder || true
     rm pipe

@@ -71,11 +71,11 @@ contents B
 
 # A sender that dies is not the end of its input.
 mkfifo pipe
-{ cat big && exec sleep 60; } >pipe &
+{ cat big && exec sleep 600; } >pipe &
 writer=$!
 "$STOQ" --home "$(home B)" store put - <pipe >out 2>err &
 putter=$!
-wait_for 10 grep -q sleep "/proc/$writer/comm" || fail "the input was not read"
+wait_for grep -q sleep "/proc/$writer/comm" || fail "the input was not read"
 kill -KILL $putter
 wait $putter || true
 kill $writer

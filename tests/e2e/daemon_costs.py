@@ -66,7 +66,7 @@ class Costs:
     def close(self):
         for d in (self.source, self.sink):
             d.process.terminate()
-            d.process.wait(60)
+            d.process.wait(180)
 
 
 def table(stoq_sim, cost_times):

@@ -27,10 +27,10 @@ stop A INT
 
 start A
 kill -HUP "${daemon[A]}"
-wait_for 10 grep -q 'configuration read again' A.log || fail "HUP was not heard"
+wait_for grep -q 'configuration read again' A.log || fail "HUP was not heard"
 printf 'listen\n' >>A/stoq.conf
 kill -HUP "${daemon[A]}"
-wait_for 10 grep -q 'kept as it was.*stoq.conf:[0-9]*: ' A.log || fail "a damaged configuration was not refused"
+wait_for grep -q 'kept as it was.*stoq.conf:[0-9]*: ' A.log || fail "a damaged configuration was not refused"
 on A status -q >/dev/null || fail "HUP ended it"
 sed -i '$d' A/stoq.conf
 

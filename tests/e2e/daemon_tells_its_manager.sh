@@ -24,22 +24,22 @@ hear() { # NAME
     rm -f told
     python3 manager.py "$1" told &
     daemon[manager]=$!
-    wait_for 20 test -s told || fail "no listener"
+    wait_for test -s told || fail "no listener"
 }
 
 hear "@stoq-e2e-$$"
 export NOTIFY_SOCKET=@stoq-e2e-$$ WATCHDOG_USEC=300000
 start A
-heard '^READY=1 | STATUS=serving$' || wait_for 20 heard '^READY=1 | STATUS=serving$' || fail "no READY"
+heard '^READY=1 | STATUS=serving$' || wait_for heard '^READY=1 | STATUS=serving$' || fail "no READY"
 [ -s A.ready ] || fail "READY came before the ready file"
-wait_for 20 heard '^WATCHDOG=1$' || fail "no WATCHDOG"
+wait_for heard '^WATCHDOG=1$' || fail "no WATCHDOG"
 n=$(wc -l <told)
-wait_for 20 heard_after "$n" '^WATCHDOG=1$' || fail "WATCHDOG came only once"
+wait_for heard_after "$n" '^WATCHDOG=1$' || fail "WATCHDOG came only once"
 
 n=$(wc -l <told)
 kill -HUP "${daemon[A]}"
-wait_for 20 heard_after "$n" '^RELOADING=1 | MONOTONIC_USEC=[0-9][0-9]*$' || fail "no RELOADING"
-wait_for 20 heard_after "$n" '^READY=1 | STATUS=serving$' || fail "no READY after RELOADING"
+wait_for heard_after "$n" '^RELOADING=1 | MONOTONIC_USEC=[0-9][0-9]*$' || fail "no RELOADING"
+wait_for heard_after "$n" '^READY=1 | STATUS=serving$' || fail "no READY after RELOADING"
 on A status --json | jq -e --arg f "$TMP/A/stoq.conf" \
     '.configuration.file == $f and .configuration.read_at > 1600000000 and (.configuration | has("refused") | not)' >/dev/null ||
     fail "$(on A status --json)"
@@ -48,25 +48,25 @@ lines=$(wc -l <A/stoq.conf)
 printf 'nonsense = 1\n' >>A/stoq.conf
 n=$(wc -l <told)
 kill -HUP "${daemon[A]}"
-wait_for 20 heard_after "$n" "^READY=1 | STATUS=serving; configuration refused: .*stoq.conf:$((lines + 1)): .*nonsense" || fail "no reason"
+wait_for heard_after "$n" "^READY=1 | STATUS=serving; configuration refused: .*stoq.conf:$((lines + 1)): .*nonsense" || fail "no reason"
 on A status --json | jq -e --arg at "stoq.conf:$((lines + 1)): " '.configuration.refused | contains($at)' >/dev/null ||
     fail "status does not say what is wrong: $(on A status --json)"
 sed -i '$d' A/stoq.conf
 n=$(wc -l <told)
 kill -HUP "${daemon[A]}"
-wait_for 20 heard_after "$n" '^READY=1 | STATUS=serving$' || fail "no READY after the repair"
+wait_for heard_after "$n" '^READY=1 | STATUS=serving$' || fail "no READY after the repair"
 on A status --json | jq -e '.configuration | has("refused") | not' >/dev/null || fail "still refused"
 stop A
-wait_for 20 heard '^STOPPING=1' || fail "no STOPPING"
+wait_for heard '^STOPPING=1' || fail "no STOPPING"
 stop manager KILL
 
 unset WATCHDOG_USEC
 hear "$TMP/notify"
 export NOTIFY_SOCKET=$TMP/notify
 start A
-wait_for 20 heard '^READY=1' || fail "no READY over a path"
+wait_for heard '^READY=1' || fail "no READY over a path"
 stop A
-wait_for 20 heard '^STOPPING=1' || fail "no STOPPING over a path"
+wait_for heard '^STOPPING=1' || fail "no STOPPING over a path"
 ! heard WATCHDOG || fail "WATCHDOG, and nobody asked for it"
 stop manager KILL
 

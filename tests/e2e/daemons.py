@@ -45,7 +45,7 @@ def settle(daemons, seconds, least=20):
 
 
 class Daemon:
-    patience = 60  # seconds until it must serve
+    patience = 180  # seconds until it must serve
 
     def __init__(self, program, folder, name, configuration):
         self.name = name
@@ -94,4 +94,4 @@ class Daemon:
 
     def end(self):
         self.process.terminate()
-        return self.process.wait(60)
+        return self.process.wait(180)

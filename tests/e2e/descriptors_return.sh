@@ -22,14 +22,14 @@ round() { # NUMBER
 }
 round 0
 idle() { on A status --json | jq -e '.net.connections == 0' >/dev/null; }
-wait_for 60 idle || fail "connections stay open"
+wait_for idle || fail "connections stay open"
 before=$(fds)
 for i in $(seq 1 6); do
     round "$i" &
     round "x$i"
     wait $!
 done
-wait_for 60 as_before || fail "$before descriptors before, $(fds) after: $(ls -l "/proc/${daemon[A]}/fd")"
+wait_for as_before || fail "$before descriptors before, $(fds) after: $(ls -l "/proc/${daemon[A]}/fd")"
 
 # Clients that connect and say nothing are no leak once they are gone.
 python3 - "$TMP/A/control.sock" <<'PY'
@@ -40,5 +40,5 @@ for _ in range(40):
     s.connect(sys.argv[1])
     held.append(s)
 PY
-wait_for 60 as_before || fail "control clients left descriptors: $before before, $(fds) now"
+wait_for as_before || fail "control clients left descriptors: $before before, $(fds) now"
 stop A

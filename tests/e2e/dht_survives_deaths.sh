@@ -12,7 +12,7 @@ for i in $(seq -w 20); do
     daemon["d$i"]=$!
 done
 for name in "${names[@]}"; do
-    wait_for 60 served "$name" || fail "$name does not serve"
+    wait_for served "$name" || fail "$name does not serve"
 done
 for i in $(seq 1 19); do
     on "${names[$i]}" join "$(contact "${names[$((i / 2))]}")" >/dev/null
@@ -20,7 +20,7 @@ done
 status() { on "$1" dht status "${@:3}" --json | jq -r "$2"; }
 knows() { [ "$(status "$1" .contacts)" -ge 17 ]; }
 for name in "${names[@]}"; do
-    wait_for 200 knows "$name" || fail "$name knows $(status "$name" .contacts)"
+    wait_for knows "$name" || fail "$name knows $(status "$name" .contacts)"
 done
 
 # On a machine that has no time a peer may be silent for longer than it is waited for: it is told the next time.
@@ -35,7 +35,7 @@ for i in 1 2 3; do
     head -c 20000 /dev/urandom >"p$i/file"
     for name in "${names[$i]}" "${names[$((i + 10))]}"; do
         id=$(on "$name" publish "p$i" --name "p$i" --version 1 --quiet)
-        wait_for 60 reaches_all || fail "announced: $(cat a.json)"
+        wait_for reaches_all || fail "announced: $(cat a.json)"
     done
     ids+=("$id")
 done

@@ -50,16 +50,16 @@ sound_again || fail "a peer that answers: $(cat out)"
 stop B
 finds peers "$addr"
 
-# Eight that are silent are waited for side by side: 3 s, not 24.
-for port in 1 2 3 4 5 6 7; do
+# Sixteen that are silent are waited for side by side: 3 s, not 48.
+for port in $(seq 15); do
     echo "peer = $(on "P$port" init --json | jq -r .peer)@[::1]:$port"
-done >eight
-cat "$conf" >>eight
-mv eight "$conf"
+done >sixteen
+cat "$conf" >>sixteen
+mv sixteen "$conf"
 began=$SECONDS
 exits 1 on A doctor --json
-[ $((SECONDS - began)) -lt 16 ] || fail "one after the other: $((SECONDS - began)) s"
-[ "$(jq '[.findings[] | select(.check == "peers")] | length' out)" = 8 ] || fail "not each of them: $(cat out)"
+[ $((SECONDS - began)) -lt 40 ] || fail "one after the other: $((SECONDS - began)) s"
+[ "$(jq '[.findings[] | select(.check == "peers")] | length' out)" = 16 ] || fail "not each of them: $(cat out)"
 printf '%s' "$sound" >"$conf"
 
 # Limits.
@@ -75,6 +75,6 @@ jq -e '.daemon and .problems == 0' out >/dev/null || fail "the daemon: $(cat out
 printf 'no_such_key = 1\n' >>"$conf"
 kill -HUP "${daemon[A]}"
 refused() { grep -q no_such_key A.log; }
-wait_for 20 refused || fail "the daemon has not read its configuration again"
+wait_for refused || fail "the daemon has not read its configuration again"
 exits 1 on A doctor --json
 stop A

@@ -32,7 +32,7 @@ refuse() { # DIALLER LISTENER DIALLER'S-LIST LISTENER'S-LIST
     exits 5 on D get "$(cat "$2.id")" --from "$(contact "$2")" --json
     jq -e '.error.code == "NoCommonGroup"' out >/dev/null || fail "$1 and $2: $(cat out)"
     says "the listener takes $4; the dialler offers $3"
-    wait_for 10 grep -q "refused .*the listener takes $4; the dialler offers $3" "$2.log" ||
+    wait_for grep -q "refused .*the listener takes $4; the dialler offers $3" "$2.log" ||
         fail "the listener's log does not name both"
     on "$2" status --json | jq -e '.net.refused >= 1' >/dev/null || fail "not counted"
 }

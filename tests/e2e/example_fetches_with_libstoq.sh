@@ -12,7 +12,7 @@ mkfifo hold
 daemon[example]=$!
 exec 9>hold
 ready() { [ -s served ]; }
-wait_for 30 ready || fail "the example does not serve"
+wait_for ready || fail "the example does not serve"
 read -r id contact <served
 exits 0 "$example" "$TMP/client" "$id" "$contact" tree
 says 'bytes, '

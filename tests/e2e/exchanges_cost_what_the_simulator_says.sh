@@ -23,7 +23,7 @@ path() { # NAME: how to reach that daemon over the path
     "$RELAY" --listen '[::1]:0' --to "$(jq -r '.listen[0]' "$1.ready")" --ready-file "relay.$1.ready" \
         --both "delay=$((RTT / 2))ms,mtu=1452" >/dev/null &
     daemon[relay_$1]=$!
-    wait_for 20 relay_ready "$1" || fail "the relay did not start"
+    wait_for relay_ready "$1" || fail "the relay did not start"
     echo "$(jq -r .peer "$1.ready")@$(cat "relay.$1.ready")" >"$1.path"
 }
 begin A off
@@ -43,10 +43,10 @@ still() { # nothing has moved for longer than a round trip and a delayed acknowl
 }
 exchange() { # FROM TO [OPTION]: a ping; what it says is in `out`, what TO received and sent in r and s
     local before after
-    wait_for 20 still "$2" || fail "never quiet"
+    wait_for still "$2" || fail "never quiet"
     before=$(count "$2")
     on "$1" ping "$(cat "$2.path")" --json "${@:3}" >out || fail "$(cat out)"
-    wait_for 20 still "$2" || fail "never quiet"
+    wait_for still "$2" || fail "never quiet"
     after=$(count "$2")
     r=$((${after% *} - ${before% *}))
     s=$((${after#* } - ${before#* }))
@@ -75,14 +75,14 @@ costs() { # KIND UP DOWN FROM TO [OPTION]: bytes of this kind, and so many more 
     near "$r" $up && near "$s" $down
 }
 cold() {
-    wait_for 30 idle A && wait_for 30 idle B || fail "not closed when idle"
+    wait_for idle A && wait_for idle B || fail "not closed when idle"
     local warm
     warm=$(cost warm round_trips_percent)
     costs cold $more_up $more_down B A && jq -e '.early == false and .connected_before == false' out >/dev/null &&
         trips connect_ms $(($(cost cold round_trips_percent) - warm)) && trips rtt_ms "$warm"
 }
 early() {
-    wait_for 30 idle C && wait_for 30 idle D || fail "not closed when idle"
+    wait_for idle C && wait_for idle D || fail "not closed when idle"
     costs early $((ping - message)) $((ping - message)) D C && jq -e .early out >/dev/null &&
         trips rtt_ms "$(cost early round_trips_percent)"
 }

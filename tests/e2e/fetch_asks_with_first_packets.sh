@@ -9,7 +9,7 @@ figure() { on "$1" status --json | jq ".net.$2"; }
 number=0
 fetch() { # FROM TO: something new, over a connection of its own
     number=$((number + 1))
-    wait_for 30 alone "$1" || fail "not closed when idle"
+    wait_for alone "$1" || fail "not closed when idle"
     head -c 100000 /dev/urandom >in
     id=$(on "$2" publish in --name "in$number" --version 1 -q)
     rm -rf out.d
@@ -29,13 +29,13 @@ fetch C A
 [ "$(figure C early_asked)" = 0 ] || fail "asked early though it is off"
 
 # A listener that has forgotten its tickets takes none of it, and the fetch asks again.
-wait_for 30 alone B || fail "not closed when idle"
+wait_for alone B || fail "not closed when idle"
 address=$(jq -r '.listen[0]' A.ready)
 stop A
 rm -f A.ready
 "$STOQ" --home "$(home A)" daemon --listen "$address" --ready-file A.ready >>A.log 2>&1 &
 daemon[A]=$!
-wait_for 30 served A || fail "A did not come back"
+wait_for served A || fail "A did not come back"
 asked=$(figure B early_asked)
 fetch B A
 [ "$(figure B early_asked)" -gt "$asked" ] || fail "the old ticket was not tried"

@@ -12,12 +12,13 @@ start A
 id=$(on A publish in --name data --version 1 -q)
 
 midway() { [ -s events ] && tail -n 1 events | jq -e '.bytes_from_peers > 3000000' >/dev/null 2>&1; }
+midway_or_over() { midway || ! kill -0 "$1" 2>/dev/null; }
 
 cut_short() { # SIGNAL: a get from A, ended by it once some megabytes have come
     : >events
     "$STOQ" --home "$(home B)" get "$id" --from "$(contact A)" --progress=json >got 2>events &
     local pid=$! code=0
-    wait_for 20 midway || true
+    wait_for midway_or_over $pid || fail "nothing comes: $(tail -n 3 events)"
     kill "-$1" $pid 2>/dev/null || true
     wait $pid 2>/dev/null || code=$?
     printf '%s' $code
@@ -31,7 +32,7 @@ code=$(cut_short TERM)
 : >events
 "$STOQ" --home "$(home B)" get "$id" --from "$(contact A)" --progress=json --json >got 2>events &
 pid=$!
-wait_for 20 midway || true
+wait_for midway_or_over $pid || fail "nothing comes: $(tail -n 3 events)"
 stop A KILL
 code=0 && wait $pid || code=$?
 [ $code = 5 ] || [ $code = 0 ] || fail "a dead source gave $code: $(cat got)"
@@ -48,7 +49,7 @@ start D
 : >events
 "$STOQ" --home "$(home D)" get "$id" --from "$(contact A)" --progress=json >got 2>events &
 pid=$!
-wait_for 120 midway || fail "nothing comes: $(tail -n 3 events)"
+wait_for midway || fail "nothing comes: $(tail -n 3 events)"
 stop D KILL
 wait $pid || true
 start D

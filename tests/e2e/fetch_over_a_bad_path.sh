@@ -17,7 +17,7 @@ to=$(jq -r '.listen[0]' A.ready)
 "$RELAY" --listen '[::1]:0' --to "$to" --seed 11 --ready-file relay.ready \
     --both delay=2ms,jitter=1ms,loss=1%,reorder=2%,by=3ms,duplicate=2%,mtu=1452 >dealt.json &
 daemon[relay]=$!
-wait_for 20 relay_ready || fail "the relay did not start"
+wait_for relay_ready || fail "the relay did not start"
 
 on B get "$id" --from "$peer@$(cat relay.ready)" -o tree --json >got
 same_tree in tree

@@ -45,7 +45,7 @@ taken() { # one more package, and the log
     on E get "$(on A publish more --name more --version "$n" -q)" --from "$source" -q || fail "room again, and nothing is taken"
     [ "$(said 'the store takes data again; refused meanwhile: ')" = 1 ]
 }
-wait_for 30 taken || fail "the log does not say that there is room"
+wait_for taken || fail "the log does not say that there is room"
 [ "$(said 'the store refuses data: ')" = 1 ] || fail "refusals in the log: $(said 'refuses data')"
 stop E
 

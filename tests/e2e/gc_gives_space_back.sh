@@ -54,18 +54,18 @@ start D
 head -c 12000000 /dev/urandom >much
 on D rm "$(on D publish much --name much --version 1 -q)" -q
 collected() { on D status --json | jq -e '.room.collections > 0 and .room.used_bytes < 1000000' >/dev/null; }
-wait_for 20 collected || fail "no collection in the background: $(on D status --json | jq -c .room)"
+wait_for collected || fail "no collection in the background: $(on D status --json | jq -c .room)"
 stop D
 
 # A put that is cut short leaves chunks that nothing refers to: they wait for the grace, then go.
 mkfifo pipe
-{ cat other && exec sleep 60; } >pipe &
+{ cat other && exec sleep 600; } >pipe &
 writer=$!
 "$STOQ" --home "$(home C)" store put - <pipe >out 2>err &
 putter=$!
-wait_for 10 grep -q sleep "/proc/$writer/comm" || fail "the input was not read"
+wait_for grep -q sleep "/proc/$writer/comm" || fail "the input was not read"
 holds_chunks() { [ "$(stat -c %s "$(home C)/store/segments/00000001.seg" 2>/dev/null || echo 0)" -gt 300000 ]; } # more than one
-wait_for 60 holds_chunks || fail "nothing of it is stored: $(ls -l "$(home C)/store/segments")"
+wait_for holds_chunks || fail "nothing of it is stored: $(ls -l "$(home C)/store/segments")"
 kill -KILL $putter
 wait $putter || true
 kill $writer

@@ -14,7 +14,7 @@ start A
 many() { "$STOQ_BUILD/bench/idle_many" "$(jq -r '.listen[0]' A.ready)" "$(jq -r .peer A.ready)" "$1" "${daemon[A]}" 0; }
 exits 0 many 20
 gone() { on A status --json | jq -e '.net.connections == 0' >/dev/null; }
-wait_for 20 gone || fail "connections are left"
+wait_for gone || fail "connections are left"
 exits 1 many 21
 says "no more connections"
 stop A

@@ -39,7 +39,7 @@ look() {
 }
 deleted_is_deleted() {
     exits 3 on A info "$gone"
-    exits 3 on A get "$gone" --timeout 1 --from "$(contact B)"
+    exits 3 on A get "$gone" --timeout 120 --from "$(contact B)"
     exits 3 on A store get "$dropped"
     exits 3 on A find --sha512 "$(sha512sum <in/numbers | cut -d' ' -f1)"
 }

@@ -4,8 +4,8 @@
 # for states with a deadline. tools/check sets STOQ and TMP; by hand:
 #   STOQ=build/debug/apps/stoq TMP=$(mktemp -d) tests/e2e/NAME.sh
 #
-#   start A [OPTION]...      daemon A; returns once it serves (30 s at most). With E2E_NET_THREADS=N in the
-#                            environment every new home has net.threads = N
+#   start A [OPTION]...      daemon A; returns once it serves. With E2E_NET_THREADS=N in the environment every new
+#                            home has net.threads = N
 #   stop A                   SIGTERM, and its exit code must be 0; `stop A KILL` kills it
 #   on A COMMAND...          stoq COMMAND with A's home
 #   contact A                prints PEER@ADDRESS of the running daemon A
@@ -16,7 +16,9 @@
 #   knows P COUNT            has P read its configuration again, and waits until it names so many peers
 #   exits CODE COMMAND...    it must exit with CODE; its output is left in $TMP/out and $TMP/err
 #   says TEXT                ... and one of them must hold TEXT
-#   wait_for SECONDS COMMAND...   until it succeeds
+#   wait_for COMMAND...      until it succeeds; the deadline is patience alone: three minutes, far more than a busy
+#                            machine needs
+#   wait_at_most SECONDS COMMAND...   the same where the time is what is claimed
 #   same_tree A B            both folders hold the same files, links and modes that a package keeps
 
 set -euo pipefail
@@ -29,7 +31,7 @@ cd "$TMP"
 declare -A daemon=() # name: pid
 
 fail() {
-    printf 'FAILED: %s (line %s)\n' "$*" "${BASH_LINENO[1]:-?}" >&2
+    printf 'FAILED: %s (line %s)\n' "$*" "${BASH_LINENO[-2]:-?}" >&2
     exit 1
 }
 
@@ -45,8 +47,9 @@ at_end() {
     fi
 }
 trap at_end EXIT
+trap 'fail "ended from outside, in: $BASH_COMMAND"' TERM
 
-wait_for() {
+wait_at_most() {
     local end=$((SECONDS + $1 + 1))
     shift
     until "$@"; do
@@ -54,6 +57,8 @@ wait_for() {
         sleep 0.05
     done
 }
+
+wait_for() { wait_at_most 180 "$@"; }
 
 home() { printf '%s/%s' "$TMP" "$1"; }
 
@@ -71,7 +76,7 @@ start() {
     "$STOQ" --home "$(home "$name")" daemon --listen '[::1]:0' --ready-file "$TMP/$name.ready" "$@" \
         >>"$TMP/$name.log" 2>&1 &
     daemon[$name]=$!
-    wait_for 30 served "$name" || fail "daemon $name did not say that it serves"
+    wait_for served "$name" || fail "daemon $name did not say that it serves"
     [ -s "$TMP/$name.ready" ] || fail "daemon $name ended"
 }
 
@@ -114,7 +119,7 @@ names_peers() { [ "$(on "$1" status --json | jq '.static_peers | length')" = "$2
 
 knows() {
     kill -HUP "${daemon[$1]}"
-    wait_for 20 names_peers "$1" "$2" || fail "after the reload $1 does not name $2 peers"
+    wait_for names_peers "$1" "$2" || fail "after the reload $1 does not name $2 peers"
 }
 
 exits() {

@@ -7,8 +7,8 @@ mkdir in && head -c 3000000 /dev/urandom >in/a && head -c 5000 /dev/urandom >in/
 wire v6
 begin "$left" A
 begin "$right" B
-wait_for 10 sees B A || fail "B does not see A"
-wait_for 10 sees A B || fail "A does not see B"
+wait_for sees B A || fail "B does not see A"
+wait_for sees A B || fail "A does not see B"
 on B peers --json | jq -e '.neighbours[0].addr | startswith("[fe80::")' >/dev/null || fail "not by its link-local address"
 id=$(on A publish in --name x --version 1)
 on B get "$id" -o tree1 --json >got
@@ -16,14 +16,14 @@ same_tree in tree1
 jq -e '.sources | length == 1 and .[0].connected' got >/dev/null || fail "the source is not the neighbour"
 
 # Without a daemon: it asks, announces nothing and fetches.
-ip netns exec "$right" "$STOQ" --home "$(home C)" get "$id" -o tree2
+wait_for ip netns exec "$right" "$STOQ" --home "$(home C)" get "$id" -o tree2 || fail "nobody answers C" # within a second and a half
 same_tree in tree2
 [ "$(on A peers --json | jq '.neighbours | length')" = 1 ] || fail "one that only asks was announced"
 
 # A second daemon on the same machine.
 begin "$left" D --listen '[::]:0'
-wait_for 10 sees B D || fail "B does not see the second daemon of A's machine"
-wait_for 10 sees A D || fail "A does not see the daemon beside it"
+wait_for sees B D || fail "B does not see the second daemon of A's machine"
+wait_for sees A D || fail "A does not see the daemon beside it"
 
 # What is no beacon counts as refused and harms nobody.
 before=$(on B status --json | jq .lan.beacons_refused)
@@ -35,11 +35,11 @@ for n in (1, 100, 300, 512, 513, 1400):
     s.sendto(os.urandom(n), to)
 PY
 refused_more() { [ "$(on B status --json | jq .lan.beacons_refused)" -ge $((before + 6)) ]; }
-wait_for 5 refused_more || fail "garbage was not counted as refused"
+wait_for refused_more || fail "garbage was not counted as refused"
 
-# One that leaves is forgotten at once, by B too.
+# One that leaves is forgotten at once, by B too, and not when its beacons have failed to come for 70 s.
 stop D
-wait_for 5 sees_not B D || fail "B still sees D, which said goodbye"
+wait_at_most 30 sees_not B D || fail "B still sees D, which said goodbye"
 sees B A || fail "B lost A"
 
 # Off by one switch: neither heard nor hearing.
@@ -93,17 +93,17 @@ for kind in key list; do
     fi
     begin "$right" Q --listen '[::]:0'
     rm -f tape.ready
-    ip netns exec "$left" python3 listen.py 60 tape &
+    ip netns exec "$left" python3 listen.py 600 tape &
     listener=$!
-    wait_for 20 [ -e tape.ready ] || fail "nobody records"
+    wait_for [ -e tape.ready ] || fail "nobody records"
     begin "$left" P --listen '[::]:0'
-    wait_for 10 sees Q P || fail "members by $kind do not see each other"
-    wait_for 10 sees P Q || fail "members by $kind do not see each other"
+    wait_for sees Q P || fail "members by $kind do not see each other"
+    wait_for sees P Q || fail "members by $kind do not see each other"
     private=$(on P publish in --name private --version "$kind" -q)
     on Q get "$private" -o "tree-$kind" -q
     same_tree in "tree-$kind"
     enough() { [ "$(wc -l <tape)" -ge 4 ]; } # the three questions of P and Q's answer
-    wait_for 20 enough || fail "only $(wc -l <tape) beacons were recorded"
+    wait_for enough || fail "only $(wc -l <tape) beacons were recorded"
     stop P
     kill $listener && wait $listener || true
     awk '{print length($0)}' tape | sort -u >lengths
@@ -118,7 +118,7 @@ for kind in key list; do
         refused=$(on Q status --json | jq .lan.beacons_refused)
         ip netns exec "$left" python3 listen.py - tape
         refused_all() { [ "$(on Q status --json | jq '.lan.beacons_refused + .lan.beacons_throttled')" -gt "$refused" ]; }
-        wait_for 10 refused_all || fail "the record did not come to Q"
+        wait_for refused_all || fail "the record did not come to Q"
         sleep 0.5 # an answer comes within 80 ms of a question
         [ "$(sent_of Q)" != "$before" ] || break
         [ $try -lt 3 ] || fail "Q answers a question that somebody recorded ($kind)"
@@ -126,7 +126,7 @@ for kind in key list; do
     # Strangers who come later, with an open network of their own.
     begin "$left" A
     begin "$right" B
-    wait_for 10 sees B A || fail "B does not see A"
+    wait_for sees B A || fail "B does not see A"
     sees_not Q A || fail "a member by $kind sees an outsider"
     sees_not A Q || fail "an outsider sees a member by $kind"
     sees_not B Q || fail "an outsider sees a member by $kind"
@@ -151,7 +151,7 @@ begin "$left" A
 ip netns exec "$right" sysctl -qw net.ipv6.conf.eth0.dad_transmits=2 net.ipv6.conf.eth0.router_solicitation_delay=0
 ip -n "$left" link set eth0 up && ip -n "$right" link set eth0 up
 carrier() { ip -n "$right" link show eth0 | grep -q LOWER_UP && ip -n "$right" -6 addr show eth0 | grep -q fe80; }
-wait_for 20 carrier || fail "the wire does not come up"
+wait_for carrier || fail "the wire does not come up"
 on G init -q >/dev/null
 ip netns exec "$right" "$STOQ" --home "$(home G)" get "$(on A key --json | jq -r .key)/x@1" -o tree5 -q
 same_tree in tree5
@@ -161,6 +161,6 @@ stop A
 wire v4
 begin "$left" A
 begin "$right" B
-wait_for 10 sees B A || fail "B does not see A over IPv4"
+wait_for sees B A || fail "B does not see A over IPv4"
 on B rm "$id" && on B get "$id" -o tree3
 same_tree in tree3

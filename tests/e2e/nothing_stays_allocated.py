@@ -19,7 +19,7 @@ EVERY, PIECE = 40000, 4096
 CONF = "[log]\nlevel = quiet\n[limits]\napi_connections = 250\n[transport]\nidle_timeout = 3\n[bandwidth]\n"
 
 
-def until(what, seconds=60):
+def until(what, seconds=180):
     end = time.monotonic() + seconds
     while not what():
         if time.monotonic() > end:

@@ -21,7 +21,7 @@ printf 'network.key = %s\n' "$key" >B/stoq.conf
 on B get "$id" --from "$(contact A)" -q >/dev/null || fail "a member gets nothing"
 on B ping "$(contact A)" --datagram --json >/dev/null || fail "a member's datagram"
 
-wait_for 10 eval '[ "$(on A status --json | jq .net.connections)" = 0 ]' || fail "B did not leave"
+wait_for eval '[ "$(on A status --json | jq .net.connections)" = 0 ]' || fail "B did not leave"
 sent=$(on A status --json | jq .net.wire_bytes_sent)
 for config in '' "network.key = $(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')"; do
     rm -rf C && on C init -q >/dev/null
@@ -50,7 +50,7 @@ for first in range(0, 256, 4):
 sys.exit(bool(select.select([s], [], [], 1)[0]))
 PY
 took() { [ "$(on A status --json | jq .net.wire_bytes_received)" -gt $((received + 100000)) ]; }
-wait_for 20 took || fail "nothing of the scanner's came"
+wait_for took || fail "nothing of the scanner's came"
 [ "$(on A status --json | jq .net.wire_bytes_sent)" = "$sent" ] || fail "something went back to a scanner"
 
 # The same network without its key, but with what a member sent.
@@ -58,7 +58,7 @@ tool=$here/../tools/udp_tape.py
 listens() { jq -r '.listen[0]' "$1.ready"; }
 "$tool" record "$(listens A)" "$TMP/tape" "$TMP/relay" &
 relay=$!
-wait_for 20 [ -s relay ] || fail "no relay"
+wait_for [ -s relay ] || fail "no relay"
 via=$(jq -r .peer A.ready)@$(cat relay)
 start B
 on B ping "$via" -q >/dev/null || fail "a member through the relay"
@@ -70,11 +70,11 @@ unheard() { # NAME: nothing comes back from it, and it says nothing to anybody
     [ "$(on "$1" status --json | jq .net.wire_bytes_sent)" = "$before" ] || fail "$1 said something"
 }
 quiet() { [ "$(on A status --json | jq .net.wire_bytes_sent)" = "$(sleep 0.3 && on A status --json | jq .net.wire_bytes_sent)" ]; }
-wait_for 20 quiet || fail "the connection does not come to rest"
+wait_for quiet || fail "the connection does not come to rest"
 [ "$("$tool" play tape "$(listens A)")" = 0 ] || fail "a copy is answered while its connection lives"
 stop B
-wait_for 20 eval '[ "$(on A status --json | jq .net.connections)" = 0 ]' || fail "B did not leave"
-wait_for 20 quiet || fail "the goodbye does not end"
+wait_for eval '[ "$(on A status --json | jq .net.connections)" = 0 ]' || fail "B did not leave"
+wait_for quiet || fail "the goodbye does not end"
 unheard A
 on A status --json | jq -e '.rejected.replayed >= 2' >/dev/null || fail "copies were not counted: $(on A status --json | jq .rejected)"
 grep -q 'refused .*: a copy of what a member of this network has sent' A.log || fail "the log does not say so"

@@ -13,7 +13,7 @@ on A get "$id" --from "$(contact S)" --json >a 2>a.err &
 first=$!
 # shellcheck disable=SC2317
 has_some() { on A transfers --json | jq -e '.transfers[0].bytes_done > 0' >/dev/null; }
-wait_for 30 has_some || fail "A gets nothing: $(on A transfers --json)"
+wait_for has_some || fail "A gets nothing: $(on A transfers --json)"
 on B get "$id" --from "$(contact A)" --json >b 2>b.err &
 second=$!
 # shellcheck disable=SC2317
@@ -21,7 +21,7 @@ passes_on() {
     on B transfers --json | jq -e '.transfers[0].bytes_done > 0 and .transfers[0].state == "running"' >/dev/null &&
         on A transfers --json | jq -e '.transfers[0].state == "running"' >/dev/null
 }
-wait_for 30 passes_on || fail "A passes nothing on: $(on A transfers --json) $(on B transfers --json)"
+wait_for passes_on || fail "A passes nothing on: $(on A transfers --json) $(on B transfers --json)"
 on S limit --up none >/dev/null
 wait $first || fail "A: $(cat a a.err)"
 wait $second || fail "B: $(cat b b.err)"

@@ -77,4 +77,4 @@ exits 2 on Z peers --select 'geographic:e"'
 sed -i 's/region=eu/region=asia/' Z/stoq.conf
 kill -HUP "${daemon[Z]}"
 in_asia() { on Z peers --select geographic:asia --json >out && [ "$(jq .kept out)" = 2 ]; }
-wait_for 10 in_asia || fail "the reload moved nobody: $(cat out)"
+wait_for in_asia || fail "the reload moved nobody: $(cat out)"

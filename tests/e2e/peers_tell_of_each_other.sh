@@ -19,9 +19,9 @@ for n in $(seq $all); do
     begin "B$n" "bootstrap = $(contact A)"
 done
 for n in $(seq $all); do
-    wait_for 60 met "B$n" $all || fail "B$n has met $(exchange "B$n" met) of $all: $(on "B$n" status --json | jq -c .exchange)"
+    wait_for met "B$n" $all || fail "B$n has met $(exchange "B$n" met) of $all: $(on "B$n" status --json | jq -c .exchange)"
 done
-wait_for 20 met A $all || fail "A has met $(exchange A met)"
+wait_for met A $all || fail "A has met $(exchange A met)"
 [ "$(exchange "B$all" records_foreign)" = 0 ] || fail "records of this host were taken for foreign ones"
 
 mkdir in && echo data >in/file
@@ -34,7 +34,7 @@ same_tree in got
 stop B5
 printf '%s\n' '[discovery]' 'lan = off' 'dht = off' >B5/stoq.conf
 start B5
-wait_for 60 met B5 $all || fail "B5 has met $(exchange B5 met) after a restart"
+wait_for met B5 $all || fail "B5 has met $(exchange B5 met) after a restart"
 stop B5
 on B5 get "$id" -o again -q
 same_tree in again
@@ -47,7 +47,7 @@ done
 begin C 'discovery.exchange = off' "bootstrap = $(contact A)"
 [ "$(exchange C on)" = false ] || fail "it is not off"
 begin D "bootstrap = $(contact C)"
-wait_for 20 eval '[ "$(on D peers --json | jq "[.peers[] | select(.agent != \"\")] | length")" = 1 ]' || fail "D has not met C"
+wait_for eval '[ "$(on D peers --json | jq "[.peers[] | select(.agent != \"\")] | length")" = 1 ]' || fail "D has not met C"
 [ "$(exchange D known)" = 0 ] || fail "D was told of somebody: $(on D status --json | jq -c .exchange)"
 stop C
 stop D
@@ -67,7 +67,7 @@ while True:
     heard.write("%d\n" % len(s.recv(65536)))
 PY
     daemon[listener-$1]=$!
-    wait_for 20 test -s "$TMP/$1.port" || fail "nobody listens"
+    wait_for test -s "$TMP/$1.port" || fail "nobody listens"
 }
 tells() { # tells DAEMON LISTENER WHAT ANSWER...
     "$liar" tell "$(jq -r '.listen[0]' "$TMP/$1.ready")" "$(cat "$TMP/$2.port")" "$3" >said || fail "the liar: $(cat said)"
@@ -83,7 +83,7 @@ tells E other honest 'PeerExchange Busy ' # well signed, and yet
 [ "$(exchange E records_foreign)" = 1 ] || fail "not foreign: $(on E status --json | jq -c .exchange)"
 [ "$(exchange E too_soon)" = 1 ] || fail "the second request was not refused"
 tells F honest honest 'PeerExchange Busy '
-wait_for 30 test -s honest.heard || fail "an honest record is not dialled: the others prove nothing"
+wait_for test -s honest.heard || fail "an honest record is not dialled: the others prove nothing"
 stop F
 for what in expired forged stolen; do # one that has forged is not believed again: each to a daemon that knows it not
     begin "F-$what"

@@ -14,7 +14,7 @@ on B ping "$a" --datagram --json >out || fail "$(cat out)"
 jq -e '.over == "datagram" and .key_learned and .rtt_ms > 0 and .connect_ms > 0' out >/dev/null || fail "$(cat out)"
 before=$(on A status --json | jq .net.opened_inbound)
 on B ping "$a" --datagram --json >out || fail "$(cat out)"
-jq -e '.key_learned == false and .connect_ms == null and .group == null and .rtt_ms < 1000' out >/dev/null || fail "$(cat out)"
+jq -e '.key_learned == false and .connect_ms == null and .group == null and .rtt_ms > 0' out >/dev/null || fail "$(cat out)"
 [ "$(on A status --json | jq .net.opened_inbound)" = "$before" ] || fail "a datagram made a connection"
 on A status --json | jq -e '.net.rpc_answered >= 2' >/dev/null || fail "not counted"
 

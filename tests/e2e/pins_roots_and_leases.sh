@@ -52,7 +52,7 @@ keep_and_let_go() { # NAME
     on "$name" lease "$id" --end -q
     exits 3 on "$name" lease "$id" --end
     on "$name" lease "$address" --for 1s -q
-    wait_for 5 on "$name" store rm "$address" -q 2>/dev/null || fail "$name: a lease did not end"
+    wait_for on "$name" store rm "$address" -q 2>/dev/null || fail "$name: a lease did not end"
     on "$name" rm "$id" -q
     [ "$(on "$name" pins)$(on "$name" root ls)" = '' ] || fail "$name: something is left"
 }

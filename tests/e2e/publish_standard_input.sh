@@ -41,11 +41,11 @@ packages() { on "$1" ls --json | jq '.packages | length'; }
 killed() { # NAME: kill the command that publishes
     local before writer publisher
     before=$(packages "$1")
-    { cat in/random && exec sleep 60; } >pipe &
+    { cat in/random && exec sleep 600; } >pipe &
     writer=$!
     "$STOQ" --home "$(home "$1")" publish - --name killed --version 1 <pipe >out 2>err &
     publisher=$!
-    wait_for 10 grep -q sleep "/proc/$writer/comm" || fail "$1: the input was not read"
+    wait_for grep -q sleep "/proc/$writer/comm" || fail "$1: the input was not read"
     kill -KILL $publisher
     wait $publisher || true
     kill $writer

@@ -71,7 +71,7 @@ sed -i '/gc_rate/d' B/stoq.conf
 start B
 add B 30 >/dev/null
 is_low() { on B status --json | jq -e '.room.used_bytes <= .room.high_bytes' >/dev/null; }
-wait_for 20 is_low || fail "the background leaves it over the high watermark: $(on B status --json | jq -c .room)"
+wait_for is_low || fail "the background leaves it over the high watermark: $(on B status --json | jq -c .room)"
 stop B
 printf '[store]\nquota = 1\n' >A/stoq.conf
 exits 1 on A ls

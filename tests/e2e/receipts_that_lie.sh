@@ -13,7 +13,7 @@ listens() { [ -s "$1.at" ]; }
 for lie in "${lies[@]}"; do
     "$STOQ_BUILD/tests/receipt_liar" "$lie" >"$lie.at" 2>"$lie.log" &
     daemon[liar_$lie]=$!
-    wait_for 20 listens "$lie" || fail "$lie: it does not listen"
+    wait_for listens "$lie" || fail "$lie: it does not listen"
     echo "peer = $(head -n 1 "$lie.at") site=$lie" >>P/stoq.conf
 done
 knows P ${#lies[@]}

@@ -82,23 +82,24 @@ on B join "$(contact A)" >/dev/null
 on E join "$(contact B)" >/dev/null
 contacts() { [ "$(on "$1" dht status --json | jq .contacts)" = 2 ]; }
 for name in A B E; do
-    wait_for 30 contacts $name || fail "$name knows $(on $name dht status)"
+    wait_for contacts $name || fail "$name knows $(on $name dht status)"
 done
-wait_for 30 held A 5 || fail "two packages and three names: $(on A dht status)"
-on E find "$key/tool" --json >find.json
+wait_for held A 5 || fail "two packages and three names: $(on A dht status)"
+wait_for eval 'on E find "$key/tool" --json >find.json' || fail "nothing is found: $(cat find.json)" # the DHT has three seconds each time
 [ "$(jq -r '[.id, .version, .publisher] | join(" ")' find.json)" = "$second 2 $key" ] || fail "found $(cat find.json)"
 [ "$(jq -r '.providers[0].peer' find.json)" = "$(jq -r .peer A.ready)" ] || fail "provided by $(cat find.json)"
-on E get "$key/tool" -o got3 >/dev/null
+wait_for on E get "$key/tool" -o got3 -q || fail "E gets nothing"
 same_tree two got3
-on E find "$key/tool@1" | grep -q ' tool 1$' || fail "the first by its version"
+first_found() { on E find "$key/tool@1" | grep ' tool 1$' >/dev/null; }
+wait_for first_found || fail "the first by its version"
 
 # Taken back by those who had it; who never heard of it finds nothing.
-wait_for 30 announced E 2 || fail "who fetched it passes it and its name on: $(on E dht status)"
+wait_for announced E 2 || fail "who fetched it passes it and its name on: $(on E dht status)"
 on E rm "$second" >/dev/null
 on A rm "$second" >/dev/null
 on A rm "$(jq -r .id <<<"$first")" >/dev/null
 for name in A E; do
-    wait_for 30 announced $name 0 || fail "$name still announces: $(on $name dht status)"
+    wait_for announced $name 0 || fail "$name still announces: $(on $name dht status)"
 done
 exits 3 on B find "$key/tool"
 says 'release pointer'

@@ -13,7 +13,7 @@ start A
 id=$(on A publish in --name data --version 1 -q)
 "$RELAY" --listen '[::1]:0' --to "$(jq -r '.listen[0]' A.ready)" --ready-file relay.ready --both delay=10ms >dealt.json &
 daemon[relay]=$!
-wait_for 20 relay_ready || fail "the relay did not start"
+wait_for relay_ready || fail "the relay did not start"
 on B get "$id" --from "$(jq -r .peer A.ready)@$(cat relay.ready)" -o tree -q
 same_tree in tree
 served=$(on A status --json | jq .net.requests_served)

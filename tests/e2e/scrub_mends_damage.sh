@@ -53,7 +53,7 @@ on A rm "$id" -q
 on A get "$id" --from "$(contact B)" -q
 flip -5
 exits 4 on A verify "$id"
-wait_for 20 mended 2 || fail "not mended by itself: $(on A status --json) $(tail -n 5 A.log)"
+wait_for mended 2 || fail "not mended by itself: $(on A status --json) $(tail -n 5 A.log)"
 on A verify "$id" -q
 grep -q 'mended, 1 chunks fetched again' A.log || fail "the log does not say it: $(tail A.log)"
 stop A
@@ -64,7 +64,7 @@ printf 'peer = %s\n' "$(contact B)" | cat - A/stoq.conf >conf && mv conf A/stoq.
 flip -20
 start A
 mended_in_background() { on A status --json | jq -e '.scrub.chunks_mended == 1 and .scrub.chunks_missing == 0' >/dev/null; }
-wait_for 20 mended_in_background || fail "not found in the background: $(on A status --json) $(tail -n 5 A.log)"
+wait_for mended_in_background || fail "not found in the background: $(on A status --json) $(tail -n 5 A.log)"
 on A scrub --status >out
 grep -q '^last whole *20' out || fail "$(cat out)"
 stop A

@@ -26,19 +26,19 @@ holds --argjson chunks "$chunks" '.transfers[0] | .id == $one and .state == "don
     fail "requests of a fetch: $(cat list)"
 answered() { listed A && holds --argjson chunks "$chunks" '[.served[] | select(.id == $one)] | ([.[].chunks] | add) == $chunks
     and all(.[]; .source == $a and .destination == $b and .priority == "interactive" and .result == "done" and .bytes > 0)'; }
-wait_for 20 answered || fail "requests answered: $(cat list)"
+wait_for answered || fail "requests answered: $(cat list)"
 
 # Killed on its way, after the file was written.
-exits 0 on A limit --up 400kB --json
+exits 0 on A limit --up 200kB --json
 on B get "${id[2]}" --from "$(contact A)" --json >get2 2>&1 &
 get=$!
 some() { listed B && holds '.transfers[0] | .id == $two and .state == "running" and .bytes_done > 500000
     and .request_count >= 1 and any(.requests[]; .result == "running")'; }
-wait_for 60 some || fail "does not run: $(cat list)"
+wait_for some || fail "does not run: $(cat list)"
 done_then=$(jq '.transfers[0].bytes_done' list)
 touch mark
 written() { [ B/transfers -nt mark ]; }
-wait_for 60 written || fail "the file is not written while it runs"
+wait_for written || fail "the file is not written while it runs"
 stop B KILL
 wait $get && fail "no error after a kill"
 start B

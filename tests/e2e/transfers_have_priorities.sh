@@ -28,45 +28,45 @@ state() {
 
 # A background transfer is one at its source, and its class's cap there holds it.
 fetch 1 --priority background --strategy fastest-first
-wait_for 20 allocated A background up || fail "the source does not know: $(cat limits)"
+wait_for allocated A background up || fail "the source does not know: $(cat limits)"
 jq -e --arg p "$me" --arg id "${id[1]}" '.allocations[] | select(.direction == "up") |
     .peer == $p and .id == $id and .transfer == null and (.requested | type) == "number" and
     (.rate | type) == "number"' limits >/dev/null ||
     fail "the allocation: $(cat limits)"
-wait_for 20 allocated B background down || fail "none here: $(cat limits)"
+wait_for allocated B background down || fail "none here: $(cat limits)"
 number=$(jq '.allocations[0].transfer' limits)
-wait_for 20 state 1 running || fail "not running: $(cat list)"
+wait_for state 1 running || fail "not running: $(cat list)"
 jq -e --argjson n "$number" '.transfers[0] |
     .number == $n and .priority == "background" and .strategy == "fastest-first"' list >/dev/null ||
     fail "the transfer: $(cat list)"
 
 # One at a time: the next two wait, and the interactive one goes first.
 fetch 2
-wait_for 20 state 2 waiting || fail "does not wait: $(cat list)"
+wait_for state 2 waiting || fail "does not wait: $(cat list)"
 fetch 3 --priority interactive
-wait_for 20 state 3 waiting || fail "does not wait: $(cat list)"
+wait_for state 3 waiting || fail "does not wait: $(cat list)"
 exits 0 on A limit --class background --up none --json
 jq -e '.classes == []' out >/dev/null || fail "the class: $(cat out)"
 for n in 1 2 3; do wait "${get[$n]}" || fail "get $n: $(cat get$n)"; done
 on B transfers --json >list
 jq -e --arg a "${id[1]}" --arg b "${id[2]}" --arg c "${id[3]}" '[.transfers[].id] == [$b, $c, $a]' list >/dev/null ||
     fail "the order: $(cat list)"
-for node in A B; do wait_for 20 none $node || fail "left at $node: $(cat limits)"; done
+for node in A B; do wait_for none $node || fail "left at $node: $(cat limits)"; done
 
 # Cancelled, killed, refused: nothing stays at the source, and nothing here.
 exits 0 on A limit --class normal --up 20kB --json
 jq -e '.classes == [{"class": "normal", "up": 20000, "down": null}]' out >/dev/null || fail "the class: $(cat out)"
 for n in 1 2 3; do on B rm "${id[$n]}" -q; done
 fetch 1
-wait_for 20 allocated A normal up || fail "not at the source: $(cat limits)"
+wait_for allocated A normal up || fail "not at the source: $(cat limits)"
 kill -INT "${get[1]}"
 wait "${get[1]}" && fail "not interrupted"
-for node in A B; do wait_for 20 none $node || fail "left by a cancel at $node: $(cat limits)"; done
+for node in A B; do wait_for none $node || fail "left by a cancel at $node: $(cat limits)"; done
 fetch 2
-wait_for 20 allocated A normal up || fail "not at the source: $(cat limits)"
+wait_for allocated A normal up || fail "not at the source: $(cat limits)"
 stop B KILL
 wait "${get[2]}" && fail "no error after a kill"
-wait_for 60 none A || fail "left by a kill: $(cat limits)"
+wait_for none A || fail "left by a kill: $(cat limits)"
 
 # Times of day.
 exits 0 on A limit --between 00:00-00:00 --up 30kB --json

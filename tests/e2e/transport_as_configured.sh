@@ -23,7 +23,9 @@ memory_peer = 8MiB
 open_files = 200
 END
 start B
-wait_for 10 grep -q 'connected to' B.log || fail "the bootstrap peer was not dialled: $(cat B.log)"
+wait_for grep -q 'connected to' B.log || fail "the bootstrap peer was not dialled: $(cat B.log)"
+met() { on B status --json | jq -e '.net.peers_known == 1' >/dev/null; }
+wait_for met || fail "the bootstrap peer's Hello is not remembered: $(on B status --json | jq -c .net)"
 # What it said in its Hello is remembered: a datagram needs no connection to learn the key.
 on B ping "$source" --datagram --json | jq -e '.key_learned == false' >/dev/null || fail "the bootstrap peer was not met"
 on B get "$id" --json >out 2>err || fail "no static source: $(cat out)"

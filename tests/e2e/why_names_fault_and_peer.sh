@@ -98,28 +98,28 @@ on B rm "$id" >/dev/null
 kill -STOP "${daemon[A]}"
 on B get "$id" --from "$key@$address" -q >/dev/null 2>&1 &
 running() { on B transfers --json | jq -e '.transfers[0].state == "running" and .transfers[0].sources[0].peer == "'"$key"'"' >/dev/null; }
-wait_for 10 running || fail "no running transfer: $(on B transfers --json)"
+wait_for running || fail "no running transfer: $(on B transfers --json)"
 on B why "$id" | grep "is running since" >/dev/null || fail "why says nothing of one that runs"
 kill -CONT "${daemon[A]}"
 wait $! || fail "the fetch did not go on"
 # A slow one that still runs: what each source has brought, what it is waited for, where the time goes.
 on B rm "$slow" >/dev/null
-on A limit --up 300kB >/dev/null
+on A limit --up 100kB >/dev/null
 on B get "$slow" --from "$key@$address" -q >/dev/null 2>&1 &
 under_way() {
     on B why "$slow" --json >why && jq -e '.transfer | .state == "running" and .bytes_wire > 0 and .times.source != null
         and .times.manifest != null and .times.shard_list != null and .times.chunks == null
-        and (.sources[0] | .ready_seconds != null and .chunks > 0 and .bytes > 0 and .cap_there == 300000)' why >/dev/null
+        and (.sources[0] | .ready_seconds != null and .chunks > 0 and .bytes > 0 and .cap_there == 100000)' why >/dev/null
 }
-wait_for 10 under_way || fail "nothing is told of one that runs: $(cat why)"
+wait_for under_way || fail "nothing is told of one that runs: $(cat why)"
 jq -r '.explanation[]' why >words
 for text in "is running since" "$short.. at $address was connected after" "so far" "went into the chunks so far" \
-    "no more than 0.300 MB a second"; do
+    "no more than 0.100 MB a second"; do
     grep -qF -- "$text" words || fail "no '$text' of one that runs in: $(cat words)"
 done
 kill -STOP "${daemon[A]}"
 owed() { on B why "$slow" >words && grep -qE "^$short\.\. is waited for with [0-9]+ chunks, the longest since [1-9]" words; }
-wait_for 20 owed || fail "nobody is waited for: $(cat words)"
+wait_for owed || fail "nobody is waited for: $(cat words)"
 kill -CONT "${daemon[A]}"
 on A limit --up none >/dev/null
 wait $! || fail "the slow fetch did not go on"

@@ -42,7 +42,7 @@ begin() {
     ip netns exec "$side" "$STOQ" --home "$(home "$name")" daemon --ready-file "$TMP/$name.ready" "$@" \
         >>"$TMP/$name.log" 2>&1 &
     daemon[$name]=$!
-    wait_for 30 served "$name" || fail "daemon $name did not say that it serves"
+    wait_for served "$name" || fail "daemon $name did not say that it serves"
     [ -s "$TMP/$name.ready" ] || fail "daemon $name ended"
     peer[$name]=$(jq -r .peer "$TMP/$name.ready")
 }

@@ -12,7 +12,7 @@ grep -q 'SecP384r1MLKEM1024, MLKEM1024.*X25519' out || fail "the dialler was not
 "$odd" listen >odd.contact &
 odd_pid=$!
 trap 'kill $odd_pid 2>/dev/null; at_end' EXIT
-wait_for 10 test -s odd.contact
+wait_for test -s odd.contact
 echo data >in
 id=$(on A publish in --name data --version 1 -q)
 exits 5 "$STOQ" --home "$(home B)" get "$id" --from "$(cat odd.contact)" -o b

@@ -23,9 +23,9 @@ dbus-daemon --config-file="$folder/bus.conf" --nofork --nopidfile >"$folder/bus.
 bus=$!
 avahi=
 trap 'kill $avahi $bus 2>/dev/null || true' EXIT
-for _ in $(seq 200); do [ -S "$folder/bus" ] && break || sleep 0.05; done
+for _ in $(seq 1200); do [ -S "$folder/bus" ] && break || sleep 0.05; done
 mkdir -p /run/avahi-daemon
 avahi-daemon -f "$folder/avahi.conf" --no-drop-root --no-chroot --no-rlimits --no-proc-title >"$folder/avahi.log" 2>&1 &
 avahi=$!
-for _ in $(seq 400); do grep -q 'Server startup complete' "$folder/avahi.log" && break || sleep 0.05; done
+for _ in $(seq 1200); do grep -q 'Server startup complete' "$folder/avahi.log" && break || sleep 0.05; done
 "$@"
