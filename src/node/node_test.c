@@ -66,6 +66,23 @@ static void several_sources_share(void **state)
     world_release(&w);
 }
 
+/* Two that are fast share; on one machine they would only take processors from each other. */
+static void one_of_two_on_this_machine_brings_it(void **state)
+{
+    (void)state;
+    for (int local = 0; local < 2; local++) {
+        begin(2, 50000);
+        w.rtt = STOQ_MS / 10;
+        w.local = local != 0;
+        w.at[1].rate = w.at[2].rate = 2000000000;
+        (void)fetch(2);
+        world_check_whole(&w, 0);
+        uint64_t less = source(1)->bytes < source(2)->bytes ? source(1)->bytes : source(2)->bytes;
+        assert_true(local != 0 ? less < w.bytes / 3 : less > w.bytes * 2 / 5);
+        world_release(&w);
+    }
+}
+
 static void what_is_here_is_not_asked_for(void **state)
 {
     (void)state;
@@ -482,6 +499,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_source),
         cmocka_unit_test(several_sources_share),
+        cmocka_unit_test(one_of_two_on_this_machine_brings_it),
         cmocka_unit_test(what_is_here_is_not_asked_for),
         cmocka_unit_test(a_fetch_resumes),
         cmocka_unit_test(a_liar_is_left_behind),

@@ -106,6 +106,7 @@ struct world_job {
 struct world {
     stoq_ns now;
     stoq_ns rtt;
+    bool local; /* all are on one machine */
     uint64_t seq;
     uint64_t trace;
     struct world_node at[WORLD_NODES];
@@ -786,7 +787,8 @@ static inline void world_link_down(struct world *w, uint32_t a, uint32_t b, enum
 static inline void world_run_dial(struct world *w, struct world_job *job)
 {
     struct world_node *to = &w->at[job->peer];
-    struct stoq_node_event up = {.kind = STOQ_NODE_LINK_UP, .u.link = {.rtt_ns = w->rtt}};
+    struct stoq_node_event up = {.kind = STOQ_NODE_LINK_UP,
+                                 .u.link = {.rtt_ns = w->rtt, .local = w->local}};
     if (to->dead || to->fault == WORLD_ABSENT || to->fault == WORLD_WRONG_KEY) {
         world_link_down(w, job->node, job->peer,
                         to->fault == WORLD_WRONG_KEY ? STOQ_PROOF : STOQ_TIMEOUT);
