@@ -439,7 +439,9 @@ static void tell_progress(struct ask *a, size_t n, bool at_end)
         return;
     }
     struct stoq_node_event ev = {.kind = STOQ_NODE_PROGRESS,
-                                 .u.progress = {.cookie = a->cookie, .bytes = a->unreported}};
+                                 .u.progress = {.cookie = a->cookie,
+                                                .bytes = a->unreported,
+                                                .cap_bytes_per_s = engine_budget_ask_cap(a)}};
     a->unreported = 0;
     a->told_at = now;
     (void)engine_feed(a->engine, &ev);

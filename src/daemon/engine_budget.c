@@ -339,6 +339,16 @@ void engine_budget_ask(struct ask *a, const struct stoq_node_ask_chunks *want)
     a->share = share_ref(a->engine, &of);
 }
 
+uint64_t engine_budget_ask_cap(const struct ask *a)
+{
+    bool is_told = a->has_reply && a->reply.type == STOQ_MSG_RESPONSE;
+    uint64_t there = is_told ? a->reply.u.response.cap_bytes_per_s : 0;
+    uint64_t here = a->share == NULL ? 0
+                                     : stoq_qos_tightest(a->engine->qos, STOQ_QOS_DOWN,
+                                                         &a->peer->id, a->share->priority);
+    return here == 0 || (there != 0 && there < here) ? there : here;
+}
+
 void engine_budget_ask_meta(struct ask *a, const struct stoq_package_id *id)
 {
     const struct share of = {.dir = STOQ_QOS_DOWN,

@@ -676,6 +676,8 @@ void engine_budget_note(struct stoq_engine *e, stoq_fetch_id fetch);
 void engine_budget_ask(struct ask *a, const struct stoq_node_ask_chunks *want);
 /* The same for metadata, which is not held back but paid for afterwards: a transfer that waits for it would
  * take its source for dead. Of what we send no more than one reply about a package is owed by a peer. */
+/* The tightest cap that holds it, ours or as the peer said; 0: none. */
+uint64_t engine_budget_ask_cap(const struct ask *a);
 void engine_budget_ask_meta(struct ask *a, const struct stoq_package_id *id);
 void engine_budget_took_meta(struct ask *a, uint64_t bytes);
 /* May this reply go now? False: it is pumped again when what is owed is paid. */

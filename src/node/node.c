@@ -147,7 +147,7 @@ static void feed_progress(struct stoq_node *n, const struct stoq_node_progress *
 {
     struct pending *p = node_pending_find(n, g->cookie);
     if (p != NULL && p->kind == PENDING_CHUNKS && p->fetch != NULL && p->fetch->swarm != NULL) {
-        swarm_progress(p->fetch, p, g->bytes);
+        swarm_progress(p->fetch, p, g);
     }
 }
 

@@ -433,7 +433,7 @@ void swarm_chunk(struct fetch *f, struct pending *p, const struct stoq_node_chun
 void swarm_ended(struct fetch *f, struct pending *p, enum stoq_status status);
 void swarm_peer(struct fetch *f, struct source *s, const struct link *l);
 void swarm_peer_gone(struct fetch *f, struct source *s);
-void swarm_progress(struct fetch *f, struct pending *p, uint64_t bytes);
+void swarm_progress(struct fetch *f, struct pending *p, const struct stoq_node_progress *ev);
 /* Let the swarm forget what its peers lacked. False: nobody in it may come to have more. */
 bool swarm_look_again(struct fetch *f);
 /* It got further: somebody who is waited for is waited for anew. */

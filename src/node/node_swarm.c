@@ -302,9 +302,11 @@ void swarm_ended(struct fetch *f, struct pending *p, enum stoq_status status)
     swarm_tell(f, &ev);
 }
 
-void swarm_progress(struct fetch *f, struct pending *p, uint64_t bytes)
+void swarm_progress(struct fetch *f, struct pending *p, const struct stoq_node_progress *ev)
 {
-    struct stoq_swarm_event ev = {.kind = STOQ_SWARM_PROGRESS,
-                                  .u.progress = {.cookie = p->swarm_cookie, .bytes = bytes}};
-    swarm_tell(f, &ev);
+    struct stoq_swarm_event moved = {.kind = STOQ_SWARM_PROGRESS,
+                                     .u.progress = {.cookie = p->swarm_cookie,
+                                                    .bytes = ev->bytes,
+                                                    .cap_bytes_per_s = ev->cap_bytes_per_s}};
+    swarm_tell(f, &moved);
 }

@@ -81,6 +81,7 @@ static void progress(struct stoq_swarm *sw, const struct stoq_swarm_progress *ev
     struct swarm_request *rq = stoq_swarm_find_request(sw, ev->cookie);
     if (rq != NULL) {
         sw->peer[rq->peer_slot].told_progress = true;
+        sw->peer[rq->peer_slot].cap_bytes_per_s = ev->cap_bytes_per_s;
         rq->progress_at = now;
         stoq_swarm_arrived(&sw->peer[rq->peer_slot], ev->bytes, now);
     }

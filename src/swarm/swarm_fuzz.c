@@ -146,7 +146,7 @@ static void request_event(struct model *m)
                                   .u.ended = {a->cookie, (enum stoq_status) - (what % 15)}};
     if (what > 200) {
         ev =
-            (struct stoq_swarm_event){.kind = STOQ_SWARM_PROGRESS, .u.progress = {a->cookie, 5000}};
+            (struct stoq_swarm_event){.kind = STOQ_SWARM_PROGRESS, .u.progress = {a->cookie, 5000, 0}};
     }
     feed(m, &ev);
 }

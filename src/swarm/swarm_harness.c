@@ -59,6 +59,7 @@ enum stoq_status ended(struct stoq_swarm *sw, stoq_swarm_cookie cookie, enum sto
 enum stoq_status progress(struct stoq_swarm *sw, stoq_swarm_cookie cookie, uint64_t bytes,
                           stoq_ns now)
 {
-    struct stoq_swarm_event ev = {.kind = STOQ_SWARM_PROGRESS, .u.progress = {cookie, bytes}};
+    struct stoq_swarm_event ev = {.kind = STOQ_SWARM_PROGRESS,
+                                  .u.progress = {.cookie = cookie, .bytes = bytes}};
     return stoq_swarm_feed(sw, &ev, now);
 }

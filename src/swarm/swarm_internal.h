@@ -86,6 +86,7 @@ struct swarm_peer {
     uint32_t stalls;
     uint64_t inflight_bytes;
     uint64_t rate_bytes_per_s;
+    uint64_t cap_bytes_per_s; /* as the last PROGRESS said; 0: none */
     uint64_t window_bytes;
     stoq_ns window_at;
     stoq_ns drained_at;

@@ -28,7 +28,8 @@
  *
  * Sources on this machine share its processors with us and with each other, and what they wait for is
  * that: three of them bring less than one that brings a gigabit a second alone. While there is such a one
- * the others of this machine are not asked for what it can supply.
+ * the others of this machine are not asked for what it can supply. One that comes near a cap waits for that
+ * and not for a processor: beside it the others are asked.
  */
 #include "swarm/swarm_internal.h"
 
@@ -126,9 +127,14 @@ static void collect(struct stoq_swarm *sw, struct swarm_request *rq, struct budg
     }
 }
 
+static bool nears_cap(const struct swarm_peer *p)
+{
+    return p->cap_bytes_per_s != 0 && p->rate_bytes_per_s >= p->cap_bytes_per_s / 4 * 3;
+}
+
 static bool is_fast(const struct swarm_peer *p, stoq_ns now)
 {
-    return p->local && stoq_swarm_askable(p, now) && p->rate_known &&
+    return p->local && !nears_cap(p) && stoq_swarm_askable(p, now) && p->rate_known &&
            p->rate_bytes_per_s >= STOQ_SWARM_LOCAL_FAST && stoq_swarm_stall_at(p) > now;
 }
 
