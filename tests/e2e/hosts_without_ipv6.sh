@@ -10,7 +10,7 @@ for name in A B; do
     printf 'listen = [::]:0\n[discovery]\nlan = off\n' >"$name/stoq.conf"
     "$without" "$STOQ" --home "$(home "$name")" daemon --ready-file "$name.ready" >"$name.log" 2>&1 &
     daemon[$name]=$!
-    wait_for 30 served "$name"
+    wait_for served "$name"
     jq -e '.listen | length == 1 and (.[0] | startswith("0.0.0.0:"))' "$name.ready" >/dev/null || fail "listens: $(cat "$name.ready")"
 done
 there=$(jq -r '.peer + "@127.0.0.1:" + (.listen[0] | split(":")[1])' A.ready)

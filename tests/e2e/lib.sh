@@ -58,7 +58,10 @@ wait_at_most() {
     done
 }
 
-wait_for() { wait_at_most 180 "$@"; }
+wait_for() {
+    [[ $1 != [0-9]* ]] || fail "wait_for takes no seconds: wait_at_most does"
+    wait_at_most 180 "$@"
+}
 
 home() { printf '%s/%s' "$TMP" "$1"; }
 
