@@ -10,7 +10,7 @@
 unset STOQ_LAN
 left=stoq-l-$$ right=stoq-r-$$
 ip netns add "$left" 2>/dev/null && ip -n "$left" link add eth0 type veth peer name eth1 2>/dev/null ||
-    { ip netns del "$left" 2>/dev/null; echo "needs the right to make network namespaces and wires"; exit 77; }
+    { ip netns del "$left" 2>/dev/null || true; echo "needs the right to make network namespaces and wires"; exit 77; }
 wire() {
     ip netns del "$left" 2>/dev/null || true
     ip netns del "$right" 2>/dev/null || true
