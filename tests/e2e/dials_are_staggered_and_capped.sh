@@ -49,17 +49,22 @@ for s in pair:
     at.append(seconds * 1000000000 + ns)
 print((at[1] - at[0]) // 1000000, flush=True)
 PY
-python3 hear.py >heard &
-daemon[hears]=$!
-wait_for test -s heard
-read -r six four <heard
-start B
-exits 5 on B get "$id" --from "$key@127.0.0.1:$four" --from "$key@[::1]:$six" --json
-wait "${daemon[hears]}" || fail "an address was not tried"
-unset 'daemon[hears]'
-apart=$(sed -n 2p heard)
-[ "$apart" -ge 240 ] || fail "IPv4 $apart ms after IPv6"
-stop B
+for try in 1 2 3 4 5 6; do # a busy machine may be late with the first, and then they are less apart
+    rm -f heard
+    python3 hear.py >heard &
+    daemon[hears]=$!
+    wait_for test -s heard || fail "nobody hears"
+    read -r six four <heard
+    start B
+    exits 5 on B get "$id" --from "$key@127.0.0.1:$four" --from "$key@[::1]:$six" --json
+    wait "${daemon[hears]}" || fail "an address was not tried"
+    unset 'daemon[hears]'
+    stop B
+    apart=$(sed -n 2p heard)
+    [ "$apart" -ge 0 ] || fail "IPv4 $((-apart)) ms before IPv6"
+    [ "$apart" -lt 240 ] || break
+    [ $try -lt 6 ] || fail "IPv4 $apart ms after IPv6"
+done
 
 # Both good: one is used. Many small gets, one handshake.
 start B
