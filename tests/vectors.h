@@ -83,6 +83,23 @@ static inline uint64_t vectors_u64(const struct vectors *v, size_t i)
     return strtoull(vectors_str(v, i), NULL, 10);
 }
 
+/* Calls check with each of a file's lines of this kind. One at least, or it aborts likewise. */
+static inline void vectors_each(const char *name, const char *word,
+                                void (*check)(struct vectors *v))
+{
+    struct vectors v;
+    size_t seen = 0;
+    vectors_open(&v, name);
+    while (vectors_next(&v)) {
+        if (vectors_is(&v, word)) {
+            check(&v);
+            seen++;
+        }
+    }
+    vectors_close(&v);
+    STOQ_ASSERT(seen > 0);
+}
+
 /* Decodes in place: call it once per field; the span lives until the next line. */
 static inline struct stoq_span vectors_bytes(struct vectors *v, size_t i)
 {
@@ -119,6 +136,21 @@ static inline void vectors_fill(uint8_t *out, size_t n, uint64_t seed)
         stoq_le64_put(word, stoq_prng_next(&r));
         memcpy(out + i, word, n - i < 8 ? n - i : 8);
     }
+}
+
+/* The n bytes of a chunker's input (free it): `random`, `zeros`, or `words`, which has few byte values, as
+ * text does. */
+static inline uint8_t *vectors_input(const char *kind, uint64_t seed, size_t n)
+{
+    uint8_t *b = calloc(1, n + 1);
+    STOQ_ASSERT(b != NULL);
+    if (strcmp(kind, "zeros") != 0) {
+        vectors_fill(b, n, seed);
+    }
+    for (size_t i = 0; i < n && strcmp(kind, "words") == 0; i++) {
+        b[i] = (b[i] & 0x0f) | 0x60;
+    }
+    return b;
 }
 
 #endif

@@ -25,19 +25,6 @@ static bool numbers_next(struct numbers *list, uint64_t *out)
     return true;
 }
 
-static uint8_t *input_new(const char *kind, uint64_t seed, size_t n)
-{
-    uint8_t *b = calloc(1, n + 1);
-    assert_non_null(b);
-    if (strcmp(kind, "zeros") != 0) {
-        vectors_fill(b, n, seed);
-    }
-    for (size_t i = 0; i < n && strcmp(kind, "words") == 0; i++) {
-        b[i] = (b[i] & 0x0f) | 0x60;
-    }
-    return b;
-}
-
 /* Cut one run and compare with the next lengths of the list. */
 static void check_run(const struct stoq_chunk_params *params, struct stoq_span run,
                       struct numbers *want)
@@ -53,47 +40,36 @@ static void check_run(const struct stoq_chunk_params *params, struct stoq_span r
     }
 }
 
+static void check_gear(struct vectors *v)
+{
+    uint64_t i = vectors_u64(v, 1);
+    assert_true(i < 256);
+    assert_true(stoq_gear[i] == strtoull(vectors_str(v, 2), NULL, 16));
+}
+
 static void gear_values(void **state)
 {
     (void)state;
-    struct vectors v;
-    size_t seen = 0;
-    vectors_open(&v, "chunks");
-    while (vectors_next(&v)) {
-        if (vectors_is(&v, "gear")) {
-            uint64_t i = vectors_u64(&v, 1);
-            assert_true(i < 256);
-            assert_true(stoq_gear[i] == strtoull(vectors_str(&v, 2), NULL, 16));
-            seen++;
-        }
-    }
-    vectors_close(&v);
-    assert_true(seen > 0);
+    vectors_each("chunks", "gear", check_gear);
+}
+
+static void check_single_run(struct vectors *v)
+{
+    struct stoq_chunk_params params = {(uint32_t)vectors_u64(v, 1), (uint32_t)vectors_u64(v, 2),
+                                       (uint32_t)vectors_u64(v, 3), (uint32_t)vectors_u64(v, 4)};
+    size_t n = (size_t)vectors_u64(v, 7);
+    uint8_t *b = vectors_input(vectors_str(v, 5), vectors_u64(v, 6), n);
+    struct numbers want = {vectors_str(v, 8)};
+    uint64_t more;
+    check_run(&params, stoq_span(b, n), &want);
+    assert_false(numbers_next(&want, &more));
+    free(b);
 }
 
 static void lengths_of_single_runs(void **state)
 {
     (void)state;
-    struct vectors v;
-    size_t seen = 0;
-    vectors_open(&v, "chunks");
-    while (vectors_next(&v)) {
-        if (vectors_is(&v, "lengths")) {
-            struct stoq_chunk_params params = {
-                (uint32_t)vectors_u64(&v, 1), (uint32_t)vectors_u64(&v, 2),
-                (uint32_t)vectors_u64(&v, 3), (uint32_t)vectors_u64(&v, 4)};
-            size_t n = (size_t)vectors_u64(&v, 7);
-            uint8_t *b = input_new(vectors_str(&v, 5), vectors_u64(&v, 6), n);
-            struct numbers want = {vectors_str(&v, 8)};
-            uint64_t more;
-            check_run(&params, stoq_span(b, n), &want);
-            assert_false(numbers_next(&want, &more));
-            free(b);
-            seen++;
-        }
-    }
-    vectors_close(&v);
-    assert_true(seen > 0);
+    vectors_each("chunks", "lengths", check_single_run);
 }
 
 /* The runs of a package: of its table and its files' sizes, cut one after the other. */
@@ -107,7 +83,7 @@ static void check_package(struct vectors *v)
     while (numbers_next(&sizes, &size)) {
         total += size;
     }
-    uint8_t *b = input_new("random", vectors_u64(v, 1), (size_t)total);
+    uint8_t *b = vectors_input("random", vectors_u64(v, 1), (size_t)total);
     struct numbers want = {vectors_str(v, 4)};
     struct stoq_runs runs;
     uint64_t ended;
@@ -130,17 +106,7 @@ static void check_package(struct vectors *v)
 static void lengths_of_packages(void **state)
 {
     (void)state;
-    struct vectors v;
-    size_t seen = 0;
-    vectors_open(&v, "chunks");
-    while (vectors_next(&v)) {
-        if (vectors_is(&v, "profile1")) {
-            check_package(&v);
-            seen++;
-        }
-    }
-    vectors_close(&v);
-    assert_true(seen > 0);
+    vectors_each("chunks", "profile1", check_package);
 }
 
 int main(void)

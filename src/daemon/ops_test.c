@@ -3,7 +3,6 @@
 
 #include "api/error.h"
 
-#include <ftw.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +15,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "tests/scratch.h"
 
 struct fixture {
     char dir[64];
@@ -72,18 +73,13 @@ static int setup_made(void **state)
     return rc;
 }
 
-static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *at)
-{
-    return remove(path);
-}
-
 static int teardown(void **state)
 {
     struct fixture *f = *state;
     struct stoq_error err;
     assert_int_equal(stoq_host_free(f->host, 0, &err), STOQ_OK);
     stoq_buf_release(&f->content);
-    assert_int_equal(nftw(f->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+    assert_true(scratch_remove(f->dir));
     free(f);
     return 0;
 }

@@ -199,4 +199,14 @@ static inline struct stoq_span model_chunk_list(const struct model *m, size_t sh
                      (size_t)m->shard[shard].chunks * 36);
 }
 
+/* Which shard a chunk is in. */
+static inline size_t model_shard_of(const struct model *m, size_t index)
+{
+    size_t shard = 0;
+    while (shard + 1 < m->shard_count && m->shard_first[shard + 1] <= index) {
+        shard++;
+    }
+    return shard;
+}
+
 #endif

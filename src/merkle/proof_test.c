@@ -9,21 +9,12 @@
 
 #define MAX STOQ_MERKLE_CHUNK_BYTES_MAX
 
-static size_t shard_of(const struct model *m, size_t index)
-{
-    size_t shard = 0;
-    while (shard + 1 < m->shard_count && m->shard_first[shard + 1] <= index) {
-        shard++;
-    }
-    return shard;
-}
-
 static struct stoq_merkle_proof prove(const struct model *m, size_t index)
 {
     struct stoq_merkle_root root = model_root(m);
     struct stoq_merkle_proof proof;
     assert_int_equal(stoq_merkle_prove_chunk(&root, model_shard_list(m),
-                                             model_chunk_list(m, shard_of(m, index)), index,
+                                             model_chunk_list(m, model_shard_of(m, index)), index,
                                              &proof),
                      STOQ_OK);
     return proof;
@@ -122,7 +113,7 @@ static void wrong_index_chunk_or_root_fails(void **state)
         chunk.bytes ^= 1;
         assert_int_equal(stoq_merkle_verify_chunk(&m.root, MAX, index, &chunk, &proof, &offset),
                          STOQ_PROOF);
-        struct stoq_hash shard_root = m.shard[shard_of(&m, index)].root;
+        struct stoq_hash shard_root = m.shard[model_shard_of(&m, index)].root;
         assert_int_equal(
             stoq_merkle_verify_chunk(&shard_root, MAX, index, &m.chunk[index], &proof, &offset),
             STOQ_PROOF);

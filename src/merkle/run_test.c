@@ -9,20 +9,11 @@
 
 #define MAX STOQ_MERKLE_CHUNK_BYTES_MAX
 
-static size_t shard_of(const struct model *m, size_t index)
-{
-    size_t shard = 0;
-    while (shard + 1 < m->shard_count && m->shard_first[shard + 1] <= index) {
-        shard++;
-    }
-    return shard;
-}
-
 /* The chunk lists of all shards that the run touches. */
 static struct stoq_span lists_of(const struct model *m, size_t first, size_t count)
 {
-    size_t last = shard_of(m, first + count - 1);
-    size_t begin = m->shard_first[shard_of(m, first)];
+    size_t last = model_shard_of(m, first + count - 1);
+    size_t begin = m->shard_first[model_shard_of(m, first)];
     size_t end = m->shard_first[last] + (size_t)m->shard[last].chunks;
     return stoq_span(m->chunk_lists.p + begin * 36, (end - begin) * 36);
 }
@@ -206,7 +197,7 @@ static void another_run_or_root_fails(void **state)
                 run.first -= off[i][0];
                 run.count -= off[i][1];
             }
-            struct stoq_hash shard_root = m.shard[shard_of(&m, first)].root;
+            struct stoq_hash shard_root = m.shard[model_shard_of(&m, first)].root;
             assert_int_equal(stoq_merkle_verify_run(&shard_root, MAX, first, count, &run, &place),
                              STOQ_PROOF);
             assert_true(place.offset == 7 && place.bytes == 7);

@@ -1,7 +1,6 @@
 #include "os/file.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include <cmocka.h>
 
 #include "os/outfile.h"
+#include "tests/scratch.h"
 
 static char scratch[64];
 
@@ -33,18 +33,10 @@ static int setup(void **state)
     return mkdtemp(scratch) == NULL;
 }
 
-static int remove_one(const char *path, const struct stat *sb, int kind, struct FTW *ftw)
-{
-    (void)sb;
-    (void)kind;
-    (void)ftw;
-    return remove(path);
-}
-
 static int teardown(void **state)
 {
     (void)state;
-    return nftw(scratch, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    return scratch_remove(scratch) ? 0 : -1;
 }
 
 static void replace_is_whole_and_private(void **state)

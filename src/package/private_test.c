@@ -16,45 +16,27 @@ static struct stoq_private_key key_of(struct vectors *v)
     return key;
 }
 
+static void check_gear(struct vectors *v)
+{
+    const struct stoq_private_key key = key_of(v);
+    struct stoq_gear gear;
+    uint64_t i = vectors_u64(v, 2);
+    stoq_private_gear(&gear, &key);
+    assert_true(i < 256 && gear.plain[i] == strtoull(vectors_str(v, 3), NULL, 16));
+    assert_true(gear.shifted[i] == gear.plain[i] << 1);
+}
+
 static void numbers_of_a_key(void **state)
 {
     (void)state;
-    struct vectors v;
-    size_t seen = 0;
-    vectors_open(&v, "chunks");
-    while (vectors_next(&v)) {
-        if (vectors_is(&v, "keyedgear")) {
-            const struct stoq_private_key key = key_of(&v);
-            struct stoq_gear gear;
-            uint64_t i = vectors_u64(&v, 2);
-            stoq_private_gear(&gear, &key);
-            assert_true(i < 256 && gear.plain[i] == strtoull(vectors_str(&v, 3), NULL, 16));
-            assert_true(gear.shifted[i] == gear.plain[i] << 1);
-            seen++;
-        }
-    }
-    vectors_close(&v);
-    assert_true(seen > 0);
-}
-
-static uint8_t *input_new(const char *kind, uint64_t seed, size_t n)
-{
-    uint8_t *b = calloc(1, n + 1);
-    assert_non_null(b);
-    if (strcmp(kind, "zeros") != 0) {
-        vectors_fill(b, n, seed);
-    }
-    for (size_t i = 0; i < n && strcmp(kind, "words") == 0; i++) {
-        b[i] = (b[i] & 0x0f) | 0x60;
-    }
-    return b;
+    vectors_each("chunks", "keyedgear", check_gear);
 }
 
 static void check_lengths(struct vectors *v)
 {
     const struct stoq_private_key key = key_of(v);
     size_t n = (size_t)vectors_u64(v, 5);
-    uint8_t *b = input_new(vectors_str(v, 3), vectors_u64(v, 4), n);
+    uint8_t *b = vectors_input(vectors_str(v, 3), vectors_u64(v, 4), n);
     struct stoq_gear gear;
     struct stoq_chunker c;
     stoq_private_gear(&gear, &key);
@@ -77,17 +59,7 @@ static void check_lengths(struct vectors *v)
 static void lengths_under_a_key(void **state)
 {
     (void)state;
-    struct vectors v;
-    size_t seen = 0;
-    vectors_open(&v, "chunks");
-    while (vectors_next(&v)) {
-        if (vectors_is(&v, "keyed")) {
-            check_lengths(&v);
-            seen++;
-        }
-    }
-    vectors_close(&v);
-    assert_true(seen > 0);
+    vectors_each("chunks", "keyed", check_lengths);
 }
 
 static void a_key_file_is_read_as_it_was_written(void **state)

@@ -2,6 +2,7 @@
 #include "store/store_testing.h"
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 

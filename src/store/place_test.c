@@ -25,20 +25,12 @@ static int setup(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *at)
-{
-    (void)info;
-    (void)kind;
-    (void)at;
-    return remove(path);
-}
-
 static int teardown(void **state)
 {
     (void)state;
     stoq_scratch_close(&t);
-    (void)nftw(t.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    return nftw(files, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    bool is_gone = scratch_remove(t.dir);
+    return scratch_remove(files) && is_gone ? 0 : -1;
 }
 
 /* The user's file of this name; eight are kept. */

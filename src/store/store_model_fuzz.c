@@ -1,11 +1,12 @@
 #include "store/gc.h"
 #include "store/store_internal.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "tests/scratch.h"
 
 /*
  * The input is a list of operations on a store and on a naive model of it, an array of 32 keys:
@@ -143,14 +144,6 @@ static void operate(struct both *b, const uint8_t op[4])
     compare(b, k);
 }
 
-static int remove_one(const char *path, const struct stat *sb, int kind, struct FTW *ftw)
-{
-    (void)sb;
-    (void)kind;
-    (void)ftw;
-    return remove(path);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char dir[] = "/dev/shm/stoq-model-XXXXXX";
@@ -169,6 +162,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         compare(&b, k);
     }
     STOQ_ASSERT(stoq_store_close(b.s, NULL) == STOQ_OK);
-    STOQ_ASSERT(nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS) == 0);
+    STOQ_ASSERT(scratch_remove(dir));
     return 0;
 }

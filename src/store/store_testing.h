@@ -3,7 +3,6 @@
 /* What the store's tests share: a scratch directory, a store in it, payloads and their keys. */
 #include "store/store_internal.h"
 
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 
 #include "base/prng.h"
 #include "hash/hash.h"
+#include "tests/scratch.h"
 
 struct stoq_scratch {
     char dir[64];
@@ -63,21 +63,12 @@ static inline void stoq_scratch_close(struct stoq_scratch *t)
     assert_int_equal(st, STOQ_OK);
 }
 
-static inline int stoq_scratch_remove_one(const char *path, const struct stat *sb, int kind,
-                                          struct FTW *ftw)
-{
-    (void)sb;
-    (void)kind;
-    (void)ftw;
-    return remove(path);
-}
-
 /* Remove a file or folder of the store, or ("") the store itself. */
 static inline void stoq_scratch_remove(struct stoq_scratch *t, const char *name)
 {
     char path[256];
     (void)snprintf(path, sizeof path, "%s/%s", t->dir, name);
-    assert_int_equal(nftw(path, stoq_scratch_remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+    assert_true(scratch_remove(path));
 }
 
 static inline void stoq_scratch_end(struct stoq_scratch *t)

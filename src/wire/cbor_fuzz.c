@@ -1,4 +1,4 @@
-#include "wire/cbor.h"
+#include "wire/cbor_copy.h"
 
 /*
  * Any bytes as a CBOR sequence. What reads well must be written back to the same bytes (one
@@ -7,42 +7,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Copy one item without recursion: a container's head, then its items come by themselves. */
-static void copy_next(struct stoq_cbor_rd *r, struct stoq_cbor_wr *w)
-{
-    switch (stoq_cbor_rd_peek(r)) {
-    case STOQ_CBOR_UINT:
-        stoq_cbor_put_uint(w, stoq_cbor_rd_uint(r));
-        break;
-    case STOQ_CBOR_BYTES:
-        stoq_cbor_put_bytes(w, stoq_cbor_rd_bytes(r, 0, SIZE_MAX));
-        break;
-    case STOQ_CBOR_TEXT:
-        stoq_cbor_put_text(w, stoq_cbor_rd_text(r, 0, SIZE_MAX));
-        break;
-    case STOQ_CBOR_BOOL:
-        stoq_cbor_put_bool(w, stoq_cbor_rd_bool(r));
-        break;
-    case STOQ_CBOR_ARRAY:
-        stoq_cbor_put_array(w, stoq_cbor_rd_array(r));
-        break;
-    case STOQ_CBOR_MAP:
-        stoq_cbor_put_map(w, stoq_cbor_rd_map(r));
-        break;
-    case STOQ_CBOR_END:
-        stoq_cbor_rd_leave(r);
-        break;
-    }
-}
-
 static void copy_all(struct stoq_span in)
 {
     struct stoq_buf out;
     stoq_buf_init(&out, in.n + 16);
     struct stoq_cbor_rd r = stoq_cbor_rd(in);
     struct stoq_cbor_wr w = stoq_cbor_wr(&out);
-    while (r.status == STOQ_OK && (r.depth > 0 || stoq_cbor_rd_more(&r))) {
-        copy_next(&r, &w);
+    while (r.status == STOQ_OK && stoq_cbor_rd_more(&r)) {
+        cbor_copy_item(&r, &w);
     }
     STOQ_ASSERT(r.depth <= STOQ_CBOR_DEPTH_MAX);
     if (stoq_cbor_rd_done(&r) == STOQ_OK) {

@@ -1,4 +1,6 @@
 #include "wire/cbor.h"
+
+#include "wire/cbor_copy.h"
 #include "wire/text.h"
 
 #include "tests/vectors.h"
@@ -8,49 +10,12 @@
 
 #include <cmocka.h>
 
-/* Read one item and write it again: all well-formed items come out as they went in. The reader bounds
- * how deep they nest. */
-/* NOLINTNEXTLINE(misc-no-recursion) */
-static void copy_item(struct stoq_cbor_rd *r, struct stoq_cbor_wr *w)
-{
-    uint64_t n;
-    switch (stoq_cbor_rd_peek(r)) {
-    case STOQ_CBOR_UINT:
-        stoq_cbor_put_uint(w, stoq_cbor_rd_uint(r));
-        break;
-    case STOQ_CBOR_BYTES:
-        stoq_cbor_put_bytes(w, stoq_cbor_rd_bytes(r, 0, SIZE_MAX));
-        break;
-    case STOQ_CBOR_TEXT:
-        stoq_cbor_put_text(w, stoq_cbor_rd_text(r, 0, SIZE_MAX));
-        break;
-    case STOQ_CBOR_BOOL:
-        stoq_cbor_put_bool(w, stoq_cbor_rd_bool(r));
-        break;
-    case STOQ_CBOR_ARRAY:
-    case STOQ_CBOR_MAP:
-        if (stoq_cbor_rd_peek(r) == STOQ_CBOR_MAP) {
-            n = stoq_cbor_rd_map(r);
-            stoq_cbor_put_map(w, n);
-        } else {
-            n = stoq_cbor_rd_array(r);
-            stoq_cbor_put_array(w, n);
-        }
-        while (stoq_cbor_rd_more(r)) {
-            copy_item(r, w);
-        }
-        stoq_cbor_rd_leave(r);
-        break;
-    case STOQ_CBOR_END:
-        break;
-    }
-}
-
+/* All well-formed items come out as they went in. */
 static enum stoq_status copy(struct stoq_span in, struct stoq_buf *out)
 {
     struct stoq_cbor_rd r = stoq_cbor_rd(in);
     struct stoq_cbor_wr w = stoq_cbor_wr(out);
-    copy_item(&r, &w);
+    cbor_copy_item(&r, &w);
     enum stoq_status st = stoq_cbor_rd_done(&r);
     return st == STOQ_OK ? stoq_cbor_wr_done(&w) : st;
 }

@@ -6,7 +6,8 @@
 #include "check.h"
 #include "work.h"
 
-#include <ftw.h>
+#include "tests/scratch.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,22 +39,9 @@ struct campaign {
     unsigned found;
 };
 
-static int remove_one(const char *path, const struct stat *sb, int kind, struct FTW *ftw)
-{
-    (void)sb;
-    (void)kind;
-    (void)ftw;
-    return remove(path);
-}
-
-static void clear(const char *dir)
-{
-    (void)nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
 static bool fresh(const char *dir)
 {
-    clear(dir);
+    (void)scratch_remove(dir);
     return mkdir(dir, 0700) == 0;
 }
 
@@ -340,7 +328,7 @@ int main(int argc, char **argv)
     }
     crash_keys_free(c.keys);
     if (c.found == 0 || c.logs != NULL) {
-        clear(c.scratch); /* else the logs are in it */
+        (void)scratch_remove(c.scratch); /* else the logs are in it */
     }
     return good && c.found == 0 ? 0 : 1;
 }
