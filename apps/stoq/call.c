@@ -338,6 +338,16 @@ int call_op(struct cmd *cmd, const char *op, json_t *args, json_t **result)
     return exit_code;
 }
 
+int call_op_with(struct cmd *cmd, int set, const char *op, json_t *args, json_t **result)
+{
+    if (set == 0) {
+        return call_op(cmd, op, args, result);
+    }
+    *result = NULL;
+    json_decref(args);
+    return set;
+}
+
 int call_set_output(struct cmd *cmd, json_t *args, const char *output)
 {
     if (strcmp(output, "-") != 0) {
@@ -350,10 +360,11 @@ int call_set_output(struct cmd *cmd, json_t *args, const char *output)
     return json_object_set_new(args, "stream", json_true()) == 0 ? 0 : STOQ_EXIT_FAILED;
 }
 
-int call_output(struct cmd *cmd, const char *op, json_t *args, void (*tell)(const json_t *result))
+int call_output(struct cmd *cmd, int set, const char *op, json_t *args,
+                void (*tell)(const json_t *result))
 {
     json_t *result;
-    int rc = call_op(cmd, op, args, &result);
+    int rc = call_op_with(cmd, set, op, args, &result);
     if (rc != 0) {
         return rc;
     }

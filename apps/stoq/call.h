@@ -17,6 +17,8 @@ bool call_home(const struct cmd *cmd, struct stoq_home *out, int *exit_code);
  * STOQ_EXIT_OK, or the exit code after the error was told.
  */
 int call_op(struct cmd *cmd, const char *op, json_t *args, json_t **result);
+/* The same once args are set: set is what that came to, and where it is not 0, all that comes of it. */
+int call_op_with(struct cmd *cmd, int set, const char *op, json_t *args, json_t **result);
 
 /* args[key] = text, or a usage error when it is not UTF-8: 0 or its exit code. NULL sets nothing. */
 int call_set_text(const struct cmd *cmd, json_t *args, const char *key, const char *text);
@@ -35,7 +37,9 @@ int call_feed_input(const struct cmd *cmd, json_t *args, struct stoq_feed **feed
 /* -o FILE, or - for standard output, as args["output"] or args["stream"]. 0, or the exit code after the
  * error was told. */
 int call_set_output(struct cmd *cmd, json_t *args, const char *output);
-/* Run an operation that writes such an output; tell says on standard error what it did. The exit code. */
-int call_output(struct cmd *cmd, const char *op, json_t *args, void (*tell)(const json_t *result));
+/* Run an operation that writes such an output, set as above; tell says on standard error what it did. The
+ * exit code. */
+int call_output(struct cmd *cmd, int set, const char *op, json_t *args,
+                void (*tell)(const json_t *result));
 
 #endif

@@ -124,11 +124,7 @@ int cmd_publish(struct cmd *cmd)
     if (rc == 0) {
         rc = publish_source(cmd, args, &feed);
     }
-    if (rc == 0) {
-        rc = call_op(cmd, "publish", args, &result);
-    } else {
-        json_decref(args);
-    }
+    rc = call_op_with(cmd, rc, "publish", args, &result);
     stoq_feed_free(feed);
     if (rc != 0) {
         return rc;
@@ -242,11 +238,7 @@ int cmd_get(struct cmd *cmd)
     json_t *result;
     json_t *args = json_object();
     int rc = get_args(cmd, args);
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    rc = call_op(cmd, "get", args, &result);
+    rc = call_op_with(cmd, rc, "get", args, &result);
     if (rc != 0) {
         return rc;
     }
@@ -266,11 +258,7 @@ int cmd_rm(struct cmd *cmd)
     json_t *result;
     json_t *args = json_object();
     int rc = call_set_text(cmd, args, "id", cmd->args[0]);
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    rc = call_op(cmd, "rm", args, &result);
+    rc = call_op_with(cmd, rc, "rm", args, &result);
     if (rc != 0) {
         return rc;
     }

@@ -43,11 +43,7 @@ int cmd_alias(struct cmd *cmd)
     if (json_object_set_new(args, "aliases", list) != 0 && rc == 0) {
         rc = STOQ_EXIT_FAILED;
     }
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    rc = call_op(cmd, "alias", args, &result);
+    rc = call_op_with(cmd, rc, "alias", args, &result);
     if (rc != 0) {
         return rc;
     }
@@ -99,11 +95,7 @@ int cmd_find(struct cmd *cmd)
     }
     json_t *args = json_object();
     int rc = set_digest(cmd, args);
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    rc = call_op(cmd, "find", args, &result);
+    rc = call_op_with(cmd, rc, "find", args, &result);
     if (rc != 0) {
         return rc;
     }
@@ -156,11 +148,7 @@ int alias_get(struct cmd *cmd, const char *output)
     } else if (rc == 0 && output != NULL) {
         rc = call_set_path(cmd, args, "output", output);
     }
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    rc = call_op(cmd, "get_file", args, &result);
+    rc = call_op_with(cmd, rc, "get_file", args, &result);
     if (rc == 0 && cmd->json && !cmd->raw_output) {
         return cmd_print_json(cmd, result);
     }

@@ -70,11 +70,7 @@ int cmd_export(struct cmd *cmd)
 {
     json_t *args = json_object();
     int rc = export_args(cmd, args);
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    return call_output(cmd, "export", args, tell_export);
+    return call_output(cmd, rc, "export", args, tell_export);
 }
 
 static void tell_have(const json_t *result)
@@ -89,11 +85,7 @@ int cmd_have(struct cmd *cmd)
     const char *output = cmd_value(cmd, "output");
     json_t *args = json_object();
     int rc = call_set_output(cmd, args, output != NULL ? output : "-");
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    return call_output(cmd, "have", args, tell_have);
+    return call_output(cmd, rc, "have", args, tell_have);
 }
 
 static void tell_import(const struct cmd *cmd, const json_t *result)
@@ -129,11 +121,7 @@ int cmd_import(struct cmd *cmd)
     bool is_fed = strcmp(cmd->args[0], "-") == 0;
     int rc =
         is_fed ? call_feed_input(cmd, args, &feed) : call_set_path(cmd, args, "path", cmd->args[0]);
-    if (rc == 0) {
-        rc = call_op(cmd, cmd_flag(cmd, "list") ? "bundle" : "import", args, &result);
-    } else {
-        json_decref(args);
-    }
+    rc = call_op_with(cmd, rc, cmd_flag(cmd, "list") ? "bundle" : "import", args, &result);
     stoq_feed_free(feed);
     if (rc != 0) {
         return rc;

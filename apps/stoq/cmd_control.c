@@ -161,11 +161,7 @@ int peers_why(struct cmd *cmd)
     json_t *result;
     json_t *args = json_pack("{s:b}", "forgive", (int)forgive);
     int rc = call_set_text(cmd, args, "peer", cmd_value(cmd, forgive ? "forgive" : "why"));
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    rc = call_op(cmd, "peers_why", args, &result);
+    rc = call_op_with(cmd, rc, "peers_why", args, &result);
     if (rc != 0) {
         return rc;
     }

@@ -21,14 +21,10 @@ static int run(struct cmd *cmd, const char *op, const char *key, const char *tex
     json_t *result;
     json_t *args = json_object();
     int rc = key == NULL ? 0 : call_set_text(cmd, args, key, text);
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
     if (cmd_flag(cmd, "trace")) {
         (void)json_object_set_new(args, "trace", json_true());
     }
-    rc = call_op(cmd, op, args, &result);
+    rc = call_op_with(cmd, rc, op, args, &result);
     if (rc != 0) {
         return rc;
     }

@@ -73,11 +73,7 @@ int cmd_distribute(struct cmd *cmd)
     json_t *args = json_object();
     json_t *result;
     int rc = distribute_args(cmd, args);
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    rc = call_op(cmd, "distribute", args, &result);
+    rc = call_op_with(cmd, rc, "distribute", args, &result);
     if (rc != 0) {
         return rc;
     }
@@ -102,11 +98,7 @@ int cmd_track(struct cmd *cmd)
     json_t *result;
     json_t *args = json_pack("{s:b}", "follow", (int)cmd_flag(cmd, "follow"));
     int rc = call_set_text(cmd, args, "id", cmd->args[0]);
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    rc = call_op(cmd, "track", args, &result);
+    rc = call_op_with(cmd, rc, "track", args, &result);
     if (rc != 0) {
         return rc;
     }

@@ -50,11 +50,7 @@ int cmd_gc(struct cmd *cmd)
     json_t *result;
     json_t *args = json_pack("{s:b}", "dry_run", (int)cmd_flag(cmd, "dry-run"));
     int rc = set_args(cmd, args);
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    rc = call_op(cmd, "gc", args, &result);
+    rc = call_op_with(cmd, rc, "gc", args, &result);
     if (rc != 0) {
         return rc;
     }

@@ -14,11 +14,11 @@ static const char *subject_of(const json_t *o)
     return id != NULL ? id : stoq_json_text(o, "address");
 }
 
-/* Run an operation with args (taken); quiet about what went well but with --json or --verbose. */
-static int run(struct cmd *cmd, const char *op, json_t *args, const char *done)
+/* Run an operation with args (taken; set as for call_op_with), and say what is done. */
+static int run(struct cmd *cmd, int set, const char *op, json_t *args, const char *done)
 {
     json_t *result;
-    int rc = call_op(cmd, op, args, &result);
+    int rc = call_op_with(cmd, set, op, args, &result);
     if (rc != 0) {
         return rc;
     }
@@ -37,11 +37,7 @@ static int on_subject(struct cmd *cmd, const char *op, const char *done)
 {
     json_t *args = json_object();
     int rc = call_set_text(cmd, args, "id", cmd->args[0]);
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    return run(cmd, op, args, done);
+    return run(cmd, rc, op, args, done);
 }
 
 int cmd_pin(struct cmd *cmd)
@@ -102,22 +98,14 @@ static int root_set(struct cmd *cmd)
     if (rc == 0) {
         rc = call_set_text(cmd, args, "id", cmd->args[2]);
     }
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    return run(cmd, "root_set", args, "is set");
+    return run(cmd, rc, "root_set", args, "is set");
 }
 
 static int root_rm(struct cmd *cmd)
 {
     json_t *args = json_object();
     int rc = call_set_text(cmd, args, "name", cmd->args[1]);
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    return run(cmd, "root_rm", args, "is no longer a root");
+    return run(cmd, rc, "root_rm", args, "is no longer a root");
 }
 
 int cmd_root(struct cmd *cmd)
@@ -154,9 +142,5 @@ int cmd_lease(struct cmd *cmd)
     if (rc == 0 && !stoq_json_set_u64(args, "seconds", seconds)) {
         rc = STOQ_EXIT_FAILED;
     }
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    return run(cmd, "lease", args, "is leased");
+    return run(cmd, rc, "lease", args, "is leased");
 }

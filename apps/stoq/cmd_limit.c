@@ -81,11 +81,7 @@ int cmd_limit(struct cmd *cmd)
     int rc = take_rate(cmd, "up", args);
     rc = rc != 0 ? rc : take_rate(cmd, "down", args);
     rc = rc != 0 ? rc : take_whose(cmd, args);
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    rc = call_op(cmd, "limit", args, &result);
+    rc = call_op_with(cmd, rc, "limit", args, &result);
     if (rc != 0) {
         return rc;
     }

@@ -89,11 +89,7 @@ int peers_select(struct cmd *cmd)
     json_t *args = json_object();
     json_t *result;
     int rc = select_args(cmd, cmd_value(cmd, "select"), args);
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    rc = call_op(cmd, "peers_select", args, &result);
+    rc = call_op_with(cmd, rc, "peers_select", args, &result);
     if (rc != 0) {
         return rc;
     }

@@ -34,17 +34,13 @@ int cmd_ping(struct cmd *cmd)
         return STOQ_EXIT_USAGE;
     }
     int rc = call_set_text(cmd, args, "to", cmd->args[0]);
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
     if (timeout_s > 0) {
         (void)stoq_json_set_u64(args, "timeout_s", timeout_s);
     }
     if (cmd_flag(cmd, "datagram")) {
         (void)json_object_set_new(args, "datagram", json_true());
     }
-    rc = call_op(cmd, "ping", args, &result);
+    rc = call_op_with(cmd, rc, "ping", args, &result);
     if (rc != 0) {
         return rc;
     }

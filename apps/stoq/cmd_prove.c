@@ -84,11 +84,7 @@ int cmd_prove(struct cmd *cmd)
 {
     json_t *args = json_object();
     int rc = prove_args(cmd, args);
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    return call_output(cmd, "prove", args, tell_proof);
+    return call_output(cmd, rc, "prove", args, tell_proof);
 }
 
 /* --- check-proof --- */

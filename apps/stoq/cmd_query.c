@@ -121,11 +121,7 @@ int cmd_info(struct cmd *cmd)
     json_t *result;
     json_t *args = json_pack("{s:b}", "files", (int)cmd_flag(cmd, "files"));
     int rc = call_set_text(cmd, args, "id", cmd->args[0]);
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    rc = call_op(cmd, "info", args, &result);
+    rc = call_op_with(cmd, rc, "info", args, &result);
     if (rc != 0) {
         return rc;
     }
@@ -164,11 +160,7 @@ int cmd_cat(struct cmd *cmd)
     if (rc == 0) {
         rc = call_set_number(cmd, args, "timeout", "timeout_s", 1, 30 * 24 * 3600);
     }
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    rc = call_op(cmd, "cat", args, &result);
+    rc = call_op_with(cmd, rc, "cat", args, &result);
     json_decref(result);
     int flushed = cmd_finish(cmd);
     return rc != 0 ? rc : flushed;
@@ -220,10 +212,6 @@ int cmd_verify(struct cmd *cmd)
     json_t *result;
     json_t *args = json_pack("{s:b}", "signed", (int)cmd_flag(cmd, "signed"));
     int rc = call_set_text(cmd, args, "id", cmd->args[0]);
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    rc = call_op(cmd, "verify", args, &result);
+    rc = call_op_with(cmd, rc, "verify", args, &result);
     return rc != 0 ? rc : tell_verdict(cmd, result);
 }

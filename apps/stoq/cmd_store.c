@@ -75,11 +75,7 @@ static int put(struct cmd *cmd)
     } else if (rc == 0) {
         rc = call_set_path(cmd, args, "path", argument(cmd));
     }
-    if (rc == 0) {
-        rc = call_op(cmd, "store_put", args, &result);
-    } else {
-        json_decref(args);
-    }
+    rc = call_op_with(cmd, rc, "store_put", args, &result);
     stoq_feed_free(feed);
     return rc != 0 ? rc : tell_put(cmd, result);
 }
@@ -90,11 +86,7 @@ static int on_address(struct cmd *cmd, const char *op, void (*tell)(const json_t
     json_t *result = NULL;
     json_t *args = json_object();
     int rc = call_set_text(cmd, args, "address", argument(cmd));
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    rc = call_op(cmd, op, args, &result);
+    rc = call_op_with(cmd, rc, op, args, &result);
     if (rc != 0) {
         return rc;
     }
@@ -121,11 +113,7 @@ static int get(struct cmd *cmd)
     } else if (rc == 0) {
         rc = call_set_path(cmd, args, "output", output);
     }
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    rc = call_op(cmd, "store_get", args, &result);
+    rc = call_op_with(cmd, rc, "store_get", args, &result);
     if (rc == 0 && cmd->json && !is_stream) {
         return cmd_print_json(cmd, result);
     }

@@ -45,11 +45,7 @@ int cmd_why(struct cmd *cmd)
     json_t *result;
     json_t *args = json_object();
     int rc = call_set_text(cmd, args, "id", cmd->args[0]);
-    if (rc != 0) {
-        json_decref(args);
-        return rc;
-    }
-    rc = call_op(cmd, "why", args, &result);
+    rc = call_op_with(cmd, rc, "why", args, &result);
     if (rc != 0) {
         return rc;
     }

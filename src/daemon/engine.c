@@ -61,6 +61,32 @@ static void trim_idle(struct stoq_engine *e)
     }
 }
 
+/* When the loop is to wake if nothing comes. Those that ran have said when they want to run again. */
+static stoq_ns wake_at(const struct stoq_engine *e, stoq_ns dht, stoq_ns exchange)
+{
+    const stoq_ns at[] = {
+        dht,
+        exchange,
+        stoq_node_deadline(e->node),
+        stoq_qos_deadline(e->qos),
+        engine_placements_deadline(e),
+        engine_yield_deadline(e),
+        engine_dials_deadline(e),
+        engine_sources_deadline(e),
+        engine_names_deadline(e),
+        engine_rtts_deadline(e),
+        engine_known_deadline(e),
+        engine_past_deadline(e),
+        e->fetches != NULL ? e->progress_at : STOQ_NEVER,
+    };
+    bool has_idle = e->batches_idle.count > 0 || e->pieces_idle.count > 0;
+    stoq_ns soonest = e->inbounds.count > 0 || has_idle ? e->sweep_at : STOQ_NEVER;
+    for (size_t i = 0; i < STOQ_COUNT(at); i++) {
+        soonest = at[i] < soonest ? at[i] : soonest;
+    }
+    return soonest;
+}
+
 /* The one place where the node's wishes are met: after all events at hand. */
 static void before_wait(void *user)
 {
@@ -94,35 +120,7 @@ static void before_wait(void *user)
     engine_drain(e);
     stoq_ns dht = engine_dht_run(e, now);
     stoq_ns exchange = engine_exchange_run(e, now);
-    stoq_ns deadline = stoq_node_deadline(e->node);
-    deadline = dht < deadline ? dht : deadline;
-    deadline = exchange < deadline ? exchange : deadline;
-    stoq_ns grants = stoq_qos_deadline(e->qos);
-    deadline = grants < deadline ? grants : deadline;
-    stoq_ns placements = engine_placements_deadline(e);
-    deadline = placements < deadline ? placements : deadline;
-    stoq_ns yields = engine_yield_deadline(e);
-    deadline = yields < deadline ? yields : deadline;
-    stoq_ns dials = engine_dials_deadline(e);
-    deadline = dials < deadline ? dials : deadline;
-    stoq_ns sources = engine_sources_deadline(e);
-    deadline = sources < deadline ? sources : deadline;
-    stoq_ns names = engine_names_deadline(e);
-    deadline = names < deadline ? names : deadline;
-    stoq_ns rtts = engine_rtts_deadline(e);
-    deadline = rtts < deadline ? rtts : deadline;
-    stoq_ns known = engine_known_deadline(e);
-    deadline = known < deadline ? known : deadline;
-    stoq_ns past = engine_past_deadline(e);
-    deadline = past < deadline ? past : deadline;
-    bool has_idle = e->batches_idle.count > 0 || e->pieces_idle.count > 0;
-    if ((e->inbounds.count > 0 || has_idle) && e->sweep_at < deadline) {
-        deadline = e->sweep_at;
-    }
-    if (e->fetches != NULL && e->progress_at < deadline) {
-        deadline = e->progress_at;
-    }
-    stoq_timer_set(e->timer, deadline);
+    stoq_timer_set(e->timer, wake_at(e, dht, exchange));
 }
 
 static void on_timer(void *user)

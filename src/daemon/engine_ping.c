@@ -58,37 +58,36 @@ static enum stoq_status refused(struct ping *p, const struct ask *a)
     return stoq_error_code_status(err->code);
 }
 
-static void on_hello(struct ask *a)
+/* Whose reply it is. NULL: it is gone, or was finished because what came is not of this type. */
+static struct ping *answered(const struct ask *a, enum stoq_message_type type)
 {
     struct ping *p = engine_wait_find(&a->engine->pings, a->own_tag);
     if (p == NULL) {
-        return;
+        return NULL;
     }
     p->cookie = 0;
-    if (a->status != STOQ_OK) {
-        finish(p, a->status);
-    } else if (a->reply.type != STOQ_MSG_HELLO) {
-        finish(p, refused(p, a));
-    } else if (p->ask.datagram) {
+    if (a->status == STOQ_OK && a->reply.type == type) {
+        return p;
+    }
+    finish(p, a->status != STOQ_OK ? a->status : refused(p, a));
+    return NULL;
+}
+
+static void on_hello(struct ask *a)
+{
+    struct ping *p = answered(a, STOQ_MSG_HELLO);
+    if (p != NULL && p->ask.datagram) {
         p->report->key_learned = true;
         send_datagram(p);
-    } else {
+    } else if (p != NULL) {
         send_ping(p);
     }
 }
 
 static void on_pong(struct ask *a)
 {
-    struct ping *p = engine_wait_find(&a->engine->pings, a->own_tag);
-    if (p == NULL) {
-        return;
-    }
-    p->cookie = 0;
-    if (a->status != STOQ_OK) {
-        finish(p, a->status);
-    } else if (a->reply.type != STOQ_MSG_PING) {
-        finish(p, refused(p, a));
-    } else {
+    struct ping *p = answered(a, STOQ_MSG_PING);
+    if (p != NULL) {
         p->report->rtt_ns = stoq_now() - p->sent_at;
         finish(p, STOQ_OK);
     }

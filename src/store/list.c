@@ -14,27 +14,15 @@ static bool begins_with(struct stoq_span key, struct stoq_span prefix)
     return key.n > prefix.n && (prefix.n == 0 || memcmp(key.p, prefix.p, prefix.n) == 0);
 }
 
-enum stoq_status stoq_store_each_under(struct stoq_store *s, enum stoq_record_type type,
-                                       struct stoq_span prefix,
-                                       bool (*each)(void *user, struct stoq_span key,
-                                                    struct stoq_stored info),
-                                       void *user, struct stoq_error *err)
+/* What the index has of a type, in the order of its keys from the one after last, until each says false. */
+static enum stoq_status walk(struct stoq_store *s, enum stoq_record_type type,
+                             struct stoq_entry last,
+                             bool (*each)(void *user, const struct stoq_entry *e), void *user,
+                             struct stoq_error *err)
 {
-    struct stoq_entry last = {0};
-    if (prefix.n > sizeof last.key) {
-        return stoq_fail(err, STOQ_RANGE, 0, "no key begins with %zu bytes", prefix.n);
-    }
-    /* A full disk keeps new records from the index; the old ones are listed all the same. */
-    struct stoq_error ignored;
-    bool synced = stoq_store_sync(s, &ignored) == STOQ_OK;
-    (void)synced;
     struct stoq_entry *page = calloc(PAGE_ENTRIES, sizeof *page);
     if (page == NULL) {
         return stoq_fail(err, STOQ_NOMEM, 0, "list %ss", stoq_record_type_str((uint8_t)type));
-    }
-    last.key_len = (uint8_t)prefix.n;
-    if (prefix.n > 0) {
-        memcpy(last.key, prefix.p, prefix.n);
     }
     enum stoq_status st = STOQ_OK;
     bool go_on = true;
@@ -43,17 +31,49 @@ enum stoq_status stoq_store_each_under(struct stoq_store *s, enum stoq_record_ty
         st = stoq_index_page(s->index, (uint8_t)type, stoq_entry_key(&last), page, PAGE_ENTRIES, &n,
                              err);
         for (size_t i = 0; st == STOQ_OK && go_on && i < n; i++) {
-            if (!begins_with(stoq_entry_key(&page[i]), prefix)) {
-                go_on = false;
-            } else if (!page[i].quarantined) {
-                go_on = each(user, stoq_entry_key(&page[i]), page[i].info);
-            }
+            go_on = each(user, &page[i]);
             last = page[i];
         }
         go_on = go_on && st == STOQ_OK && n == PAGE_ENTRIES;
     }
     free(page);
     return st;
+}
+
+/* Whose records are wanted, and who wants them. */
+struct under {
+    struct stoq_span prefix;
+    bool (*each)(void *user, struct stoq_span key, struct stoq_stored info);
+    void *user;
+};
+
+static bool tell_under(void *user, const struct stoq_entry *e)
+{
+    struct under *u = user;
+    return begins_with(stoq_entry_key(e), u->prefix) &&
+           (e->quarantined || u->each(u->user, stoq_entry_key(e), e->info));
+}
+
+enum stoq_status stoq_store_each_under(struct stoq_store *s, enum stoq_record_type type,
+                                       struct stoq_span prefix,
+                                       bool (*each)(void *user, struct stoq_span key,
+                                                    struct stoq_stored info),
+                                       void *user, struct stoq_error *err)
+{
+    struct under u = {prefix, each, user};
+    struct stoq_entry last = {0};
+    if (prefix.n > sizeof last.key) {
+        return stoq_fail(err, STOQ_RANGE, 0, "no key begins with %zu bytes", prefix.n);
+    }
+    /* A full disk keeps new records from the index; the old ones are listed all the same. */
+    struct stoq_error ignored;
+    bool synced = stoq_store_sync(s, &ignored) == STOQ_OK;
+    (void)synced;
+    last.key_len = (uint8_t)prefix.n;
+    if (prefix.n > 0) {
+        memcpy(last.key, prefix.p, prefix.n);
+    }
+    return walk(s, type, last, tell_under, &u, err);
 }
 
 enum stoq_status stoq_store_each(struct stoq_store *s, enum stoq_record_type type,
@@ -64,27 +84,38 @@ enum stoq_status stoq_store_each(struct stoq_store *s, enum stoq_record_type typ
     return stoq_store_each_under(s, type, stoq_span(NULL, 0), each, user, err);
 }
 
+struct lost {
+    bool (*each)(void *user, struct stoq_span key);
+    void *user;
+};
+
+static bool tell_lost(void *user, const struct stoq_entry *e)
+{
+    struct lost *l = user;
+    return !e->quarantined || l->each(l->user, stoq_entry_key(e));
+}
+
+enum stoq_status stoq_store_each_lost(struct stoq_store *s, enum stoq_record_type type,
+                                      bool (*each)(void *user, struct stoq_span key), void *user,
+                                      struct stoq_error *err)
+{
+    struct lost l = {each, user};
+    return walk(s, type, (struct stoq_entry){0}, tell_lost, &l, err);
+}
+
+static bool count_lost(void *user, struct stoq_span key)
+{
+    uint64_t *count = user;
+    (void)key;
+    (*count)++;
+    return true;
+}
+
 enum stoq_status stoq_store_count_quarantined(struct stoq_store *s, enum stoq_record_type type,
                                               uint64_t *count, struct stoq_error *err)
 {
-    struct stoq_entry last = {0};
-    struct stoq_entry *page = calloc(PAGE_ENTRIES, sizeof *page);
     *count = 0;
-    if (page == NULL) {
-        return stoq_fail(err, STOQ_NOMEM, 0, "list %ss", stoq_record_type_str((uint8_t)type));
-    }
-    enum stoq_status st = STOQ_OK;
-    size_t n = PAGE_ENTRIES;
-    while (st == STOQ_OK && n == PAGE_ENTRIES) {
-        st = stoq_index_page(s->index, (uint8_t)type, stoq_entry_key(&last), page, PAGE_ENTRIES, &n,
-                             err);
-        for (size_t i = 0; st == STOQ_OK && i < n; i++) {
-            *count += page[i].quarantined;
-            last = page[i];
-        }
-    }
-    free(page);
-    return st;
+    return stoq_store_each_lost(s, type, count_lost, count, err);
 }
 
 static enum stoq_status count_segments(const struct stoq_store *s, struct stoq_store_stats *out,

@@ -571,28 +571,3 @@ uint64_t stoq_scrub_bytes_total(struct stoq_store *s)
     }
     return stats.segment_bytes;
 }
-
-enum stoq_status stoq_store_each_lost(struct stoq_store *s, enum stoq_record_type type,
-                                      bool (*each)(void *user, struct stoq_span key), void *user,
-                                      struct stoq_error *err)
-{
-    struct stoq_entry last = {0};
-    struct stoq_entry *page = calloc(PAGE_ENTRIES, sizeof *page);
-    if (page == NULL) {
-        return stoq_fail(err, STOQ_NOMEM, 0, "list what is lost");
-    }
-    enum stoq_status st = STOQ_OK;
-    bool go_on = true;
-    while (go_on && st == STOQ_OK) {
-        size_t n;
-        st = stoq_index_page(s->index, (uint8_t)type, stoq_entry_key(&last), page, PAGE_ENTRIES, &n,
-                             err);
-        for (size_t i = 0; st == STOQ_OK && go_on && i < n; i++) {
-            go_on = !page[i].quarantined || each(user, stoq_entry_key(&page[i]));
-            last = page[i];
-        }
-        go_on = go_on && st == STOQ_OK && n == PAGE_ENTRIES;
-    }
-    free(page);
-    return st;
-}

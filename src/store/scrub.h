@@ -96,10 +96,4 @@ STOQ_WARN_UNUSED enum stoq_status stoq_scrub_step(struct stoq_scrub *sc, uint64_
  * known. */
 uint64_t stoq_scrub_bytes_total(struct stoq_store *s);
 
-/* Call each for every record of a type that the index knows to be damaged, in key order, until it
- * returns false. STOQ_OK, STOQ_IO, STOQ_NOMEM. */
-STOQ_WARN_UNUSED enum stoq_status stoq_store_each_lost(
-    struct stoq_store *s, enum stoq_record_type type,
-    bool (*each)(void *user, struct stoq_span key), void *user, struct stoq_error *err);
-
 #endif

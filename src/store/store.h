@@ -243,7 +243,12 @@ STOQ_WARN_UNUSED enum stoq_status stoq_store_each_under(
     bool (*each)(void *user, struct stoq_span key, struct stoq_stored info), void *user,
     struct stoq_error *err);
 
-/* How many records of a type are quarantined: known by key, not readable, in no listing above. */
+/* Call each for the records of a type that are quarantined: known by key, not readable, in no listing above.
+ * Results likewise. */
+STOQ_WARN_UNUSED enum stoq_status stoq_store_each_lost(
+    struct stoq_store *s, enum stoq_record_type type,
+    bool (*each)(void *user, struct stoq_span key), void *user, struct stoq_error *err);
+/* How many there are. */
 STOQ_WARN_UNUSED enum stoq_status stoq_store_count_quarantined(struct stoq_store *s,
                                                                enum stoq_record_type type,
                                                                uint64_t *count,
