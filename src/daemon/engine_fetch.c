@@ -361,6 +361,26 @@ enum stoq_status stoq_fetch_begin(struct stoq_engine *e, const struct stoq_fetch
     return STOQ_OK;
 }
 
+/* Its time is over: is that because nobody could be reached? */
+static enum stoq_status timed_out(const struct stoq_fetch *f, struct stoq_error *err)
+{
+    double seconds = (double)f->ask->timeout_ns / 1e9;
+    const struct stoq_fetch_report *r = f->report;
+    size_t silent = 0;
+    while (silent < r->source_count && !r->sources[silent].connected) {
+        silent++;
+    }
+    if (silent == 0 || silent < r->source_count) {
+        return stoq_fail(err, STOQ_TIMEOUT, 0, "not complete within %.1f s; what is verified stays",
+                         seconds);
+    }
+    char addr[STOQ_ADDR_TEXT_MAX];
+    return stoq_fail(err, STOQ_TIMEOUT, 0,
+                     "not complete within %.1f s: nobody answered at %s%s; what is verified stays",
+                     seconds, stoq_addr_format(&r->sources[0].addr, addr),
+                     silent > 1 ? ", nor at the other sources' addresses" : "");
+}
+
 enum stoq_status engine_fetch_result(const struct stoq_fetch *f, enum stoq_status status,
                                      struct stoq_error *err)
 {
@@ -368,8 +388,7 @@ enum stoq_status engine_fetch_result(const struct stoq_fetch *f, enum stoq_statu
         return STOQ_OK;
     }
     if (f->timed_out && status == STOQ_CANCELLED) {
-        return stoq_fail(err, STOQ_TIMEOUT, 0, "not complete within %.1f s; what is verified stays",
-                         (double)f->ask->timeout_ns / 1e9);
+        return timed_out(f, err);
     }
     return stoq_fail_code(err, status, f->code, "%s", f->why);
 }

@@ -46,6 +46,10 @@ enum stoq_status op_ping(struct stoq_host *host, const json_t *args, struct stoq
     }
     if (st == STOQ_OK) {
         st = stoq_engine_ping(stoq_host_engine(host), &ask, &report, err);
+        if (st != STOQ_OK && st != STOQ_CANCELLED) {
+            char addr[STOQ_ADDR_TEXT_MAX];
+            stoq_error_prefix(err, "%s: ", stoq_addr_format(&ask.to.addr, addr));
+        }
     }
     if (st == STOQ_OK) {
         *result = to_json(&ask, &report);

@@ -60,7 +60,7 @@ enum stoq_status stoq_source_parse(struct stoq_fetch_source *out, const char *te
     struct stoq_fetch_source source;
     const char *at = strchr(text, '@');
     if (at == NULL) {
-        return stoq_fail(err, STOQ_RANGE, 0, "'%.120s' is not PEER@ADDRESS", text);
+        return stoq_fail(err, STOQ_RANGE, 0, "'%.120s' is not PEER@ADDRESS, as in peer1...@[::1]:4477", text);
     }
     int n = snprintf(peer, sizeof peer, "%.*s", (int)(at - text < 999 ? at - text : 999), text);
     enum stoq_status st =
@@ -71,7 +71,7 @@ enum stoq_status stoq_source_parse(struct stoq_fetch_source *out, const char *te
     if (stoq_addr_parse(&source.addr, stoq_span_str(at + 1), 0) != STOQ_OK ||
         source.addr.port == 0) {
         return stoq_fail(err, STOQ_RANGE, 0,
-                         "'%.80s' is not an address with a port, as in [::1]:4433", at + 1);
+                         "'%.80s' is not an address with a port, as in [::1]:4477", at + 1);
     }
     *out = source;
     return STOQ_OK;

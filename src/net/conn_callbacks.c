@@ -2,6 +2,7 @@
 #include "net/net_internal.h"
 
 #include "sign/sign.h"
+#include "wire/bech32m.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,12 +15,12 @@ static bool key_fits(struct net_conn *conn, struct stoq_span spki)
     }
     struct stoq_peer_id peer = stoq_spki_peer_id(spki);
     if (conn->pinned && !stoq_hash_eq(&peer.h, &conn->pin.h)) {
-        char hex[2][2 * sizeof peer.h.b + 1];
+        char wanted[STOQ_ID_TEXT_CAP];
+        char got[STOQ_ID_TEXT_CAP];
         char text[STOQ_NET_CLOSE_TEXT_MAX];
-        stoq_hex_put(hex[0], stoq_span(conn->pin.h.b, sizeof conn->pin.h.b));
-        stoq_hex_put(hex[1], stoq_span(peer.h.b, sizeof peer.h.b));
-        (void)snprintf(text, sizeof text, "another key answered: expected %s, got %s", hex[0],
-                       hex[1]);
+        stoq_peer_id_put(wanted, &conn->pin);
+        stoq_peer_id_put(got, &peer);
+        (void)snprintf(text, sizeof text, "another key answered: expected %s, got %s", wanted, got);
         net_conn_blame(conn, STOQ_NET_WRONG_KEY, text);
         return false;
     }

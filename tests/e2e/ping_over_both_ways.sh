@@ -37,11 +37,16 @@ on X init -q >/dev/null
 wrong=$(on X key --json | jq -r .peer)@${a#*@}
 exits 5 on B ping "$wrong" --json
 jq -e '.error.code == "KeyMismatch"' out >/dev/null || fail "$(cat out)"
+says "${a#*@}: another key answered: expected ${wrong%@*}, got ${a%@*}"
 exits 5 on B ping "$wrong" --datagram --json
 jq -e '.error.code == "KeyMismatch"' out >/dev/null || fail "$(cat out)"
 exits 5 on B ping "${a%@*}@[::1]:9" --datagram --timeout 1
-says 'no reply'
+says '[::1]:9: no reply'
 exits 5 on B ping "${a%@*}@[::1]:9" --timeout 1
+says '[::1]:9: no answer'
+id=$(echo x | on X publish - --name n --version 1 -q)
+exits 5 on C get "$id" --from "${a%@*}@[::1]:9" --timeout 1
+says 'not complete within 1.0 s: nobody answered at [::1]:9; what is verified stays'
 exits 2 on B ping here
 exits 2 on B ping
 
