@@ -147,7 +147,10 @@ static void reload(struct daemon *d)
     stoq_notify_send(&d->manager, "RELOADING=1\nMONOTONIC_USEC=%llu",
                      (unsigned long long)(stoq_now() / 1000));
     if (stoq_host_reload(d->host, &err) == STOQ_OK) {
-        stoq_host_log(d->host, STOQ_LOG_INFO, "configuration read again");
+        struct stoq_host_reading r;
+        stoq_host_reading(d->host, &r);
+        stoq_host_log(d->host, STOQ_LOG_INFO, "configuration read again%s%s",
+                      r.waits[0] != '\0' ? "; these count from the next start: " : "", r.waits);
         stoq_notify_send(&d->manager, "READY=1\nSTATUS=serving");
     } else {
         stoq_host_log(d->host, STOQ_LOG_QUIET, "configuration kept as it was: %s", err.text);

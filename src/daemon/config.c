@@ -6,6 +6,7 @@
 #include "daemon/config_internal.h"
 
 #include "dht/dht.h"
+#include "hash/hash.h"
 #include "os/file.h"
 
 #include <ini.h>
@@ -22,7 +23,7 @@ struct parse {
     const char *name;
     struct stoq_span rest;
     int line; /* the last one read */
-    bool seen[CONFIG_SETTINGS_MAX];
+    bool seen[STOQ_CONFIG_KEYS_MAX];
     bool failed;
     int failed_line;
     char key[128];
@@ -67,6 +68,14 @@ static char *next_line(char *out, int cap, void *user)
     return out;
 }
 
+/* Values of one key in their order: another digest, another thing said. */
+static void note_value(uint64_t *said, const char *value)
+{
+    const struct stoq_span parts[] = {stoq_span((const uint8_t *)said, sizeof *said),
+                                      stoq_span_str(value)};
+    *said = stoq_hash_xxh3_64_parts(parts, STOQ_COUNT(parts)) | 1;
+}
+
 static int on_value(void *user, const char *section, const char *name, const char *value)
 {
     struct parse *p = user;
@@ -80,7 +89,7 @@ static int on_value(void *user, const char *section, const char *name, const cha
         if (strcmp(s->key, key) != 0) {
             continue;
         }
-        if (p->seen[i] && !s->repeats) {
+        if (p->seen[i] && (s->flags & CONFIG_REPEATS) == 0) {
             refuse(p, key, "is set twice");
         } else if (value[0] == '\0') {
             refuse(p, key, "has no value");
@@ -88,10 +97,24 @@ static int on_value(void *user, const char *section, const char *name, const cha
             refuse(p, key, p->why);
         }
         p->seen[i] = true;
+        note_value(&p->config->said[i], value);
         return 1;
     }
     refuse(p, key, "no such key");
     return 1;
+}
+
+const char *stoq_config_waits(const struct stoq_config *before, const struct stoq_config *after,
+                              size_t *at)
+{
+    const struct config_setting *s;
+    while ((s = config_setting_at(*at)) != NULL) {
+        size_t i = (*at)++;
+        if ((s->flags & CONFIG_AT_ONCE) == 0 && before->said[i] != after->said[i]) {
+            return s->key;
+        }
+    }
+    return NULL;
 }
 
 void stoq_config_init(struct stoq_config *c)

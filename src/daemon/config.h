@@ -10,6 +10,7 @@
 
 #define STOQ_CONFIG_BYTES_MAX ((size_t)STOQ_MIB)
 #define STOQ_CONFIG_PATH_MAX 4096
+#define STOQ_CONFIG_KEYS_MAX 64
 
 enum stoq_log_level { STOQ_LOG_QUIET, STOQ_LOG_INFO, STOQ_LOG_DEBUG };
 
@@ -68,6 +69,7 @@ struct stoq_config {
     uint64_t open_files_max; /* 0: as the process was started */
     unsigned api_connections_max;
     enum stoq_log_level log_level;
+    uint64_t said[STOQ_CONFIG_KEYS_MAX]; /* of each key a digest of its values; 0: left out */
 };
 
 /* Every value its default. */
@@ -79,6 +81,11 @@ void stoq_config_init(struct stoq_config *c);
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_config_parse(struct stoq_config *out, const char *name,
                                                     struct stoq_span text, struct stoq_error *err);
+
+/* The next key, from the *at-th on, which counts from a daemon's next start and says another thing in
+ * after than in before; NULL: no more. */
+const char *stoq_config_waits(const struct stoq_config *before, const struct stoq_config *after,
+                              size_t *at);
 
 /* Read a file. Also STOQ_NOTFOUND: no such file; STOQ_FULL: over STOQ_CONFIG_BYTES_MAX; STOQ_IO. */
 STOQ_WARN_UNUSED enum stoq_status stoq_config_load(struct stoq_config *out, const char *path,

@@ -5,15 +5,20 @@
 
 enum { CONFIG_WHY_BYTES = 300 };
 
+enum {
+    CONFIG_REPEATS = 1,
+    CONFIG_AT_ONCE =
+        2, /* a daemon that reads its file again takes it; others count from its next start */
+};
+
 struct config_setting {
     const char *key;
-    bool repeats;
+    unsigned flags;
     /* Take a value that is not empty; false: why says what is wrong with it. */
     bool (*set)(struct stoq_config *c, const char *value, char why[CONFIG_WHY_BYTES]);
 };
 
-#define CONFIG_SETTINGS_MAX 64
-/* The i-th key, NULL past the last; fewer than CONFIG_SETTINGS_MAX. */
+/* The i-th key, NULL past the last; fewer than STOQ_CONFIG_KEYS_MAX. */
 const struct config_setting *config_setting_at(size_t i);
 
 #endif

@@ -393,13 +393,37 @@ enum stoq_status stoq_host_start(struct stoq_host *host, struct stoq_error *err)
     return st;
 }
 
+/* What else the next start would refuse, and what it would change. */
+static enum stoq_status look_ahead(const struct stoq_host *host, const struct stoq_config *fresh,
+                                   char waits[STOQ_HOST_WAITS_BYTES], struct stoq_error *err)
+{
+    const char *key;
+    size_t n = 0;
+    size_t at = 0;
+    waits[0] = '\0';
+    while ((key = stoq_config_waits(&host->config, fresh, &at)) != NULL) {
+        int more = snprintf(waits + n, STOQ_HOST_WAITS_BYTES - n, "%s%s", n > 0 ? ", " : "", key);
+        n += more > 0 && n + (size_t)more < STOQ_HOST_WAITS_BYTES ? (size_t)more : 0;
+    }
+    if (fresh->network_key[0] == '\0') {
+        return STOQ_OK;
+    }
+    uint8_t network_key[NETWORK_KEY_BYTES];
+    enum stoq_status st = load_network_key(fresh->network_key, network_key, err);
+    stoq_key_wipe(network_key, sizeof network_key);
+    return st;
+}
+
 enum stoq_status stoq_host_reload(struct stoq_host *host, struct stoq_error *err)
 {
     struct stoq_config *fresh = malloc(sizeof *fresh);
     if (fresh == NULL) {
         return stoq_fail(err, STOQ_NOMEM, 0, "no memory for the configuration");
     }
-    enum stoq_status st = load_config(&host->home, fresh, err);
+    char waits[STOQ_HOST_WAITS_BYTES];
+    /* A file that is gone is a mistake: whoever wants every default has an empty one. */
+    enum stoq_status st = stoq_config_load(fresh, host->home.config_file, err);
+    st = st == STOQ_OK ? look_ahead(host, fresh, waits, err) : st;
     struct stoq_config *before = malloc(sizeof *before);
     if (before != NULL) {
         stoq_host_config(host, before);
@@ -408,6 +432,7 @@ enum stoq_status stoq_host_reload(struct stoq_host *host, struct stoq_error *err
     host->reading.failed = st != STOQ_OK;
     if (st == STOQ_OK) {
         host->reading.at = stoq_wall_seconds();
+        memcpy(host->reading.waits, waits, sizeof waits);
         memcpy(host->config.peers, fresh->peers, sizeof fresh->peers);
         memcpy(host->config.peer_places, fresh->peer_places, sizeof fresh->peer_places);
         host->config.peer_count = fresh->peer_count;

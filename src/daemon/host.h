@@ -57,11 +57,16 @@ STOQ_WARN_UNUSED enum stoq_status stoq_host_start(struct stoq_host *host, struct
  * start. On an error the old one stays, and stoq_host_reading tells of it. */
 STOQ_WARN_UNUSED enum stoq_status stoq_host_reload(struct stoq_host *host, struct stoq_error *err);
 
+#define STOQ_HOST_WAITS_BYTES 1024
+
 /* What the last reading of the configuration file said. */
 struct stoq_host_reading {
     uint64_t at;   /* seconds since 1970, of the one that holds */
     bool failed;   /* a later one was refused: the configuration before it holds */
     char why[512]; /* "FILE:LINE: KEY: reason" */
+    char waits
+        [STOQ_HOST_WAITS_BYTES]; /* keys that say another thing than at the start and count from the next,
+                                        * with commas between them; "": none */
 };
 void stoq_host_reading(struct stoq_host *host, struct stoq_host_reading *out);
 

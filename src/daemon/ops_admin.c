@@ -318,8 +318,9 @@ static json_t *reading_to_json(struct stoq_host *host)
 {
     struct stoq_host_reading r;
     stoq_host_reading(host, &r);
-    return json_pack("{s:s, s:I, s:s*}", "file", stoq_host_home(host)->config_file, "read_at",
-                     (json_int_t)r.at, "refused", r.failed ? r.why : NULL);
+    return json_pack("{s:s, s:I, s:s*, s:s*}", "file", stoq_host_home(host)->config_file, "read_at",
+                     (json_int_t)r.at, "refused", r.failed ? r.why : NULL, "next_start",
+                     r.waits[0] != '\0' ? r.waits : NULL);
 }
 
 static json_t *dns_sd_to_json(const struct stoq_engine_dnssd *s)

@@ -338,7 +338,37 @@ static void test_reload(void **state)
     assert_non_null(strstr(err.text, "stoq.conf:2: "));
     stoq_host_config(f->host, config);
     assert_int_equal(config->log_level, STOQ_LOG_DEBUG);
+    assert_int_equal(unlink(f->home.config_file), 0);
+    assert_int_equal(stoq_host_reload(f->host, &err), STOQ_NOTFOUND);
+    stoq_host_config(f->host, config);
+    assert_int_equal(config->log_level, STOQ_LOG_DEBUG);
     free(config);
+}
+
+static const char *waits_after(struct fixture *f, const char *text)
+{
+    static struct stoq_host_reading reading;
+    struct stoq_error err;
+    write_config(f, text);
+    assert_int_equal(stoq_host_reload(f->host, &err), STOQ_OK);
+    stoq_host_reading(f->host, &reading);
+    return reading.waits;
+}
+
+/* A reload names what it could not change, and refuses what the next start would. */
+static void test_reload_and_next_start(void **state)
+{
+    struct fixture *f = *state;
+    struct stoq_error err;
+    assert_int_equal(stoq_host_open(f->host, true, &err), STOQ_OK);
+    assert_string_equal(waits_after(f, "log.level = debug\n"), "");
+    assert_string_equal(waits_after(f, "log.level = info\nlisten = [::1]:1\nlisten = [::1]:2\n"
+                                       "bandwidth.up = 1MB\nstore.gc_rate = 1MiB\n"),
+                        "listen, bandwidth.up");
+    write_config(f, "network.key = /nonexistent/key\n");
+    assert_int_equal(stoq_host_reload(f->host, &err), STOQ_IO);
+    assert_non_null(strstr(err.text, "network.key: /nonexistent/key"));
+    assert_string_equal(waits_after(f, "log.level = debug\n"), "");
 }
 
 /* A second writer is refused with the reason, a reader is not. */
@@ -372,6 +402,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_life_of_a_package, setup, teardown),
         cmocka_unit_test_setup_teardown(test_removal_runs_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reload_and_next_start, setup, teardown),
         cmocka_unit_test_setup_teardown(test_two_processes, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,6 +28,10 @@ stop A INT
 start A
 kill -HUP "${daemon[A]}"
 wait_for grep -q 'configuration read again' A.log || fail "HUP was not heard"
+printf '[limits]\nstreams = 7\n' >>A/stoq.conf
+kill -HUP "${daemon[A]}"
+wait_for grep -q 'read again; these count from the next start: limits.streams' A.log || fail "what waits is not named"
+on A status --json | jq -e '.configuration.next_start == "limits.streams"' >/dev/null || fail "$(on A status)"
 printf 'listen\n' >>A/stoq.conf
 kill -HUP "${daemon[A]}"
 wait_for grep -q 'kept as it was.*stoq.conf:[0-9]*: ' A.log || fail "a damaged configuration was not refused"
