@@ -47,7 +47,7 @@ stop A
 rm -rf A && on A init -q >/dev/null
 printf 'limits.open_files = 1000000\n' >A/stoq.conf
 (
-    ulimit -n 4096
+    ulimit -n 200
     exits 1 on A daemon --listen '[::1]:0'
-    says 'the system allows this process 4096'
+    says 'the system allows this process 200'
 )
