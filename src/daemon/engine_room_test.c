@@ -115,10 +115,11 @@ static void dial(struct scene *s)
     assert_int_equal(stoq_key_from_seed(&s->own, seed), STOQ_OK);
     assert_int_equal(stoq_loop_new(&s->loop, NULL), STOQ_OK);
     assert_int_equal(stoq_timer_new(&s->tick, s->loop, on_tick, s, &err), STOQ_OK);
-    struct stoq_net_config cfg = {.loop = s->loop,
-                                  .key = s->own,
-                                  .user = s,
-                                  .cb = {.opened = on_opened, .closed = on_closed, .data = on_data}};
+    struct stoq_net_config cfg = {
+        .loop = s->loop,
+        .key = s->own,
+        .user = s,
+        .cb = {.opened = on_opened, .closed = on_closed, .data = on_data}};
     assert_int_equal(stoq_net_new(&s->net, &cfg, &err), STOQ_OK);
     assert_true(stoq_engine_local_addr(s->engine, 0, &dial.addr));
     assert_int_equal(stoq_net_dial(s->net, &dial, &s->conn), STOQ_OK);

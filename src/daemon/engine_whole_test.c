@@ -152,13 +152,12 @@ static void serve(struct scene *s)
     struct stoq_store_config sc = {.dir = s->dir, .create = true};
     assert_int_equal(stoq_store_open(&s->store, &sc, &err), STOQ_OK);
     assert_int_equal(stoq_addr_parse(&listen, stoq_span_str("[::1]:0"), 0), STOQ_OK);
-    struct stoq_engine_config cfg = {
-        .store = s->store,
-        .key = s->key,
-        .listen = &listen,
-        .listen_count = 1,
-        .exchange = true,
-        .dht = {.on = true, .work_bits = 1}};
+    struct stoq_engine_config cfg = {.store = s->store,
+                                     .key = s->key,
+                                     .listen = &listen,
+                                     .listen_count = 1,
+                                     .exchange = true,
+                                     .dht = {.on = true, .work_bits = 1}};
     assert_int_equal(stoq_engine_start(&s->engine, &cfg, &err), STOQ_OK);
     struct stoq_publish_ask ask = {.path = s->tree, .name = "t", .version = "1", .threads = 1};
     assert_int_equal(stoq_publish(s->store, &ask, &report, &err), STOQ_OK);
@@ -627,10 +626,9 @@ static void whom_the_dht_asks_what_his_hello_tells(void **state)
     const struct stoq_renewal renewal = {
         .spki = stoq_span(bytes, 44), .issued_at_s = 1, .digests = stoq_span(bytes, 8)};
     struct stoq_message renew = {.type = STOQ_MSG_RENEW};
-    struct stoq_message patch = {.type = STOQ_MSG_PATCH,
-                                 .u.patch = {.sequence = 1,
-                                             .issued_at_s = 1,
-                                             .patches = stoq_span(bytes, sizeof bytes)}};
+    struct stoq_message patch = {
+        .type = STOQ_MSG_PATCH,
+        .u.patch = {.sequence = 1, .issued_at_s = 1, .patches = stoq_span(bytes, sizeof bytes)}};
     struct stoq_buf body;
     stoq_buf_init(&body, STOQ_FRAME_BYTES_MAX);
     assert_int_equal(stoq_renewal_encode(&renewal, &body), STOQ_OK);
@@ -641,8 +639,8 @@ static void whom_the_dht_asks_what_his_hello_tells(void **state)
         struct stoq_error err;
         (void)begin(state);
         struct scene *s = *state;
-        assert_int_equal(
-            stoq_engine_dht_announce(s->engine, &s->id, &announced, NULL, NULL, &err), STOQ_OK);
+        assert_int_equal(stoq_engine_dht_announce(s->engine, &s->id, &announced, NULL, NULL, &err),
+                         STOQ_OK);
         say_hello(s, features[i]);
         assert_true(is_sent(s, &find));
         assert_int_equal(is_sent(s, &renew), (features[i] & STOQ_FEATURE_RENEW) != 0);

@@ -176,7 +176,8 @@ static void look_at_port(struct exam *x, const struct stoq_addr *addr)
     } else if (why.sys_errno == EACCES) {
         at.fix = "a port from 1024 on, or the right to bind lower ones";
     } else if (why.sys_errno == EAFNOSUPPORT) {
-        at.fix = "this system has no IPv6: name an IPv4 address (listen), or [::], which falls back to it";
+        at.fix =
+            "this system has no IPv6: name an IPv4 address (listen), or [::], which falls back to it";
     }
     add(x, true, &at, "%.500s", why.text);
 }

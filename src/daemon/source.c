@@ -60,7 +60,8 @@ enum stoq_status stoq_source_parse(struct stoq_fetch_source *out, const char *te
     struct stoq_fetch_source source;
     const char *at = strchr(text, '@');
     if (at == NULL) {
-        return stoq_fail(err, STOQ_RANGE, 0, "'%.120s' is not PEER@ADDRESS, as in peer1...@[::1]:4477", text);
+        return stoq_fail(err, STOQ_RANGE, 0,
+                         "'%.120s' is not PEER@ADDRESS, as in peer1...@[::1]:4477", text);
     }
     int n = snprintf(peer, sizeof peer, "%.*s", (int)(at - text < 999 ? at - text : 999), text);
     enum stoq_status st =

@@ -16,6 +16,7 @@
  *   patch.c    those that are signed anew, to who has the ones before
  *   here.c     those of them that are kept here too: made for who asks
  *   around.c   who answered the sweep's last lookup
+ *   spent.c    holders that take no more for now
  */
 #include "base/heap.h"
 #include "base/map.h"
@@ -254,7 +255,7 @@ struct anew {
 /* How a record goes to its holders: whole, unless ... */
 struct telling {
     struct stoq_dht_record *record;
-    bool renews;     /* it is the one that they have */
+    bool renews;     /* it is the one that they have, some at least besides us */
     uint64_t before; /* what they have says the same, and this is its digest; 0: it does not */
 };
 /* A holder that has a record no more: it goes there whole. */
@@ -290,8 +291,20 @@ struct around {
     uint32_t count;
     stoq_contact_no near[DHT_CANDIDATES]; /* held */
 };
+/* Holders that say Busy. */
+#define SPENT_MAX 256
+struct spent_holder {
+    uint64_t id;   /* its first bits */
+    stoq_ns until; /* it is sent nothing before */
+    uint32_t in_a_row;
+};
+struct spent {
+    uint32_t count;
+    struct spent_holder v[SPENT_MAX];
+};
 struct provide {
     struct around *around; /* NULL: none */
+    struct spent *spent;   /* NULL: none */
     struct own **v;        /* the first `sorted` in the order of their keys, then late ones */
     uint32_t count;
     uint32_t capacity;
@@ -526,6 +539,12 @@ bool here_look(struct stoq_dht *d, struct lookup *l);
 bool here_hand(struct stoq_dht *d, const struct stoq_hash *key, stoq_contact_no to, uint32_t hands);
 void here_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record *record);
 void here_release(struct stoq_dht *d, struct remake *r); /* NULL is fine */
+
+/* spent.c */
+/* How a holder answered a record that was sent to it. */
+void spent_told(struct stoq_dht *d, stoq_contact_no to, enum stoq_dht_outcome outcome);
+/* It takes none now, as it has said several times. */
+bool spent_is(const struct stoq_dht *d, stoq_contact_no to);
 
 /* around.c */
 void around_drop(struct stoq_dht *d);

@@ -353,6 +353,53 @@ static void rounds_send_digests(void **state)
     world_free(w);
 }
 
+/* More than holders take of one provider at once: those that have no room for him are left alone
+ * meanwhile, not sent all of it each time. */
+static void spent_quotas_are_waited_for(void **state)
+{
+    enum { KEYS = 3 * STOQ_DHT_PUBLISHER_BURST };
+    struct world *w = world_new(24, 3);
+    (void)state;
+    add_keys(w, 0, KEYS);
+    pass(w, 60);
+    assert_true(stats(w).own_held < KEYS);
+    pass(w, 900); /* two thirds of them come one a second */
+    assert_int_equal(stats(w).own_held, KEYS);
+    uint32_t copies = 0;
+    for (uint32_t i = 0; i < KEYS; i++) {
+        struct stoq_hash key = world_key(i);
+        copies += world_holders(w, &key);
+    }
+    print_message("%u keys, %u copies, %u stores\n", KEYS, copies, w->stores);
+    assert_true(w->stores < copies + copies / 8);
+    world_free(w);
+}
+
+/* That one key is full everywhere keeps no other from being left there. */
+static void a_full_key_is_no_spent_quota(void **state)
+{
+    enum { KEYS = 200, FULL = 12 };
+    struct world *w = world_new(24, 3);
+    (void)state;
+    for (uint32_t node = 1; node < 24; node++) {
+        for (uint32_t i = 0; i < FULL * STOQ_DHT_KEY_RECORDS; i++) {
+            struct stoq_hash key = world_key(i % FULL);
+            struct stoq_peer_id of = publisher(i);
+            struct stoq_dht_event ev = {.kind = STOQ_DHT_REQUEST};
+            ev.u.request = (struct stoq_dht_request){
+                .request = 1, .ask = STOQ_DHT_STORE, .proven = true, .own = true};
+            ev.u.request.record = world_record(&key, &of, 7, world_wall(w), 3600);
+            world_feed(w, node, &ev);
+            stoq_dht_record_drop(ev.u.request.record);
+            world_drain(w, node);
+        }
+    }
+    add_keys(w, 0, KEYS);
+    pass(w, 30);
+    assert_int_equal(stats(w).own_held, KEYS - FULL);
+    world_free(w);
+}
+
 static void who_has_them_no_more_gets_them_whole(void **state)
 {
     struct world *w = world_new(24, 3);
@@ -425,6 +472,8 @@ int main(void)
         cmocka_unit_test(a_newer_record_is_not_the_older),
         cmocka_unit_test(a_flood_of_renewals_is_refused),
         cmocka_unit_test(rounds_send_digests),
+        cmocka_unit_test(spent_quotas_are_waited_for),
+        cmocka_unit_test(a_full_key_is_no_spent_quota),
         cmocka_unit_test(who_has_them_no_more_gets_them_whole),
         cmocka_unit_test(what_says_something_else_goes_out_anew),
     };

@@ -29,6 +29,7 @@
 #define RETRY_FIRST (5 * STOQ_SEC)
 #define RETRY_MAX (300 * STOQ_SEC)
 #define RETRY_BUSY (60 * STOQ_SEC) /* a holder's bucket fills by one a second */
+#define BUSY_TRIES 12
 #define DOUBLINGS_MAX 10
 #define WITHDRAW_TRIES 6
 #define ALONE_AFTER (10 * STOQ_SEC)
@@ -373,10 +374,12 @@ static void tell(struct stoq_dht *d, const struct own *o)
     }
 }
 
-/* When to try again what has not reached enough. Somebody with a spent quota has asked us to go slower. */
+/* When to try again what has not reached enough. Somebody with a spent quota has asked us to go slower; one
+ * that has none after an hour is full. */
 static stoq_ns retry_after(const struct own *o, stoq_ns life)
 {
-    stoq_ns max = o->busy > 0 || life < RETRY_MAX ? life : RETRY_MAX;
+    bool full = o->busy > 0 && o->tries >= BUSY_TRIES;
+    stoq_ns max = full || life < RETRY_MAX ? life : RETRY_MAX;
     stoq_ns first = o->busy > 0 ? RETRY_BUSY : RETRY_FIRST;
     stoq_ns again = first << (o->tries < DOUBLINGS_MAX ? o->tries : DOUBLINGS_MAX);
     return again < max ? again : max;
@@ -499,7 +502,9 @@ bool provide_store(struct stoq_dht *d, struct job *j, struct own *o, stoq_contac
                    struct stoq_dht_record *record)
 {
     struct stoq_dht_call call = {.ask = STOQ_DHT_STORE, .target = o->key, .record = record};
-    struct pending *p = dht_call(d, to, &call);
+    bool spent = spent_is(d, to);
+    struct pending *p = spent ? NULL : dht_call(d, to, &call);
+    o->busy += spent;
     if (p != NULL) {
         p->job = j;
         p->own = o;
@@ -563,7 +568,7 @@ void provide_made(struct stoq_dht *d, struct pending *p, const struct stoq_dht_m
     o->busy = 0;
     o->ttl_s = held_time_left(d, record);
     struct telling t = {.record = record,
-                        .renews = o->digest != 0 && record->digest == o->digest,
+                        .renews = o->digest != 0 && record->digest == o->digest && o->got > 1,
                         .before = made->likewise && !record->withdrawn ? o->digest : 0};
     o->digest = record->withdrawn ? 0 : record->digest;
     o->sequence = record->sequence;
@@ -593,6 +598,7 @@ void provide_stored(struct stoq_dht *d, struct pending *p, const struct stoq_dht
     struct job *j = p->job;
     d->provide.stores--;
     o->busy += reply->outcome == STOQ_DHT_BUSY;
+    spent_told(d, p->to, reply->outcome);
     provide_missed(d, o, reply->outcome);
     if (reply->outcome == STOQ_DHT_DONE) {
         o->taken++;
@@ -704,4 +710,5 @@ void provide_release(struct stoq_dht *d)
         free(d->provide.v[i]);
     }
     free(d->provide.v);
+    free(d->provide.spent);
 }

@@ -116,7 +116,8 @@ void renew_told(struct stoq_dht *d, struct pending *p, const struct stoq_dht_rep
         uint32_t kept = answered && i < reply->kept_count ? reply->kept[i] : 0;
         bool busy = p->patch != NULL && kept == STOQ_DHT_PATCH_BUSY;
         uint32_t kept_s = busy ? 0 : kept * STOQ_DHT_KEPT_S;
-        if (answered && kept == 0 && miss_add(j, o, p->to)) {
+        bool spent = answered && kept == 0 && spent_is(d, p->to);
+        if (answered && kept == 0 && !spent && miss_add(j, o, p->to)) {
             continue; /* it stays open until that is closed */
         }
         if (kept_s > 0) {
@@ -125,7 +126,7 @@ void renew_told(struct stoq_dht *d, struct pending *p, const struct stoq_dht_rep
             o->taken++;
             o->ttl_s = kept_s < o->ttl_s ? kept_s : o->ttl_s;
         }
-        o->busy += busy || reply->outcome == STOQ_DHT_BUSY;
+        o->busy += busy || spent || reply->outcome == STOQ_DHT_BUSY;
         provide_missed(d, o, reply->outcome);
         provide_closed(d, j, o);
     }

@@ -280,9 +280,9 @@ static struct pace pace_of(enum stoq_net_cc cc)
     stoq_ns heard_at = pace.heard_at;
     pace = (struct pace){.heard_at = heard_at};
     (void)pipe_run(&p, NULL, 10 * STOQ_MS);
-    print_message("%s: %llu packets, %llu of them by a timer, %llu answers\n",
-                  stoq_net_cc_str(cc), (unsigned long long)pace.sent,
-                  (unsigned long long)pace.timed, (unsigned long long)pace.answers);
+    print_message("%s: %llu packets, %llu of them by a timer, %llu answers\n", stoq_net_cc_str(cc),
+                  (unsigned long long)pace.sent, (unsigned long long)pace.timed,
+                  (unsigned long long)pace.answers);
     pipe_release(&p);
     assert_true(pace.sent > 100);
     return pace;

@@ -150,7 +150,7 @@ struct stoq_node_event {
         } chunk;
         struct stoq_node_progress {
             stoq_node_cookie cookie;
-            uint64_t bytes; /* since the last one with this cookie */
+            uint64_t bytes;           /* since the last one with this cookie */
             uint64_t cap_bytes_per_s; /* the tightest, the peer's or ours, that holds it; 0: none */
         } progress;
         struct stoq_node_inbound {

@@ -145,8 +145,8 @@ static void request_event(struct model *m)
     struct stoq_swarm_event ev = {.kind = STOQ_SWARM_REQUEST_ENDED,
                                   .u.ended = {a->cookie, (enum stoq_status) - (what % 15)}};
     if (what > 200) {
-        ev =
-            (struct stoq_swarm_event){.kind = STOQ_SWARM_PROGRESS, .u.progress = {a->cookie, 5000, 0}};
+        ev = (struct stoq_swarm_event){.kind = STOQ_SWARM_PROGRESS,
+                                       .u.progress = {a->cookie, 5000, 0}};
     }
     feed(m, &ev);
 }

@@ -49,7 +49,8 @@ struct stoq_swarm_event {
         struct stoq_swarm_progress {
             stoq_swarm_cookie cookie;
             uint64_t bytes; /* since the last one of this request */
-            uint64_t cap_bytes_per_s; /* it brings no more than that, by somebody's wish; 0: none known */
+            uint64_t
+                cap_bytes_per_s; /* it brings no more than that, by somebody's wish; 0: none known */
         } progress;
         struct stoq_swarm_chunk {
             stoq_swarm_cookie cookie; /* 0: it came some other way (CHUNK_OK only) */

@@ -79,11 +79,11 @@ struct attack {
     uint64_t chunks;
     struct stoq_package_id package;
     stoq_ns begun;
-    stoq_ns since; /* of the step of an attack in steps */
+    stoq_ns since;   /* of the step of an attack in steps */
     uint64_t waited; /* ticks, for the hint */
-    uint64_t due;  /* what should have been sent by now ... */
-    uint64_t sent; /* ... and was */
-    int fd;        /* of raw datagrams */
+    uint64_t due;    /* what should have been sent by now ... */
+    uint64_t sent;   /* ... and was */
+    int fd;          /* of raw datagrams */
     struct bad_peer peers[PEERS_MAX];
     size_t peer_count;
     uint8_t first[65536]; /* first packets sent per connection, by a hash of its number */
@@ -575,7 +575,8 @@ static void meet_early(struct attack *a)
 static void early_tick(struct attack *a)
 {
     meet_early(a);
-    if (a->sent == 3 && a->answers > 0 && passed(a, 500 * STOQ_MS)) { /* another would be one too many */
+    if (a->sent == 3 && a->answers > 0 &&
+        passed(a, 500 * STOQ_MS)) { /* another would be one too many */
         stoq_loop_stop(a->loop);
     }
 }
