@@ -311,7 +311,6 @@ struct inbound {
     uint32_t range_done;
     struct stoq_stream_list *chunks; /* of the shard that production stands in; NULL: none */
     struct stoq_merkle_place chunks_place;
-    struct stoq_buf list; /* one of those that are asked for */
     struct piece *pieces; /* made by the job, in order */
     struct piece **pieces_last;
     struct piece *spare;        /* given to the job to fill */

@@ -135,10 +135,7 @@ static enum stoq_status add_chunk_lists(struct inbound *in, const struct stoq_he
 {
     enum stoq_status st = STOQ_OK;
     for (uint32_t i = 0; i < in->shards.count && st == STOQ_OK; i++) {
-        st = stoq_held_chunk_list(held, (size_t)(in->shards.first + i), &in->list, &in->err);
-        if (st == STOQ_OK) {
-            st = stoq_buf_add(&in->meta, stoq_buf_span(&in->list));
-        }
+        st = stoq_held_add_list(held, (size_t)(in->shards.first + i), &in->meta, &in->err);
     }
     return st;
 }
@@ -205,8 +202,7 @@ static enum stoq_status add_lists(struct inbound *in, const struct stoq_held *he
     enum stoq_status st = stoq_buf_add(lists, shards);
     bool is_short = chunks <= STOQ_OPENING_CHUNKS_MAX / STOQ_MERKLE_CHUNK_ENTRY_BYTES;
     for (size_t i = 0; is_short && i < stoq_held_shard_count(held) && st == STOQ_OK; i++) {
-        st = stoq_held_chunk_list(held, i, &in->list, &in->err);
-        st = st == STOQ_OK ? stoq_buf_add(lists, stoq_buf_span(&in->list)) : st;
+        st = stoq_held_add_list(held, i, lists, &in->err);
     }
     if (st == STOQ_NOTFOUND) { /* it is being fetched here */
         lists->n = shards.n;

@@ -37,7 +37,6 @@ static void inbound_free(struct inbound *in)
     engine_peer_unref(e, in->peer);
     stoq_frame_release(&in->frame);
     stoq_stream_list_drop(in->chunks);
-    stoq_buf_release(&in->list);
     stoq_buf_release(&in->meta);
     free(in->ranges);
     free(in->hashes);
@@ -410,7 +409,6 @@ void engine_stream(void *user, stoq_net_conn conn, stoq_net_stream stream)
     in->moved_at = stoq_now();
     in->pieces_last = &in->pieces;
     stoq_frame_init(&in->frame);
-    stoq_buf_init(&in->list, STOQ_MERKLE_SHARD_CHUNKS_MAX * STOQ_MERKLE_CHUNK_ENTRY_BYTES);
     stoq_buf_init(&in->meta, STOQ_META_BYTES_MAX);
     struct stoq_map_key key = {conn, (uint64_t)stream};
     engine_peer_ref(p);

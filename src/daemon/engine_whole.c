@@ -84,14 +84,16 @@ static enum stoq_status find_all(struct inbound *in, const struct stoq_held *hel
     size_t left = n;
     uint64_t index = 0;
     for (size_t s = 0; s < stoq_held_shard_count(held) && left > 0; s++) {
-        enum stoq_status st = stoq_held_chunk_list(held, s, &in->list, &in->err);
-        size_t count = st == STOQ_OK ? in->list.n / STOQ_MERKLE_CHUNK_ENTRY_BYTES : 0;
+        struct stoq_stream_list *list = NULL;
+        enum stoq_status st = stoq_stream_list_take(stoq_held_stream(held), s, &list, &in->err);
+        struct stoq_span entries = st == STOQ_OK ? stoq_stream_list_span(list) : stoq_span(NULL, 0);
         if (st != STOQ_OK && st != STOQ_NOTFOUND) { /* not found: it is being fetched here */
             return st;
         }
-        for (size_t i = 0; i < count && left > 0; i++) {
-            left -= settle(in, v, n, in->list.p + i * STOQ_MERKLE_CHUNK_ENTRY_BYTES, index + i);
+        for (size_t i = 0; i < entries.n / STOQ_MERKLE_CHUNK_ENTRY_BYTES && left > 0; i++) {
+            left -= settle(in, v, n, entries.p + i * STOQ_MERKLE_CHUNK_ENTRY_BYTES, index + i);
         }
+        stoq_stream_list_drop(list);
         index += stoq_merkle_shard_at(shards, s).chunks;
     }
     return STOQ_OK;
@@ -152,8 +154,7 @@ static enum stoq_status add_metadata(struct inbound *in, const struct stoq_held 
         st = stoq_buf_add(&in->meta, stoq_held_shard_list(held));
     }
     for (size_t i = 0; st == STOQ_OK && i < stoq_held_shard_count(held); i++) {
-        st = stoq_held_chunk_list(held, i, &in->list, &in->err);
-        st = st == STOQ_OK ? stoq_buf_add(&in->meta, stoq_buf_span(&in->list)) : st;
+        st = stoq_held_add_list(held, i, &in->meta, &in->err);
     }
     stoq_buf_release(&signatures);
     if (st == STOQ_FULL) {

@@ -9,6 +9,7 @@
 #include "os/tree_read.h"
 #include "sign/object.h"
 #include "wire/items.h"
+#include "wire/opening.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -415,6 +416,54 @@ static void chunks_come_by_their_hashes(void **state)
     assert_int_equal(payload.n, 0);
 }
 
+static bool remember_key(void *user, struct stoq_span key, struct stoq_stored info)
+{
+    (void)info;
+    return stoq_buf_add(user, key) == STOQ_OK;
+}
+
+/* The store has no chunk list any more: whoever gets one gets it out of memory. */
+static void delete_lists(struct scene *s)
+{
+    struct stoq_error err;
+    struct stoq_buf keys;
+    stoq_buf_init(&keys, STOQ_KIB);
+    assert_int_equal(stoq_store_each(s->store, STOQ_RECORD_CHUNK_LIST, remember_key, &keys, &err),
+                     STOQ_OK);
+    assert_true(keys.n > 0);
+    for (size_t i = 0; i < keys.n; i += 32) {
+        assert_int_equal(
+            stoq_store_delete(s->store, STOQ_RECORD_CHUNK_LIST, stoq_span(keys.p + i, 32), &err),
+            STOQ_OK);
+    }
+    stoq_buf_release(&keys);
+}
+
+/* The first asker has the lists read and compared with their hashes, the others get the same ones. */
+static void lists_are_read_once_for_all_askers(void **state)
+{
+    struct scene *s = *state;
+    struct stoq_message query = {.type = STOQ_MSG_METADATA_QUERY, .request_id = 80};
+    query.u.metadata_query = (struct stoq_msg_metadata_query){
+        .id = s->id, .kind = STOQ_META_CHUNK_LISTS, .shards = {0, 1}};
+    struct answer *a = ask(s, &query);
+    assert_int_equal(a->msg.type, STOQ_MSG_RESPONSE);
+    size_t n = a->payload.n;
+    assert_true(n >= FILES * STOQ_MERKLE_CHUNK_ENTRY_BYTES);
+    delete_lists(s);
+    a = ask(s, &query);
+    assert_int_equal(a->msg.type, STOQ_MSG_RESPONSE);
+    assert_int_equal(a->payload.n, n);
+    query.u.metadata_query =
+        (struct stoq_msg_metadata_query){.id = s->id, .kind = STOQ_META_OPENING};
+    a = ask(s, &query);
+    struct stoq_opening opening;
+    assert_int_equal(stoq_opening_get(a->payload, &opening), STOQ_OK);
+    assert_int_equal(opening.lists.n, STOQ_MERKLE_SHARD_ENTRY_BYTES + n);
+    download(s);
+    chunks_come_by_their_hashes(state);
+}
+
 /* A reply that waits for a cap ends when its request is taken back by number. */
 static void a_request_is_taken_back_by_its_number(void **state)
 {
@@ -656,6 +705,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_package_comes_in_one_answer, begin, end),
         cmocka_unit_test_setup_teardown(the_rest_is_what_is_not_held, begin, end),
         cmocka_unit_test_setup_teardown(chunks_come_by_their_hashes, begin, end),
+        cmocka_unit_test_setup_teardown(lists_are_read_once_for_all_askers, begin, end),
         cmocka_unit_test_setup_teardown(a_request_is_taken_back_by_its_number, begin, end),
         cmocka_unit_test_setup_teardown(announcements_are_proven_and_the_newest_counts, begin, end),
         cmocka_unit_test_setup_teardown(what_a_peer_has_is_taken_in, begin, end),

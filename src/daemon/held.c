@@ -144,6 +144,18 @@ enum stoq_status stoq_held_chunk_list(const struct stoq_held *held, size_t i, st
     return stoq_stream_chunk_list(held->stream, i, out, err);
 }
 
+enum stoq_status stoq_held_add_list(const struct stoq_held *held, size_t i, struct stoq_buf *out,
+                                    struct stoq_error *err)
+{
+    struct stoq_stream_list *list;
+    enum stoq_status st = stoq_stream_list_take(held->stream, i, &list, err);
+    if (st == STOQ_OK) {
+        st = stoq_buf_add(out, stoq_stream_list_span(list));
+        stoq_stream_list_drop(list);
+    }
+    return st;
+}
+
 /* Look for the chunks of a shard that have no bit yet. */
 static enum stoq_status look_for_rest(const struct stoq_held *held, size_t i, uint8_t *bits,
                                       struct stoq_error *err)

@@ -22,7 +22,7 @@ struct stoq_held;
  * STOQ_PROOF      what is here is not that package (IntegrityCheckFailed)
  * STOQ_VERSION    a manifest or profile newer than this program
  * STOQ_IO, STOQ_NOMEM
- * Memory: the manifest and 48 bytes per shard.
+ * Memory: the manifest, and the stream's.
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_held_open(struct stoq_held **out, struct stoq_store *store,
                                                  const struct stoq_package_id *id,
@@ -47,6 +47,11 @@ size_t stoq_held_shard_count(const struct stoq_held *held);
 STOQ_WARN_UNUSED enum stoq_status stoq_held_chunk_list(const struct stoq_held *held, size_t i,
                                                        struct stoq_buf *out,
                                                        struct stoq_error *err);
+
+/* The same list behind what out has, one that is kept (stoq_stream_list_take). STOQ_FULL: out takes no
+ * more. */
+STOQ_WARN_UNUSED enum stoq_status stoq_held_add_list(const struct stoq_held *held, size_t i,
+                                                     struct stoq_buf *out, struct stoq_error *err);
 
 /* How old what stoq_held_have says may be: of a chunk that is said not to be here, and of one that is. */
 #define STOQ_HELD_HAVE_AGE (100 * STOQ_MS)

@@ -7,6 +7,7 @@
 #include "daemon/extract.h"
 #include "daemon/held.h"
 #include "daemon/local.h"
+#include "daemon/shards.h"
 #include "os/file.h"
 
 static enum stoq_status refuse(void *user, struct stoq_span bytes)
@@ -185,6 +186,63 @@ static void a_list_is_shared_by_those_who_need_it(void **state)
     stoq_buf_release(&list);
 }
 
+#define SHARDS 70
+#define KEPT 64
+
+/* A stream of so many shards, of chunks that nobody has. */
+static struct stoq_stream *made_up_stream(void)
+{
+    struct stoq_shards *shards;
+    struct stoq_merkle_root root;
+    struct stoq_span list;
+    struct stoq_stream *out;
+    bool is_new;
+    assert_int_equal(stoq_shards_new(&shards, store, &err), STOQ_OK);
+    for (uint32_t i = 0; i < SHARDS * STOQ_MERKLE_SHARD_CHUNKS_MIN; i++) {
+        struct stoq_merkle_chunk chunk = {.bytes = 1 + i}; /* a hash that begins with 0 closes */
+        assert_int_equal(stoq_shards_add(shards, &chunk, &err), STOQ_OK);
+    }
+    assert_int_equal(stoq_shards_finish(shards, &root, &list, &err), STOQ_OK);
+    assert_int_equal(root.shards, SHARDS);
+    assert_int_equal(stoq_store_put(store, STOQ_RECORD_SHARD_LIST, stoq_span(root.hash.b, 32), 0,
+                                    list, &is_new, &err),
+                     STOQ_OK);
+    stoq_shards_free(shards);
+    assert_int_equal(stoq_stream_open(&out, store, &root, &err), STOQ_OK);
+    return out;
+}
+
+/* A list is kept until another one needs its place; then it is read anew. */
+static void so_many_lists_are_kept(void **state)
+{
+    (void)state;
+    struct stoq_stream *s = made_up_stream();
+    struct stoq_stream_list *list;
+    for (size_t i = 0; i < SHARDS; i++) {
+        assert_int_equal(stoq_stream_list_take(s, i, &list, &err), STOQ_OK);
+        stoq_stream_list_drop(list);
+    }
+    for (size_t i = 0; i < SHARDS; i++) {
+        struct stoq_merkle_shard shard = stoq_merkle_shard_at(stoq_stream_shard_list(s), i);
+        assert_int_equal(
+            stoq_store_delete(store, STOQ_RECORD_CHUNK_LIST, stoq_span(shard.root.b, 32), &err),
+            STOQ_OK);
+    }
+    for (size_t i = 0; i < SHARDS; i++) {
+        bool is_kept = i >= SHARDS - KEPT;
+        assert_int_equal(stoq_stream_list_take(s, i, &list, &err),
+                         is_kept ? STOQ_OK : STOQ_NOTFOUND);
+        if (is_kept) {
+            struct stoq_merkle_shard shard = stoq_merkle_shard_at(stoq_stream_shard_list(s), i);
+            assert_int_equal(stoq_merkle_check_chunk_list(&shard, STOQ_MERKLE_CHUNK_BYTES_MAX,
+                                                          stoq_stream_list_span(list)),
+                             STOQ_OK);
+            stoq_stream_list_drop(list);
+        }
+    }
+    stoq_stream_close(s);
+}
+
 static uint32_t ones(const uint8_t bits[STOQ_MERKLE_SHARD_CHUNKS_MAX / 8])
 {
     uint32_t n = 0;
@@ -323,6 +381,7 @@ int main(void)
         WITH_STORE(one_file_can_be_read),
         WITH_STORE(ranges_of_a_file),
         WITH_STORE(a_list_is_shared_by_those_who_need_it),
+        WITH_STORE(so_many_lists_are_kept),
         WITH_STORE(what_is_here_is_looked_up_once),
         WITH_STORE(a_cursor_reads_from_anywhere),
         WITH_STORE(an_output_that_exists_is_left_alone),

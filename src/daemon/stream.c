@@ -5,8 +5,9 @@
 #include <stdlib.h>
 
 #define BRINGS_MAX 3
-/* Requests side by side are near each other: in one shard, or in two. */
-#define LISTS_KEPT 2
+/* Chunk lists, each in the place that its shard's number gives it: of some 600 MB, so that all who ask for
+ * those that a query can name are answered from memory. 6 KB each, 18 KB at most. */
+#define LISTS_KEPT 64
 
 struct stoq_stream_list {
     _Atomic unsigned refs;
@@ -21,7 +22,7 @@ struct stoq_stream {
     enum stoq_status (*bring)(void *user, uint64_t offset, bool is_missing, struct stoq_error *err);
     void *bring_user;
     pthread_mutex_t lock;                      /* guards what follows */
-    struct stoq_stream_list *kept[LISTS_KEPT]; /* the one asked for last comes first; NULL: none */
+    struct stoq_stream_list *kept[LISTS_KEPT]; /* of shard i at i % LISTS_KEPT; NULL: none */
 };
 
 struct stoq_cursor {
@@ -152,32 +153,26 @@ struct stoq_span stoq_stream_list_span(const struct stoq_stream_list *list)
 /* The kept one of shard i, with a reference for the caller; NULL: it is not kept. */
 static struct stoq_stream_list *kept(struct stoq_stream *s, size_t i)
 {
-    struct stoq_stream_list *found = NULL;
     (void)pthread_mutex_lock(&s->lock);
-    for (size_t k = 0; k < LISTS_KEPT && found == NULL; k++) {
-        if (s->kept[k] != NULL && s->kept[k]->shard == i) {
-            found = s->kept[k];
-            s->kept[k] = s->kept[0];
-            s->kept[0] = found;
-            atomic_fetch_add(&found->refs, 1);
-        }
+    struct stoq_stream_list *found = s->kept[i % LISTS_KEPT];
+    found = found != NULL && found->shard == i ? found : NULL;
+    if (found != NULL) {
+        atomic_fetch_add(&found->refs, 1);
     }
     (void)pthread_mutex_unlock(&s->lock);
     return found;
 }
 
-/* Somebody else may have kept the same one meanwhile: then both are. */
+/* In the place of another one, or of the same one that somebody else has kept meanwhile. */
 static void keep(struct stoq_stream *s, struct stoq_stream_list *list)
 {
+    struct stoq_stream_list **place = &s->kept[list->shard % LISTS_KEPT];
     atomic_fetch_add(&list->refs, 1);
     (void)pthread_mutex_lock(&s->lock);
-    struct stoq_stream_list *oldest = s->kept[LISTS_KEPT - 1];
-    for (size_t k = LISTS_KEPT - 1; k > 0; k--) {
-        s->kept[k] = s->kept[k - 1];
-    }
-    s->kept[0] = list;
+    struct stoq_stream_list *was = *place;
+    *place = list;
     (void)pthread_mutex_unlock(&s->lock);
-    stoq_stream_list_drop(oldest);
+    stoq_stream_list_drop(was);
 }
 
 enum stoq_status stoq_stream_list_take(struct stoq_stream *s, size_t i,

@@ -20,7 +20,7 @@ struct stoq_stream;
  * STOQ_NOTFOUND  no shard list of it here
  * STOQ_PROOF     the list here is not that root's (IntegrityCheckFailed)
  * STOQ_IO, STOQ_NOMEM
- * Memory: 48 bytes per shard.
+ * Memory: 48 bytes per shard, and the chunk lists that are kept for those who take them, 64 of at most 18 KB.
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_stream_open(struct stoq_stream **out,
                                                    struct stoq_store *store,
@@ -52,8 +52,9 @@ STOQ_WARN_UNUSED enum stoq_status stoq_stream_chunk_list(const struct stoq_strea
                                                          struct stoq_buf *out,
                                                          struct stoq_error *err);
 
-/* The same list, read and checked once for all who need it at a time: those asked for last are kept. Borrowed
- * until it is dropped, which may be after the stream's end. Any thread. Results as above. */
+/* The same list, read and checked once for all who need it at a time: it is kept until that of another
+ * shard, 64 further, takes its place. Borrowed until it is dropped, which may be after the stream's end. Any
+ * thread. Results as above. */
 struct stoq_stream_list;
 STOQ_WARN_UNUSED enum stoq_status stoq_stream_list_take(struct stoq_stream *stream, size_t i,
                                                         struct stoq_stream_list **out,
