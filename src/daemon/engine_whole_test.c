@@ -52,6 +52,7 @@ struct scene {
     stoq_net_conn conn;
     bool open;
     bool ends;
+    bool early; /* both ends have it on */
     struct answer answers[2];
     size_t answer_count;
     struct stoq_range ranges[STOQ_REQUEST_RANGES_MAX];
@@ -158,6 +159,7 @@ static void serve(struct scene *s)
                                      .listen = &listen,
                                      .listen_count = 1,
                                      .exchange = true,
+                                     .early_data = s->early,
                                      .dht = {.on = true, .work_bits = 1}};
     assert_int_equal(stoq_engine_start(&s->engine, &cfg, &err), STOQ_OK);
     struct stoq_publish_ask ask = {.path = s->tree, .name = "t", .version = "1", .threads = 1};
@@ -177,6 +179,7 @@ static void dial(struct scene *s)
         .loop = s->loop,
         .key = s->own,
         .user = s,
+        .early_data = s->early,
         .cb = {
             .opened = on_opened, .closed = on_closed, .data = on_data, .stream_ended = on_ended}};
     assert_int_equal(stoq_net_new(&s->net, &cfg, &err), STOQ_OK);
@@ -187,15 +190,26 @@ static void dial(struct scene *s)
     assert_true(s->open);
 }
 
-static int begin(void **state)
+static int begin_with(void **state, bool early)
 {
     struct scene *s = calloc(1, sizeof *s);
     assert_non_null(s);
+    s->early = early;
     make_files(s);
     serve(s);
     dial(s);
     *state = s;
     return 0;
+}
+
+static int begin(void **state)
+{
+    return begin_with(state, false);
+}
+
+static int begin_early(void **state)
+{
+    return begin_with(state, true);
 }
 
 static int end(void **state)
@@ -606,6 +620,53 @@ static void announcements_are_proven_and_the_newest_counts(void **state)
     assert_int_equal(counts.kept, 0);
 }
 
+/* End the connection and ask in the first packets of the next one, as soon as there is a ticket for that. */
+static struct answer *ask_early(struct scene *s, struct stoq_message *msg)
+{
+    struct stoq_peer_id pin = stoq_key_peer_id(s->key);
+    struct stoq_net_dial again = {.timeout_ns = PATIENCE, .pin = &pin};
+    assert_true(stoq_engine_local_addr(s->engine, 0, &again.addr));
+    for (;;) {
+        struct stoq_message ping = {.type = STOQ_MSG_PING, .request_id = 1};
+        (void)ask(s, &ping);
+        stoq_net_close(s->net, s->conn, STOQ_APP_NONE, "");
+        while (s->open) {
+            stoq_loop_run(s->loop);
+        }
+        assert_int_equal(stoq_net_dial(s->net, &again, &s->conn), STOQ_OK);
+        s->answer_count = 0;
+        struct answer *a = stoq_net_early(s->net, s->conn) ? send_request(s, msg) : NULL;
+        while (!s->open) {
+            stoq_loop_run(s->loop);
+        }
+        if (a != NULL) {
+            wait_over(s, a);
+            read_answer(s, a);
+            return a;
+        }
+    }
+}
+
+/* Early data can be sent again by anybody: it asks what may be asked twice, and nothing else. */
+static void early_data_only_asks(void **state)
+{
+    struct scene *s = *state;
+    struct stoq_message query = {.type = STOQ_MSG_METADATA_QUERY,
+                                 .request_id = 91,
+                                 .u.metadata_query = {.id = s->id, .kind = STOQ_META_MANIFEST}};
+    assert_int_equal(ask_early(s, &query)->msg.type, STOQ_MSG_RESPONSE);
+    struct stoq_message all = {.type = STOQ_MSG_REQUEST, .request_id = 92};
+    all.u.request.id = s->id;
+    struct stoq_message have = {.type = STOQ_MSG_HAVE, .request_id = 93, .u.have = {.id = s->id}};
+    struct stoq_message *const late[] = {&all, &have};
+    for (size_t i = 0; i < STOQ_COUNT(late); i++) {
+        struct answer *a = ask_early(s, late[i]);
+        assert_int_equal(a->msg.type, STOQ_MSG_ERROR);
+        assert_int_equal(a->msg.u.error.code, STOQ_ERR_REFUSED);
+        assert_int_equal(ask(s, late[i])->msg.type, STOQ_MSG_RESPONSE);
+    }
+}
+
 static void what_a_peer_has_is_taken_in(void **state)
 {
     struct scene *s = *state;
@@ -708,6 +769,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(lists_are_read_once_for_all_askers, begin, end),
         cmocka_unit_test_setup_teardown(a_request_is_taken_back_by_its_number, begin, end),
         cmocka_unit_test_setup_teardown(announcements_are_proven_and_the_newest_counts, begin, end),
+        cmocka_unit_test_setup_teardown(early_data_only_asks, begin_early, end),
         cmocka_unit_test_setup_teardown(what_a_peer_has_is_taken_in, begin, end),
         cmocka_unit_test_setup_teardown(who_announces_without_end_is_held_up, begin, end),
         cmocka_unit_test(whom_the_dht_asks_what_his_hello_tells),

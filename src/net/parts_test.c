@@ -41,6 +41,27 @@ static void budget_is_spent_and_refills(void **state)
     free(g);
 }
 
+/* However many prefixes send sealed datagrams, what all of them cost is bounded. */
+static void datagrams_of_all_are_bounded(void **state)
+{
+    struct net_guard *g = malloc(sizeof *g);
+    stoq_ns now = 1000 * STOQ_SEC;
+    size_t one = 0;
+    size_t all = 0;
+    (void)state;
+    assert_non_null(g);
+    net_guard_init(g, 12345, 100, 10, 3);
+    for (uint64_t i = 0; i < 20000; i++) {
+        one += net_guard_rpc(g, 7, now + i * (STOQ_SEC / 10000));
+    }
+    assert_in_range(one, 2 * NET_GUARD_RPCS_PREFIX_PER_S, 3 * NET_GUARD_RPCS_PREFIX_PER_S + 1);
+    for (uint64_t i = 0; i < 20000; i++) {
+        all += net_guard_rpc(g, i, now + (i + 30000) * (STOQ_SEC / 10000));
+    }
+    assert_in_range(all, 2 * NET_GUARD_RPCS_PER_S, 2 * NET_GUARD_RPCS_PER_S + 251);
+    free(g);
+}
+
 static void handshakes_are_counted(void **state)
 {
     struct net_guard *g = malloc(sizeof *g);
@@ -269,6 +290,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(budget_is_spent_and_refills),
+        cmocka_unit_test(datagrams_of_all_are_bounded),
         cmocka_unit_test(handshakes_are_counted),
         cmocka_unit_test(ids_find_their_owners),
         cmocka_unit_test(datagrams_arrive_as_cut),
