@@ -5,6 +5,7 @@
 #include "daemon/publish.h"
 #include "dht/dht.h"
 #include "hash/hash.h"
+#include "os/file.h"
 #include "os/sys.h"
 #include "os/tree_read.h"
 #include "sign/object.h"
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -40,6 +42,7 @@ struct answer {
 
 struct scene {
     char dir[64];
+    char dht[72]; /* what its DHT remembers */
     char tree[64];
     struct stoq_store *store;
     struct stoq_key *key;
@@ -142,6 +145,37 @@ static void make_files(struct scene *s)
     }
 }
 
+/* Where an earlier daemon's sweep of announcements stood. */
+static const struct stoq_hash sweep_at = {{0x5a, 1}};
+
+static void leave_dht_file(struct scene *s)
+{
+    const struct stoq_dht_file file = {.epoch = 1, .bits = 1, .sweep_at = sweep_at};
+    struct stoq_buf bytes;
+    stoq_buf_init(&bytes, STOQ_DHT_FILE_BYTES_MAX);
+    assert_int_equal(stoq_dht_file_encode(&file, &bytes), STOQ_OK);
+    (void)snprintf(s->dht, sizeof s->dht, "%s-dht", s->dir);
+    FILE *f = fopen(s->dht, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes.p, 1, bytes.n, f), bytes.n);
+    assert_int_equal(fclose(f), 0);
+    stoq_buf_release(&bytes);
+}
+
+/* The next daemon's sweep begins there too. */
+static void take_dht_file(const struct scene *s)
+{
+    struct stoq_dht_file file;
+    struct stoq_error err;
+    struct stoq_buf bytes;
+    stoq_buf_init(&bytes, STOQ_DHT_FILE_BYTES_MAX);
+    assert_int_equal(stoq_file_read(s->dht, STOQ_DHT_FILE_BYTES_MAX, &bytes, &err), STOQ_OK);
+    assert_int_equal(stoq_dht_file_decode(&file, stoq_buf_span(&bytes)), STOQ_OK);
+    assert_true(stoq_hash_eq(&file.sweep_at, &sweep_at));
+    stoq_buf_release(&bytes);
+    assert_int_equal(unlink(s->dht), 0);
+}
+
 static void serve(struct scene *s)
 {
     static const uint8_t seed[STOQ_KEY_SEED_BYTES] = {7};
@@ -150,6 +184,7 @@ static void serve(struct scene *s)
     struct stoq_error err;
     (void)snprintf(s->dir, sizeof s->dir, "/tmp/stoq-whole-XXXXXX");
     assert_non_null(mkdtemp(s->dir));
+    leave_dht_file(s);
     assert_int_equal(stoq_key_from_seed(&s->key, seed), STOQ_OK);
     struct stoq_store_config sc = {.dir = s->dir, .create = true};
     assert_int_equal(stoq_store_open(&s->store, &sc, &err), STOQ_OK);
@@ -160,7 +195,7 @@ static void serve(struct scene *s)
                                      .listen_count = 1,
                                      .exchange = true,
                                      .early_data = s->early,
-                                     .dht = {.on = true, .work_bits = 1}};
+                                     .dht = {.on = true, .work_bits = 1, .file = s->dht}};
     assert_int_equal(stoq_engine_start(&s->engine, &cfg, &err), STOQ_OK);
     struct stoq_publish_ask ask = {.path = s->tree, .name = "t", .version = "1", .threads = 1};
     assert_int_equal(stoq_publish(s->store, &ask, &report, &err), STOQ_OK);
@@ -222,6 +257,7 @@ static int end(void **state)
     stoq_loop_free(s->loop);
     stoq_key_free(s->own);
     stoq_engine_stop(s->engine, 0);
+    take_dht_file(s);
     assert_int_equal(stoq_store_close(s->store, &err), STOQ_OK);
     stoq_key_free(s->key);
     assert_int_equal(stoq_tree_remove(AT_FDCWD, s->dir, NULL), STOQ_OK);
@@ -760,6 +796,19 @@ static void whom_the_dht_asks_what_his_hello_tells(void **state)
     stoq_buf_release(&body);
 }
 
+static void the_sweep_goes_on_where_it_stood(void **state)
+{
+    struct scene *s = *state;
+    struct stoq_engine_dht_status status;
+    struct stoq_dht_announced announced;
+    struct stoq_error err;
+    assert_int_equal(stoq_engine_dht_announce(s->engine, &s->id, &announced, NULL, NULL, &err),
+                     STOQ_OK); /* out of its turn: the sweep stays where it is */
+    stoq_engine_dht_status(s->engine, &status);
+    assert_true(status.up && announced.enough);
+    assert_true(stoq_hash_eq(&status.stats.sweep_at, &sweep_at));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -773,6 +822,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_a_peer_has_is_taken_in, begin, end),
         cmocka_unit_test_setup_teardown(who_announces_without_end_is_held_up, begin, end),
         cmocka_unit_test(whom_the_dht_asks_what_his_hello_tells),
+        cmocka_unit_test_setup_teardown(the_sweep_goes_on_where_it_stood, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

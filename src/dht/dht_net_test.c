@@ -222,11 +222,56 @@ static uint32_t newcomer_near(struct world *w, const struct stoq_hash *key)
     }
 }
 
-/* Long before a record is announced again, who came meanwhile and is near its key has it. */
+/* Who only asks answers nothing, holds nothing and is nobody's contact; what it announces, others hold. */
+static void a_client_is_asked_in_vain(void **state)
+{
+    enum { NODES = 5 };
+    static const enum stoq_dht_ask asks[] = {STOQ_DHT_PING, STOQ_DHT_FIND_NODE, STOQ_DHT_FIND_VALUE,
+                                             STOQ_DHT_STORE};
+    struct world *w = world_new(NODES, 47);
+    const struct stoq_peer_id who = {.h = {{1, 0xff}}};
+    struct stoq_hash key = world_key(1);
+    (void)state;
+    world_node_new(w, w->count++, true);
+    world_met(w, NODES, 1);
+    world_run(w, w->now + 10 * STOQ_SEC);
+    struct stoq_dht_record *r = world_record(&key, &who, 1, world_wall(w), STOQ_DHT_TTL_S);
+    for (size_t i = 0; i < STOQ_COUNT(asks); i++) {
+        struct stoq_dht_event ev = {.kind = STOQ_DHT_REQUEST};
+        ev.u.request = (struct stoq_dht_request){.request = 1,
+                                                 .ask = asks[i],
+                                                 .target = key,
+                                                 .want = 20,
+                                                 .record = asks[i] == STOQ_DHT_STORE ? r : NULL,
+                                                 .proven = true,
+                                                 .own = true};
+        w->answered = STOQ_DHT_DONE;
+        world_feed(w, NODES, &ev);
+        world_drain(w, NODES);
+        assert_int_equal(w->answered, STOQ_DHT_REFUSED);
+    }
+    stoq_dht_record_drop(r);
+    assert_int_equal(stoq_dht_count(w->nodes[NODES].dht, &key, w->now), 0);
+    world_announce(w, NODES, &key);
+    assert_true(w->told.enough && w->told.wanted == NODES && w->told.got == NODES);
+    assert_int_equal(world_holders(w, &key), NODES);
+    for (uint32_t i = 0; i < NODES; i++) {
+        struct stoq_dht_contact c;
+        for (size_t at = 0; stoq_dht_at(w->nodes[i].dht, at, w->now, &c); at++) {
+            assert_true(c.contact != w->nodes[NODES].contact);
+        }
+    }
+    world_free(w);
+}
+
+/* Long before a record is announced again, who came meanwhile and is near its key has it: from the holders
+ * that are nearest to it by what they know, not from all. */
 static void newcomers_are_given_what_they_are_near_to(void **state)
 {
     struct world *w = world_new(60, 17);
     uint32_t given = 0;
+    uint32_t copies = 0;
+    uint32_t stores = 0;
     uint64_t handed = 0;
     (void)state;
     for (uint32_t i = 0; i < 10; i++) {
@@ -236,6 +281,11 @@ static void newcomers_are_given_what_they_are_near_to(void **state)
         world_met(w, n, 30 + i);
         world_run(w, w->now + 30 * STOQ_SEC);
         given += stoq_dht_count(w->nodes[n].dht, &key, w->now) == 1;
+        for (uint32_t k = 0; k <= i; k++) {
+            key = world_key(k);
+            copies += stoq_dht_count(w->nodes[n].dht, &key, w->now) > 0;
+        }
+        stores += w->nodes[n].stores;
     }
     for (uint32_t i = 0; i < w->count; i++) {
         struct stoq_dht_stats s;
@@ -244,6 +294,7 @@ static void newcomers_are_given_what_they_are_near_to(void **state)
     }
     assert_int_equal(given, 10);
     assert_true(handed >= 10);
+    assert_true(stores <= copies * STOQ_DHT_K / 2); /* some 6 a copy: few know all the others yet */
     world_free(w);
 }
 
@@ -258,6 +309,7 @@ static void copies_are_left_on_the_path(void **state)
     world_run(w, w->now + 600 * STOQ_SEC);
     for (uint32_t i = 0; i < 40; i++) {
         world_look(w, 100 + i, &key, true, false);
+        assert_true(w->look.end.paths >= STOQ_DHT_PATHS);
     }
     world_run(w, w->now + 5 * STOQ_SEC);
     assert_true(world_holders(w, &key) > before);
@@ -574,6 +626,7 @@ int main(void)
         cmocka_unit_test(a_record_is_gone_at_its_ttl),
         cmocka_unit_test(announcing_goes_on_by_itself),
         cmocka_unit_test(a_sweep_shares_lookups),
+        cmocka_unit_test(a_client_is_asked_in_vain),
         cmocka_unit_test(newcomers_are_given_what_they_are_near_to),
         cmocka_unit_test(copies_are_left_on_the_path),
         cmocka_unit_test(who_reads_mends_what_is_stale),

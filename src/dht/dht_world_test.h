@@ -29,8 +29,9 @@ enum world_role {
 
 struct world_node {
     struct stoq_dht *dht;
-    bool plain; /* it knows no renewals */
-    bool whole; /* it knows no patches */
+    bool plain;      /* it knows no renewals */
+    bool whole;      /* it knows no patches */
+    uint32_t stores; /* sent to it */
     stoq_contact_no contact;
     struct stoq_hash id;
     struct stoq_peer_id peer;
@@ -223,6 +224,7 @@ static inline void world_call(struct world *w, uint32_t n, const struct stoq_dht
     w->calls++;
     w->resend_ns = c->resend_ns;
     w->stores += c->ask == STOQ_DHT_STORE;
+    w->nodes[to].stores += c->ask == STOQ_DHT_STORE;
     w->renewals += c->ask == STOQ_DHT_RENEW;
     w->named += c->renewal == NULL ? 0 : c->renewal->count;
     w->patches += c->ask == STOQ_DHT_PATCH;
