@@ -75,6 +75,16 @@ static void wait_for(struct world *w, const struct expected *want)
     world_idle(w, 20 * STOQ_MS);
 }
 
+/* a begins to send so many bytes; b does with them what take does. */
+static void send_to_b(struct world *w, struct sender *t, uint64_t bytes,
+                      void (*take)(struct side *s, stoq_net_conn conn, stoq_net_stream stream,
+                                   struct stoq_span bytes, bool fin))
+{
+    w->b.on_data = take;
+    begin(w, t, bytes);
+    pump(t);
+}
+
 static void unconsumed_bytes_hold_the_sender(void **state)
 {
     (void)state;
@@ -85,9 +95,7 @@ static void unconsumed_bytes_hold_the_sender(void **state)
                                 .connections_max = 16}; /* few: their windows begin wide */
     world_init(&w, NULL, &b);
     world_connect(&w);
-    w.b.on_data = hoard;
-    begin(&w, &t, 4 * STOQ_MIB);
-    pump(&t);
+    send_to_b(&w, &t, 4 * STOQ_MIB, hoard);
     wait_for(&w, &(struct expected){.received = STOQ_MIB});
     assert_int_equal(w.b.received, STOQ_MIB); /* exactly the window */
     assert_int_equal(w.b.fins, 0);
@@ -247,9 +255,7 @@ static void stop_code_arrives(void **state)
     struct stoq_net_config b = {.stream_window_bytes = 64 * STOQ_KIB};
     world_init(&w, NULL, &b);
     world_connect(&w);
-    w.b.on_data = hoard;
-    begin(&w, &t, 4 * STOQ_MIB);
-    pump(&t);
+    send_to_b(&w, &t, 4 * STOQ_MIB, hoard);
     wait_for(&w, &(struct expected){.received = 64 * STOQ_KIB});
     assert_int_equal(w.b.received, 64 * STOQ_KIB);
     stoq_net_stream_stop(w.b.net, w.b.conn, t.stream, 43);
@@ -296,9 +302,7 @@ static void close_releases_what_waits(void **state)
     struct sender t;
     world_init(&w, NULL, NULL);
     world_connect(&w);
-    w.b.on_data = hoard;
-    begin(&w, &t, 16 * STOQ_MIB);
-    pump(&t);
+    send_to_b(&w, &t, 16 * STOQ_MIB, hoard);
     world_idle(&w, 50 * STOQ_MS);
     assert_true(w.a.released < t.pieces);
     stoq_net_close(w.a.net, w.a.conn, 1, "that will do");
@@ -315,9 +319,7 @@ static void free_releases_what_waits(void **state)
     struct sender t;
     world_init(&w, NULL, NULL);
     world_connect(&w);
-    w.b.on_data = hoard;
-    begin(&w, &t, 16 * STOQ_MIB);
-    pump(&t);
+    send_to_b(&w, &t, 16 * STOQ_MIB, hoard);
     world_idle(&w, 20 * STOQ_MS);
     world_release(&w);
     assert_int_equal(w.a.released, t.pieces);
@@ -343,9 +345,7 @@ static void lost_packets_are_sent_again(void **state)
     struct sender t;
     world_init(&w, NULL, NULL);
     world_connect(&w);
-    w.b.on_data = check_only;
-    begin(&w, &t, 32 * STOQ_MIB);
-    pump(&t);
+    send_to_b(&w, &t, 32 * STOQ_MIB, check_only);
     for (int i = 0; i < 2; i++) {
         w.a.released = 0;
         assert_true(world_run(&w, a_released_some));
@@ -487,9 +487,7 @@ static void keys_change_under_way(void **state)
     struct stoq_net_config small = {.send_buffer_bytes = STOQ_MIB};
     world_init(&w, &small, NULL);
     world_connect(&w);
-    w.b.on_data = check_only;
-    begin(&w, &t, 16 * STOQ_MIB);
-    pump(&t);
+    send_to_b(&w, &t, 16 * STOQ_MIB, check_only);
     for (uint64_t mark = 4 * STOQ_MIB; mark < 16 * STOQ_MIB; mark += 4 * STOQ_MIB) {
         t.most_buffered = mark;
         assert_true(world_run(&w, b_got_next_mebibyte));

@@ -315,11 +315,12 @@ static void headers_are_refused(void **state)
     }
 }
 
+static const uint8_t types[] = {
+    STOQ_BUNDLE_CHUNK, STOQ_BUNDLE_MANIFEST,    STOQ_BUNDLE_SHARD_LIST, STOQ_BUNDLE_CHUNK_LIST,
+    STOQ_BUNDLE_ENTRY, STOQ_BUNDLE_PACKAGE_END, STOQ_BUNDLE_END,        STOQ_BUNDLE_SIGNATURE};
+
 static void records_stand_in_their_order(void **state)
 {
-    static const uint8_t types[] = {
-        STOQ_BUNDLE_CHUNK, STOQ_BUNDLE_MANIFEST,    STOQ_BUNDLE_SHARD_LIST, STOQ_BUNDLE_CHUNK_LIST,
-        STOQ_BUNDLE_ENTRY, STOQ_BUNDLE_PACKAGE_END, STOQ_BUNDLE_END,        STOQ_BUNDLE_SIGNATURE};
     (void)state;
     struct draft d;
     for (size_t i = 0; i < STOQ_COUNT(types); i++) {
@@ -353,9 +354,6 @@ static void records_stand_in_their_order(void **state)
 
 static void lengths_are_judged_before_they_are_read(void **state)
 {
-    static const uint8_t types[] = {
-        STOQ_BUNDLE_CHUNK, STOQ_BUNDLE_MANIFEST,    STOQ_BUNDLE_SHARD_LIST, STOQ_BUNDLE_CHUNK_LIST,
-        STOQ_BUNDLE_ENTRY, STOQ_BUNDLE_PACKAGE_END, STOQ_BUNDLE_END,        STOQ_BUNDLE_SIGNATURE};
     (void)state;
     struct draft d;
     for (size_t i = 0; i < STOQ_COUNT(types); i++) {

@@ -36,18 +36,9 @@ static void reopen(struct stoq_scratch *t, bool rebuild)
     open_small(t);
 }
 
-static struct stoq_hash key_of(uint64_t seed)
-{
-    uint8_t *own;
-    struct stoq_hash key;
-    (void)stoq_scratch_chunk(N, seed, false, &own, &key);
-    free(own);
-    return key;
-}
-
 static void delete_chunk(struct stoq_scratch *t, uint64_t seed)
 {
-    struct stoq_hash key = key_of(seed);
+    struct stoq_hash key = stoq_scratch_key(N, seed);
     assert_int_equal(stoq_store_delete(t->s, STOQ_RECORD_CHUNK, stoq_span(key.b, 32), &t->err),
                      STOQ_OK);
 }
@@ -195,7 +186,7 @@ static enum stoq_status mark_to(void *user, struct stoq_mark *m, struct stoq_err
     (void)err;
     r->calls++;
     for (uint64_t i = 0; i < r->to; i++) {
-        struct stoq_hash key = key_of(i);
+        struct stoq_hash key = stoq_scratch_key(N, i);
         stoq_mark_add(m, stoq_span(key.b, 32));
     }
     return STOQ_OK;
@@ -274,8 +265,8 @@ static void an_addition_wins(void **state)
     unsigned number = stoq_store_add_begin(t->s);
     uint8_t keys[64];
     uint8_t bits;
-    struct stoq_hash a = key_of(1);
-    struct stoq_hash b = key_of(2);
+    struct stoq_hash a = stoq_scratch_key(N, 1);
+    struct stoq_hash b = stoq_scratch_key(N, 2);
     memcpy(keys, a.b, 32);
     memcpy(keys + 32, b.b, 32);
     assert_int_equal(
@@ -326,7 +317,7 @@ static void damage_costs_one_record(void **state)
     static const struct stoq_gc_ask ask = {.dead_percent_min = 1};
     put_thirds(t, 21);
     assert_int_equal(stoq_store_sync(t->s, &t->err), STOQ_OK);
-    struct stoq_hash key = key_of(6);
+    struct stoq_hash key = stoq_scratch_key(N, 6);
     struct stoq_entry e;
     assert_int_equal(stoq_index_get(t->s->index, STOQ_RECORD_CHUNK, stoq_span(key.b, 32), &e, NULL),
                      STOQ_OK);
@@ -430,7 +421,7 @@ static void *read_on(void *user)
     struct stoq_buf out;
     stoq_buf_init(&out, STOQ_CHUNK_BYTES_MAX);
     for (uint64_t i = 0; !atomic_load(&b->stop); i++) {
-        struct stoq_hash key = key_of(1000 + i % 50);
+        struct stoq_hash key = stoq_scratch_key(N, 1000 + i % 50);
         if (stoq_store_read(b->t->s, STOQ_RECORD_CHUNK, stoq_span(key.b, 32), STOQ_STORE_VERIFY,
                             &out, NULL) != STOQ_OK) {
             b->bad = true;
@@ -446,7 +437,7 @@ static enum stoq_status mark_added(void *user, struct stoq_mark *m, struct stoq_
     struct beside *b = user;
     struct refer refer = {.to = atomic_load(&b->added)};
     for (uint64_t i = 1000; i < 1050; i++) {
-        struct stoq_hash key = key_of(i);
+        struct stoq_hash key = stoq_scratch_key(N, i);
         stoq_mark_add(m, stoq_span(key.b, 32));
     }
     return mark_to(&refer, m, err);

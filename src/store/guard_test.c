@@ -14,20 +14,11 @@
 
 #define N 3000
 
-static struct stoq_hash key_of(uint64_t seed)
-{
-    uint8_t *own;
-    struct stoq_hash key;
-    (void)stoq_scratch_chunk(N, seed, false, &own, &key);
-    free(own);
-    return key;
-}
-
 /* What the index says of a chunk; everything is synced first. */
 static struct stoq_entry entry_of(struct stoq_scratch *t, uint64_t seed)
 {
     struct stoq_entry e;
-    struct stoq_hash key = key_of(seed);
+    struct stoq_hash key = stoq_scratch_key(N, seed);
     assert_int_equal(stoq_store_sync(t->s, &t->err), STOQ_OK);
     assert_int_equal(
         stoq_index_get(t->s->index, STOQ_RECORD_CHUNK, stoq_span(key.b, 32), &e, &t->err), STOQ_OK);
@@ -201,7 +192,7 @@ static enum stoq_status mark_crowd(void *user, struct stoq_mark *m, struct stoq_
         stoq_mark_add(m, stoq_span(key, sizeof key));
     }
     for (uint64_t seed = 0; seed < 10; seed++) {
-        struct stoq_hash key = key_of(seed);
+        struct stoq_hash key = stoq_scratch_key(N, seed);
         stoq_mark_add(m, stoq_span(key.b, 32));
     }
     return STOQ_OK;

@@ -101,6 +101,16 @@ static inline struct stoq_span stoq_scratch_chunk(size_t n, uint64_t seed, bool 
     return s;
 }
 
+/* Its key alone, of bytes that do not compress. */
+static inline struct stoq_hash stoq_scratch_key(size_t n, uint64_t seed)
+{
+    uint8_t *own;
+    struct stoq_hash key;
+    (void)stoq_scratch_chunk(n, seed, false, &own, &key);
+    free(own);
+    return key;
+}
+
 static inline enum stoq_status stoq_scratch_try_put(struct stoq_scratch *t, size_t n, uint64_t seed,
                                                     bool packs, bool *is_new)
 {
