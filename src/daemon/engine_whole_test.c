@@ -809,6 +809,34 @@ static void the_sweep_goes_on_where_it_stood(void **state)
     assert_true(stoq_hash_eq(&status.stats.sweep_at, &sweep_at));
 }
 
+struct offered {
+    struct stoq_peer_id peer;
+    bool failed;
+};
+
+static void see_failed(struct stoq_engine *e, void *arg)
+{
+    struct offered *o = arg;
+    o->failed = stoq_discovery_is_failed(&e->dht->cache, &o->peer, stoq_now());
+}
+
+/* Whoever could not be reached, here since another is at that address, is not offered for a while. */
+static void a_failed_dial_is_remembered(void **state)
+{
+    struct scene *s = *state;
+    struct stoq_ping_report report;
+    struct stoq_error err;
+    struct offered o = {.peer = {{{9}}}};
+    struct stoq_ping_ask ping = {.timeout_ns = PATIENCE};
+    ping.to.peer = o.peer;
+    assert_true(stoq_engine_local_addr(s->engine, 0, &ping.to.addr));
+    engine_call(s->engine, see_failed, &o);
+    assert_false(o.failed);
+    assert_int_equal(stoq_engine_ping(s->engine, &ping, &report, &err), STOQ_PROOF);
+    engine_call(s->engine, see_failed, &o);
+    assert_true(o.failed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -823,6 +851,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_announces_without_end_is_held_up, begin, end),
         cmocka_unit_test(whom_the_dht_asks_what_his_hello_tells),
         cmocka_unit_test_setup_teardown(the_sweep_goes_on_where_it_stood, begin, end),
+        cmocka_unit_test_setup_teardown(a_failed_dial_is_remembered, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
