@@ -62,8 +62,8 @@ static void forget_stream(struct ask *a)
 static enum stoq_status remote_status(struct ask *a)
 {
     const struct stoq_msg_error *err = &a->reply.u.error;
-    (void)snprintf(a->peer->why, sizeof a->peer->why, "%s: %.*s", stoq_error_code_name(err->code),
-                   (int)err->text.n, (const char *)err->text.p);
+    engine_peer_why(a->peer, "%s: %.*s", stoq_error_code_name(err->code), (int)err->text.n,
+                    (const char *)err->text.p);
     for (char *c = a->peer->why; *c != '\0'; c++) {
         *c = *c >= ' ' && *c <= '~' ? *c : '?'; /* a peer's words go to a terminal */
     }

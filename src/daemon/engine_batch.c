@@ -76,11 +76,11 @@ static void explain_chunk(struct ask *a, const struct batch *b, const struct bat
     unsigned long long index = a->indexes[c->item];
     if (c->damaged) {
         a->peer->damaged = true;
-        (void)snprintf(a->peer->why, sizeof a->peer->why,
-                       "its copy of chunk %llu (%s..) is damaged, it says", index, hex);
+        engine_peer_why(a->peer, "its copy of chunk %llu (%s..) is damaged, it says", index, hex);
     } else if (c->status == STOQ_PROOF) {
-        (void)snprintf(a->peer->why, sizeof a->peer->why,
-                       "the bytes it sent for chunk %llu do not have the hash %s..", index, hex);
+        engine_peer_why(a->peer, "the bytes it sent for chunk %llu do not have the hash %s..",
+                        index, hex);
+        a->peer->forged = true;
     } else if (c->status != STOQ_OK && c->status != STOQ_NOTFOUND) {
         engine_store_refused(a->engine, &b->err);
     } else if (c->is_new) {

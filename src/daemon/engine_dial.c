@@ -100,6 +100,7 @@ void engine_dial_begin(struct stoq_engine *e, struct peer *p, stoq_ns timeout_ns
     p->dial_timeout_ns = timeout_ns;
     p->dial_status = STOQ_NET;
     p->why[0] = '\0';
+    p->forged = false;
     p->code = NULL;
     p->dial_next = NULL;
     *e->dialling_last = p;

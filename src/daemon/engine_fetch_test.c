@@ -408,6 +408,20 @@ static void a_peer_owes_for_so_many_packages(void **state)
     free(m.asked);
 }
 
+/* A source that was found out has other requests under way: what it answers to those, before its connection
+ * is closed, is not why it was left. */
+static void who_forged_is_named_for_that(void **state)
+{
+    struct peer p = {0};
+    (void)state;
+    engine_peer_why(&p, "Busy: %s", "too much waits for its line");
+    assert_string_equal(p.why, "Busy: too much waits for its line");
+    engine_peer_why(&p, "the bytes it sent for chunk %d do not have the hash", 7);
+    p.forged = true;
+    engine_peer_why(&p, "Busy: %s", "too much waits for its line");
+    assert_string_equal(p.why, "the bytes it sent for chunk 7 do not have the hash");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -418,6 +432,7 @@ int main(void)
         cmocka_unit_test(it_is_read_while_it_comes),
         cmocka_unit_test(a_live_peer_does_not_wait_for_dead_ones),
         cmocka_unit_test(a_peer_owes_for_so_many_packages),
+        cmocka_unit_test(who_forged_is_named_for_that),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

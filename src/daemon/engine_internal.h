@@ -128,6 +128,7 @@ struct peer {
     char agent[64];
     char why[200];    /* the last thing that went wrong, one sentence */
     const char *code; /* error name when it could not be connected; NULL: it could */
+    bool forged;      /* that was bytes that are not the chunk: nothing it says later takes its place */
     bool damaged;     /* it said that a chunk of its own is damaged */
     bool to_be_met;   /* Hello is to be said once it is connected */
     bool meeting;     /* it is being said */
@@ -614,6 +615,8 @@ void engine_link_down(struct stoq_engine *e, struct peer *p, enum stoq_status st
 /* Keep what a peer's Hello says it is, as printable ASCII. */
 void engine_peer_agent(struct peer *p, struct stoq_span agent);
 const char *engine_peer_name(const struct peer *p, char out[16]); /* the id's first characters */
+/* The last thing that went wrong with it, unless it is known to have sent wrong bytes. */
+void engine_peer_why(struct peer *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void engine_opened(void *user, stoq_net_conn conn, const struct stoq_net_opened *info);
 void engine_closed(void *user, stoq_net_conn conn, const struct stoq_net_closed *info);
 void engine_refused(void *user, const struct stoq_net_closed *info);

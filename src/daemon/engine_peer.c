@@ -5,11 +5,22 @@
  */
 #include "daemon/engine_internal.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "wire/bech32m.h"
+
+void engine_peer_why(struct peer *p, const char *fmt, ...)
+{
+    if (!p->forged) {
+        va_list args;
+        va_start(args, fmt);
+        (void)vsnprintf(p->why, sizeof p->why, fmt, args);
+        va_end(args);
+    }
+}
 
 const char *engine_peer_name(const struct peer *p, char out[16])
 {
@@ -286,7 +297,7 @@ static void note_why(struct peer *p, const struct stoq_net_closed *info)
     if (info->why == STOQ_NET_LOCAL || (dead && p->code != NULL)) {
         return;
     }
-    (void)snprintf(p->why, sizeof p->why, "%s", info->text);
+    engine_peer_why(p, "%s", info->text);
     p->code = code;
 }
 

@@ -238,6 +238,7 @@ static void offer(struct placement *p, const struct stoq_replica_action *a)
     o->dialling = true;
     if (o->peer->state == PEER_IDLE) {
         o->peer->why[0] = '\0';
+        o->peer->forged = false;
         engine_peer_dial(e, o->peer, STOQ_NODE_DIAL_TIMEOUT);
     }
 }

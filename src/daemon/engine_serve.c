@@ -457,8 +457,8 @@ void engine_stream_ended(void *user, stoq_net_conn conn, stoq_net_stream stream,
     struct ask *a = engine_ask_of(e, conn, stream);
     if (a != NULL) {
         if (!stop) {
-            (void)snprintf(a->peer->why, sizeof a->peer->why, "it broke off its reply (code %llu)",
-                           (unsigned long long)code);
+            engine_peer_why(a->peer, "it broke off its reply (code %llu)",
+                            (unsigned long long)code);
             engine_ask_lost(a, STOQ_NET);
         }
         return;

@@ -33,6 +33,7 @@ static enum stoq_status add_source(struct stoq_fetch *f, const struct stoq_fetch
         return STOQ_FULL;
     }
     p->why[0] = '\0';
+    p->forged = false;
     p->code = NULL;
     p->damaged = false;
     engine_trust_check(e, p);
