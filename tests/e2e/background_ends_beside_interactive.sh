@@ -5,7 +5,7 @@
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$STOQ_SRC/tests/e2e/lib.sh"
 mkdir S W
-printf 'bandwidth.up = 1MB\n' >S/stoq.conf
+printf 'bandwidth.up = 300kB\n' >S/stoq.conf
 printf '[transfer]\nmax_concurrent = 1\n' >W/stoq.conf
 for name in S W C; do start $name; done
 head -c 500000 /dev/urandom >old
@@ -14,7 +14,7 @@ fetched=0
 fetches=()
 
 fresh() { # what is wanted next: three seconds of the line
-    head -c 3000000 /dev/urandom >next
+    head -c 900000 /dev/urandom >next
     next=$(on S publish next --name next --version $((++fetched)) -q)
 }
 fetch() { # NAME ID PRIORITY; what fails tells it itself: of so many processes a number may come again
@@ -28,8 +28,8 @@ under_way() { # NAME: interactive ones that are not over
     on "$1" transfers --json >list.json &&
         jq '[.transfers[] | select(.priority == "interactive" and (.state == "running" or .state == "waiting"))] | length' list.json
 }
-keep() { # NAME: four interactive fetches at least
-    while [ "$(under_way "$1")" -lt 4 ]; do
+keep() { # NAME: six interactive fetches at least
+    while [ "$(under_way "$1")" -lt 6 ]; do
         fresh
         fetch "$1" "$next" interactive
         wait_for known "$1" "$next" || fail "$1 does not begin: $(cat "$1.out")"
@@ -51,8 +51,8 @@ for name in C W; do
         [ $SECONDS -lt $end ] || fail "the background one of $name never ends: $(cat list.json)"
         keep W
         [ $name = W ] || keep C
+        [ $waited = yes ] || [ "$(state W "$old")" != waiting ] || waited=yes
         now=$(state $name "$old")
-        [ "$name$now" != Wwaiting ] || waited=yes
         [ "$name$now" != Crunning ] || [ "$(under_way C)" = 0 ] || beside=yes
         sleep 0.1
     done

@@ -18,7 +18,9 @@ for i in $(seq 1 19); do
     on "${names[$i]}" join "$(contact "${names[$((i / 2))]}")" >/dev/null
 done
 status() { on "$1" dht status "${@:3}" --json | jq -r "$2"; }
-knows() { [ "$(status "$1" .contacts)" -ge 17 ]; }
+knows() { # on a machine that has no time some answers are missed, and learned much later: it looks again
+    [ "$(status "$1" .contacts)" -ge 17 ] || { on "$1" join "$(contact d01)" >/dev/null && false; }
+}
 for name in "${names[@]}"; do
     wait_for knows "$name" || fail "$name knows $(status "$name" .contacts)"
 done
