@@ -12,26 +12,14 @@
 
 #include <cmocka.h>
 
-#include "os/file.h"
+#include "os/os_testing.h"
 #include "os/tree_read.h"
 #include "os/unix.h"
-
-static char scratch[64];
-
-static char *at(const char *name)
-{
-    static char path[4][512];
-    static int next;
-    char *out = path[next++ % 4];
-    assert_int_equal(stoq_file_join(out, sizeof path[0], scratch, name), STOQ_OK);
-    return out;
-}
 
 static int setup(void **state)
 {
     (void)state;
-    (void)snprintf(scratch, sizeof scratch, "/tmp/stoq-feed-XXXXXX");
-    return mkdtemp(scratch) == NULL;
+    return scratch_begin() ? 0 : -1;
 }
 
 static int teardown(void **state)

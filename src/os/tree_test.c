@@ -13,17 +13,15 @@
 #include <cmocka.h>
 
 #include "os/beneath.h"
-#include "os/file.h"
+#include "os/os_testing.h"
 #include "os/show.h"
 
-static char scratch[64];
 static int scratch_fd;
 
 static int setup(void **state)
 {
     (void)state;
-    (void)snprintf(scratch, sizeof scratch, "/tmp/stoq-tree-XXXXXX");
-    if (mkdtemp(scratch) == NULL) {
+    if (!scratch_begin()) {
         return -1;
     }
     scratch_fd = open(scratch, O_RDONLY | O_DIRECTORY);
@@ -35,15 +33,6 @@ static int teardown(void **state)
     (void)state;
     (void)close(scratch_fd);
     return stoq_tree_remove(AT_FDCWD, scratch, NULL) == STOQ_OK ? 0 : -1;
-}
-
-static const char *at(const char *name)
-{
-    static char path[4][512];
-    static int next;
-    char *out = path[next++ % 4];
-    assert_int_equal(stoq_file_join(out, sizeof path[0], scratch, name), STOQ_OK);
-    return out;
 }
 
 static void put(const char *name, const char *text)
