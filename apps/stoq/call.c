@@ -360,8 +360,8 @@ int call_set_output(struct cmd *cmd, json_t *args, const char *output)
     return json_object_set_new(args, "stream", json_true()) == 0 ? 0 : STOQ_EXIT_FAILED;
 }
 
-int call_output(struct cmd *cmd, int set, const char *op, json_t *args,
-                void (*tell)(const json_t *result))
+int call_tell(struct cmd *cmd, int set, const char *op, json_t *args,
+              void (*tell)(const json_t *result))
 {
     json_t *result;
     int rc = call_op_with(cmd, set, op, args, &result);

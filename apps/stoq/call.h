@@ -37,9 +37,9 @@ int call_feed_input(const struct cmd *cmd, json_t *args, struct stoq_feed **feed
 /* -o FILE, or - for standard output, as args["output"] or args["stream"]. 0, or the exit code after the
  * error was told. */
 int call_set_output(struct cmd *cmd, json_t *args, const char *output);
-/* Run an operation that writes such an output, set as above; tell says on standard error what it did. The
- * exit code. */
-int call_output(struct cmd *cmd, int set, const char *op, json_t *args,
-                void (*tell)(const json_t *result));
+/* Run an operation, set as for call_op_with, and have tell say what it did, or with --json print what came
+ * of it: nothing of this where the content itself goes to standard output. The exit code. */
+int call_tell(struct cmd *cmd, int set, const char *op, json_t *args,
+              void (*tell)(const json_t *result));
 
 #endif

@@ -235,21 +235,9 @@ int cmd_get(struct cmd *cmd)
     if (cmd->arg_count < 1) {
         return cmd_usage(cmd, "too few arguments; use: stoq get %s", cmd->row->synopsis);
     }
-    json_t *result;
     json_t *args = json_object();
     int rc = get_args(cmd, args);
-    rc = call_op_with(cmd, rc, "get", args, &result);
-    if (rc != 0) {
-        return rc;
-    }
-    if (cmd->json && !cmd->raw_output) {
-        return cmd_print_json(cmd, result);
-    }
-    if (!cmd->quiet && !cmd->raw_output) {
-        tell_get(result);
-    }
-    json_decref(result);
-    return cmd_finish(cmd);
+    return call_tell(cmd, rc, "get", args, tell_get);
 }
 
 int cmd_rm(struct cmd *cmd)

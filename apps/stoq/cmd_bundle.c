@@ -70,7 +70,7 @@ int cmd_export(struct cmd *cmd)
 {
     json_t *args = json_object();
     int rc = export_args(cmd, args);
-    return call_output(cmd, rc, "export", args, tell_export);
+    return call_tell(cmd, rc, "export", args, tell_export);
 }
 
 static void tell_have(const json_t *result)
@@ -85,7 +85,7 @@ int cmd_have(struct cmd *cmd)
     const char *output = cmd_value(cmd, "output");
     json_t *args = json_object();
     int rc = call_set_output(cmd, args, output != NULL ? output : "-");
-    return call_output(cmd, rc, "have", args, tell_have);
+    return call_tell(cmd, rc, "have", args, tell_have);
 }
 
 static void tell_import(const struct cmd *cmd, const json_t *result)

@@ -47,19 +47,7 @@ static int set_args(struct cmd *cmd, json_t *args)
 
 int cmd_gc(struct cmd *cmd)
 {
-    json_t *result;
     json_t *args = json_pack("{s:b}", "dry_run", (int)cmd_flag(cmd, "dry-run"));
     int rc = set_args(cmd, args);
-    rc = call_op_with(cmd, rc, "gc", args, &result);
-    if (rc != 0) {
-        return rc;
-    }
-    if (cmd->json) {
-        return cmd_print_json(cmd, result);
-    }
-    if (!cmd->quiet) {
-        tell(result);
-    }
-    json_decref(result);
-    return cmd_finish(cmd);
+    return call_tell(cmd, rc, "gc", args, tell);
 }

@@ -84,7 +84,7 @@ int cmd_prove(struct cmd *cmd)
 {
     json_t *args = json_object();
     int rc = prove_args(cmd, args);
-    return call_output(cmd, rc, "prove", args, tell_proof);
+    return call_tell(cmd, rc, "prove", args, tell_proof);
 }
 
 /* --- check-proof --- */

@@ -80,24 +80,12 @@ static int put(struct cmd *cmd)
     return rc != 0 ? rc : tell_put(cmd, result);
 }
 
-/* Run an operation on the address named, its result printed as an object or by tell. */
+/* Run an operation on the address named. */
 static int on_address(struct cmd *cmd, const char *op, void (*tell)(const json_t *result))
 {
-    json_t *result = NULL;
     json_t *args = json_object();
     int rc = call_set_text(cmd, args, "address", argument(cmd));
-    rc = call_op_with(cmd, rc, op, args, &result);
-    if (rc != 0) {
-        return rc;
-    }
-    if (cmd->json) {
-        return cmd_print_json(cmd, result);
-    }
-    if (!cmd->quiet) {
-        tell(result);
-    }
-    json_decref(result);
-    return cmd_finish(cmd);
+    return call_tell(cmd, rc, op, args, tell);
 }
 
 static int get(struct cmd *cmd)
