@@ -269,7 +269,6 @@ struct job {
     uint32_t makes; /* of them, of its keys */
     bool looked;
     bool remembers; /* `near` is an earlier lookup's: some may be gone */
-    bool sweeps;    /* it is the cursor's, not out of its turn */
     struct stoq_hash key;
     struct own **v; /* to be made and stored */
     uint32_t count;
@@ -309,7 +308,7 @@ struct provide {
     uint32_t count;
     uint32_t capacity;
     uint32_t sorted;
-    struct stoq_hash cursor;
+    struct stoq_hash cursor; /* everything up to there has been announced */
     struct job *jobs;
     uint32_t job_count;
     uint32_t stores; /* records under way, each in a STORE or with others in a PATCH */
@@ -505,7 +504,7 @@ void provide_drive(struct stoq_dht *d);
 /* A contact has come into the table, or left it. */
 void provide_changed(struct stoq_dht *d);
 void provide_init(struct stoq_dht *d);
-/* Everything up to there has been announced: what is under way has not. */
+/* As far as the cursor may go: what is due or under way is not announced. */
 struct stoq_hash provide_swept(const struct stoq_dht *d);
 stoq_ns provide_deadline(const struct stoq_dht *d);
 void provide_release(struct stoq_dht *d);

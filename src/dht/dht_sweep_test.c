@@ -1,5 +1,5 @@
-/* What is announced next where more is due than there is room for, and that lost datagrams do not make the
- * network look smaller, by which holders are chosen. */
+/* What is announced next where more is due than there is room for, how far that is, and that lost datagrams
+ * do not make the network look smaller, by which holders are chosen. */
 #include "dht/dht_world_test.h"
 
 #define OLD 1200 /* keys that were announced before, all with a first bit set */
@@ -117,6 +117,40 @@ static void what_is_gone_is_as_new(void **state)
     world_free(w);
 }
 
+/* Several lookups are under way at a time, and one says nothing of some of the keys that it was to serve: the
+ * sweep has not been there before they are announced too. Whoever is killed would leave them for last. */
+static void what_the_sweep_has_passed_is_held(void **state)
+{
+    enum { KEYS = 2500 };
+    struct world *w = world_new(400, 6);
+    (void)state;
+    for (uint32_t i = 0; i < KEYS; i++) {
+        struct stoq_hash key = world_key(i);
+        announce(w, &key, false);
+    }
+    world_drain(w, 0);
+    uint32_t passed_most = 0;
+    for (uint32_t s = 0; s < 600 && stats(w).own_fresh < KEYS; s++) {
+        struct stoq_hash sweep_at = stats(w).sweep_at;
+        uint32_t passed = 0;
+        for (uint32_t i = 0; i < KEYS; i++) {
+            struct stoq_hash key = world_key(i);
+            struct stoq_dht_announced own;
+            assert_true(stoq_dht_own(w->nodes[0].dht, &key, w->now, &own));
+            if (memcmp(key.b, sweep_at.b, sizeof key.b) <= 0) {
+                assert_true(own.enough);
+                passed++;
+            }
+        }
+        assert_true(passed >= passed_most);
+        passed_most = passed;
+        world_run(w, w->now + STOQ_SEC);
+    }
+    assert_int_equal(stats(w).own_fresh, KEYS);
+    assert_true(passed_most > KEYS / 2);
+    world_free(w);
+}
+
 /* Every holder misses a datagram; each is there all the same. */
 static void losses_do_not_make_the_network_smaller(void **state)
 {
@@ -208,6 +242,7 @@ int main(void)
         cmocka_unit_test(what_is_running_out_goes_before_the_new),
         cmocka_unit_test(who_is_waited_for_goes_first_of_all),
         cmocka_unit_test(what_is_gone_is_as_new),
+        cmocka_unit_test(what_the_sweep_has_passed_is_held),
         cmocka_unit_test(losses_do_not_make_the_network_smaller),
         cmocka_unit_test(a_silence_from_before_it_was_heard_says_nothing),
         cmocka_unit_test(every_key_is_found),

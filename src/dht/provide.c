@@ -126,6 +126,21 @@ static enum turn turn_of(const struct stoq_dht *d, const struct own *o)
     return o->enough && d->now < o->held_until ? TURN_LAST : TURN_NEW;
 }
 
+struct stoq_hash provide_swept(const struct stoq_dht *d)
+{
+    const struct provide *pr = &d->provide;
+    struct stoq_hash at = pr->cursor;
+    uint32_t from = own_first_from(pr, &pr->cursor, 1);
+    for (uint32_t k = 0; k < pr->count && pr->sorted == pr->count; k++) {
+        const struct own *o = pr->v[(from + k) % pr->count];
+        if (o->job != NULL || o->due_at <= d->now) {
+            break;
+        }
+        at = o->key;
+    }
+    return at;
+}
+
 /* The next whose turn it is, in the order of the sweep; count: none is due. */
 static uint32_t next_due(struct stoq_dht *d)
 {
@@ -133,6 +148,7 @@ static uint32_t next_due(struct stoq_dht *d)
     enum turn turn = TURN_LAST;
     stoq_ns begins_at = sweep_begins_at(d);
     own_sort_in(pr);
+    pr->cursor = provide_swept(d);
     uint32_t from = own_first_from(pr, &pr->cursor, 1);
     uint32_t found = pr->count;
     stoq_ns earliest = STOQ_NEVER;
@@ -227,7 +243,6 @@ static bool job_begin(struct stoq_dht *d, uint32_t from)
     j->v = v;
     j->key = pr->v[from]->key;
     j->anew_s = dht_wall(d);
-    j->sweeps = turn_of(d, pr->v[from]) < TURN_OVER && pr->v[from]->tries == 0;
     struct job **last = &pr->jobs; /* the oldest comes first, and is done first */
     while (*last != NULL) {
         last = &(*last)->next;
@@ -235,7 +250,6 @@ static bool job_begin(struct stoq_dht *d, uint32_t from)
     *last = j;
     pr->job_count++;
     gather(d, j, from);
-    pr->cursor = j->sweeps ? j->key : pr->cursor;
     if (a != NULL) {
         job_take_around(d, j, a);
         return true;
@@ -277,7 +291,6 @@ static void job_narrow(struct stoq_dht *d, struct job *j, unsigned bits)
         }
     }
     j->count = n;
-    d->provide.cursor = j->sweeps ? j->v[n - 1]->key : d->provide.cursor;
 }
 
 bool provide_has_room(const struct stoq_dht *d)
@@ -657,18 +670,6 @@ void provide_run(struct stoq_dht *d)
             return;
         }
     }
-}
-
-struct stoq_hash provide_swept(const struct stoq_dht *d)
-{
-    const struct job *oldest = d->provide.jobs;
-    while (oldest != NULL && !oldest->sweeps) {
-        oldest = oldest->next;
-    }
-    struct stoq_hash at = oldest == NULL ? d->provide.cursor : oldest->key;
-    for (size_t i = sizeof at.b; oldest != NULL && i > 0 && at.b[i - 1]-- == 0; i--) {
-    }
-    return at;
 }
 
 stoq_ns provide_deadline(const struct stoq_dht *d)

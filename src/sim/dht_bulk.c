@@ -108,15 +108,6 @@ static uint32_t kept_rightly(struct sim_dht_world *w)
     return right;
 }
 
-static void bulk_end(struct sim_dht_world *w, const struct stoq_dht_stats *s)
-{
-    struct sim_dht_result *r = w->result;
-    r->bulk_lookups += s->lookups - w->bulk.lookups_before;
-    r->bulk_ns = w->now - w->bulk.began_at;
-    r->bulk_kept_right = kept_rightly(w);
-    w->ends_at = w->now;
-}
-
 void sim_dht_bulk_step(struct sim_dht_world *w)
 {
     struct sim_dht_bulk *b = &w->bulk;
@@ -150,8 +141,13 @@ void sim_dht_bulk_step(struct sim_dht_world *w)
         r->bulk_lookups += s.lookups - b->lookups_before;
         b->lookups_before = 0;
         start_again(w);
-    } else if (everywhere >= w->cfg.packages) {
-        bulk_end(w, &s);
+    } else if (everywhere >= w->cfg.packages && r->bulk_ns == 0) {
+        r->bulk_lookups += s.lookups - b->lookups_before;
+        r->bulk_ns = w->now - b->began_at;
+    }
+    if (r->bulk_ns > 0 && held >= w->cfg.packages) { /* what is kept here it knows since the kill */
+        r->bulk_kept_right = kept_rightly(w);
+        w->ends_at = w->now;
         return;
     }
     sim_dht_put(w, w->now + STOQ_SEC, b->node, b->node, DHT_EV_BULK_STEP, 0);
