@@ -174,10 +174,11 @@ static void fail_call(struct stoq_node_dht *nd, uint64_t cookie, stoq_ns now)
     node_dht_tell(nd, &ev, now);
 }
 
-void node_dht_lend_call(struct stoq_node_dht *nd, const struct errand *e, stoq_ns resend_ns,
+void node_dht_lend_call(struct stoq_node_dht *nd, struct errand *e, stoq_ns resend_ns,
                         struct stoq_node_dht_action *out)
 {
     nd->lent = *node_dht_card(nd, e->contact);
+    e->tokens = nd->lent.tokens;
     out->kind = STOQ_NODE_DHT_CALL;
     out->u.call = (struct stoq_node_dht_call){
         .cookie = e->cookie,
@@ -472,9 +473,11 @@ static void note_way(struct stoq_node_dht *nd, const struct errand *e, enum stoq
     if (card == NULL) {
         return;
     }
-    if (token != NULL) {
+    if (token != NULL &&
+        (!card->has_token || memcmp(card->token, token, sizeof card->token) != 0)) {
         memcpy(card->token, token, sizeof card->token);
         card->has_token = true;
+        card->tokens++;
     }
     if (status != STOQ_OK) {
         card->at = (card->at + 1) % card->address_count;

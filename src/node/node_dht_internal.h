@@ -18,6 +18,7 @@ struct card {
     uint32_t at; /* which of them is used: another after a silence */
     uint8_t token[STOQ_NODE_DHT_TOKEN_BYTES];
     bool has_token;
+    uint32_t tokens;   /* that it gave us so far, each counted once */
     bool plain;        /* it has said that it knows no renewals */
     bool whole;        /* it has said that it knows no patches */
     stoq_ns stores_at; /* no message of stores goes to it before */
@@ -31,6 +32,8 @@ enum errand_kind { ERRAND_CALL, ERRAND_STORES, ERRAND_PROVE, ERRAND_JOIN };
 struct store_call {
     struct store_call *next;
     uint64_t core_cookie;
+    stoq_ns resend_ns;                /* the core's */
+    bool again;                       /* it was refused, with a token that was none any more */
     struct stoq_dht_record *record;   /* held; or ... */
     struct stoq_dht_renewal *renewal; /* held; or ... */
     struct stoq_dht_patch *patch;     /* held */
@@ -46,6 +49,7 @@ struct errand {
     stoq_contact_no contact; /* held; 0: none */
     struct stoq_peer_id peer;
     struct store_call *stores; /* of STORES, instead of core_cookie */
+    uint32_t tokens;           /* its contact's, when it was sent */
 };
 
 struct stoq_node_dht {
@@ -86,7 +90,7 @@ struct stoq_node_dht {
 struct errand *node_dht_errand_new(struct stoq_node_dht *nd, enum errand_kind kind); /* or NULL */
 void node_dht_errand_free(struct stoq_node_dht *nd, struct errand *e);
 /* Make nd->msg a call to the errand's contact. */
-void node_dht_lend_call(struct stoq_node_dht *nd, const struct errand *e, stoq_ns resend_ns,
+void node_dht_lend_call(struct stoq_node_dht *nd, struct errand *e, stoq_ns resend_ns,
                         struct stoq_node_dht_action *out);
 
 /* What the core wants; false: it was seen to here. */
@@ -103,8 +107,9 @@ bool node_dht_gather(struct stoq_node_dht *nd, const struct stoq_dht_call *c, st
 /* The next message of stores; false: none is ready. */
 bool node_dht_send_stores(struct stoq_node_dht *nd, struct stoq_node_dht_action *out, stoq_ns now);
 stoq_ns node_dht_stores_deadline(const struct stoq_node_dht *nd);
-/* Its answer, or that there is none: how; then reply is NULL, or an Error. */
-void node_dht_stores_replied(struct stoq_node_dht *nd, const struct errand *e,
+/* Its answer, or that there is none: how; then reply is NULL, or an Error. What was refused for an old token
+ * goes once more with the one that came with that. */
+void node_dht_stores_replied(struct stoq_node_dht *nd, struct errand *e,
                              const struct stoq_dht_reply *how, const struct stoq_message *reply,
                              stoq_ns now);
 void node_dht_store_calls_free(struct store_call *first); /* NULL is fine */

@@ -5,6 +5,9 @@
  * STORES_EVERY at most, however many records there are: it answers strangers at a bounded rate
  * (docs/PROTOCOL.md section 11), and a catalogue is not what that is for. Renewals and patches take their
  * turn among them.
+ *
+ * A token may be over by the time that it is shown: many stores wait for their turn, and a holder that began
+ * anew knows none of before. Its refusal brings one that is good, and what it has refused goes once more.
  */
 #include "node/node_dht_internal.h"
 
@@ -18,7 +21,6 @@ struct parcel {
     struct parcel *next;
     stoq_contact_no contact; /* held */
     stoq_ns ready_at;
-    stoq_ns resend_ns; /* the core's */
     size_t bytes;
     struct store_call *first;
     struct store_call **last;
@@ -49,7 +51,7 @@ bool node_dht_gather(struct stoq_node_dht *nd, const struct stoq_dht_call *c, st
         return false;
     }
     call->core_cookie = c->cookie;
-    p->resend_ns = c->resend_ns;
+    call->resend_ns = c->resend_ns;
     *p->last = call;
     p->last = &call->next;
     if (c->renewal != NULL) {
@@ -83,7 +85,8 @@ static struct store_call *take(struct parcel *p)
     size_t bytes = first->record == NULL ? STORES_ROOM : first->record->n;
     p->bytes -= first->record == NULL ? 0 : bytes;
     for (uint32_t n = 1; last->next != NULL && n < STOQ_STORE_RECORDS_MAX; n++) {
-        if (last->next->record == NULL || bytes + last->next->record->n > STORES_ROOM) {
+        if (last->next->record == NULL || last->next->again != first->again ||
+            bytes + last->next->record->n > STORES_ROOM) {
             break;
         }
         last = last->next;
@@ -130,7 +133,34 @@ static void tell_stored(struct stoq_node_dht *nd, const struct store_call *c,
     node_dht_tell(nd, &ev, now);
 }
 
-void node_dht_stores_replied(struct stoq_node_dht *nd, const struct errand *e,
+static bool is_refusal(const struct stoq_message *reply)
+{
+    return reply != NULL && reply->type == STOQ_MSG_ERROR &&
+           reply->u.error.code == STOQ_ERR_REFUSED;
+}
+
+/* Before what waits for this holder. False: it has gone twice, or its token was the last, or no memory. */
+static bool send_again(struct stoq_node_dht *nd, struct errand *e, stoq_ns now)
+{
+    struct store_call **last = &e->stores;
+    bool was_old = !e->stores->again && e->tokens != node_dht_card(nd, e->contact)->tokens;
+    struct parcel *p = was_old ? parcel_for(nd, e->contact, now) : NULL;
+    if (p == NULL) {
+        return false;
+    }
+    while (*last != NULL) {
+        (*last)->again = true;
+        p->bytes += (*last)->record == NULL ? 0 : (*last)->record->n;
+        last = &(*last)->next;
+    }
+    *last = p->first;
+    p->last = p->first == NULL ? last : p->last;
+    p->first = e->stores;
+    e->stores = NULL;
+    return true;
+}
+
+void node_dht_stores_replied(struct stoq_node_dht *nd, struct errand *e,
                              const struct stoq_dht_reply *how, const struct stoq_message *reply,
                              stoq_ns now)
 {
@@ -138,6 +168,9 @@ void node_dht_stores_replied(struct stoq_node_dht *nd, const struct errand *e,
     struct stoq_dht_reply each = *how;
     uint32_t count = 0;
     uint32_t i = 0;
+    if (is_refusal(reply) && send_again(nd, e, now)) {
+        return;
+    }
     if (e->stores->renewal != NULL) {
         node_dht_renew_reply(nd, e->contact, e->stores->renewal, reply, &each);
         tell_stored(nd, e->stores, &each, now);
@@ -202,7 +235,7 @@ bool node_dht_send_stores(struct stoq_node_dht *nd, struct stoq_node_dht_action 
         stoq_dht_book_hold(nd->book, p->contact);
     }
     if (sent) {
-        node_dht_lend_call(nd, e, p->resend_ns, out);
+        node_dht_lend_call(nd, e, first->resend_ns, out);
     } else {
         struct stoq_dht_reply how = {.outcome = STOQ_DHT_SILENT};
         for (const struct store_call *c = first; c != NULL; c = c->next) {

@@ -337,6 +337,44 @@ static void a_renewal_that_was_touched_is_refused(void **state)
     assert_int_equal(after.refused[STOQ_DHT_NOT_TO_US], 1);
 }
 
+/* Its answer to the lookup brought a token that was none any more when the Store came. */
+static void a_token_that_is_over_is_shown_once(void **state)
+{
+    enum { KEYS = 40 };
+    struct stoq_dht_stats stats;
+    (void)state;
+    sides[1].forgets = true;
+    sides[2].strict = true; /* none is ever good */
+    for (int i = 0; i < KEYS; i++) {
+        feed(&sides[0], (struct stoq_dht_event){.kind = STOQ_DHT_ANNOUNCE,
+                                                .u.announce.key = {{(uint8_t)i, 7}}});
+    }
+    run(STOQ_SEC);
+    assert_int_equal(keys_held(&sides[1]), KEYS);
+    assert_true(sides[1].store_records > KEYS); /* the first message of them twice */
+    assert_true(sides[1].store_records < 2 * KEYS);
+    assert_int_equal(keys_held(&sides[2]), 0);
+    assert_int_equal(sides[2].store_records, 2 * KEYS); /* and no more */
+    stoq_dht_stats(stoq_node_dht_core(sides[0].nd), &stats);
+    assert_int_equal(stats.own_held, KEYS); /* here, and there */
+}
+
+/* What goes by digests likewise. */
+static void a_renewal_is_said_again_with_a_new_token(void **state)
+{
+    (void)state;
+    announce(&sides[0]);
+    assert_int_equal(keys_held(&sides[1]), 1);
+    unsigned stored = sides[1].store_records;
+    sides[1].forgets = true;
+    run(1860 * STOQ_SEC);
+    assert_int_equal(sides[1].renewals, 2);
+    assert_int_equal(sides[1].store_records, stored);
+    struct stoq_dht_stats stats;
+    stoq_dht_stats(stoq_node_dht_core(sides[1].nd), &stats);
+    assert_int_equal(stats.renewed, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -345,6 +383,7 @@ int main(void)
         CASE(records_outlive_their_providers),      CASE(stores_travel_together),
         CASE(records_of_one_message_stand_alone),   CASE(an_address_is_its_publishers),
         CASE(records_are_renewed_by_their_digests), CASE(a_renewal_that_was_touched_is_refused),
+        CASE(a_token_that_is_over_is_shown_once),   CASE(a_renewal_is_said_again_with_a_new_token),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,10 +49,16 @@ struct side {
     bool old_patch;  /* it knows no patches */
     bool deaf;       /* it hears no renewals */
     bool deaf_patch; /* it hears no patches */
+    /* Calls come to it in datagrams, with a token that it forgets after each Find that it answers, or
+     * (strict) before each call of any kind. */
+    bool forgets;
+    bool strict;
+    uint8_t token;
 };
 
 static uint32_t signed_s; /* what records are signed for, of sides added from then on */
-static bool by_datagram;  /* what exchange brings, does not come over a connection */
+static bool by_datagram;  /* what exchange brings, does not come over a connection ... */
+static bool is_unproven;  /* ... and with no token that is good */
 static struct side sides[SIDES];
 static size_t side_count;
 static stoq_ns now;
@@ -115,7 +121,7 @@ static inline bool exchange(const struct side *from, struct side *to,
     struct stoq_message sent = *msg;
     const struct stoq_node_dht_from at = {.peer = by_datagram ? NULL : &from->peer,
                                           .addr = from->addr,
-                                          .proven = true,
+                                          .proven = !is_unproven,
                                           .room = STOQ_FRAME_BYTES_MAX};
     sent.request_id = 7;
     *reply = (struct stoq_message){.request_id = 0};
@@ -225,10 +231,21 @@ static inline void call(struct side *from, const struct stoq_node_dht_call *c)
         stoq_node_dht_replied(from->nd, cookie, STOQ_TIMEOUT, NULL, NULL, 0, now);
         return;
     }
+    bool is_find = c->msg->type == STOQ_MSG_FIND_NODE || c->msg->type == STOQ_MSG_FIND_VALUE;
+    bool by_before = by_datagram;
+    to->token = (uint8_t)(to->token + to->strict);
+    uint8_t token[STOQ_NODE_DHT_TOKEN_BYTES] = {to->token};
+    by_datagram = by_datagram || to->forgets || to->strict;
+    is_unproven = (to->forgets || to->strict) &&
+                  (c->token == NULL || memcmp(c->token, token, sizeof token) != 0);
     bool answered = exchange(from, to, c->msg, &bytes, &reply);
+    by_datagram = by_before;
+    is_unproven = false;
+    to->token = (uint8_t)(to->token + (to->forgets && is_find));
     now += STOQ_MS;
     stoq_node_dht_replied(from->nd, cookie, answered ? STOQ_OK : STOQ_TIMEOUT,
-                          answered ? &reply : NULL, NULL, STOQ_MS, now);
+                          answered ? &reply : NULL, to->forgets || to->strict ? token : NULL,
+                          STOQ_MS, now);
     stoq_buf_release(&bytes);
 }
 
