@@ -226,6 +226,7 @@ struct own {
     bool withdrawn;
     bool taken_back; /* the record that is being left names no address */
     bool lost;       /* of the one under way: a holder is not there, or takes no part any more */
+    bool unheard;    /* a holder has not said whether it took a new signature */
 };
 /* For whom a record that is here is made again. */
 enum remake_for {

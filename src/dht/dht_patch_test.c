@@ -383,6 +383,50 @@ static void who_cannot_take_one_gets_it_whole(void **state)
     world_free(w);
 }
 
+/* How many of the nearest of each key have another record than node 0 said last. */
+static uint32_t stale(struct world *w, uint32_t keys)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < keys; i++) {
+        struct stoq_hash key = world_key(i);
+        uint32_t truth[STOQ_DHT_K];
+        uint64_t newest = 0;
+        uint32_t count = world_nearest(w, &key, truth, STOQ_DHT_K);
+        for (uint32_t k = 0; k < count; k++) {
+            uint64_t its = sequence_at(w, truth[k], &key);
+            newest = its > newest ? its : newest;
+        }
+        for (uint32_t k = 0; k < count; k++) {
+            n += truth[k] != 0 && sequence_at(w, truth[k], &key) != newest;
+        }
+    }
+    return n;
+}
+
+/* The record before is nearly over, and the next round half a day away. */
+static void who_misses_a_patch_has_it_soon(void **state)
+{
+    enum { KEYS = 20 };
+    struct world *w = world_new(24, 3);
+    (void)state;
+    add_keys(w, 0, KEYS);
+    pass(w, 60);
+    w->lost_patches = 1;
+    uint64_t anew_at = world_wall(w) + DAY_S;
+    while (w->lost_patches > 0 && world_wall(w) < anew_at) {
+        pass(w, 10);
+    }
+    assert_int_equal(w->lost_patches, 0);
+    pass(w, 30);
+    assert_true(stale(w, KEYS) > 0); /* all have answered for themselves, but one */
+    uint32_t stores = w->stores;
+    uint32_t missed = stale(w, KEYS);
+    pass(w, 400);
+    assert_int_equal(stale(w, KEYS), 0);
+    assert_int_equal(w->stores - stores, missed); /* and to nobody else */
+    world_free(w);
+}
+
 /* A patch would not give what it says now. */
 static void what_says_something_else_goes_whole(void **state)
 {
@@ -415,6 +459,7 @@ int main(void)
         cmocka_unit_test(what_a_sender_is_told),
         cmocka_unit_test(records_are_signed_anew_by_patches),
         cmocka_unit_test(who_cannot_take_one_gets_it_whole),
+        cmocka_unit_test(who_misses_a_patch_has_it_soon),
         cmocka_unit_test(what_says_something_else_goes_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,8 +98,9 @@ struct world {
     bool unmeasured;   /* replies come too late to tell a round trip */
     stoq_ns resend_ns; /* of the last call */
     uint32_t loss_percent;
-    uint32_t lost_stores; /* so many of the next are lost */
-    uint64_t trace;       /* hash of all that happened */
+    uint32_t lost_stores;  /* so many of the next are lost */
+    uint32_t lost_patches; /* likewise */
+    uint64_t trace;        /* hash of all that happened */
     enum stoq_dht_without without;
 };
 
@@ -219,6 +220,10 @@ static inline void world_call(struct world *w, uint32_t n, const struct stoq_dht
     bool lost = w->loss_percent > 0 && stoq_prng_below(&w->prng, 100) < w->loss_percent;
     if (c->ask == STOQ_DHT_STORE && w->lost_stores > 0) {
         w->lost_stores--;
+        lost = true;
+    }
+    if (c->ask == STOQ_DHT_PATCH && w->lost_patches > 0) {
+        w->lost_patches--;
         lost = true;
     }
     w->calls++;

@@ -3,7 +3,8 @@
  * the new signature and no more of it, a seventh of the record or so. What a job signs anew is issued at
  * one time and with one sequence, so that a message says both once, for as many records as fit a datagram.
  * Their holders make them again and look at them as at any that is brought; who has the one before no more
- * says so, and gets it whole (renew.c).
+ * says so, and gets it whole (renew.c). From who does not answer the one before is soon over, long before the
+ * next round: then that comes after five minutes, by digests, and who has missed the patch is found.
  */
 #include "dht/dht_internal.h"
 

@@ -425,7 +425,8 @@ static void settle(struct stoq_dht *d, struct own *o)
     o->held_until = renewed ? d->now + 2 * life : o->held_until;
     o->wanted = o->asked;
     o->got = o->taken + o->beside;
-    stoq_ns again = renewed ? life : retry_after(o, life);
+    stoq_ns next = o->unheard && life > RETRY_MAX ? RETRY_MAX : life;
+    stoq_ns again = renewed ? next : retry_after(o, life);
     o->tries = renewed ? 0 : o->tries + 1;
     o->known = d->table.count;
     o->job = NULL;
@@ -579,6 +580,7 @@ void provide_made(struct stoq_dht *d, struct pending *p, const struct stoq_dht_m
     o->beside = false;
     o->lost = false;
     o->busy = 0;
+    o->unheard = false;
     o->ttl_s = held_time_left(d, record);
     struct telling t = {.record = record,
                         .renews = o->digest != 0 && record->digest == o->digest && o->got > 1,

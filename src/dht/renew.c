@@ -128,6 +128,7 @@ void renew_told(struct stoq_dht *d, struct pending *p, const struct stoq_dht_rep
         }
         o->busy += busy || spent || reply->outcome == STOQ_DHT_BUSY;
         provide_missed(d, o, reply->outcome);
+        o->unheard = o->unheard || (p->patch != NULL && reply->outcome == STOQ_DHT_SILENT);
         provide_closed(d, j, o);
     }
     provide_drive(d);
