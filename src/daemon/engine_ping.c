@@ -141,6 +141,7 @@ static void send_datagram(struct ping *p)
             .key = known->rpc,
             .message = {frame.p + STOQ_FRAME_HEAD_BYTES, frame.n - STOQ_FRAME_HEAD_BYTES},
             .timeout_ns = p->ask.timeout_ns,
+            .resend_ns = STOQ_NET_RPC_RESEND,
             .cookie = p->wait.number};
         p->sent_at = stoq_now();
         st = stoq_net_rpc(e->net, &call);

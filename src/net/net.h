@@ -313,7 +313,8 @@ void stoq_net_stream_stop(struct stoq_net *net, stoq_net_conn conn, stoq_net_str
 #define STOQ_NET_RPC_KEY_BYTES 32
 #define STOQ_NET_RPC_TOKEN_BYTES 16
 #define STOQ_NET_RPC_MESSAGE_MAX 1125
-#define STOQ_NET_RPC_CALLS_MAX 1024 /* under way at a time */
+#define STOQ_NET_RPC_CALLS_MAX 1024         /* under way at a time */
+#define STOQ_NET_RPC_RESEND (250 * STOQ_MS) /* where nothing says otherwise */
 
 struct stoq_net_rpc_call {
     struct stoq_addr addr;
@@ -322,12 +323,12 @@ struct stoq_net_rpc_call {
     struct stoq_span message; /* 1 .. STOQ_NET_RPC_MESSAGE_MAX bytes; borrowed */
     size_t room;        /* make the request as long as a reply of so many bytes needs it to be */
     stoq_ns timeout_ns; /* 0: 2 s; meanwhile it is sent again ... */
-    stoq_ns resend_ns;  /* ... after this, twice this ...; 0: 0.25 s */
+    stoq_ns resend_ns;  /* ... after this, twice this ...; never 0 */
     uint64_t cookie;
 };
 
 /* Ask in one datagram; rpc_ended follows. STOQ_OK; STOQ_FULL: STOQ_NET_RPC_CALLS_MAX; STOQ_RANGE: no
- * port, no key or a message too long; STOQ_NOMEM. */
+ * port, no key, a message too long, or not said when it goes again; STOQ_NOMEM. */
 STOQ_WARN_UNUSED enum stoq_status stoq_net_rpc(struct stoq_net *net,
                                                const struct stoq_net_rpc_call *call);
 /* The key that others seal requests to us with, STOQ_NET_RPC_KEY_BYTES; the same in every run. */

@@ -17,7 +17,6 @@
 #include <string.h>
 
 #define TIMEOUT (2 * STOQ_SEC)
-#define RESEND_FIRST (250 * STOQ_MS)
 #define TOKEN_STEP (300 * STOQ_SEC)
 
 _Static_assert(STOQ_NET_RPC_MESSAGE_MAX == NET_SEAL_MESSAGE_MAX &&
@@ -109,7 +108,7 @@ static void call_send(struct stoq_net *net, struct net_rpc_call *c)
 enum stoq_status stoq_net_rpc(struct stoq_net *net, const struct stoq_net_rpc_call *call)
 {
     struct net_seal_body body = {.message = call->message, .room = call->room};
-    if (call->addr.port == 0) {
+    if (call->addr.port == 0 || call->resend_ns == 0) {
         return STOQ_RANGE;
     }
     if (net->rpc.count >= STOQ_NET_RPC_CALLS_MAX) {
@@ -133,7 +132,7 @@ enum stoq_status stoq_net_rpc(struct stoq_net *net, const struct stoq_net_rpc_ca
     net->now = net->clock(net->clock_user);
     c->addr = call->addr;
     c->cookie = call->cookie;
-    c->resend_after = call->resend_ns == 0 ? RESEND_FIRST : call->resend_ns;
+    c->resend_after = call->resend_ns;
     c->give_up_at = net->now + (call->timeout_ns == 0 ? TIMEOUT : call->timeout_ns);
     TAILQ_INSERT_TAIL(&net->rpc.calls, c, link);
     net->rpc.count++;

@@ -201,7 +201,7 @@ static enum stoq_status call_again(struct net_pipe *p, const uint8_t *key, const
 
 static enum stoq_status call(struct net_pipe *p, const uint8_t *key, const uint8_t *token, size_t n)
 {
-    return call_again(p, key, token, n, 0);
+    return call_again(p, key, token, n, STOQ_NET_RPC_RESEND);
 }
 
 static bool ended(struct net_pipe *p)
@@ -242,6 +242,7 @@ static void answered_in_one_round_trip(void **state)
     assert_true(pipe_run(&p, ended, STOQ_SEC));
     assert_int_equal(s.proven, 2);
     assert_int_equal(call(&p, key, NULL, 0), STOQ_RANGE);
+    assert_int_equal(call_again(&p, key, NULL, 20, 0), STOQ_RANGE);
     assert_int_equal(call(&p, key, NULL, STOQ_NET_RPC_MESSAGE_MAX + 1), STOQ_RANGE);
     pipe_release(&p);
 }

@@ -254,7 +254,8 @@ static bool send_prove(struct stoq_node_dht *nd, const struct stoq_dht_check *c,
                                               .rpc_key = nd->lent.rpc_key.b,
                                               .at_addr = true,
                                               .msg = &nd->msg,
-                                              .timeout_ns = PROVE_TIMEOUT};
+                                              .timeout_ns = PROVE_TIMEOUT,
+                                              .resend_ns = STOQ_DHT_RESEND};
     return true;
 }
 

@@ -83,7 +83,7 @@ struct stoq_node_dht_call {
     const uint8_t *token;           /* what it gave us last; NULL: none */
     const struct stoq_message *msg; /* its request id is the shell's to set */
     stoq_ns timeout_ns;
-    stoq_ns resend_ns; /* a datagram goes again after this, twice this ...; 0: as the shell will */
+    stoq_ns resend_ns; /* a datagram goes again after this, twice this ... */
 };
 struct stoq_node_dht_found {
     uint32_t look;

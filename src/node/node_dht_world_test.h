@@ -210,8 +210,7 @@ static inline void call(struct side *from, const struct stoq_node_dht_call *c)
     uint64_t cookie = c->cookie;
     bool is_there = to != NULL && (memcmp(&to->addr, &c->addr, sizeof to->addr) == 0 ||
                                    memcmp(&to->also, &c->addr, sizeof to->also) == 0);
-    assert_true(c->rpc_key == NULL || c->msg->type == STOQ_MSG_PING ||
-                c->resend_ns == STOQ_DHT_RESEND);
+    assert_true(c->rpc_key == NULL || c->resend_ns >= STOQ_DHT_RESEND);
     if (!is_there) {
         stoq_node_dht_replied(from->nd, cookie, STOQ_TIMEOUT, NULL, NULL, 0, now);
         return;

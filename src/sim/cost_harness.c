@@ -239,7 +239,8 @@ static void call_now(struct net_pipe *pipe, bool of_b)
         .key = stoq_net_rpc_key(pipe->b.net),
         .token = x->token,
         .message = {zeros, is_store ? SIM_COST_STORE_BYTES : SIM_COST_MESSAGE},
-        .room = is_find ? SIM_COST_FIND_ROOM : 0};
+        .room = is_find ? SIM_COST_FIND_ROOM : 0,
+        .resend_ns = STOQ_NET_RPC_RESEND};
     enum stoq_status st = stoq_net_rpc(pipe->a.net, &c);
     STOQ_ASSERT(st == STOQ_OK);
 }
