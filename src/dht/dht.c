@@ -225,7 +225,10 @@ struct pending *dht_call(struct stoq_dht *d, stoq_contact_no to, const struct st
     o->action.u.call.cookie = p->cookie;
     o->action.u.call.to = to;
     o->action.u.call.timeout_ns = STOQ_DHT_HARD;
-    o->action.u.call.resend_ns = STOQ_DHT_RESEND;
+    if (call->resend_ns == 0) {
+        o->action.u.call.resend_ns =
+            table_has_failed(d, to) ? STOQ_DHT_RESEND_FAILED : STOQ_DHT_RESEND;
+    }
     dht_out_contact(d, o, to);
     if (call->record != NULL) {
         dht_out_record(o, call->record);

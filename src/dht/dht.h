@@ -46,8 +46,9 @@
 #define STOQ_DHT_HARD (2 * STOQ_SEC) /* no call takes longer */
 #define STOQ_DHT_SOFT_FIRST (400 * STOQ_MS) /* a contact never measured is waited for so long */
 /* A call goes again after this and then after twice as long as before: not sooner to who is near, since a
- * busy holder would be given every record twice. */
+ * busy holder would be given every record twice; and once, after longer, to who did not answer the last. */
 #define STOQ_DHT_RESEND (250 * STOQ_MS)
+#define STOQ_DHT_RESEND_FAILED (1 * STOQ_SEC)
 #define STOQ_DHT_LOOKS_MAX 64     /* lookups at a time, our own upkeep included */
 #define STOQ_DHT_OWN_MAX 1000000u /* keys announced */
 

@@ -238,6 +238,44 @@ static void far_contacts_are_measured(void **state)
     world_free(w);
 }
 
+/* One's Store is lost. The other names it to a lookup, and that call is not one of four datagrams; then it
+ * has answered. */
+static void who_did_not_answer_is_sent_to_less(void **state)
+{
+    struct world *w = world_new(3, 46);
+    struct stoq_hash key = world_key(2);
+    struct stoq_dht_event ev = {.kind = STOQ_DHT_ANNOUNCE, .u.announce.key = key};
+    (void)state;
+    assert_true(w->usual > 0 && w->failed == 0 && w->once == 0);
+    w->lost_stores = 1;
+    world_feed(w, 0, &ev);
+    world_drain(w, 0);
+    world_run(w, w->now + 3 * STOQ_SEC);
+    assert_int_equal(w->lost_stores, 0);
+    assert_int_equal(w->failed, 0);
+    look_from(w, 1);
+    assert_int_equal(w->failed, 1);
+    uint32_t usual = w->usual;
+    look_from(w, 1);
+    assert_int_equal(w->failed, 1);
+    assert_true(w->usual >= usual + 2);
+    world_free(w);
+}
+
+/* A lookup asks the dead three times, and four datagrams are enough to know. */
+static void who_is_asked_again_gets_one_datagram(void **state)
+{
+    struct world *w = world_new(2, 47);
+    (void)state;
+    w->nodes[1].dead = true;
+    uint32_t usual = w->usual;
+    look_from(w, 1);
+    assert_int_equal(w->look.end.calls, 3);
+    assert_int_equal(w->usual, usual + 1);
+    assert_int_equal(w->once, 2);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +286,8 @@ int main(void)
         cmocka_unit_test(a_lookup_ends_with_all_providers),
         cmocka_unit_test(a_dead_providers_record_does_not_end_a_lookup),
         cmocka_unit_test(far_contacts_are_measured),
+        cmocka_unit_test(who_did_not_answer_is_sent_to_less),
+        cmocka_unit_test(who_is_asked_again_gets_one_datagram),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

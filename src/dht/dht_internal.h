@@ -373,7 +373,8 @@ void dht_out_contact(struct stoq_dht *d, struct action_node *o, stoq_contact_no 
 void dht_out_record(struct action_node *o, struct stoq_dht_record *record);
 struct pending *dht_pending(struct stoq_dht *d, enum pending_kind kind); /* NULL: no memory */
 void dht_pending_free(struct stoq_dht *d, struct pending *p);
-/* Ask a contact; NULL: no memory or no room, as if it were silent. */
+/* Ask a contact; when it goes again is for the table to say, unless the call does. NULL: no memory or no
+ * room, as if it were silent. */
 struct pending *dht_call(struct stoq_dht *d, stoq_contact_no to, const struct stoq_dht_call *call);
 static inline const struct stoq_hash *dht_id_of(const struct stoq_dht *d, stoq_contact_no contact)
 {
@@ -398,6 +399,8 @@ void table_failed(struct stoq_dht *d, stoq_contact_no contact, bool gone);
 void table_hint(struct stoq_dht *d, stoq_contact_no contact);
 /* How long to wait for it before another is asked; 0: it was never measured. */
 stoq_ns table_rtt(const struct stoq_dht *d, stoq_contact_no contact);
+/* It is there, and did not answer when it was asked last. */
+bool table_has_failed(const struct stoq_dht *d, stoq_contact_no contact);
 /* Look after a contact that has been silent for long. Returns when to come again. */
 stoq_ns table_upkeep(struct stoq_dht *d);
 uint32_t table_levels(const struct stoq_dht *d);

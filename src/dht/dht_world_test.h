@@ -97,6 +97,9 @@ struct world {
     bool patching;     /* a patch is being answered, record by record */
     bool unmeasured;   /* replies come too late to tell a round trip */
     stoq_ns resend_ns; /* of the last call */
+    uint32_t usual;    /* calls that go again as they all do, ... */
+    uint32_t failed;   /* ... as to who did not answer, ... */
+    uint32_t once;     /* ... and not at all */
     uint32_t loss_percent;
     uint32_t lost_stores;  /* so many of the next are lost */
     uint32_t lost_patches; /* likewise */
@@ -228,6 +231,9 @@ static inline void world_call(struct world *w, uint32_t n, const struct stoq_dht
     }
     w->calls++;
     w->resend_ns = c->resend_ns;
+    w->usual += c->resend_ns == STOQ_DHT_RESEND;
+    w->failed += c->resend_ns == STOQ_DHT_RESEND_FAILED;
+    w->once += c->resend_ns >= c->timeout_ns;
     w->stores += c->ask == STOQ_DHT_STORE;
     w->nodes[to].stores += c->ask == STOQ_DHT_STORE;
     w->renewals += c->ask == STOQ_DHT_RENEW;

@@ -8,7 +8,8 @@
  *
  * Ten calls are waited for at a time. One that takes half as long again as this contact ever took is not
  * waited for any more, though its answer is still taken: a dead contact costs its own round trip. Since
- * datagrams are lost, one that would be among the K is asked up to three times before it is left out.
+ * datagrams are lost, one that would be among the K is asked up to three times before it is left out: the
+ * first call goes four times by itself, so that the others are a datagram each.
  *
  * A lookup for records ends when it has enough of them, or three holders have told all that is known, to
  * the last page: one that says less, a copy left on the path say, is heard and not counted.
@@ -213,7 +214,8 @@ static void ask(struct stoq_dht *d, struct lookup *l, struct candidate *c)
     struct stoq_dht_call call = {.ask = l->value ? STOQ_DHT_FIND_VALUE : STOQ_DHT_FIND_NODE,
                                  .target = l->target,
                                  .want = l->value ? STOQ_DHT_VALUES_MAX : STOQ_DHT_ANSWER_MAX,
-                                 .skip = c->had};
+                                 .skip = c->had,
+                                 .resend_ns = c->asks > 0 ? STOQ_DHT_HARD : 0};
     struct pending *p = dht_call(d, c->contact, &call);
     if (p == NULL) {
         c->state = CANDIDATE_BAD;

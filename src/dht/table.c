@@ -339,6 +339,13 @@ stoq_ns table_rtt(const struct stoq_dht *d, stoq_contact_no contact)
     return e == NULL ? 0 : rtt_get(e->rtt);
 }
 
+bool table_has_failed(const struct stoq_dht *d, stoq_contact_no contact)
+{
+    struct slot *s;
+    const struct entry *e = find(d, contact, &s);
+    return e != NULL && e->fails > 0;
+}
+
 stoq_ns table_upkeep(struct stoq_dht *d)
 {
     const struct entry *oldest = NULL;
