@@ -129,12 +129,17 @@ enum stoq_status stoq_file_read(const char *path, size_t max, struct stoq_buf *o
                                 struct stoq_error *err)
 {
     stoq_buf_clear(out);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* a pipe's would wait */
     if (fd < 0) {
         int e = errno;
         return stoq_fail(err, e == ENOENT ? STOQ_NOTFOUND : STOQ_IO, e, "open %s", path);
     }
+    (void)fcntl(fd, F_SETFL, 0);
     enum stoq_status st = read_on(fd, max, out, err, path);
+    struct stat info;
+    if (st == STOQ_OK && out->n == 0 && fstat(fd, &info) == 0 && S_ISFIFO(info.st_mode)) {
+        st = stoq_fail(err, STOQ_IO, 0, "%s is a pipe to which nobody writes", path);
+    }
     uint8_t more;
     if (st == STOQ_OK && out->n == max && read(fd, &more, 1) == 1) {
         st = stoq_fail(err, STOQ_FULL, 0, "%s is longer than %zu bytes", path, max);

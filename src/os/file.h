@@ -33,7 +33,8 @@ enum stoq_status stoq_file_status(int sys_errno);
 /*
  * Read a small file whole into out (cleared first; its own max holds too).
  *
- * STOQ_OK; STOQ_NOTFOUND: no such file; STOQ_FULL: longer than max bytes; STOQ_IO; STOQ_NOMEM
+ * STOQ_OK; STOQ_NOTFOUND: no such file; STOQ_FULL: longer than max bytes; STOQ_NOMEM; STOQ_IO, also of a
+ * pipe to which nobody writes
  */
 STOQ_WARN_UNUSED enum stoq_status stoq_file_read(const char *path, size_t max, struct stoq_buf *out,
                                                  struct stoq_error *err);

@@ -49,6 +49,30 @@ static void replace_is_whole_and_private(void **state)
     stoq_buf_release(&b);
 }
 
+/* One is no reason to wait for ever; what is written to one is read to its end. */
+static void pipes_are_not_waited_for(void **state)
+{
+    (void)state;
+    struct stoq_buf b;
+    struct stoq_error err;
+    int ends[2];
+    char path[32];
+    stoq_buf_init(&b, 100);
+    assert_int_equal(mkfifo(at("pipe"), 0600), 0);
+    (void)alarm(60);
+    assert_int_equal(stoq_file_read(at("pipe"), 10, &b, &err), STOQ_IO);
+    (void)alarm(0);
+    assert_non_null(strstr(err.text, "pipe is a pipe to which nobody writes"));
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], "text", 4), 4);
+    (void)close(ends[1]);
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", ends[0]);
+    assert_int_equal(stoq_file_read(path, 10, &b, NULL), STOQ_OK);
+    assert_true(stoq_span_eq(stoq_buf_span(&b), stoq_span_str("text")));
+    (void)close(ends[0]);
+    stoq_buf_release(&b);
+}
+
 static void replace_keeps_the_old_on_failure(void **state)
 {
     (void)state;
@@ -160,6 +184,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replace_is_whole_and_private),
+        cmocka_unit_test(pipes_are_not_waited_for),
         cmocka_unit_test(replace_keeps_the_old_on_failure),
         cmocka_unit_test(directories_are_made_once),
         cmocka_unit_test(lock_names_its_holder),
