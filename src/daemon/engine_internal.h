@@ -128,8 +128,8 @@ struct peer {
     char agent[64];
     char why[200];    /* the last thing that went wrong, one sentence */
     const char *code; /* error name when it could not be connected; NULL: it could */
-    bool forged;      /* that was bytes that are not the chunk: nothing it says later takes its place */
-    bool damaged;     /* it said that a chunk of its own is damaged */
+    bool forged;  /* that was bytes that are not the chunk: nothing it says later takes its place */
+    bool damaged; /* it said that a chunk of its own is damaged */
     bool to_be_met;   /* Hello is to be said once it is connected */
     bool meeting;     /* it is being said */
     bool to_exchange; /* and it is to be asked whom it knows */
@@ -676,10 +676,10 @@ uint64_t engine_budget_cap(const struct inbound *in); /* the tightest that holds
 /* Tell a fetch what was held back of it until now. */
 void engine_budget_note(struct stoq_engine *e, stoq_fetch_id fetch);
 void engine_budget_ask(struct ask *a, const struct stoq_node_ask_chunks *want);
-/* The same for metadata, which is not held back but paid for afterwards: a transfer that waits for it would
- * take its source for dead. Of what we send no more than one reply about a package is owed by a peer. */
 /* The tightest cap that holds it, ours or as the peer said; 0: none. */
 uint64_t engine_budget_ask_cap(const struct ask *a);
+/* The same for metadata, which is not held back but paid for afterwards: a transfer that waits for it would
+ * take its source for dead. Of what we send no more than one reply about a package is owed by a peer. */
 void engine_budget_ask_meta(struct ask *a, const struct stoq_package_id *id);
 void engine_budget_took_meta(struct ask *a, uint64_t bytes);
 /* May this reply go now? False: it is pumped again when what is owed is paid. */

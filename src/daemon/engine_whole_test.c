@@ -162,8 +162,8 @@ static void leave_dht_file(struct scene *s)
     stoq_buf_release(&bytes);
 }
 
-/* The next daemon's sweep begins there too. */
-static void take_dht_file(const struct scene *s)
+/* The next daemon's sweep begins where this one's ended. */
+static void take_dht_file(const struct scene *s, const struct stoq_hash *ended_at)
 {
     struct stoq_dht_file file;
     struct stoq_error err;
@@ -171,7 +171,7 @@ static void take_dht_file(const struct scene *s)
     stoq_buf_init(&bytes, STOQ_DHT_FILE_BYTES_MAX);
     assert_int_equal(stoq_file_read(s->dht, STOQ_DHT_FILE_BYTES_MAX, &bytes, &err), STOQ_OK);
     assert_int_equal(stoq_dht_file_decode(&file, stoq_buf_span(&bytes)), STOQ_OK);
-    assert_true(stoq_hash_eq(&file.sweep_at, &sweep_at));
+    assert_true(stoq_hash_eq(&file.sweep_at, ended_at));
     stoq_buf_release(&bytes);
     assert_int_equal(unlink(s->dht), 0);
 }
@@ -256,8 +256,10 @@ static int end(void **state)
     stoq_timer_free(s->alarm);
     stoq_loop_free(s->loop);
     stoq_key_free(s->own);
+    struct stoq_engine_dht_status dht;
+    stoq_engine_dht_status(s->engine, &dht);
     stoq_engine_stop(s->engine, 0);
-    take_dht_file(s);
+    take_dht_file(s, dht.up ? &dht.stats.sweep_at : &sweep_at);
     assert_int_equal(stoq_store_close(s->store, &err), STOQ_OK);
     stoq_key_free(s->key);
     assert_int_equal(stoq_tree_remove(AT_FDCWD, s->dir, NULL), STOQ_OK);
@@ -802,11 +804,22 @@ static void the_sweep_goes_on_where_it_stood(void **state)
     struct stoq_engine_dht_status status;
     struct stoq_dht_announced announced;
     struct stoq_error err;
-    assert_int_equal(stoq_engine_dht_announce(s->engine, &s->id, &announced, NULL, NULL, &err),
-                     STOQ_OK); /* out of its turn: the sweep stays where it is */
-    stoq_engine_dht_status(s->engine, &status);
-    assert_true(status.up && announced.enough);
+    const struct timespec moment = {.tv_nsec = (long)STOQ_MS};
+    stoq_ns end = stoq_now() + PATIENCE;
+    struct stoq_fetch_source nobody = {.peer = {{{9}}}};
+    assert_int_equal(stoq_addr_parse(&nobody.addr, stoq_span_str("[::1]:9"), 0), STOQ_OK);
+    stoq_engine_dht_join(s->engine, &nobody);
+    do {
+        (void)nanosleep(&moment, NULL);
+        stoq_engine_dht_status(s->engine, &status);
+    } while (!status.up && stoq_now() < end);
+    assert_true(status.up);
     assert_true(stoq_hash_eq(&status.stats.sweep_at, &sweep_at));
+    assert_int_equal(stoq_engine_dht_announce(s->engine, &s->id, &announced, NULL, NULL, &err),
+                     STOQ_OK);
+    stoq_engine_dht_status(s->engine, &status);
+    assert_true(announced.enough); /* it is all there is, so the sweep has been there */
+    assert_true(stoq_hash_eq(&status.stats.sweep_at, &announced.key));
 }
 
 struct offered {

@@ -31,7 +31,7 @@ static const struct {
 } daemons[SIM_COST_DAEMONS] = {
     [SIM_COST_SERVE_MIB] = {"serve-mib", 1400000, 7430000},
     [SIM_COST_FETCH_MIB] = {"fetch-mib", 2520000, 12400000},
-    [SIM_COST_SERVE_SMALL] = {"serve-small", 580000, 385000},
+    [SIM_COST_SERVE_SMALL] = {"serve-small", 580000, 349000},
     [SIM_COST_FETCH_SMALL] = {"fetch-small", 2570000, 4330000},
 };
 
