@@ -16,7 +16,8 @@
  *   patch.c    those that are signed anew, to who has the ones before
  *   here.c     those of them that are kept here too: made for who asks
  *   around.c   who answered the sweep's last lookup
- *   spent.c    holders that take no more for now
+ *   holders.c  who is to hold one
+ *   spent.c    who said Busy, and is left alone for a minute
  */
 #include "base/heap.h"
 #include "base/map.h"
@@ -291,6 +292,13 @@ struct around {
     uint32_t count;
     stoq_contact_no near[DHT_CANDIDATES]; /* held */
 };
+#define HOLDERS_MAX 64
+struct holders {
+    stoq_contact_no v[HOLDERS_MAX];
+    uint32_t count;
+    uint32_t wanted; /* the first so many are the K, or all; we may be one of them */
+    bool self;
+};
 /* Holders that say Busy. */
 #define SPENT_MAX 256
 struct spent_holder {
@@ -542,6 +550,10 @@ bool here_look(struct stoq_dht *d, struct lookup *l);
 bool here_hand(struct stoq_dht *d, const struct stoq_hash *key, stoq_contact_no to, uint32_t hands);
 void here_made(struct stoq_dht *d, struct pending *p, struct stoq_dht_record *record);
 void here_release(struct stoq_dht *d, struct remake *r); /* NULL is fine */
+
+/* holders.c */
+void holders_choose(struct stoq_dht *d, const struct job *j, const struct stoq_hash *key,
+                    struct holders *h);
 
 /* spent.c */
 /* How a holder answered a record that was sent to it. */

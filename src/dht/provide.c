@@ -25,7 +25,6 @@
 #define JOB_KEYS 512
 #define JOB_WANT STOQ_DHT_WANT_MAX
 #define STORES_MAX 192 /* of a record on its way: 100,000 keys, 20 holders, 170 ms: half an hour */
-#define HOLDERS_MAX 64
 #define RETRY_FIRST (5 * STOQ_SEC)
 #define RETRY_MAX (300 * STOQ_SEC)
 #define RETRY_BUSY (60 * STOQ_SEC) /* a holder's bucket fills by one a second */
@@ -444,66 +443,6 @@ static void settle(struct stoq_dht *d, struct own *o)
     }
 }
 
-/* Nearest to the key first. */
-static void sort_near(const struct stoq_dht *d, const struct job *j, const struct stoq_hash *key,
-                      stoq_contact_no *out)
-{
-    for (uint32_t i = 0; i < j->near_count; i++) {
-        uint32_t at = i;
-        while (at > 0 &&
-               stoq_dht_nearer(key, dht_id_of(d, j->near[i]), dht_id_of(d, out[at - 1])) < 0) {
-            out[at] = out[at - 1];
-            at--;
-        }
-        out[at] = j->near[i];
-    }
-}
-
-struct holders {
-    stoq_contact_no v[HOLDERS_MAX];
-    uint32_t count;
-    uint32_t wanted; /* the first so many are the K, or all; we may be one of them */
-    bool self;
-};
-
-static bool group_fits(const struct stoq_dht *d, const struct holders *h, stoq_contact_no c)
-{
-    uint64_t group = dht_group_of(d, c);
-    uint32_t same = 0;
-    for (uint32_t i = 0; i < h->count; i++) {
-        same += group != 0 && dht_group_of(d, h->v[i]) == group;
-    }
-    return same < STOQ_DHT_GROUP_HOLD || (d->cfg.without & STOQ_DHT_NO_CAPS) != 0;
-}
-
-static void choose(struct stoq_dht *d, const struct job *j, const struct stoq_hash *key,
-                   struct holders *h)
-{
-    stoq_contact_no near[DHT_CANDIDATES];
-    uint64_t radius = table_key_radius(d);
-    sort_near(d, j, key, near);
-    *h = (struct holders){0};
-    for (uint32_t i = 0; i < j->near_count && h->count < HOLDERS_MAX; i++) {
-        const struct stoq_hash *id = dht_id_of(d, near[i]);
-        if (!h->self && d->cfg.self != 0 && h->wanted < d->cfg.shape.k &&
-            stoq_dht_nearer(key, &d->cfg.id, id) < 0) {
-            h->self = true;
-            h->wanted++;
-        }
-        bool fits = group_fits(d, h, near[i]);
-        if (h->wanted < d->cfg.shape.k && fits) {
-            h->v[h->count++] = near[i];
-            h->wanted++;
-        } else if (stoq_dht_distance(key, id) <= radius && !d->cfg.shape.plain) {
-            h->v[h->count++] = near[i];
-        }
-    }
-    if (!h->self && d->cfg.self != 0 && h->wanted < d->cfg.shape.k) {
-        h->self = true;
-        h->wanted++;
-    }
-}
-
 /* holds: as one of the K. */
 static void keep_here(struct stoq_dht *d, struct own *o, bool holds)
 {
@@ -573,7 +512,7 @@ void provide_made(struct stoq_dht *d, struct pending *p, const struct stoq_dht_m
         provide_drive(d);
         return;
     }
-    choose(d, j, &o->key, &h);
+    holders_choose(d, j, &o->key, &h);
     o->asked = h.wanted;
     o->taken_back = record->withdrawn;
     o->taken = 0;
